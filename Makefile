@@ -1,0 +1,67 @@
+# vmlaunch - every target; `make help` lists them.
+# One non-recursive Makefile; variants are the same rules with another B (build/asan, build/clang, ...).
+
+B         ?= build
+PREFIX    ?= /usr/local
+DESTDIR   ?=
+CC        ?= gcc
+CFLAGS    ?= -O2 -g
+VERSION   := 0.1.0
+
+WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef
+HARDEN    := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
+HARDEN_LD := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed -Wl,--gc-sections
+# The sanitizers bring their own checks and do not go with _FORTIFY_SOURCE or an unoptimised build.
+ifneq ($(findstring -fsanitize,$(CFLAGS)),)
+HARDEN    := -fPIE
+endif
+WERROR    ?=
+PKGS      := jansson libcap-ng libmnl
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lcap-ng -lmnl)
+CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DVMLAUNCH_VERSION='"$(VERSION)"' -I. $(WARN) $(WERROR) \
+             -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
+
+LIB_SRC   := $(sort $(wildcard base/*.c conf/*.c net/*.c cgroups/*.c qmp/*.c launcher/*/*.c))
+LIB_OBJ   := $(LIB_SRC:%.c=$B/%.o)
+UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_BIN  := $(UNIT_SRC:tests/unit/%.c=$B/tests/%)
+FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+REPLAY_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$B/tests/replay_%)
+TOOL_SRC  := $(sort $(wildcard tests/tools/*.c))
+TOOL_BIN  := $(TOOL_SRC:tests/tools/%.c=$B/tests/%)
+
+.DEFAULT_GOAL := all
+.PHONY: all help
+all: $B/vmlaunch ## build build/vmlaunch and build/libvmlaunch.a
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+$B/vmlaunch: $B/launcher/main.o $B/libvmlaunch.a
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+$B/libvmlaunch.a: $(LIB_OBJ)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$B/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Unit tests: one program per file, linked with the library and cmocka.
+$B/tests/test_%: $B/tests/unit/test_%.o $B/libvmlaunch.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+
+# Each fuzz target links a plain main() too, which replays its corpus.
+$B/tests/replay_%: $B/tests/fuzz/%.o $B/tests/fuzz/replay_main.o $B/libvmlaunch.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# Small programs that the integration tests use.
+$B/tests/%: $B/tests/tools/%.o $B/libvmlaunch.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+-include $(shell find $B -name '*.d' 2>/dev/null)
