@@ -1,0 +1,259 @@
+#include "base/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum source_kind { SOURCE_FD, SOURCE_SIGNAL, SOURCE_CHILD, SOURCE_DEADLINE };
+
+struct loop_source {
+        enum source_kind kind;
+        bool dead;
+        int fd; /* SOURCE_FD, SOURCE_CHILD: borrowed */
+        int sig;
+        long long at_ms;
+        union {
+                loop_fd_fn *fd_fn;
+                loop_signal_fn *signal_fn;
+                loop_child_fn *child_fn;
+                loop_deadline_fn *deadline_fn;
+        };
+        void *data;
+        struct loop *loop;
+        struct loop_source *next;
+};
+
+struct loop {
+        int epoll_fd, signal_fd, timer_fd;
+        sigset_t signals;
+        long long timer_at_ms; /* what timer_fd is set to, 0: off */
+        struct loop_source *sources;
+        bool quit, any_dead;
+        int status;
+};
+
+/* Marks in epoll's data for the loop's own two fds; sources are real pointers. */
+static char signal_mark, timer_mark;
+
+struct loop *loop_new(void)
+{
+        struct loop *loop = xcalloc(1, sizeof(*loop));
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = &timer_mark };
+
+        loop->signal_fd = -1;
+        sigemptyset(&loop->signals);
+        loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        /* Only want of fds or memory makes these fail: as fatal as malloc. */
+        if (loop->epoll_fd < 0 || loop->timer_fd < 0 ||
+            epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->timer_fd, &event) < 0)
+                abort();
+        return loop;
+}
+
+void loop_free(struct loop *loop)
+{
+        if (!loop)
+                return;
+        while (loop->sources) {
+                struct loop_source *next = loop->sources->next;
+
+                free(loop->sources);
+                loop->sources = next;
+        }
+        fd_close(&loop->epoll_fd);
+        fd_close(&loop->timer_fd);
+        fd_close(&loop->signal_fd);
+        free(loop);
+}
+
+static struct loop_source *add(struct loop *loop, enum source_kind kind, void *data)
+{
+        struct loop_source *source = xcalloc(1, sizeof(*source));
+
+        source->kind = kind;
+        source->data = data;
+        source->loop = loop;
+        source->fd = -1;
+        source->next = loop->sources;
+        loop->sources = source;
+        return source;
+}
+
+struct loop_source *loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data)
+{
+        struct loop_source *source = add(loop, SOURCE_FD, data);
+        struct epoll_event event = { .events = events, .data.ptr = source };
+
+        source->fd = fd;
+        source->fd_fn = fn;
+        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                abort();
+        return source;
+}
+
+void loop_set_events(struct loop_source *source, uint32_t events)
+{
+        struct epoll_event event = { .events = events, .data.ptr = source };
+
+        assert(source->kind == SOURCE_FD);
+        epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+struct loop_source *loop_add_signal(struct loop *loop, int sig, loop_signal_fn *fn, void *data)
+{
+        struct loop_source *source = add(loop, SOURCE_SIGNAL, data);
+        bool first = loop->signal_fd < 0;
+
+        source->sig = sig;
+        source->signal_fn = fn;
+        sigaddset(&loop->signals, sig);
+        sigprocmask(SIG_BLOCK, &loop->signals, NULL);
+        loop->signal_fd = signalfd(loop->signal_fd, &loop->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (loop->signal_fd < 0)
+                abort();
+        if (first) {
+                struct epoll_event event = { .events = EPOLLIN, .data.ptr = &signal_mark };
+
+                epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->signal_fd, &event);
+        }
+        return source;
+}
+
+struct loop_source *loop_add_child(struct loop *loop, int pidfd, loop_child_fn *fn, void *data)
+{
+        struct loop_source *source = add(loop, SOURCE_CHILD, data);
+        struct epoll_event event = { .events = EPOLLIN, .data.ptr = source };
+
+        source->fd = pidfd;
+        source->child_fn = fn;
+        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, pidfd, &event) < 0)
+                abort();
+        return source;
+}
+
+static void arm_timer(struct loop *loop)
+{
+        long long first = 0;
+        struct itimerspec spec = { 0 };
+
+        for (struct loop_source *s = loop->sources; s; s = s->next)
+                if (s->kind == SOURCE_DEADLINE && !s->dead && (!first || s->at_ms < first))
+                        first = s->at_ms;
+        if (first == loop->timer_at_ms)
+                return;
+        spec.it_value.tv_sec = first / 1000;
+        spec.it_value.tv_nsec = first % 1000 * 1000000;
+        timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+        loop->timer_at_ms = first;
+}
+
+struct loop_source *loop_add_deadline(struct loop *loop, uint64_t after_ms, loop_deadline_fn *fn, void *data)
+{
+        struct loop_source *source = add(loop, SOURCE_DEADLINE, data);
+
+        source->at_ms = fd_now_ms() + (long long)after_ms;
+        if (source->at_ms == 0)
+                source->at_ms = 1;
+        source->deadline_fn = fn;
+        return source;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+        if (!source || source->dead)
+                return;
+        source->dead = true;
+        loop->any_dead = true;
+        if (source->kind == SOURCE_FD || source->kind == SOURCE_CHILD)
+                epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+static void bury(struct loop *loop)
+{
+        for (struct loop_source **at = &loop->sources; loop->any_dead && *at;) {
+                struct loop_source *source = *at;
+
+                if (source->dead) {
+                        *at = source->next;
+                        free(source);
+                } else {
+                        at = &source->next;
+                }
+        }
+        loop->any_dead = false;
+}
+
+static void take_signals(struct loop *loop)
+{
+        struct signalfd_siginfo info;
+
+        while (read(loop->signal_fd, &info, sizeof(info)) == sizeof(info))
+                for (struct loop_source *s = loop->sources; s; s = s->next)
+                        if (s->kind == SOURCE_SIGNAL && !s->dead && s->sig == (int)info.ssi_signo)
+                                s->signal_fn(&info, s->data);
+}
+
+static void take_deadlines(struct loop *loop)
+{
+        long long now = fd_now_ms();
+        uint64_t count;
+        ssize_t n = read(loop->timer_fd, &count, sizeof(count));
+
+        (void)n;
+        loop->timer_at_ms = 0;
+        for (struct loop_source *s = loop->sources; s; s = s->next)
+                if (s->kind == SOURCE_DEADLINE && !s->dead && s->at_ms <= now) {
+                        loop_remove(loop, s);
+                        s->deadline_fn(s->data);
+                }
+}
+
+void loop_step(struct loop *loop, int timeout_ms)
+{
+        struct epoll_event events[32];
+        int n;
+
+        arm_timer(loop);
+        n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), timeout_ms);
+        for (int i = 0; i < n; i++) {
+                struct loop_source *source = events[i].data.ptr;
+
+                if (events[i].data.ptr == &signal_mark)
+                        take_signals(loop);
+                else if (events[i].data.ptr == &timer_mark)
+                        take_deadlines(loop);
+                else if (source->dead)
+                        continue;
+                else if (source->kind == SOURCE_FD)
+                        source->fd_fn(source, events[i].events, source->data);
+                else if (source->kind == SOURCE_CHILD) {
+                        int pidfd = source->fd;
+
+                        loop_remove(loop, source);
+                        source->child_fn(pidfd, source->data);
+                }
+        }
+        bury(loop);
+}
+
+int loop_run(struct loop *loop)
+{
+        loop->quit = false;
+        while (!loop->quit)
+                loop_step(loop, -1);
+        return loop->status;
+}
+
+void loop_quit(struct loop *loop, int status)
+{
+        loop->quit = true;
+        loop->status = status;
+}
