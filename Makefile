@@ -32,7 +32,7 @@ TOOL_SRC  := $(sort $(wildcard tests/tools/*.c))
 TOOL_BIN  := $(TOOL_SRC:tests/tools/%.c=$B/tests/%)
 
 .DEFAULT_GOAL := all
-.PHONY: all help
+.PHONY: all help deps guest
 all: $B/vmlaunch ## build build/vmlaunch and build/libvmlaunch.a
 
 help: ## list the targets
@@ -63,5 +63,13 @@ $B/tests/replay_%: $B/tests/fuzz/%.o $B/tests/fuzz/replay_main.o $B/libvmlaunch.
 $B/tests/%: $B/tests/tools/%.o $B/libvmlaunch.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# What the targets need from the distribution; says so when nothing is missing. GROUPS narrows it.
+deps: ## install the Debian packages that are missing (GROUPS="build test guest lint")
+	@tests/deps.sh $(GROUPS)
+
+# All variants boot the same guest, so it is not below $B. build.sh knows whether there is anything to do.
+guest: ## build the test guest, build/guest/vmlinuz and initrd.img
+	@tests/guest/build.sh build/guest
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
