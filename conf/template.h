@@ -1,0 +1,59 @@
+/*
+ * template - the attribute tree of a text in OpenNebula's template language, each value with its place.
+ *
+ * Pure. A template owns everything below it, including the file name; free with template_free(), which
+ * accepts NULL. Names and keys are upper case. Order is the text's order. Sections 1 of
+ * opennebula-semantics and 5.1 of DESIGN decide the syntax; template_text.c reads it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* Bounds on any input: beyond them is an error with its place. */
+#define TEMPLATE_MAX_BYTES      (16u << 20)
+#define TEMPLATE_MAX_ATTRIBUTES 100000
+
+struct template_value {
+        char *name;                            /* upper case */
+        char *value;                           /* never NULL in a pair */
+        struct source_pos name_pos, value_pos; /* file borrowed from the template */
+};
+
+struct template_attribute {
+        char *name; /* upper case */
+        bool is_vector;
+        char *value;                  /* when !is_vector */
+        struct template_value *pairs; /* when is_vector; may be empty */
+        size_t n_pairs;
+        struct source_pos name_pos, value_pos;
+};
+
+struct template
+{
+        char *file; /* as messages name it; "-" becomes "stdin" */
+        char *text; /* the source, for excerpts */
+        struct template_attribute *attributes;
+        size_t n_attributes;
+        struct error *warnings; /* a name given twice, a key given twice: list; owned */
+};
+
+/*
+ * Reads native syntax. length bytes, need not end in NUL. Goes on after an error at the next line that starts
+ * an attribute and reports up to twenty, as a list in *err, each with place and excerpt.
+ */
+int template_parse(const char *file, const char *text, size_t length, struct template **ret,
+                   struct error **err);
+void template_free(struct template *template);
+DEFINE_FREEP(struct template, template_free)
+
+/* The first attribute of this name and kind from start on, or NULL; *start is moved behind it. */
+const struct template_attribute *template_next(const struct template *template, const char *name,
+                                               bool is_vector, size_t *start);
+/* Appends NAME = "value" with quoting as the language needs it. */
+struct text;
+void template_write_value(struct text *out, const char *name, const char *value);
+/* Fills in error->excerpt: the line of the text at error->pos and a caret under its column. */
+void template_add_excerpt(const struct template *template, struct error *error);

@@ -1,0 +1,168 @@
+/*
+ * vm_spec - what the user asked for: typed, defaults filled in, nothing about this host.
+ *
+ * Built by spec_build() from a template and the site's layers; owned by the caller, vm_spec_free() accepts
+ * NULL. Every section starts with its origins, one per row of the section's table (conf/attr.h), so that
+ * explain can say which layer and line each value came from. Strings are owned by the spec; NULL means that
+ * nobody said anything and the row has no default.
+ * Units: bytes, unless the name says otherwise.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+/* Which text a value came from, weakest first (DESIGN section 5.2). */
+enum layer {
+        LAYER_NONE,     /* no value */
+        LAYER_DEFAULT,  /* the row's default */
+        LAYER_DRIVER,   /* vmm_exec_kvm.conf */
+        LAYER_CLUSTER,  /* cluster.conf */
+        LAYER_HOST,     /* host.conf */
+        LAYER_TEMPLATE, /* the VM template */
+        LAYER_RULE,     /* worked out from other values: UUID from NAME, MAC from UUID, TARGET from order */
+};
+
+struct origin {
+        enum layer layer;
+        struct source_pos pos; /* file owned by the spec's string pool; none for DEFAULT and RULE */
+        char *text;            /* the value as written, or the default's text; owned */
+};
+
+/* First member of every section struct. */
+struct section {
+        struct source_pos pos;  /* of the vector, or none */
+        struct origin *origins; /* [attr_section.n_rows]; owned */
+};
+
+enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
+enum cpu_mode { CPU_MODE_NONE, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_HOST_MODEL, CPU_MODE_NAMED };
+enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA };
+enum disk_type { DISK_TYPE_FILE, DISK_TYPE_BLOCK, DISK_TYPE_CDROM };
+enum disk_format { DISK_FORMAT_NONE, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
+enum disk_cache {
+        DISK_CACHE_DEFAULT,
+        DISK_CACHE_NONE,
+        DISK_CACHE_WRITETHROUGH,
+        DISK_CACHE_WRITEBACK,
+        DISK_CACHE_DIRECTSYNC,
+        DISK_CACHE_UNSAFE
+};
+enum disk_io { DISK_IO_NONE, DISK_IO_THREADS, DISK_IO_NATIVE, DISK_IO_URING };
+enum disk_discard { DISK_DISCARD_NONE, DISK_DISCARD_IGNORE, DISK_DISCARD_UNMAP };
+/* opennebula-semantics section 3.9.2; by the first letter of TARGET: v, s, h (and others). */
+enum disk_bus { DISK_BUS_VIRTIO, DISK_BUS_SCSI, DISK_BUS_SATA, DISK_BUS_IDE };
+enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
+enum boot_kind { BOOT_DISK, BOOT_NIC };
+
+struct boot_device {
+        enum boot_kind kind;
+        unsigned index; /* disk0: 0 */
+};
+
+struct os_spec {
+        struct section section;
+        char *arch, *machine;  /* "x86_64"; "q35", "pc", "pc-q35-7.2": as the template says */
+        char *kernel, *initrd; /* absolute paths */
+        char *kernel_cmd, *root;
+        char *boot; /* as written; parsed: */
+        struct boot_device *boot_order;
+        size_t n_boot_order;
+        char *uuid; /* OS/UUID as written; vm_spec.uuid is what counts */
+};
+
+struct features_spec {
+        struct section section;
+        bool acpi, guest_agent, localtime;
+};
+
+struct cpu_model_spec {
+        struct section section;
+        char *model_text;   /* MODEL as written, NULL: none */
+        enum cpu_mode mode; /* worked out from it; NONE when absent */
+};
+
+struct panic_spec {
+        struct section section;
+        bool present; /* a PANIC vector was given */
+        enum panic_model model;
+};
+
+struct disk_spec {
+        struct section section;
+        unsigned id;  /* DISK_ID: position among the DISK vectors, from 0 */
+        char *source; /* SOURCE as written */
+        char *image;  /* IMAGE as written */
+        char *path;   /* absolute: SOURCE beside the template, or IMAGE in IMAGE_DIR */
+        enum disk_type type;
+        enum disk_format
+                format; /* explicit FORMAT or DRIVER, the layers' DRIVER, else by the suffix, else raw */
+        bool format_is_guess; /* nobody said it: by suffix or raw */
+        char *target;         /* "vda"; filled in by rule when absent */
+        char *dev_prefix;
+        enum disk_bus bus; /* from TARGET, TYPE and the machine's family */
+        enum disk_cache cache;
+        enum disk_io io;
+        enum disk_discard discard;
+        bool readonly; /* true for CDROM whatever was said */
+        char *address; /* ADDRESS of live.tmpl and machine.lock: "rp3:0x0"; NULL otherwise */
+};
+
+struct nic_spec {
+        struct section section;
+        unsigned id; /* NIC_ID: position, from 0 */
+        enum nic_bridge_type bridge_type;
+        char *bridge; /* NULL with NIC_BRIDGE_USER, or a tap in no bridge */
+        char *model;  /* "virtio", "e1000", ... */
+        char *target; /* tap name, at most 15 bytes; filled in by rule: NAME-N, or vl-HASH-N when too long */
+        char *mac_text;
+        uint8_t mac[6]; /* 52:54:00 and a hash of UUID and NIC number when absent */
+        char *address;
+};
+
+struct serial_spec {
+        struct section section;
+        char *type; /* "socket": console.sock */
+};
+
+struct vm_spec {
+        struct section section; /* top-level attributes */
+        char *template_file;    /* as given by the user; "-" for stdin */
+        char *name, *uuid_text;
+        uint8_t uuid[16];
+        double cpu;
+        uint32_t vcpu;
+        uint64_t memory; /* bytes, a multiple of 1 KiB */
+        enum accel accel;
+        char *emulator; /* absolute path or a bare name; NULL: found on the host */
+        struct os_spec os;
+        struct features_spec features;
+        struct cpu_model_spec cpu_model;
+        struct panic_spec panic;
+        struct disk_spec *disks;
+        size_t n_disks;
+        struct nic_spec *nics;
+        size_t n_nics;
+        struct serial_spec *serials; /* none given: one by rule, on console.sock */
+        size_t n_serials;
+        struct error *warnings; /* list; places where known; owned */
+        char **files;           /* pool of the file names that origins and positions point into; owned */
+        size_t n_files;
+};
+
+void vm_spec_free(struct vm_spec *spec);
+DEFINE_FREEP(struct vm_spec, vm_spec_free)
+
+/* q35 and virt machines count as one family (opennebula-semantics section 3.6). */
+bool vm_spec_is_q35(const struct vm_spec *spec);
+/* The origin of ATTRIBUTE or SECTION[index]/KEY ("MEMORY", "OS/MACHINE", "DISK[1]/CACHE"), NULL when there is
+ * no such row. */
+const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference);
+/* Lower-case words of the enums as templates write them; for printers and live.tmpl. */
+const char *disk_format_name(enum disk_format format);
+const char *disk_bus_name(enum disk_bus bus);
+const char *layer_name(enum layer layer);

@@ -1,0 +1,54 @@
+/*
+ * host_facts - what the plan depends on and only the host can say; read once.
+ *
+ * The facts are the same whoever reads them: nothing here needs a privilege, and nothing depends on the
+ * caller. To and from JSON, so that a test can be any host (tests/golden/hosts/).
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "cgroups/cgroup_host.h"
+#include "conf/site.h"
+
+/* What stat() says of a path, as far as permission matters. */
+struct file_facts {
+        bool exists;
+        mode_t mode; /* with file type */
+        uid_t uid;
+        gid_t gid;
+        uint64_t size; /* of a regular file */
+};
+
+/* A uid that another VM's machine.lock keeps. */
+struct claimed_uid {
+        uid_t uid;
+        char *vm;
+};
+
+struct host_facts {
+        char *arch;                 /* uname machine: "x86_64" */
+        char *kernel;               /* uname release, for messages */
+        unsigned cpus;              /* online */
+        bool cpu_has_virt;          /* vmx or svm in /proc/cpuinfo */
+        struct file_facts kvm_node; /* /dev/kvm */
+        char *kvm_group;            /* the name of its group, or NULL */
+        struct cgroup_host cgroup;
+        struct claimed_uid *claimed_uids; /* sorted by uid */
+        size_t n_claimed_uids;
+};
+
+int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);
+json_t *host_facts_to_json(const struct host_facts *facts);
+int host_facts_from_json(const json_t *json, struct host_facts **ret, struct error **err);
+void host_facts_free(struct host_facts *facts);
+DEFINE_FREEP(struct host_facts, host_facts_free)
+
+/* stat() of path, following links; a missing file is not an error. */
+int file_facts_read(const char *path, struct file_facts *ret, struct error **err);
+/* May a process of this uid, whose only groups are gid and extra_gid, open a file of these facts so? */
+bool file_facts_allow(const struct file_facts *facts, uid_t uid, gid_t gid, gid_t extra_gid, bool read,
+                      bool write);

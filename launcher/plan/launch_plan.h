@@ -1,0 +1,124 @@
+/*
+ * launch_plan - everything that will happen, as plain data.
+ *
+ * Building it (plan_build.h) opens no file, reads no clock, draws no random number. Printing it prints all of it;
+ * executing it (launcher/run/execute.h) is a loop over steps, each with its undo. Strings may hold the placeholder
+ * @GENERATION@ (and only that one), which the executor fills in. Owned by the caller; launch_plan_free() accepts
+ * NULL.
+ *
+ * A step is an effect and its arguments as a JSON object, because the same record travels in the journal, to the
+ * host helper and, later, in a fragment from a client. The arguments of each effect:
+ *
+ *   uid-claim      {uid, path}                    lock file RUN/uids/UID, held while the VM lives
+ *   image-open     {path, access: "ro"|"rw", lock: "shared"|"exclusive", fd, direct: bool}
+ *                  opens the image and takes RUN/images/DEV-INO (a fd named FD); one per layer of each chain
+ *   file-open      {path, fd, copy: bool, uid}    kernel, initrd; copy: into a sealed memfd owned by uid
+ *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
+ *   listen         {path, mode, uid, gid, fd}     a bound, listening Unix stream socket; undo: unlink
+ *   stderr         {fd, max}                      memfd of max bytes, sealed against growth
+ *   machine-lock   {path, text}                   written when it differs; outlives the VM, no undo
+ *   net            a net_op (net/net_plan.h): {op, ifname, ...}; tap-create gives fds "tap:IFNAME:QUEUE"
+ *   cgroup-create  {path}                         path below each hierarchy, "machine.slice/vmlaunch-web"
+ *   cgroup-write   {path, controller, file, value}
+ *   live-template  {path, text}                   RUN/NAME/live.tmpl
+ *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
+ *   qmp            {execute, arguments}           after spawn; sent in order; "cont" is the last
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/argv.h"
+#include "base/error.h"
+
+enum plan_effect {
+        EFFECT_UID_CLAIM,
+        EFFECT_IMAGE_OPEN,
+        EFFECT_FILE_OPEN,
+        EFFECT_DIRECTORY,
+        EFFECT_LISTEN,
+        EFFECT_STDERR,
+        EFFECT_MACHINE_LOCK,
+        EFFECT_NET,
+        EFFECT_CGROUP_CREATE,
+        EFFECT_CGROUP_WRITE,
+        EFFECT_LIVE_TEMPLATE,
+        EFFECT_SPAWN,
+        EFFECT_QMP,
+        PLAN_EFFECTS, /* how many */
+};
+
+/* "image-open" and so on; the name in JSON, journal and messages. */
+const char *plan_effect_name(enum plan_effect effect);
+/* false: no such name. */
+bool plan_effect_from_name(const char *name, enum plan_effect *ret);
+
+struct plan_step {
+        enum plan_effect effect;
+        json_t *args;  /* object; owned */
+        char *because; /* "DISK[0]/SOURCE", "rule: ..."; owned */
+};
+
+/* One word of QEMU's argv and what made it: references as of vm_spec_origin(), separated by blanks, or
+ * "rule: words". */
+struct plan_arg {
+        char *text;
+        char *because;
+        bool is_option; /* starts a printed line: "-netdev" */
+};
+
+/* An fd QEMU inherits: source is the name that a step gave it. */
+struct plan_fd {
+        int child_fd;
+        char *source;
+        char *text; /* "tap web-0 queue 0" for printers */
+};
+
+struct plan_confinement {
+        uid_t uid;
+        gid_t gid;
+        gid_t groups[4];
+        char *group_names[4]; /* for printers; owned */
+        size_t n_groups;
+};
+
+/* What the supervisor has to know of the VM besides the steps. */
+struct plan_policy {
+        bool has_agent, has_acpi, has_panic;
+        unsigned shutdown_timeout_s;
+        bool force_destroy, cancel_no_acpi;
+};
+
+struct launch_plan {
+        char *name, *uuid;
+        char *template_file; /* for list and status; NULL: stdin */
+        char *emulator;      /* absolute path to exec */
+        char *run_dir;       /* RUN/NAME */
+        char *log_path;      /* LOG/NAME.log */
+        char *cgroup;        /* group path, or NULL when the host has no cgroups */
+        struct plan_step *steps;
+        size_t n_steps;
+        struct plan_arg *args; /* args[0] is the program */
+        size_t n_args;
+        char **env; /* NULL-terminated, normally empty */
+        struct plan_fd *fds;
+        size_t n_fds;
+        struct plan_confinement confine;
+        struct plan_policy policy;
+        json_t *devices;        /* array for status: [{"id":"disk0","kind":"disk","target":"vda",...}] */
+        struct error *warnings; /* the spec's and the plan's; owned */
+};
+
+void launch_plan_free(struct launch_plan *plan);
+DEFINE_FREEP(struct launch_plan, launch_plan_free)
+
+/* Printers (DESIGN section 3); new strings. JSON: schema 1, members argv env fds net cgroup files confine helpers
+ * qmp warnings steps. */
+char *launch_plan_text(const struct launch_plan *plan);
+json_t *launch_plan_json(const struct launch_plan *plan);
+/* One command line for a shell, fds as the plan numbers them. */
+char *launch_plan_shell(const struct launch_plan *plan);
+/* One argument per line. */
+char *launch_plan_argv(const struct launch_plan *plan);

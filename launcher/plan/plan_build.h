@@ -1,0 +1,32 @@
+/*
+ * plan_build - spec + host facts -> launch plan. Pure.
+ *
+ * chains[i] belongs to spec->disks[i]. files: facts of the other files the spec names. lock: what machine.lock
+ * said, NULL when the VM has none.
+ */
+#pragma once
+
+#include "conf/site.h"
+#include "conf/vm_spec.h"
+#include "launcher/host/host_facts.h"
+#include "launcher/host/qemu_facts.h"
+#include "launcher/plan/launch_plan.h"
+#include "launcher/state/machine_lock.h"
+#include "launcher/storage/image_chain.h"
+
+struct plan_input {
+        const struct vm_spec *spec;
+        const struct site *site;
+        const struct host_facts *host;
+        const struct qemu_facts *qemu;
+        struct image_chain *const *chains; /* [spec->n_disks] */
+        struct file_facts kernel, initrd;
+        const struct machine_lock *lock;
+};
+
+int plan_build(const struct plan_input *input, struct launch_plan **ret, struct error **err);
+
+/* Each argv element <- template line, default layer or rule; each attribute -> what it made, or why nothing.
+ * Text, or JSON {"schema":1,"argv":[...],"attributes":[...]}. */
+char *plan_explain_text(const struct launch_plan *plan, const struct vm_spec *spec);
+json_t *plan_explain_json(const struct launch_plan *plan, const struct vm_spec *spec);

@@ -1,0 +1,36 @@
+/*
+ * machine_lock - what the guest has seen once and must see again: machine type, addresses, uid, LAYOUT.
+ *
+ * Kept as template text in /var/lib/vmlaunch/NAME/machine.lock (0644). Written at start, read by the plan;
+ * a new default of ours is a new LAYOUT, so an old VM keeps its shape (DESIGN section 5.5).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+#define MACHINE_LOCK_LAYOUT 1
+
+struct locked_address {
+        char *device;  /* "disk0", "nic1", "agent", "scsi0", "panic0" */
+        char *address; /* "rp3:0x0" or "pci.0:0x4" */
+};
+
+struct machine_lock {
+        unsigned layout;
+        char *uuid;    /* of the VM it was made for: another UUID makes a new lock */
+        char *machine; /* "pc-q35-7.2" */
+        char *family;  /* what the template asked for then: "q35"; another makes a new lock */
+        uid_t uid;
+        struct locked_address *addresses;
+        size_t n_addresses;
+};
+
+int machine_lock_parse(const char *file, const char *text, struct machine_lock **ret, struct error **err);
+char *machine_lock_text(const struct machine_lock *lock);
+/* NULL in *ret and 0 when there is no file. */
+int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err);
+void machine_lock_free(struct machine_lock *lock);
+DEFINE_FREEP(struct machine_lock, machine_lock_free)

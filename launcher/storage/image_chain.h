@@ -1,0 +1,55 @@
+/*
+ * image_chain - an image file and what lies under it, read by our own bounded header reader.
+ *
+ * QEMU never probes a format and never opens a backing file by name: the chain found here becomes explicit
+ * nodes on passed fds (DESIGN section 5.5). Headers are hostile input: the reader looks at no more than the
+ * first cluster, never follows a chain deeper than IMAGE_CHAIN_MAX, refuses loops (same device and inode),
+ * external data files, encryption it does not know, and backing "files" that are protocols (json:, nbd:...).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "conf/vm_spec.h"
+#include "launcher/host/host_facts.h"
+
+#define IMAGE_CHAIN_MAX 64
+
+struct image_layer {
+        char *path; /* absolute */
+        enum disk_format format;
+        struct file_facts file;
+        uint64_t virtual_size; /* bytes; for raw the file's size */
+};
+
+/* layers[0] is the image itself, then its backing files downwards. */
+struct image_chain {
+        struct image_layer *layers;
+        size_t n_layers;
+};
+
+/*
+ * Reads the chain of path. format NONE or guess: what the header says decides nothing: a guessed raw whose first
+ * bytes are a qcow2 header is an error that asks for FORMAT. The error names the layer.
+ */
+int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
+                     struct image_chain **ret, struct error **err);
+void image_chain_free(struct image_chain *chain);
+DEFINE_FREEP(struct image_chain, image_chain_free)
+json_t *image_chain_to_json(const struct image_chain *chain);
+int image_chain_from_json(const json_t *json, struct image_chain **ret, struct error **err);
+
+/* The part that reads outside bytes, for the fuzzer: header is the first bytes of the file. */
+struct qcow2_header {
+        uint32_t version;
+        uint64_t virtual_size;
+        char *backing_file;              /* NULL: none; owned by the caller */
+        enum disk_format backing_format; /* NONE: the header does not say */
+};
+#define QCOW2_HEADER_BYTES 65536
+int qcow2_header_parse(const uint8_t *bytes, size_t n, struct qcow2_header *ret, struct error **err);
