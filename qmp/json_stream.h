@@ -1,0 +1,72 @@
+/*
+ * json_stream - JSON messages with file descriptors over a Unix stream socket, on the loop.
+ *
+ * Under the QMP client, the guest agent client and the control socket. Never blocks. Everything is bounded:
+ * size, depth and duration of a message, fds that come with it, bytes waiting to be sent. What exceeds a
+ * limit on the way in ends the stream; on the way out it is refused and the stream goes on: an owner that
+ * fans out to slow peers closes them then.
+ *
+ * Callbacks come from the loop only, never from inside a function of this module, and may free the stream.
+ * on_closed comes at most once and is the last one; the stream still has to be freed.
+ *
+ * Fds belong to the message that the last byte read with them is part of: a peer sends a message and
+ * its fds with one sendmsg(), and the kernel ends a read after bytes that carry fds (unix(7)).
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+
+#define JSON_STREAM_FDS 64
+
+struct json_stream_options {
+        size_t max_message;  /* bytes of one message */
+        unsigned max_depth;  /* 0: JSON_FRAME_DEPTH */
+        unsigned message_ms; /* from the first byte seen of a message to its last */
+        size_t max_queue;    /* bytes waiting to be sent */
+        size_t max_fds;      /* fds of one message, at most JSON_STREAM_FDS; 0: none are taken */
+        bool lenient;        /* see json_frame; errors of the framing go to on_garbage */
+};
+
+struct json_stream_handlers {
+        /* Both borrowed. A callee that keeps an fd puts -1 in its place; the rest are closed afterwards. */
+        void (*on_message)(json_t *message, int *fds, size_t n_fds, void *data);
+        /* Lenient streams only: what came was no message; everything up to the next 0xFF will be skipped. */
+        void (*on_garbage)(const struct error *error, void *data);
+        /* ERROR_DISCONNECTED when the peer has gone, ERROR_DEADLINE for a half message, ERROR_FAILED for
+         * what is no JSON or over a limit, ERROR_OS. */
+        void (*on_closed)(const struct error *error, void *data);
+};
+
+struct json_stream;
+
+struct json_stream *json_stream_new(struct loop *loop, int fd_consume,
+                                    const struct json_stream_options *options,
+                                    const struct json_stream_handlers *handlers, void *data);
+void json_stream_free(struct json_stream *stream);
+DEFINE_FREEP(struct json_stream, json_stream_free)
+
+/*
+ * Sends message as one line, and fds (borrowed; dup'ed while they wait) with its first byte. Errors:
+ * ERROR_BUSY over max_queue, nothing was sent; ERROR_DISCONNECTED once the stream has ended.
+ */
+int json_stream_send(struct json_stream *stream, const json_t *message, const int *fds, size_t n_fds,
+                     struct error **err);
+/* The same for bytes as they are: the agent's 0xFF. */
+int json_stream_send_bytes(struct json_stream *stream, const void *bytes, size_t n, struct error **err);
+/* Forgets what has not been sent. Half a message may have gone out: the next bytes must be a 0xFF. */
+void json_stream_drop_unsent(struct json_stream *stream);
+/* Bytes waiting to be sent. */
+size_t json_stream_unsent(const struct json_stream *stream);
+
+/* A stream that does not read leaves its peer's bytes in the kernel; the peer's going away is still seen. */
+void json_stream_set_reading(struct json_stream *stream, bool reading);
+/* As json_frame_skip_to_ff(). */
+void json_stream_skip_to_ff(struct json_stream *stream);
+/* The socket, lent: for SO_PEERCRED. */
+int json_stream_fd(const struct json_stream *stream);

@@ -1,0 +1,76 @@
+/*
+ * qmp_client - one QMP connection: greeting, calls with ids and deadlines, events.
+ *
+ * On the loop; never blocks but in the two _wait functions. Also speaks to vmlaunch's control socket, which
+ * is QMP. Ids are integers of our own. Every call ends in exactly one call of its callback, from the loop
+ * (or from qmp_client_free()), never from inside the call itself:
+ *
+ *   reply, NULL       QEMU's answer, borrowed
+ *   NULL, ERROR_QMP   QEMU's error: qmp_class
+ *   NULL, ERROR_DEADLINE      no answer in the time of its class. This ends the waiting, not the command:
+ *                     its effect is unknown, a late answer goes to on_late and never to another call
+ *   NULL, ERROR_DISCONNECTED  the connection ended, or the client was freed
+ *   NULL, ERROR_BUSY  too many calls or bytes are waiting; nothing was sent
+ *
+ * Calls made before the client is ready wait for that, their deadlines running. Callbacks may make calls and
+ * may free the client. Events may come before the reply of the command that caused them.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+
+/* How long an answer may take (DESIGN section 6): 0.5 s, 5 s, 30 s. */
+enum qmp_class { QMP_QUERY, QMP_MUTATE, QMP_HEAVY };
+unsigned qmp_class_ms(enum qmp_class class);
+
+typedef void qmp_reply_fn(json_t *reply, const struct error *error, void *data);
+
+/* All may be NULL; everything lent. */
+struct qmp_client_handlers {
+        /* Capabilities are negotiated. greeting: the whole {"QMP": ...}. */
+        void (*on_ready)(json_t *greeting, void *data);
+        /* event_data may be NULL; event is the whole object. */
+        void (*on_event)(const char *name, json_t *event_data, json_t *event, void *data);
+        /* The answer (whole, without id) to a call whose deadline had passed. */
+        void (*on_late)(const char *command, json_t *reply, void *data);
+        /* Once, after every pending call had its error, and nothing comes after it. ERROR_DEADLINE when
+         * the greeting did not come: a monitor serves one client, the next one hangs. */
+        void (*on_disconnect)(const struct error *error, void *data);
+};
+
+struct qmp_client;
+
+/* greeting_ms: for greeting and negotiation together. */
+struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned greeting_ms,
+                                  const struct qmp_client_handlers *handlers, void *data);
+/* Pending calls get ERROR_DISCONNECTED; on_disconnect is not called. */
+void qmp_client_free(struct qmp_client *client);
+DEFINE_FREEP(struct qmp_client, qmp_client_free)
+
+bool qmp_client_is_ready(const struct qmp_client *client);
+
+/* arguments is stolen and may be NULL; fds are borrowed and travel with the command. */
+void qmp_client_call(struct qmp_client *client, const char *command, json_t *arguments, enum qmp_class class,
+                     const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
+/*
+ * Passes on somebody's command object with an id of our own in place of theirs. The callback gets the whole
+ * reply object without id, "return" or "error".
+ */
+void qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
+                        const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
+
+/*
+ * Run the loop until ready, or until the reply. Not from a callback. *ret_reply is owned by the caller;
+ * ret_reply may be NULL. Handlers run meanwhile and must not free the client.
+ */
+int qmp_client_wait_ready(struct qmp_client *client, struct error **err);
+int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
+                         enum qmp_class class, json_t **ret_reply, struct error **err);
+
+/* Replies nobody waited for: without id or with an unknown one. */
+unsigned qmp_client_stray_replies(const struct qmp_client *client);
