@@ -1,0 +1,37 @@
+/*
+ * net_apply - does and undoes what net_plan planned.
+ *
+ * Undo is idempotent (an interface that is gone is fine) and safe: an interface is touched only when its
+ * alias is the given owner, "vmlaunch:NAME:GENERATION"; somebody else's interface of the same name stays as
+ * it is. A tap that was not marked yet (its NET_LINK_SET has not been done) goes when its fds are closed,
+ * and only so. Blocks for the kernel's rtnl lock: the executor's and the host helper's business, never
+ * the running supervisor's. Errors: ERROR_BUSY for a name that is taken, ERROR_HOST for a bridge that is not
+ * there or is none, ERROR_OS with EPERM without CAP_NET_ADMIN.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "net/net_plan.h"
+#include "net/netlink.h"
+
+/* ret_fds: op->tap.queues fds for NET_TAP_CREATE, else not looked at. */
+int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct error **err);
+/* owner: the alias with the real generation. */
+int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err);
+/* Deletes every tap of the link group whose alias is owner, in one request when no others share the group. */
+int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err);
+
+struct net_found {
+        char ifname[IFNAMSIZ];
+        char alias[256];
+        uint32_t group;
+        char master[IFNAMSIZ]; /* its bridge, "" when none */
+};
+/* Interfaces whose alias begins with prefix ("vmlaunch:", "vmlaunch:web:"); *ret: free(). */
+int net_find_by_alias(struct netlink *nl, const char *prefix, struct net_found **ret, size_t *ret_n,
+                      struct error **err);
+/* ERROR_HOST with the host's bridges by name when there is no such bridge or it is something else. */
+int net_bridge_check(struct netlink *nl, const char *bridge, struct error **err);
