@@ -26,6 +26,8 @@ LIB_SRC   := $(sort $(wildcard base/*.c conf/*.c net/*.c cgroups/*.c qmp/*.c lau
 LIB_OBJ   := $(LIB_SRC:%.c=$B/%.o)
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN  := $(UNIT_SRC:tests/unit/%.c=$B/tests/%)
+IT_SRC    := $(sort $(wildcard tests/integration/*.c))
+IT_BIN    := $(IT_SRC:tests/integration/%.c=$B/tests/it_%)
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$B/tests/replay_%)
 TOOL_SRC  := $(sort $(wildcard tests/tools/*.c))
@@ -51,6 +53,11 @@ $B/%.o: %.c
 
 # Unit tests: one program per file, linked with the library and cmocka.
 $B/tests/test_%: $B/tests/unit/test_%.o $B/libvmlaunch.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+
+# Integration tests in C: cmocka programs too, that end with 77 and the reason where they cannot run.
+$B/tests/it_%: $B/tests/integration/%.o $B/libvmlaunch.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 

@@ -26,7 +26,7 @@ int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, stru
 
 struct net_found {
         char ifname[IFNAMSIZ];
-        char alias[256];
+        char alias[NET_LINK_ALIAS_SIZE];
         uint32_t group;
         char master[IFNAMSIZ]; /* its bridge, "" when none */
 };

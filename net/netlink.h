@@ -15,13 +15,15 @@
 #include "base/error.h"
 #include "base/mem.h"
 
+#define NET_LINK_ALIAS_SIZE 256 /* IFALIASZ of linux/if.h, which does not go with net/if.h */
+
 struct netlink;
 
 struct net_link {
         int index;
         char name[IFNAMSIZ];
-        char alias[256];     /* "" when none */
-        char kind[IFNAMSIZ]; /* "tun", "bridge", "veth", ...; "" for hardware */
+        char alias[NET_LINK_ALIAS_SIZE]; /* "" when none */
+        char kind[IFNAMSIZ];             /* "tun", "bridge", "veth", ...; "" for hardware */
         uint32_t group;
         int master;        /* index, 0: none */
         unsigned flags;    /* IFF_UP, IFF_RUNNING, ... */

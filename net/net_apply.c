@@ -1,0 +1,204 @@
+#include "net/net_apply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "net/tap.h"
+
+#define BRIDGES_NAMED_MAX 12
+
+static int no_such_bridge(struct netlink *nl, const char *bridge, struct error **err)
+{
+        _cleanup_free_ struct net_link *links = NULL;
+        _cleanup_text_ struct text names = TEXT_INIT;
+        size_t n = 0, bridges = 0;
+
+        if (netlink_link_dump(nl, NULL, &links, &n, err) < 0)
+                return error_wrap(err, "no bridge '%s'", bridge);
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(links[i].kind, "bridge") == 0 && ++bridges <= BRIDGES_NAMED_MAX)
+                        text_addf(&names, "%s%s", bridges > 1 ? ", " : "", links[i].name);
+        if (bridges > BRIDGES_NAMED_MAX)
+                text_add(&names, ", ...");
+        return error_set(err, ERROR_HOST, "no bridge '%s' on this host (bridges: %s)", bridge,
+                         bridges ? text_str(&names) : "none");
+}
+
+/* The bridge's link, or an error that says what is there instead. */
+static int find_bridge(struct netlink *nl, const char *bridge, struct net_link *ret, struct error **err)
+{
+        int found = netlink_link_get(nl, bridge, ret, err);
+
+        if (found < 0)
+                return -1;
+        if (found == 0)
+                return no_such_bridge(nl, bridge, err);
+        if (strcmp(ret->kind, "bridge") != 0)
+                return error_set(err, ERROR_HOST, "interface '%s' is not a bridge but %s%s%s", bridge,
+                                 *ret->kind                  ? "of kind '"
+                                 : ret->flags & IFF_LOOPBACK ? "the loopback interface"
+                                                             : "a network card",
+                                 ret->kind, *ret->kind ? "'" : "");
+        return 0;
+}
+
+int net_bridge_check(struct netlink *nl, const char *bridge, struct error **err)
+{
+        struct net_link link;
+
+        return find_bridge(nl, bridge, &link, err);
+}
+
+static int find_tap(struct netlink *nl, const char *ifname, struct net_link *ret, struct error **err)
+{
+        int found = netlink_link_get(nl, ifname, ret, err);
+
+        if (found == 0)
+                return error_set(err, ERROR_FAILED, "interface '%s' is gone", ifname);
+        return found < 0 ? -1 : 0;
+}
+
+static int do_link_set(struct netlink *nl, const struct net_op *op, struct error **err)
+{
+        struct net_link_change change = {
+                .set_group = true, .group = op->link.group, .alias = op->link.alias, .set_mac = true
+        };
+        struct net_link link;
+
+        memcpy(change.mac, op->link.mac, sizeof(change.mac));
+        if (find_tap(nl, op->ifname, &link, err) < 0)
+                return -1;
+        /* Marking somebody else's interface would give the undo the right to delete it. */
+        if (strcmp(link.kind, "tun") != 0 || (*link.alias && strcmp(link.alias, op->link.alias) != 0))
+                return error_set(err, ERROR_BUSY, "interface '%s' belongs to somebody else", op->ifname);
+        if (netlink_link_set(nl, link.index, &change, err) < 0)
+                return error_wrap(err, "set group, alias and address of '%s'", op->ifname);
+        return 0;
+}
+
+static int do_bridge_join(struct netlink *nl, const struct net_op *op, struct error **err)
+{
+        struct net_link_change change = { .set_master = true };
+        struct net_link tap, bridge;
+
+        if (find_bridge(nl, op->join.bridge, &bridge, err) < 0 || find_tap(nl, op->ifname, &tap, err) < 0)
+                return -1;
+        change.master = bridge.index;
+        if (netlink_link_set(nl, tap.index, &change, err) < 0)
+                return error_wrap(err, "join '%s' to bridge '%s'", op->ifname, op->join.bridge);
+        return 0;
+}
+
+static int do_link_up(struct netlink *nl, const struct net_op *op, struct error **err)
+{
+        const struct net_link_change change = { .set_up = true, .up = true };
+        struct net_link link;
+
+        if (find_tap(nl, op->ifname, &link, err) < 0)
+                return -1;
+        if (netlink_link_set(nl, link.index, &change, err) < 0)
+                return error_wrap(err, "set '%s' up", op->ifname);
+        return 0;
+}
+
+int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct error **err)
+{
+        switch (op->kind) {
+        case NET_TAP_CREATE:
+                return tap_open(op->ifname, op->tap.queues, op->tap.vnet_hdr, ret_fds, err);
+        case NET_LINK_SET:
+                return do_link_set(nl, op, err);
+        case NET_BRIDGE_JOIN:
+                return do_bridge_join(nl, op, err);
+        case NET_LINK_UP:
+                return do_link_up(nl, op, err);
+        }
+        abort();
+}
+
+int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err)
+{
+        const struct net_link_change leave = { .set_master = true }, down = { .set_up = true };
+        struct net_link link, master;
+        int found = netlink_link_get(nl, op->ifname, &link, err);
+        int done = 0;
+
+        assert(*owner);
+        if (found <= 0 || strcmp(link.alias, owner) != 0)
+                return found < 0 ? -1 : 0;
+        switch (op->kind) {
+        case NET_TAP_CREATE:
+                done = netlink_link_delete(nl, link.index, err);
+                break;
+        case NET_LINK_SET:
+                /* The mark stays until the tap goes: it is the right to remove it. */
+                return 0;
+        case NET_BRIDGE_JOIN:
+                if (link.master == 0)
+                        return 0;
+                found = netlink_link_get_index(nl, link.master, &master, err);
+                /* Moved to another bridge meanwhile: not what was done here. */
+                if (found <= 0 || strcmp(master.name, op->join.bridge) != 0)
+                        return found < 0 ? -1 : 0;
+                done = netlink_link_set(nl, link.index, &leave, err);
+                break;
+        case NET_LINK_UP:
+                done = netlink_link_set(nl, link.index, &down, err);
+                break;
+        }
+        /* Gone between the look and the request: what was wanted. */
+        if (done < 0 && (*err)->code == ERROR_OS && (*err)->os_errno == ENODEV) {
+                error_free(*err);
+                *err = NULL;
+                return 0;
+        }
+        return done < 0 ? error_wrap(err, "clean up interface '%s'", op->ifname) : 0;
+}
+
+int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err)
+{
+        _cleanup_free_ struct net_link *links = NULL;
+        size_t n = 0, ours = 0;
+
+        assert(*owner && group != 0);
+        if (netlink_link_dump(nl, &group, &links, &n, err) < 0)
+                return -1;
+        for (size_t i = 0; i < n; i++)
+                ours += strcmp(links[i].alias, owner) == 0;
+        if (ours > 0 && ours == n)
+                return netlink_group_delete(nl, group, err);
+        for (size_t i = 0; i < n; i++)
+                if (strcmp(links[i].alias, owner) == 0 && netlink_link_delete(nl, links[i].index, err) < 0)
+                        return error_wrap(err, "delete tap '%s'", links[i].name);
+        return 0;
+}
+
+int net_find_by_alias(struct netlink *nl, const char *prefix, struct net_found **ret, size_t *ret_n,
+                      struct error **err)
+{
+        _cleanup_free_ struct net_link *links = NULL;
+        struct net_found *found = NULL;
+        size_t n = 0, n_found = 0;
+
+        if (netlink_link_dump(nl, NULL, &links, &n, err) < 0)
+                return -1;
+        for (size_t i = 0; i < n; i++) {
+                struct net_found *one;
+
+                if (!*links[i].alias || !text_starts_with(links[i].alias, prefix))
+                        continue;
+                ARRAY_GROW(found, n_found);
+                one = &found[n_found++];
+                *one = (struct net_found){ .group = links[i].group };
+                memcpy(one->ifname, links[i].name, sizeof(one->ifname));
+                memcpy(one->alias, links[i].alias, sizeof(one->alias));
+                for (size_t j = 0; j < n && links[i].master; j++)
+                        if (links[j].index == links[i].master)
+                                memcpy(one->master, links[j].name, sizeof(one->master));
+        }
+        *ret = found;
+        *ret_n = n_found;
+        return 0;
+}

@@ -1,0 +1,201 @@
+#include "net/net_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const op_names[] = {
+        [NET_TAP_CREATE] = "tap-create",
+        [NET_LINK_SET] = "link-set",
+        [NET_BRIDGE_JOIN] = "bridge-join",
+        [NET_LINK_UP] = "link-up",
+};
+
+int net_ifname_check(const char *what, const char *ifname, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(ifname);
+
+        if (!*ifname)
+                return error_set(err, ERROR_INVALID, "empty %s name", what);
+        if (strlen(ifname) > NET_IFNAME_MAX)
+                return error_set(err, ERROR_INVALID, "%s name '%s' has %zu bytes, at most %d are possible",
+                                 what, shown, strlen(ifname), NET_IFNAME_MAX);
+        if (strcmp(ifname, ".") == 0 || strcmp(ifname, "..") == 0)
+                return error_set(err, ERROR_INVALID, "'%s' is not a name for a %s", shown, what);
+        for (const char *c = ifname; *c; c++)
+                if (*c <= ' ' || *c > '~' || strchr("/:%", *c))
+                        return error_set(err, ERROR_INVALID,
+                                         "%s name '%s': blanks, '/', ':', '%%' and bytes outside ASCII "
+                                         "are not possible",
+                                         what, shown);
+        return 0;
+}
+
+/* The alias is text of other tools' output and of our JSON: UTF-8 without control bytes. */
+static int alias_check(const char *alias, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(alias);
+        json_auto_t *utf8 = json_string(alias);
+
+        if (!*alias || strlen(alias) > NET_ALIAS_MAX)
+                return error_set(err, ERROR_INVALID, "an alias has 1 to %d bytes, '%s' has %zu",
+                                 NET_ALIAS_MAX, shown, strlen(alias));
+        if (!utf8)
+                return error_set(err, ERROR_INVALID, "an alias is UTF-8");
+        for (const char *c = alias; *c; c++)
+                if ((unsigned char)*c < ' ' || *c == 0x7f)
+                        return error_set(err, ERROR_INVALID, "control byte in alias '%s'", shown);
+        return 0;
+}
+
+static int queues_check(const char *ifname, uint64_t queues, struct error **err)
+{
+        if (queues < 1 || queues > NET_QUEUES_MAX)
+                return error_set(err, ERROR_INVALID, "tap '%s': %llu queues, 1 to %d are possible", ifname,
+                                 (unsigned long long)queues, NET_QUEUES_MAX);
+        return 0;
+}
+
+void net_tap_mac(const uint8_t guest[NET_MAC_SIZE], uint8_t ret[NET_MAC_SIZE])
+{
+        memmove(ret, guest, NET_MAC_SIZE);
+        ret[0] = 0xfe;
+}
+
+int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], size_t *ret_n,
+                 struct error **err)
+{
+        size_t n = 0;
+
+        if (net_ifname_check("interface", nic->ifname, err) < 0 ||
+            queues_check(nic->ifname, nic->queues, err) < 0 || alias_check(nic->alias, err) < 0)
+                return -1;
+        if (nic->bridge && net_ifname_check("bridge", nic->bridge, err) < 0)
+                return -1;
+
+        ret[n] = (struct net_op){ .kind = NET_TAP_CREATE, .ifname = nic->ifname };
+        ret[n].tap.queues = nic->queues;
+        ret[n++].tap.vnet_hdr = nic->vnet_hdr;
+
+        ret[n] = (struct net_op){ .kind = NET_LINK_SET, .ifname = nic->ifname };
+        ret[n].link.group = nic->group;
+        ret[n].link.alias = nic->alias;
+        net_tap_mac(nic->mac, ret[n++].link.mac);
+
+        if (nic->bridge) {
+                ret[n] = (struct net_op){ .kind = NET_BRIDGE_JOIN, .ifname = nic->ifname };
+                ret[n++].join.bridge = nic->bridge;
+        }
+        ret[n++] = (struct net_op){ .kind = NET_LINK_UP, .ifname = nic->ifname };
+        *ret_n = n;
+        return 0;
+}
+
+static void mac_text(const uint8_t mac[NET_MAC_SIZE], char ret[18])
+{
+        snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+json_t *net_op_to_json(const struct net_op *op)
+{
+        const char *name = op_names[op->kind];
+        char mac[18];
+
+        switch (op->kind) {
+        case NET_TAP_CREATE:
+                return json_pack("{s:s, s:s, s:I, s:b}", "op", name, "ifname", op->ifname, "queues",
+                                 (json_int_t)op->tap.queues, "vnet-hdr", op->tap.vnet_hdr);
+        case NET_LINK_SET:
+                mac_text(op->link.mac, mac);
+                return json_pack("{s:s, s:s, s:I, s:s, s:s}", "op", name, "ifname", op->ifname, "group",
+                                 (json_int_t)op->link.group, "alias", op->link.alias, "mac", mac);
+        case NET_BRIDGE_JOIN:
+                return json_pack("{s:s, s:s, s:s}", "op", name, "ifname", op->ifname, "bridge",
+                                 op->join.bridge);
+        case NET_LINK_UP:
+                return json_pack("{s:s, s:s}", "op", name, "ifname", op->ifname);
+        }
+        abort();
+}
+
+static int unpack_failed(const char *name, const json_error_t *why, struct error **err)
+{
+        return error_set(err, ERROR_INVALID, "network operation '%s': %s", name, why->text);
+}
+
+int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
+{
+        /* jansson's unpacking takes a json_t that is not const, and changes nothing. */
+        json_t *object = (json_t *)json;
+        struct net_op op = { 0 };
+        json_int_t number;
+        json_error_t why;
+        const char *name, *mac;
+        int vnet_hdr;
+
+        if (json_unpack_ex(object, &why, 0, "{s:s, s:s}", "op", &name, "ifname", &op.ifname) < 0)
+                return unpack_failed("?", &why, err);
+        for (size_t i = NET_TAP_CREATE; i < ARRAY_SIZE(op_names); i++)
+                if (strcmp(op_names[i], name) == 0)
+                        op.kind = (enum net_op_kind)i;
+        if (!op.kind)
+                return error_set(err, ERROR_INVALID, "unknown network operation");
+        if (net_ifname_check("interface", op.ifname, err) < 0)
+                return -1;
+
+        switch (op.kind) {
+        case NET_TAP_CREATE:
+                if (json_unpack_ex(object, &why, 0, "{s:I, s:b}", "queues", &number, "vnet-hdr", &vnet_hdr) <
+                    0)
+                        return unpack_failed(name, &why, err);
+                if (queues_check(op.ifname, number < 0 ? 0 : (uint64_t)number, err) < 0)
+                        return -1;
+                op.tap.queues = (unsigned)number;
+                op.tap.vnet_hdr = vnet_hdr;
+                break;
+        case NET_LINK_SET:
+                if (json_unpack_ex(object, &why, 0, "{s:I, s:s, s:s}", "group", &number, "alias",
+                                   &op.link.alias, "mac", &mac) < 0)
+                        return unpack_failed(name, &why, err);
+                if (number < 0 || number > UINT32_MAX)
+                        return error_set(err, ERROR_INVALID, "link group of '%s' is out of range", op.ifname);
+                if (alias_check(op.link.alias, err) < 0)
+                        return -1;
+                if (!text_parse_mac(mac, op.link.mac))
+                        return error_set(err, ERROR_INVALID, "'%s' has no MAC address", op.ifname);
+                op.link.group = (uint32_t)number;
+                break;
+        case NET_BRIDGE_JOIN:
+                if (json_unpack_ex(object, &why, 0, "{s:s}", "bridge", &op.join.bridge) < 0)
+                        return unpack_failed(name, &why, err);
+                if (net_ifname_check("bridge", op.join.bridge, err) < 0)
+                        return -1;
+                break;
+        case NET_LINK_UP:
+                break;
+        }
+        *ret = op;
+        return 0;
+}
+
+void net_op_text(const struct net_op *op, struct text *out)
+{
+        char mac[18];
+
+        switch (op->kind) {
+        case NET_TAP_CREATE:
+                text_addf(out, "tap create    %s  queues %u%s", op->ifname, op->tap.queues,
+                          op->tap.vnet_hdr ? "  vnet_hdr" : "");
+                return;
+        case NET_LINK_SET:
+                mac_text(op->link.mac, mac);
+                text_addf(out, "link set      %s  group %u  mac %s  alias %s", op->ifname, op->link.group,
+                          mac, op->link.alias);
+                return;
+        case NET_BRIDGE_JOIN:
+                text_addf(out, "bridge join   %s -> %s", op->ifname, op->join.bridge);
+                return;
+        case NET_LINK_UP:
+                text_addf(out, "link up       %s", op->ifname);
+                return;
+        }
+}
