@@ -48,7 +48,7 @@ char *cgroup_vm_path(const char *name);
 /* Relative, no empty, "." or ".." component, no control byte: what create, write and remove accept. */
 int cgroup_path_check(const char *path, struct error **err);
 
-/* {"op":"write","path":P,"controller":"cpu" or null,"file":F,"value":V}; new reference. */
+/* {"path":P,"controller":"cpu" or null,"file":F,"value":V}; new reference. */
 json_t *cgroup_setting_to_json(const char *path, const struct cgroup_setting *setting);
 /* Strings are lent by json. */
 int cgroup_setting_from_json(const json_t *json, const char **ret_path, struct cgroup_setting *ret,
