@@ -79,4 +79,39 @@ deps: ## install the Debian packages that are missing (GROUPS="build test guest 
 guest: ## build the test guest, build/guest/vmlinuz and initrd.img
 	@tests/guest/build.sh build/guest
 
+# Integration programs: root tests in C, each in namespaces of its own.
+IT_SRC    := $(sort $(wildcard tests/integration/*.c))
+IT_BIN    := $(IT_SRC:tests/integration/%.c=$B/tests/it_%)
+
+.PHONY: lint lint-deep unit-programs print-cflags check integration proof
+lint: ## read the code with every checker; warnings are errors
+	@tests/lint.sh
+
+lint-deep: ## gcc's own analyzer (slow)
+	$(MAKE) -s B=build/analyzer CFLAGS='-O1 -fanalyzer' WERROR=-Werror all
+
+unit-programs: $(UNIT_BIN) $(REPLAY_BIN) $(TOOL_BIN) $(IT_BIN)
+
+print-cflags:
+	@echo $(filter-out -Werror -fstack-clash-protection,$(CFLAGS_ALL))
+
+integration: all guest unit-programs ## integration tests on real guests (root)
+	@tests/run.sh
+
+check: ## install what is missing and run all tests
+	@tests/deps.sh build test guest
+	$(MAKE) all unit-programs
+	$(MAKE) check-unit
+	$(MAKE) integration
+
+# make proof NAME: the words after "proof" are no targets of their own.
+proof: all guest unit-programs ## run the tests of an issue's "must show" list: make proof spine
+	@tests/proof.sh $(PROOF)
+ifeq ($(firstword $(MAKECMDGOALS)),proof)
+PROOF := $(wordlist 2,9,$(MAKECMDGOALS))
+.PHONY: $(PROOF)
+$(PROOF):
+	@:
+endif
+
 -include $(shell find $B -name '*.d' 2>/dev/null)

@@ -109,7 +109,7 @@ static int attend(const struct process_options *options, int pidfd, int *in, str
                         take(out);
                 if (fds[2].revents)
                         take(err_stream);
-                if (fds[3].revents)
+                if (input && fds[3].revents)
                         feed(in, &input);
                 if (out->overflow)
                         return error_set(err, ERROR_FAILED, "'%s' wrote more than %zu bytes",

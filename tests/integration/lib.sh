@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# What every integration test file sources first. A test is a function test_WORDS; run_tests at the end of the file runs
+# them all, or those named as arguments, each in a subshell of its own with:
+#   $ROOT   a fresh vmlaunch root        $VM    a VM name nobody else uses      $BRIDGE  a bridge in a network namespace
+# and fails it when it leaves a tap, control group, process, socket or lock behind.
+set -uo pipefail
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+VMLAUNCH=${VMLAUNCH:-$TOP/build/vmlaunch}
+GUEST=$TOP/build/guest
+GUEST_CMDLINE="console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check nokaslr cryptomgr.notests mitigations=off audit=0 8250.nr_uarts=1 i8042.noaux guest.small"
+
+# A network namespace for the whole file: taps and bridges are nobody else's.
+if [[ $(id -u) == 0 && -z ${VML_NETNS:-} ]]; then
+    export VML_NETNS=1
+    exec unshare --net --mount-proc=/proc -- bash "$0" "$@" 2>&1 || exit 1
+fi
+
+vml() { "$VMLAUNCH" --root "$ROOT" "$@"; }
+
+fail() {
+    echo "    $*" >&2
+    exit 1
+}
+skip() {
+    echo "$*" >"$WORK/skip"
+    exit 77
+}
+need_root() { [[ $(id -u) == 0 ]] || skip "needs root"; }
+assert_eq() { [[ $1 == "$2" ]] || fail "${3:-value}: got '$1', expected '$2'"; }
+assert_match() { [[ $1 =~ $2 ]] || fail "${3:-text}: '$1' does not match '$2'"; }
+assert_contains() { [[ $1 == *"$2"* ]] || fail "${3:-text}: '$1' does not contain '$2'"; }
+
+# expect STATUS COMMAND...: runs it, leaves what it wrote in $OUT and $ERR
+expect() {
+    local want=$1 got
+    shift
+    "$@" >"$WORK/out" 2>"$WORK/err"
+    got=$?
+    OUT=$(<"$WORK/out") ERR=$(<"$WORK/err")
+    ((got == want)) || fail "'$*' ended with $got, expected $want: $OUT $ERR"
+}
+
+# template [LINES...]: writes $ROOT/$VM.tmpl of a guest that boots the test kernel; further lines are added
+template() {
+    TEMPLATE=$ROOT/$VM.tmpl
+    {
+        cat <<END
+NAME = "$VM"
+MEMORY = "256"
+CPU = "1"
+ACCEL = "tcg"
+CPU_MODEL = [ MODEL = "qemu64" ]
+OS = [ MACHINE = "${MACHINE:-q35}", KERNEL = "$GUEST/vmlinuz", INITRD = "$GUEST/initrd.img",
+       KERNEL_CMD = "$GUEST_CMDLINE ${CMDLINE:-}" ]
+END
+        printf '%s\n' "$@"
+    } >"$TEMPLATE"
+}
+
+status_of() { vml -o json status "$VM" | jq -r ".$1"; }
+# await SECONDS COMMAND...: until it succeeds; for what has no event to wait for
+await() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || fail "'$*' did not become true"
+        sleep 0.05
+    done
+}
+group_dirs() { find /sys/fs/cgroup -maxdepth 4 -type d -name "vmlaunch-$VM" 2>/dev/null; }
+
+# Everything a VM may leave: said by kind, empty when the host is clean.
+leftovers() {
+    ip -o link show 2>/dev/null | grep -E ': (vl-|'"$VM"')' | sed 's/^/tap: /'
+    group_dirs | sed 's/^/cgroup: /'
+    find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name private -o -path '*/images/*' -o -path '*/uids/*' \) 2>/dev/null | sed 's/^/file: /'
+    find "$ROOT/run" -name journal -size +0 2>/dev/null | sed 's/^/journal: /'
+    pgrep -f "guest=$VM," 2>/dev/null | sed 's/^/process: /'
+}
+assert_clean() {
+    local left
+    for _ in $(seq 40); do
+        left=$(leftovers)
+        [[ -z $left ]] && return
+        sleep 0.05
+    done
+    fail "left behind: $left"
+}
+
+run_one_test() { # NAME
+    WORK=$(mktemp -d /tmp/vmltest.XXXXXX)
+    ROOT=$WORK/root
+    VM=t$$-${RANDOM}
+    export BRIDGE=vbr0
+    export VMLAUNCH_ROOT=$ROOT
+    mkdir -p "$ROOT"
+    local begin=$EPOCHREALTIME status line
+    (
+        set -e
+        "$1"
+        assert_clean
+    )
+    status=$?
+    # A failed test must not disturb the next one.
+    "$VMLAUNCH" --root "$ROOT" -o json list 2>/dev/null | jq -r '.[].name' 2>/dev/null | while read -r line; do
+        "$VMLAUNCH" --root "$ROOT" destroy "$line" >/dev/null 2>&1
+    done
+    local took
+    took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+    if ((status == 77)); then
+        echo "skip ${1#test_}: $(<"$WORK/skip")"
+    elif ((status == 0)); then
+        echo "ok ${1#test_} ($took s)"
+    else
+        for line in "$ROOT"/var/log/vmlaunch/*.log; do
+            [[ -f $line ]] && sed 's/^/    log: /' "$line" | tail -20
+        done
+        echo "not ok ${1#test_} ($took s)"
+        FAILED=1
+    fi
+    rm -rf "$WORK"
+}
+
+run_tests() { # [NAME...]
+    FAILED=0
+    local names=("$@") name
+    ((${#names[@]})) || mapfile -t names < <(declare -F | sed -n 's/^declare -f test_//p')
+    ip link set lo up 2>/dev/null
+    ip link add vbr0 type bridge 2>/dev/null && ip link set vbr0 up && ip addr add 10.77.0.1/24 dev vbr0
+    for name in "${names[@]}"; do
+        run_one_test "test_$name"
+    done
+    exit "$FAILED"
+}
