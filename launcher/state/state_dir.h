@@ -22,20 +22,25 @@ struct vm_dir {
 /*
  * Creates RUN/NAME when missing and takes its lock (OFD, so it belongs to the open file and ends with the last
  * process that has it). Taken already: ERROR_BUSY that names the holder's pid. A previous run's journal that is not
- * empty is the caller's business: state_journal_is_empty().
+ * empty is the caller's business: journal_is_empty(). "images" and "uids" are no VM names: ERROR_INVALID.
  */
 int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
 /* Opens without lock. ERROR_NO_SUCH_VM when there is no such directory. */
 int vm_dir_open(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
-/* Is somebody holding the lock? Tests without taking it. ret_pid may be NULL. */
+/* Is somebody holding the lock? Tests without taking it; a caller who may not open the lock file learns it from
+ * /proc/locks. ret_pid may be NULL and gets 0 when the pid is not known. */
 bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid);
-/* Closes; keep_directory false: removes RUN/NAME first (with the lock still held). */
+/* Closes and frees; accepts NULL. keep_directory false: removes RUN/NAME first, if we hold its lock. */
 void vm_dir_release(struct vm_dir *vm, bool keep_directory);
 
 /* Journal: one JSON object per line, appended before a step is done. */
 int journal_append(int vm_dirfd, const json_t *entry, struct error **err);
-/* Array of all whole lines; a torn last line is left out. Empty array: nothing is owed. */
+/* Array of all whole lines; a torn last line is left out. Empty array: nothing is owed. At most 4 MiB. */
 int journal_read(int vm_dirfd, json_t **ret, struct error **err);
+/* The same, and lines that are no JSON object as a list of errors in *ret_garbage (NULL: none), for a log. */
+int journal_read_lines(int vm_dirfd, json_t **ret, struct error **ret_garbage, struct error **err);
+/* No journal, or one of no bytes. */
+bool journal_is_empty(int vm_dirfd);
 int journal_clear(int vm_dirfd, struct error **err);
 
 /* record.json: {"schema":1,"name","uuid","generation","state","reason","verdict","exit_status","pid","pid_start",
@@ -45,8 +50,12 @@ int record_write(int vm_dirfd, const json_t *record, struct error **err);
 /* ERROR_NO_SUCH_VM when there is none. Bounded and checked: schema 1 and an object. */
 int record_read(int vm_dirfd, json_t **ret, struct error **err);
 
+/* A fd of RUN, which is made (0755) when missing: for lock_file. */
+int run_dir_open(const struct paths *paths, int *ret_fd, struct error **err);
 /* Names of all VMs that have a directory in RUN, sorted, NULL-terminated; owned by the caller. */
 int vm_dir_names(const struct paths *paths, char ***ret, struct error **err);
+/* The same below any directory (STATE). A missing one is empty. */
+int directory_vm_names(const char *path, char ***ret, struct error **err);
 void names_free(char **names);
 /* The start time of a process in clock ticks (field 22 of /proc/PID/stat), 0 when it is gone. */
 unsigned long long process_start_time(pid_t pid);

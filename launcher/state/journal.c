@@ -1,0 +1,114 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "launcher/state/state_dir.h"
+
+#define JOURNAL_MAX (4u << 20)
+
+/* Does the file end inside a line? A writer died in the middle of it then. */
+static bool is_torn(int fd, off_t size)
+{
+        char last;
+
+        return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
+int journal_append(int vm_dirfd, const json_t *entry, struct error **err)
+{
+        _cleanup_close_ int fd =
+                openat(vm_dirfd, "journal", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        _cleanup_free_ char *json = json_dumps(entry, JSON_COMPACT);
+        _cleanup_text_ struct text line = TEXT_INIT;
+        struct stat st;
+        ssize_t n;
+
+        if (fd < 0)
+                return error_os(err, errno, "open the journal");
+        if (!json)
+                return error_set(err, ERROR_FAILED, "journal: an entry is no JSON");
+        if (fstat(fd, &st) < 0)
+                return error_os(err, errno, "stat the journal");
+        if (is_torn(fd, st.st_size))
+                text_add(&line, "\n");
+        text_add(&line, json);
+        text_add(&line, "\n");
+        if ((uint64_t)st.st_size + line.length > JOURNAL_MAX)
+                return error_set(err, ERROR_FAILED, "the journal would become larger than %u bytes",
+                                 JOURNAL_MAX);
+        /* One write: a line is there as a whole or, when we die here, as the torn last one. */
+        n = write(fd, line.data, line.length);
+        if (n != (ssize_t)line.length) {
+                error_os(err, n < 0 ? errno : ENOSPC, "write to the journal");
+                /* What is left of it would be one line with the next entry; that it cannot be cut off again
+                 * is no further news. */
+                if (n > 0 && ftruncate(fd, st.st_size) < 0)
+                        return -1;
+                return -1;
+        }
+        return 0;
+}
+
+static void read_line(const char *line, size_t length, unsigned number, json_t *entries,
+                      struct error **ret_garbage)
+{
+        json_error_t why;
+        json_t *entry = json_loadb(line, length, JSON_REJECT_DUPLICATES, &why);
+
+        if (json_is_object(entry)) {
+                json_array_append_new(entries, entry);
+                return;
+        }
+        if (ret_garbage) {
+                struct error *garbage = NULL;
+
+                error_set(&garbage, ERROR_FAILED, "line %u of the journal is no step: %s", number,
+                          entry ? "not an object" : why.text);
+                error_append(ret_garbage, garbage);
+        }
+        json_decref(entry);
+}
+
+int journal_read_lines(int vm_dirfd, json_t **ret, struct error **ret_garbage, struct error **err)
+{
+        _cleanup_free_ char *text = NULL;
+        json_auto_t *entries = json_array();
+        size_t length = 0;
+        unsigned number = 0;
+
+        if (fd_read_file_at(vm_dirfd, "journal", JOURNAL_MAX, &text, &length, err) < 0) {
+                if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
+                        return -1;
+                error_free(TAKE_PTR(*err));
+        }
+        for (const char *line = text, *end; line && (end = memchr(line, '\n', length)); line = end + 1) {
+                length -= (size_t)(end - line) + 1;
+                number++;
+                if (end > line)
+                        read_line(line, (size_t)(end - line), number, entries, ret_garbage);
+        }
+        *ret = TAKE_PTR(entries);
+        return 0;
+}
+
+int journal_read(int vm_dirfd, json_t **ret, struct error **err)
+{
+        return journal_read_lines(vm_dirfd, ret, NULL, err);
+}
+
+int journal_clear(int vm_dirfd, struct error **err)
+{
+        if (unlinkat(vm_dirfd, "journal", 0) < 0 && errno != ENOENT)
+                return error_os(err, errno, "remove the journal");
+        return 0;
+}
+
+bool journal_is_empty(int vm_dirfd)
+{
+        struct stat st;
+
+        return fstatat(vm_dirfd, "journal", &st, AT_SYMLINK_NOFOLLOW) < 0 ? errno == ENOENT : st.st_size == 0;
+}

@@ -1,0 +1,196 @@
+#include "launcher/state/machine_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/template.h"
+
+#define LOCK_MAX_BYTES     (1u << 20)
+#define LOCK_MAX_ADDRESSES 4096
+/* QEMU's own ids and machine types are shorter by far. */
+#define WORD_MAX 128
+
+void machine_lock_free(struct machine_lock *lock)
+{
+        if (!lock)
+                return;
+        free(lock->uuid);
+        free(lock->machine);
+        free(lock->family);
+        for (size_t i = 0; i < lock->n_addresses; i++) {
+                free(lock->addresses[i].device);
+                free(lock->addresses[i].address);
+        }
+        free(lock->addresses);
+        free(lock);
+}
+
+/* What goes into QEMU's options: machine types, ids, "rp3:0x0". */
+static bool is_word(const char *s)
+{
+        size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
+
+        return n > 0 && n <= WORD_MAX && s[n] == '\0';
+}
+
+static int set_word(char **field, const struct template_attribute *at, struct error **err)
+{
+        if (*field)
+                return error_at(err, &at->name_pos, "%s is given twice", at->name);
+        if (!is_word(at->value)) {
+                _cleanup_free_ char *printable = text_printable(at->value);
+
+                return error_at(err, &at->value_pos, "%s: '%s' is not a name of QEMU's", at->name, printable);
+        }
+        *field = xstrdup(at->value);
+        return 0;
+}
+
+static int set_number(uint32_t *field, bool *seen, const struct template_attribute *at, struct error **err)
+{
+        if (*seen)
+                return error_at(err, &at->name_pos, "%s is given twice", at->name);
+        if (!text_parse_u32(at->value, field) || *field == UINT32_MAX)
+                return error_at(err, &at->value_pos, "%s is not a number", at->name);
+        *seen = true;
+        return 0;
+}
+
+static int add_address(struct machine_lock *lock, const struct template_attribute *at, struct error **err)
+{
+        const char *device = NULL, *address = NULL;
+
+        for (size_t i = 0; i < at->n_pairs; i++) {
+                const struct template_value *pair = &at->pairs[i];
+                const char **field = strcmp(pair->name, "DEVICE") == 0    ? &device
+                                     : strcmp(pair->name, "ADDRESS") == 0 ? &address
+                                                                          : NULL;
+
+                if (!field || *field || !is_word(pair->value))
+                        return error_at(err, &pair->name_pos, "ADDRESS: %s is not understood", pair->name);
+                *field = pair->value;
+        }
+        if (!device || !address)
+                return error_at(err, &at->name_pos, "ADDRESS needs DEVICE and ADDRESS");
+        if (lock->n_addresses == LOCK_MAX_ADDRESSES)
+                return error_at(err, &at->name_pos, "more than %u addresses", LOCK_MAX_ADDRESSES);
+        for (size_t i = 0; i < lock->n_addresses; i++)
+                if (strcmp(lock->addresses[i].device, device) == 0)
+                        return error_at(err, &at->name_pos, "ADDRESS of '%s' is given twice", device);
+        ARRAY_GROW(lock->addresses, lock->n_addresses);
+        lock->addresses[lock->n_addresses++] =
+                (struct locked_address){ .device = xstrdup(device), .address = xstrdup(address) };
+        return 0;
+}
+
+static int complete(const struct machine_lock *lock, const char *file, bool has_layout, bool has_uid,
+                    struct error **err)
+{
+        const struct source_pos pos = { .file = file };
+        const char *missing = !has_layout      ? "LAYOUT"
+                              : !lock->uuid    ? "UUID"
+                              : !lock->machine ? "MACHINE"
+                              : !lock->family  ? "FAMILY"
+                              : !has_uid       ? "UID"
+                                               : NULL;
+
+        if (missing)
+                return error_at(err, &pos, "%s is missing", missing);
+        return 0;
+}
+
+int machine_lock_parse(const char *file, const char *text, struct machine_lock **ret, struct error **err)
+{
+        _cleanup_(machine_lock_freep) struct machine_lock *lock = xcalloc(1, sizeof(*lock));
+        _cleanup_(template_freep) struct template *template = NULL;
+        bool has_layout = false, has_uid = false;
+        uint32_t layout = 0, uid = 0;
+        uint8_t uuid[16];
+
+        if (template_parse(file, text, strlen(text), &template, err) < 0)
+                return -1;
+        for (size_t i = 0; i < template->n_attributes; i++) {
+                const struct template_attribute *at = &template->attributes[i];
+                int result;
+
+                if (at->is_vector)
+                        result = strcmp(at->name, "ADDRESS") == 0
+                                         ? add_address(lock, at, err)
+                                         : error_at(err, &at->name_pos, "%s is not understood", at->name);
+                else if (strcmp(at->name, "LAYOUT") == 0)
+                        result = set_number(&layout, &has_layout, at, err);
+                else if (strcmp(at->name, "UID") == 0)
+                        result = set_number(&uid, &has_uid, at, err);
+                else if (strcmp(at->name, "UUID") == 0)
+                        result = set_word(&lock->uuid, at, err);
+                else if (strcmp(at->name, "MACHINE") == 0)
+                        result = set_word(&lock->machine, at, err);
+                else if (strcmp(at->name, "FAMILY") == 0)
+                        result = set_word(&lock->family, at, err);
+                else
+                        result = error_at(err, &at->name_pos, "%s is not understood", at->name);
+                /* First of all, as everything else may mean something different there. */
+                if (has_layout && (layout < 1 || layout > MACHINE_LOCK_LAYOUT)) {
+                        error_free(TAKE_PTR(*err));
+                        error_at(err, &at->value_pos, "LAYOUT %u is not known here", (unsigned)layout);
+                        return error_hint(err, "it was written by another version of vmlaunch: use that one");
+                }
+                if (result < 0)
+                        return -1;
+        }
+        if (complete(lock, file, has_layout, has_uid, err) < 0)
+                return -1;
+        if (!text_parse_uuid(lock->uuid, uuid)) {
+                const struct source_pos pos = { .file = file };
+
+                return error_at(err, &pos, "UUID: '%s' is not a UUID", lock->uuid);
+        }
+        lock->layout = layout;
+        lock->uid = (uid_t)uid;
+        *ret = TAKE_PTR(lock);
+        return 0;
+}
+
+char *machine_lock_text(const struct machine_lock *lock)
+{
+        _cleanup_free_ char *layout = xasprintf("%u", lock->layout),
+                            *uid = xasprintf("%u", (unsigned)lock->uid);
+        _cleanup_text_ struct text out = TEXT_INIT;
+
+        text_add(
+                &out,
+                "# Written by vmlaunch: what the guest has seen and must see again. Remove this file to have\n"
+                "# it laid out anew at the next start.\n");
+        template_write_value(&out, "LAYOUT", layout);
+        template_write_value(&out, "UUID", lock->uuid);
+        template_write_value(&out, "MACHINE", lock->machine);
+        template_write_value(&out, "FAMILY", lock->family);
+        template_write_value(&out, "UID", uid);
+        for (size_t i = 0; i < lock->n_addresses; i++)
+                text_addf(&out, "ADDRESS = [ DEVICE = \"%s\", ADDRESS = \"%s\" ]\n",
+                          lock->addresses[i].device, lock->addresses[i].address);
+        return text_take(&out);
+}
+
+int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/machine.lock", state_dir, vm), *text = NULL;
+        size_t length;
+
+        if (fd_read_file_at(AT_FDCWD, path, LOCK_MAX_BYTES, &text, &length, err) < 0) {
+                if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
+                        return -1;
+                error_free(TAKE_PTR(*err));
+                *ret = NULL;
+                return 0;
+        }
+        if (strlen(text) != length) {
+                const struct source_pos pos = { .file = path };
+
+                return error_at(err, &pos, "there is a NUL byte in it");
+        }
+        return machine_lock_parse(path, text, ret, err);
+}

@@ -1,0 +1,42 @@
+#include <errno.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "launcher/state/state_dir.h"
+
+#define RECORD_MAX (4u << 20)
+
+int record_write(int vm_dirfd, const json_t *record, struct error **err)
+{
+        _cleanup_free_ char *json = json_dumps(record, JSON_COMPACT);
+
+        if (!json)
+                return error_set(err, ERROR_FAILED, "the record is no JSON");
+        return fd_write_file_at(vm_dirfd, "record.json", json, strlen(json), 0644, 0, err);
+}
+
+int record_read(int vm_dirfd, json_t **ret, struct error **err)
+{
+        _cleanup_free_ char *text = NULL;
+        json_auto_t *record = NULL;
+        json_error_t why;
+        size_t length;
+        json_int_t schema = 0;
+
+        if (fd_read_file_at(vm_dirfd, "record.json", RECORD_MAX, &text, &length, err) < 0) {
+                if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
+                        return -1;
+                error_free(TAKE_PTR(*err));
+                return error_set(err, ERROR_NO_SUCH_VM, "there is no record.json");
+        }
+        record = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
+        if (!record)
+                return error_set(err, ERROR_FAILED, "record.json: %s", why.text);
+        if (json_unpack_ex(record, &why, 0, "{s:I}", "schema", &schema) < 0)
+                return error_set(err, ERROR_FAILED, "record.json: %s", why.text);
+        if (schema != 1)
+                return error_set(err, ERROR_FAILED, "record.json has schema %" JSON_INTEGER_FORMAT ", not 1",
+                                 schema);
+        *ret = TAKE_PTR(record);
+        return 0;
+}

@@ -1,0 +1,309 @@
+#include "launcher/state/state_dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/spec_build.h"
+
+/* How often a directory is tried that its last run removes just now. */
+#define MAX_TRIES 100
+/* /proc/locks of a host with many locks; beyond it we say that we do not know. */
+#define PROC_LOCKS_MAX (8u << 20)
+
+/* Names of our own directories beside the VMs'. */
+static bool name_is_reserved(const char *name)
+{
+        return strcmp(name, "images") == 0 || strcmp(name, "uids") == 0;
+}
+
+static int check_name(const char *name, struct error **err)
+{
+        if (!spec_name_is_valid(name)) {
+                _cleanup_free_ char *printable = text_printable(name);
+
+                return error_set(err, ERROR_INVALID, "'%s' is not a VM name", printable);
+        }
+        if (name_is_reserved(name))
+                return error_set(err, ERROR_INVALID, "'%s' is a directory of vmlaunch's own, not a VM name",
+                                 name);
+        return 0;
+}
+
+static struct vm_dir *vm_dir_new(const struct paths *paths, const char *name)
+{
+        struct vm_dir *vm = xcalloc(1, sizeof(*vm));
+
+        vm->name = xstrdup(name);
+        vm->path = xasprintf("%s/%s", paths->run, name);
+        vm->fd = vm->lock_fd = -1;
+        return vm;
+}
+
+static void vm_dir_freep(struct vm_dir **vm)
+{
+        vm_dir_release(*vm, true);
+}
+
+int run_dir_open(const struct paths *paths, int *ret_fd, struct error **err)
+{
+        _cleanup_close_ int fd = open(paths->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0 && errno == ENOENT) {
+                if (fd_mkdir_p(AT_FDCWD, paths->run, 0755, err) < 0)
+                        return -1;
+                fd = open(paths->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                /* Whatever umask the caller has: `list` is for everybody. */
+                if (fd >= 0 && fchmod(fd, 0755) < 0)
+                        return error_os(err, errno, "set the mode of '%s'", paths->run);
+        }
+        if (fd < 0)
+                return error_os(err, errno, "open '%s'", paths->run);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int lock_whole(int fd)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+        return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+static bool same_file(int dirfd, const char *path, int fd)
+{
+        struct stat by_fd, by_path;
+
+        return fstat(fd, &by_fd) == 0 && fstatat(dirfd, path, &by_path, AT_SYMLINK_NOFOLLOW) == 0 &&
+               by_fd.st_dev == by_path.st_dev && by_fd.st_ino == by_path.st_ino;
+}
+
+/* The pid that the holder wrote into its lock file; 0: it has not yet. */
+static pid_t read_pid(int lock_fd)
+{
+        char text[32] = "";
+        uint32_t pid = 0;
+        ssize_t n = pread(lock_fd, text, sizeof(text) - 1, 0);
+
+        if (n <= 0)
+                return 0;
+        text[strcspn(text, "\n")] = '\0';
+        return text_parse_u32(text, &pid) ? (pid_t)pid : 0;
+}
+
+static int write_pid(int lock_fd, struct error **err)
+{
+        char text[32];
+        int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+        if (ftruncate(lock_fd, 0) < 0 || pwrite(lock_fd, text, (size_t)n, 0) != n)
+                return error_os(err, errno ? errno : EIO, "write the pid into the lock file");
+        return 0;
+}
+
+static int busy(const char *name, int lock_fd, struct error **err)
+{
+        pid_t pid = read_pid(lock_fd);
+
+        if (pid)
+                return error_set(err, ERROR_BUSY, "VM '%s' is in use: process %d holds its lock", name,
+                                 (int)pid);
+        return error_set(err, ERROR_BUSY, "VM '%s' is in use: another process holds its lock", name);
+}
+
+/* 1: locked; 0: the directory was removed under us, try again; -1: *err. */
+static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
+{
+        _cleanup_free_ char *lock_path = xasprintf("%s/lock", vm->name);
+        _cleanup_close_ int dir = -1, lock = -1;
+        bool made = mkdirat(run_fd, vm->name, 0755) == 0;
+
+        if (!made && errno != EEXIST)
+                return error_os(err, errno, "create '%s'", vm->path);
+        dir = openat(run_fd, vm->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (dir < 0)
+                return errno == ENOENT ? 0 : error_os(err, errno, "open '%s'", vm->path);
+        if (made && fchmod(dir, 0755) < 0)
+                return error_os(err, errno, "set the mode of '%s'", vm->path);
+        lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (lock < 0)
+                return errno == ENOENT ? 0 : error_os(err, errno, "open '%s/lock'", vm->path);
+        if (lock_whole(lock) < 0) {
+                if (errno != EAGAIN && errno != EACCES)
+                        return error_os(err, errno, "lock '%s/lock'", vm->path);
+                return same_file(run_fd, lock_path, lock) ? busy(vm->name, lock, err) : 0;
+        }
+        if (!same_file(run_fd, lock_path, lock))
+                return 0;
+        if (write_pid(lock, err) < 0)
+                return -1;
+        vm->fd = TAKE_FD(dir);
+        vm->lock_fd = TAKE_FD(lock);
+        return 1;
+}
+
+int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err)
+{
+        _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;
+        _cleanup_close_ int run_fd = -1;
+        int locked = 0;
+
+        if (check_name(name, err) < 0 || run_dir_open(paths, &run_fd, err) < 0)
+                return -1;
+        vm = vm_dir_new(paths, name);
+        for (unsigned i = 0; !locked && i < MAX_TRIES; i++)
+                locked = try_lock(vm, run_fd, err);
+        if (locked < 0)
+                return -1;
+        if (!locked)
+                return error_set(err, ERROR_BUSY, "'%s' is removed all the time", vm->path);
+        *ret = TAKE_PTR(vm);
+        return 0;
+}
+
+int vm_dir_open(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err)
+{
+        _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;
+
+        if (check_name(name, err) < 0)
+                return -1;
+        vm = vm_dir_new(paths, name);
+        vm->fd = open(vm->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (vm->fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+                return error_set(err, ERROR_NO_SUCH_VM, "there is no VM '%s'", name);
+        if (vm->fd < 0)
+                return error_os(err, errno, "open '%s'", vm->path);
+        *ret = TAKE_PTR(vm);
+        return 0;
+}
+
+/* The lock file is 0600, as whoever may open it may lock it; but everybody may know that it is locked. */
+static bool proc_locks_has(const struct stat *st)
+{
+        _cleanup_free_ char *text = NULL, *wanted = NULL;
+        _cleanup_error_ struct error *error = NULL;
+
+        if (fd_read_file_at(AT_FDCWD, "/proc/locks", PROC_LOCKS_MAX, &text, NULL, &error) < 0)
+                return false;
+        /* "1: OFDLCK ADVISORY  WRITE -1 00:1a:1234 0 EOF", device in hexadecimal (proc_locks(5)). */
+        wanted = xasprintf(" %02x:%02x:%llu ", major(st->st_dev), minor(st->st_dev),
+                           (unsigned long long)st->st_ino);
+        return strstr(text, wanted) != NULL;
+}
+
+bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+        bool locked;
+
+        if (ret_pid)
+                *ret_pid = 0;
+        if (vm->lock_fd >= 0) {
+                if (ret_pid)
+                        *ret_pid = getpid();
+                return true;
+        }
+        fd = openat(vm->fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return errno == EACCES && fstatat(vm->fd, "lock", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                       proc_locks_has(&st);
+        locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+        if (locked && ret_pid)
+                *ret_pid = read_pid(fd);
+        return locked;
+}
+
+/* First out of the way in one move: a new run that makes the directory anew must not lose files to us. */
+static void remove_directory(const struct vm_dir *vm)
+{
+        _cleanup_error_ struct error *error = NULL;
+        const char *slash = strrchr(vm->path, '/');
+        _cleanup_free_ char *gone =
+                xasprintf("%.*s/.gone-%s-%d", (int)(slash - vm->path), vm->path, vm->name, (int)getpid());
+
+        if (rename(vm->path, gone) == 0)
+                fd_remove_tree(AT_FDCWD, gone, &error);
+}
+
+void vm_dir_release(struct vm_dir *vm, bool keep_directory)
+{
+        if (!vm)
+                return;
+        if (!keep_directory && vm->lock_fd >= 0)
+                remove_directory(vm);
+        fd_close(&vm->lock_fd);
+        fd_close(&vm->fd);
+        free(vm->name);
+        free(vm->path);
+        free(vm);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int directory_vm_names(const char *path, char ***ret, struct error **err)
+{
+        DIR *dir = opendir(path);
+        char **names = xcalloc(1, sizeof(*names));
+        size_t n = 0;
+
+        if (!dir && errno != ENOENT) {
+                free(names);
+                return error_os(err, errno, "read directory '%s'", path);
+        }
+        for (struct dirent *entry; dir && (entry = readdir(dir));) {
+                if (!spec_name_is_valid(entry->d_name) || name_is_reserved(entry->d_name))
+                        continue;
+                if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
+                        continue;
+                names = xreallocarray(names, n + 2, sizeof(*names));
+                names[n++] = xstrdup(entry->d_name);
+                names[n] = NULL;
+        }
+        if (dir)
+                closedir(dir);
+        qsort(names, n, sizeof(*names), compare_names);
+        *ret = names;
+        return 0;
+}
+
+int vm_dir_names(const struct paths *paths, char ***ret, struct error **err)
+{
+        return directory_vm_names(paths->run, ret, err);
+}
+
+void names_free(char **names)
+{
+        for (size_t i = 0; names && names[i]; i++)
+                free(names[i]);
+        free(names);
+}
+
+unsigned long long process_start_time(pid_t pid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)pid), *text = NULL;
+        _cleanup_error_ struct error *error = NULL;
+        unsigned long long start = 0;
+        const char *p;
+
+        if (fd_read_file_at(AT_FDCWD, path, 4096, &text, NULL, &error) < 0)
+                return 0;
+        /* The name is in parentheses and may hold anything: fields count from behind the last one. */
+        p = strrchr(text, ')');
+        if (!p ||
+            sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                   &start) != 1)
+                return 0;
+        return start;
+}
