@@ -8,6 +8,8 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -33,12 +35,13 @@ struct host_facts {
         char *arch;                 /* uname machine: "x86_64" */
         char *kernel;               /* uname release, for messages */
         unsigned cpus;              /* online */
-        bool cpu_has_virt;          /* vmx or svm in /proc/cpuinfo */
+        bool cpu_has_virt;          /* x86: vmx or svm in /proc/cpuinfo; others have no such flag: true */
         struct file_facts kvm_node; /* /dev/kvm */
         char *kvm_group;            /* the name of its group, or NULL */
         struct cgroup_host cgroup;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;
+        struct error *warnings; /* a machine.lock that cannot be read, so that its uid is not known; not in JSON */
 };
 
 int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);
@@ -47,8 +50,13 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
 void host_facts_free(struct host_facts *facts);
 DEFINE_FREEP(struct host_facts, host_facts_free)
 
-/* stat() of path, following links; a missing file is not an error. */
+/* stat() of path, following links; a missing file is not an error, one that the caller may not look at is. */
 int file_facts_read(const char *path, struct file_facts *ret, struct error **err);
-/* May a process of this uid, whose only groups are gid and extra_gid, open a file of these facts so? */
+void file_facts_from_stat(const struct stat *st, struct file_facts *ret);
+json_t *file_facts_to_json(const struct file_facts *facts);
+/* what is for the error. */
+int file_facts_from_json(const json_t *json, const char *what, struct file_facts *ret, struct error **err);
+/* May a process without capabilities, of this uid, whose only groups are gid and extra_gid ((gid_t)-1:
+ * none), open a file of these facts so? ACLs are not looked at. */
 bool file_facts_allow(const struct file_facts *facts, uid_t uid, gid_t gid, gid_t extra_gid, bool read,
                       bool write);

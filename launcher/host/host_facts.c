@@ -1,0 +1,261 @@
+#include "launcher/host/host_facts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/template.h"
+#include "launcher/state/machine_lock.h"
+#include "launcher/state/state_dir.h"
+
+#define KVM_NODE      "/dev/kvm"
+#define CPUS_MAX      65536
+#define CLAIMED_MAX   65536
+#define CPU_LIST_MAX  65536
+#define GROUP_ENTRIES 65536
+
+static void file_closep(FILE **file)
+{
+        if (*file)
+                fclose(*file);
+}
+
+/* "0-3,8\n": how many; 0 when it is no such list. */
+static unsigned count_cpu_list(const char *list)
+{
+        unsigned n = 0;
+
+        while (*list && *list != '\n') {
+                unsigned first, last;
+                int used = 0;
+
+                if (sscanf(list, "%u%n", &first, &used) != 1)
+                        return 0;
+                list += used;
+                last = first;
+                if (*list == '-') {
+                        if (sscanf(list, "-%u%n", &last, &used) != 1)
+                                return 0;
+                        list += used;
+                }
+                if (last < first || last >= CPUS_MAX || n > CPUS_MAX)
+                        return 0;
+                n += last - first + 1;
+                if (*list == ',')
+                        list++;
+        }
+        return n;
+}
+
+/* Not sysconf(), which in some versions of glibc counts the caller's affinity mask instead. */
+static int read_cpus(unsigned *ret, struct error **err)
+{
+        static const char path[] = "/sys/devices/system/cpu/online";
+        _cleanup_free_ char *list = NULL;
+
+        if (fd_read_file_at(AT_FDCWD, path, CPU_LIST_MAX, &list, NULL, err) < 0)
+                return -1;
+        *ret = count_cpu_list(list);
+        if (*ret == 0)
+                return error_set(err, ERROR_HOST, "'%s' is no list of CPUs", path);
+        return 0;
+}
+
+/* Does the first "flags" line name vmx (Intel) or svm (AMD)? The CPUs of one host agree on that. */
+static int read_virt(bool *ret, struct error **err)
+{
+        _cleanup_(file_closep) FILE *file = fopen("/proc/cpuinfo", "re");
+        _cleanup_free_ char *line = NULL;
+        size_t size = 0;
+
+        if (!file)
+                return error_os(err, errno, "open '/proc/cpuinfo'");
+        *ret = false;
+        while (getline(&line, &size, file) > 0) {
+                char *words = strchr(line, ':'), *save = NULL;
+
+                if (!text_starts_with(line, "flags") || !words)
+                        continue;
+                for (char *word = strtok_r(words + 1, " \n", &save); word;
+                     word = strtok_r(NULL, " \n", &save))
+                        if (strcmp(word, "vmx") == 0 || strcmp(word, "svm") == 0)
+                                *ret = true;
+                break;
+        }
+        return 0;
+}
+
+/* /etc/group itself, not the name service: that one may be remote, and is loaded at run time. */
+static char *group_name(gid_t gid)
+{
+        _cleanup_(file_closep) FILE *file = fopen("/etc/group", "re");
+        _cleanup_free_ char *line = NULL;
+        size_t size = 0;
+
+        for (unsigned i = 0; file && i < GROUP_ENTRIES && getline(&line, &size, file) > 0; i++) {
+                char *save = NULL, *name = strtok_r(line, ":", &save), *number = NULL;
+                uint32_t value;
+
+                if (name && strtok_r(NULL, ":", &save))
+                        number = strtok_r(NULL, ":", &save);
+                if (number && text_parse_u32(number, &value) && value == gid)
+                        return xstrdup(name);
+        }
+        return NULL;
+}
+
+static int compare_claims(const void *a, const void *b)
+{
+        const struct claimed_uid *x = a, *y = b;
+
+        if (x->uid != y->uid)
+                return x->uid < y->uid ? -1 : 1;
+        return strcmp(x->vm, y->vm);
+}
+
+/* A lock that cannot be read does not keep other VMs from starting: RUN/uids still keeps two running ones apart. */
+static int read_claimed_uids(const struct paths *paths, struct host_facts *facts, struct error **err)
+{
+        char **names = NULL;
+
+        if (directory_vm_names(paths->state, &names, err) < 0)
+                return -1;
+        for (size_t i = 0; names[i] && facts->n_claimed_uids < CLAIMED_MAX; i++) {
+                _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL;
+                struct error *problem = NULL;
+
+                if (machine_lock_read(paths->state, names[i], &lock, &problem) < 0) {
+                        error_wrap(&problem, "uid of VM '%s' is not known", names[i]);
+                        error_append(&facts->warnings, problem);
+                } else if (lock) {
+                        ARRAY_GROW(facts->claimed_uids, facts->n_claimed_uids);
+                        facts->claimed_uids[facts->n_claimed_uids++] =
+                                (struct claimed_uid){ .uid = lock->uid, .vm = xstrdup(names[i]) };
+                }
+        }
+        names_free(names);
+        if (facts->n_claimed_uids)
+                qsort(facts->claimed_uids, facts->n_claimed_uids, sizeof(facts->claimed_uids[0]),
+                      compare_claims);
+        return 0;
+}
+
+int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err)
+{
+        _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
+        struct utsname uts;
+
+        if (uname(&uts) < 0)
+                return error_os(err, errno, "uname");
+        facts->arch = xstrdup(uts.machine);
+        facts->kernel = xstrdup(uts.release);
+        if (read_cpus(&facts->cpus, err) < 0)
+                return -1;
+        facts->cpu_has_virt = true;
+        if ((strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
+            read_virt(&facts->cpu_has_virt, err) < 0)
+                return -1;
+        if (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0)
+                return -1;
+        if (facts->kvm_node.exists)
+                facts->kvm_group = group_name(facts->kvm_node.gid);
+        if (cgroup_host_read("", &facts->cgroup, err) < 0 || read_claimed_uids(paths, facts, err) < 0)
+                return -1;
+        *ret = TAKE_PTR(facts);
+        return 0;
+}
+
+void host_facts_free(struct host_facts *facts)
+{
+        if (!facts)
+                return;
+        free(facts->arch);
+        free(facts->kernel);
+        free(facts->kvm_group);
+        cgroup_host_done(&facts->cgroup);
+        for (size_t i = 0; i < facts->n_claimed_uids; i++)
+                free(facts->claimed_uids[i].vm);
+        free(facts->claimed_uids);
+        error_free(facts->warnings);
+        free(facts);
+}
+
+json_t *host_facts_to_json(const struct host_facts *facts)
+{
+        json_t *claimed = json_array();
+
+        for (size_t i = 0; i < facts->n_claimed_uids; i++)
+                json_array_append_new(claimed,
+                                      json_pack("{s:I, s:s}", "uid", (json_int_t)facts->claimed_uids[i].uid,
+                                                "vm", facts->claimed_uids[i].vm));
+        return json_pack("{s:s, s:s, s:I, s:b, s:o, s:s?, s:o, s:o}", "arch", facts->arch, "kernel",
+                         facts->kernel, "cpus", (json_int_t)facts->cpus, "cpu-has-virt",
+                         (int)facts->cpu_has_virt, "kvm-node", file_facts_to_json(&facts->kvm_node),
+                         "kvm-group", facts->kvm_group, "cgroup", cgroup_host_to_json(&facts->cgroup),
+                         "claimed-uids", claimed);
+}
+
+static int claimed_from_json(const json_t *json, struct host_facts *facts, struct error **err)
+{
+        json_t *entry;
+        size_t i;
+
+        json_array_foreach (json, i, entry) {
+                const char *vm;
+                json_int_t uid;
+                json_error_t why;
+
+                if (json_unpack_ex(entry, &why, 0, "{s:I, s:s}", "uid", &uid, "vm", &vm) < 0)
+                        return error_set(err, ERROR_FAILED, "host facts: claimed-uids: %s", why.text);
+                if (uid < 0 || uid > UINT32_MAX || i >= CLAIMED_MAX)
+                        return error_set(err, ERROR_FAILED, "host facts: claimed-uids: out of range");
+                ARRAY_GROW(facts->claimed_uids, facts->n_claimed_uids);
+                facts->claimed_uids[facts->n_claimed_uids++] =
+                        (struct claimed_uid){ .uid = (uid_t)uid, .vm = xstrdup(vm) };
+        }
+        if (facts->n_claimed_uids)
+                qsort(facts->claimed_uids, facts->n_claimed_uids, sizeof(facts->claimed_uids[0]),
+                      compare_claims);
+        return 0;
+}
+
+int host_facts_from_json(const json_t *json, struct host_facts **ret, struct error **err)
+{
+        _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
+        const char *arch, *kernel, *kvm_group = NULL;
+        json_t *kvm_node, *cgroup, *claimed, *group = NULL;
+        json_error_t why;
+        json_int_t cpus;
+        int has_virt;
+
+        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s:b, s:o, s?o, s:o, s:o}", "arch", &arch,
+                           "kernel", &kernel, "cpus", &cpus, "cpu-has-virt", &has_virt, "kvm-node", &kvm_node,
+                           "kvm-group", &group, "cgroup", &cgroup, "claimed-uids", &claimed) < 0)
+                return error_set(err, ERROR_FAILED, "host facts: %s", why.text);
+        if (cpus < 1 || cpus > CPUS_MAX)
+                return error_set(err, ERROR_FAILED, "host facts: cpus is out of range");
+        if (group && !json_is_null(group)) {
+                kvm_group = json_string_value(group);
+                if (!kvm_group)
+                        return error_set(err, ERROR_FAILED, "host facts: kvm-group is no string");
+        }
+        if (!json_is_array(claimed))
+                return error_set(err, ERROR_FAILED, "host facts: claimed-uids is no array");
+        facts->arch = xstrdup(arch);
+        facts->kernel = xstrdup(kernel);
+        facts->kvm_group = xstrdup_null(kvm_group);
+        facts->cpus = (unsigned)cpus;
+        facts->cpu_has_virt = has_virt;
+        if (file_facts_from_json(kvm_node, "host facts: kvm-node", &facts->kvm_node, err) < 0 ||
+            cgroup_host_from_json(cgroup, &facts->cgroup, err) < 0 ||
+            claimed_from_json(claimed, facts, err) < 0)
+                return -1;
+        *ret = TAKE_PTR(facts);
+        return 0;
+}

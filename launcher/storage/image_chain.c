@@ -1,0 +1,332 @@
+#include "launcher/storage/image_chain.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+
+void image_chain_free(struct image_chain *chain)
+{
+        if (!chain)
+                return;
+        for (size_t i = 0; i < chain->n_layers; i++)
+                free(chain->layers[i].path);
+        free(chain->layers);
+        free(chain);
+}
+
+/* What an image file starts with (its format's magic number, at this offset) when it is not what it seems. */
+static const struct {
+        const char *format;
+        size_t offset, length;
+        const char *magic;
+} magics[] = {
+        { "qcow2", 0, 4, "QFI\xfb" },
+        { "qed", 0, 4, "QED\0" },
+        { "vmdk", 0, 4, "KDMV" },
+        { "vmdk", 0, 4, "COWD" },
+        { "vmdk", 0, 21, "# Disk DescriptorFile" },
+        { "vdi", 64, 4, "\x7f\x10\xda\xbe" },
+        { "vhdx", 0, 8, "vhdxfile" },
+        { "vpc", 0, 8, "conectix" },
+        { "luks", 0, 6, "LUKS\xba\xbe" },
+        { "parallels", 0, 16, "WithoutFreeSpace" },
+        { "parallels", 0, 16, "WithouFreSpacExt" },
+};
+
+static const char *format_by_magic(const uint8_t *bytes, size_t n)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+                if (n >= magics[i].offset + magics[i].length &&
+                    memcmp(bytes + magics[i].offset, magics[i].magic, magics[i].length) == 0)
+                        return magics[i].format;
+        return NULL;
+}
+
+/* "image '/x'" or "image '/x', the backing file of '/y'"; new string. */
+static char *image_name(const struct image_chain *chain, const char *path)
+{
+        _cleanup_free_ char *printable = text_printable(path);
+
+        if (chain->n_layers) {
+                _cleanup_free_ char *wants = text_printable(chain->layers[chain->n_layers - 1].path);
+
+                return xasprintf("image '%s', the backing file of '%s'", printable, wants);
+        }
+        return xasprintf("image '%s'", printable);
+}
+
+static const char *kind_name(mode_t mode)
+{
+        return S_ISDIR(mode)    ? "a directory"
+               : S_ISCHR(mode)  ? "a character device"
+               : S_ISFIFO(mode) ? "a fifo"
+               : S_ISSOCK(mode) ? "a socket"
+                                : "no file";
+}
+
+static int check_kind(const struct stat *st, struct error **err)
+{
+        if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+                return error_set(err, ERROR_INVALID, "it is %s, not a file or block device",
+                                 kind_name(st->st_mode));
+        return 0;
+}
+
+/* Looked at before it is opened, as opening alone does something to a fifo or a tape; what counts is the fstat()
+ * after it. */
+static int open_image(const char *path, int *ret_fd, struct stat *ret_st, struct error **err)
+{
+        _cleanup_close_ int fd = -1;
+
+        if (stat(path, ret_st) < 0) {
+                if (errno == ENOENT || errno == ENOTDIR)
+                        return error_set(err, ERROR_INVALID, "it does not exist");
+                return error_os(err, errno, "look at it");
+        }
+        if (check_kind(ret_st, err) < 0)
+                return -1;
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        if (fd < 0)
+                return error_os(err, errno, "open it");
+        if (fstat(fd, ret_st) < 0)
+                return error_os(err, errno, "look at it");
+        if (check_kind(ret_st, err) < 0)
+                return -1;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int read_start(int fd, uint8_t *buffer, size_t size, size_t *ret_n, struct error **err)
+{
+        size_t n = 0;
+
+        while (n < size) {
+                ssize_t part = pread(fd, buffer + n, size - n, (off_t)n);
+
+                if (part < 0 && errno == EINTR)
+                        continue;
+                if (part < 0)
+                        return error_os(err, errno, "read its header");
+                if (part == 0)
+                        break;
+                n += (size_t)part;
+        }
+        *ret_n = n;
+        return 0;
+}
+
+static int raw_size(int fd, const struct stat *st, uint64_t *ret, struct error **err)
+{
+        if (S_ISREG(st->st_mode))
+                *ret = (uint64_t)st->st_size;
+        else if (ioctl(fd, BLKGETSIZE64, ret) < 0)
+                return error_os(err, errno, "read its size");
+        return 0;
+}
+
+static int check_guess(enum disk_format format, const uint8_t *bytes, size_t n, struct error **err)
+{
+        const char *found = format_by_magic(bytes, n);
+
+        if (format == DISK_FORMAT_RAW && found) {
+                error_set(err, ERROR_INVALID,
+                          "no FORMAT says what it is; it would be taken for raw but starts "
+                          "like %s",
+                          found);
+                if (strcmp(found, "qcow2") == 0)
+                        return error_hint(
+                                err, "FORMAT = \"qcow2\" if it is such an image, FORMAT = \"raw\" if the "
+                                     "guest wrote that itself");
+                return error_hint(
+                        err, "FORMAT = \"raw\" if the guest wrote that itself, else convert it: qemu-img "
+                             "convert -O qcow2");
+        }
+        if (format == DISK_FORMAT_QCOW2 && (!found || strcmp(found, "qcow2") != 0)) {
+                error_set(err, ERROR_INVALID,
+                          "no FORMAT says what it is; it is named like qcow2 but does not start "
+                          "like that");
+                return error_hint(err, "say FORMAT = \"raw\" if that is what it is");
+        }
+        return 0;
+}
+
+/* As QEMU's path_has_protocol(): a colon before the first slash. */
+static bool has_protocol(const char *name)
+{
+        return name[strcspn(name, ":/")] == ':';
+}
+
+/* The path of the next layer. Relative names start from the directory of the path as given, also if that is a
+ * symbolic link: so does QEMU. */
+static int backing_path(const char *path, const struct qcow2_header *header, char **ret, struct error **err)
+{
+        _cleanup_free_ char *printable = text_printable(header->backing_file);
+        const char *slash = strrchr(path, '/');
+
+        if (has_protocol(header->backing_file))
+                return error_set(err, ERROR_INVALID,
+                                 "its backing file '%s' is not a plain path, only files can be used",
+                                 printable);
+        if (header->backing_format == DISK_FORMAT_NONE) {
+                _cleanup_free_ char *backing = text_shell_quoted(header->backing_file);
+                _cleanup_free_ char *image = text_shell_quoted(path);
+
+                error_set(err, ERROR_INVALID, "it does not say which format its backing file '%s' has",
+                          printable);
+                return error_hint(err, "write it down, raw or qcow2: qemu-img rebase -u -F FORMAT -b %s %s",
+                                  backing, image);
+        }
+        if (header->backing_file[0] == '/')
+                *ret = xstrdup(header->backing_file);
+        else
+                *ret = xasprintf("%.*s/%s", (int)(slash - path), path, header->backing_file);
+        return 0;
+}
+
+struct file_id {
+        dev_t dev;
+        ino_t ino;
+};
+
+static struct file_id file_id_of(const struct stat *st)
+{
+        /* Device nodes are many, the device is one. */
+        if (S_ISBLK(st->st_mode))
+                return (struct file_id){ .dev = st->st_rdev };
+        return (struct file_id){ .dev = st->st_dev, .ino = st->st_ino };
+}
+
+/* Reads one layer and appends it to the chain; *ret_next: the layer below, or NULL. */
+static int read_layer(struct image_chain *chain, struct file_id *ids, const char *path,
+                      enum disk_format format, bool is_guess, char **ret_next,
+                      enum disk_format *ret_next_format, struct error **err)
+{
+        _cleanup_free_ uint8_t *bytes = xmalloc(QCOW2_HEADER_BYTES);
+        struct image_layer layer = { .format = format };
+        struct qcow2_header header = { 0 };
+        _cleanup_close_ int fd = -1;
+        struct file_id id;
+        struct stat st;
+        size_t n = 0;
+
+        if (open_image(path, &fd, &st, err) < 0)
+                return -1;
+        id = file_id_of(&st);
+        for (size_t i = 0; i < chain->n_layers; i++)
+                if (ids[i].dev == id.dev && ids[i].ino == id.ino)
+                        return error_set(err, ERROR_INVALID, "the chain loops: it is layer %zu already", i);
+        if (read_start(fd, bytes, QCOW2_HEADER_BYTES, &n, err) < 0 ||
+            (is_guess && check_guess(format, bytes, n, err) < 0))
+                return -1;
+        *ret_next = NULL;
+        if (format == DISK_FORMAT_QCOW2) {
+                if (qcow2_header_parse(bytes, n, &header, err) < 0)
+                        return -1;
+                layer.virtual_size = header.virtual_size;
+                *ret_next_format = header.backing_format;
+                if (header.backing_file) {
+                        int result = backing_path(path, &header, ret_next, err);
+
+                        free(header.backing_file);
+                        if (result < 0)
+                                return -1;
+                }
+        } else if (raw_size(fd, &st, &layer.virtual_size, err) < 0) {
+                return -1;
+        }
+        file_facts_from_stat(&st, &layer.file);
+        layer.path = xstrdup(path);
+        ids[chain->n_layers] = id;
+        ARRAY_GROW(chain->layers, chain->n_layers);
+        chain->layers[chain->n_layers++] = layer;
+        return 0;
+}
+
+int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
+                     struct image_chain **ret, struct error **err)
+{
+        _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
+        _cleanup_free_ char *next = NULL;
+        struct file_id ids[IMAGE_CHAIN_MAX];
+
+        if (path[0] != '/')
+                return error_set(err, ERROR_INVALID, "image '%s' has no absolute path", path);
+        if (format == DISK_FORMAT_NONE) {
+                format = DISK_FORMAT_RAW;
+                format_is_guess = true;
+        }
+        next = xstrdup(path);
+        while (next) {
+                _cleanup_free_ char *this = TAKE_PTR(next), *name = image_name(chain, this);
+
+                if (chain->n_layers == IMAGE_CHAIN_MAX)
+                        return error_set(err, ERROR_INVALID, "image '%s' has more than %d layers", path,
+                                         IMAGE_CHAIN_MAX);
+                if (read_layer(chain, ids, this, format, format_is_guess, &next, &format, err) < 0)
+                        return error_wrap(err, "%s", name);
+                format_is_guess = false;
+        }
+        *ret = TAKE_PTR(chain);
+        return 0;
+}
+
+json_t *image_chain_to_json(const struct image_chain *chain)
+{
+        json_t *layers = json_array();
+
+        for (size_t i = 0; i < chain->n_layers; i++) {
+                const struct image_layer *layer = &chain->layers[i];
+
+                json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I}", "path", layer->path, "format",
+                                                        layer->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw",
+                                                        "file", file_facts_to_json(&layer->file),
+                                                        "virtual-size", (json_int_t)layer->virtual_size));
+        }
+        return layers;
+}
+
+static int layer_from_json(const json_t *json, struct image_chain *chain, struct error **err)
+{
+        struct image_layer layer = { 0 };
+        const char *path, *format;
+        json_int_t size;
+        json_error_t why;
+        json_t *file;
+
+        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:o, s:I}", "path", &path, "format", &format,
+                           "file", &file, "virtual-size", &size) < 0)
+                return error_set(err, ERROR_FAILED, "image chain: %s", why.text);
+        layer.format = strcmp(format, "qcow2") == 0 ? DISK_FORMAT_QCOW2
+                       : strcmp(format, "raw") == 0 ? DISK_FORMAT_RAW
+                                                    : DISK_FORMAT_NONE;
+        if (layer.format == DISK_FORMAT_NONE || path[0] != '/' || size < 0)
+                return error_set(err, ERROR_FAILED, "image chain: a layer is not understood");
+        if (file_facts_from_json(file, "image chain", &layer.file, err) < 0)
+                return -1;
+        layer.virtual_size = (uint64_t)size;
+        layer.path = xstrdup(path);
+        ARRAY_GROW(chain->layers, chain->n_layers);
+        chain->layers[chain->n_layers++] = layer;
+        return 0;
+}
+
+int image_chain_from_json(const json_t *json, struct image_chain **ret, struct error **err)
+{
+        _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
+        size_t n = json_array_size(json);
+
+        if (n < 1 || n > IMAGE_CHAIN_MAX)
+                return error_set(err, ERROR_FAILED, "image chain: not an array of 1 to %d layers",
+                                 IMAGE_CHAIN_MAX);
+        for (size_t i = 0; i < n; i++)
+                if (layer_from_json(json_array_get(json, i), chain, err) < 0)
+                        return -1;
+        *ret = TAKE_PTR(chain);
+        return 0;
+}
