@@ -1,0 +1,76 @@
+/*
+ * control - the control socket: many clients on one QMP (docs/control-socket.md).
+ *
+ * On the loop; never blocks. Deny by default: only the commands of one table are answered, and only to uid 0 or this
+ * process's own uid. Everything is bounded: clients, commands in flight of each, bytes of a message, bytes waiting to
+ * be sent; a client that does not read is dropped.
+ * ids are the client's own; what goes to QEMU gets an id of qmp_client's. Events go to each client that has
+ * negotiated.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "qmp/qmp_client.h"
+
+#define CONTROL_CLIENTS     64
+#define CONTROL_IN_FLIGHT   64
+#define CONTROL_MAX_MESSAGE (64u * 1024)
+#define CONTROL_MAX_QUEUE   (1024u * 1024)
+#define CONTROL_MESSAGE_MS  5000u
+
+/* Who sent a command, by SO_PEERCRED. */
+struct control_peer {
+        uid_t uid;
+        pid_t pid;
+};
+
+struct control_command {
+        const char *name;
+        enum { CONTROL_OWN, CONTROL_FORWARD } kind;
+        enum qmp_class class; /* of a forwarded one */
+        bool changes;         /* does something to the guest */
+};
+/* The row of the table, NULL: no such command. */
+const struct control_command *control_command_find(const char *name);
+
+struct control_handlers {
+        /* A command of our own: the value of "return", a new reference, or NULL and *err. arguments may be
+         * NULL. */
+        json_t *(*on_own)(const struct control_command *command, json_t *arguments,
+                          const struct control_peer *peer, void *data, struct error **err);
+        /* Where to forward a command, or NULL and *err. */
+        struct qmp_client *(*on_forward)(const struct control_command *command,
+                                         const struct control_peer *peer, void *data, struct error **err);
+        /* Whether QEMU answered a forwarded command in its time. May be NULL. */
+        void (*on_answer)(bool in_time, void *data);
+        /* A client was cut off and why, for the log. May be NULL. */
+        void (*on_cut_off)(const struct control_peer *peer, const char *why, void *data);
+};
+
+struct control;
+
+/* A bound, listening socket at name below dirfd, mode 0666; an old one there is replaced. */
+int control_listen(int dirfd, const char *name, int *ret_fd, struct error **err);
+
+/* vm, generation: for the greeting; copied. */
+struct control *control_new(struct loop *loop, int listen_fd_consume, const char *vm, const char *generation,
+                            const struct control_handlers *handlers, void *data);
+/* Closes everything at once. Commands that QEMU has not answered are forgotten. */
+void control_free(struct control *control);
+DEFINE_FREEP(struct control, control_free)
+
+/* QEMU's greeting, the whole {"QMP": ...}: later clients see its version, which was zero before. */
+void control_set_greeting(struct control *control, const json_t *qemu_greeting);
+/* Sends a whole event object to every client that has negotiated. */
+void control_broadcast(struct control *control, const json_t *event);
+/* The same for an event of our own, which gets a timestamp as QEMU's have. data is stolen. */
+void control_event(struct control *control, const char *name, json_t *data_consume);
+/* Takes no new clients and commands any more; bytes that wait are still sent. */
+void control_finish(struct control *control);
+/* Does something wait to be sent? */
+bool control_is_flushed(const struct control *control);
