@@ -58,6 +58,8 @@ END
 }
 
 status_of() { vml -o json status "$VM" | jq -r ".$1"; }
+status_is() { [[ $(status_of "$1") == "$2" ]]; }
+status_is_not() { [[ $(status_of "$1") != "$2" ]]; }
 # await SECONDS COMMAND...: until it succeeds; for what has no event to wait for
 await() {
     local end=$((SECONDS + $1))

@@ -52,7 +52,7 @@ test_suspend_stops_the_guest_and_shutdown_wakes_it_first() {
     expect 0 vml --timeout 5 wait "$VM" --for=paused
     assert_eq "$(status_of state)" paused
     expect 0 vml resume "$VM"
-    await 5 eval '[[ $(status_of state) == running ]]'
+    await 5 status_is state running
     expect 0 vml suspend "$VM"
     expect 0 vml shutdown "$VM"
     assert_eq "$(status_of verdict)" guest-off
@@ -69,7 +69,7 @@ test_reboot_and_reset_keep_the_same_qemu() {
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     assert_eq "$(status_of pid)" "$pid" "pid after reboot"
     expect 0 vml reset "$VM"
-    await 60 eval '[[ $(status_of agent) != answering ]]'
+    await 60 status_is_not agent answering
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     assert_eq "$(status_of pid)" "$pid" "pid after reset"
     expect 0 vml destroy "$VM"

@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# Wrong input: each a clear error with place and exit status, and no trace on the host.
+. "$(dirname "$0")/lib.sh"
+
+# What a refused start may not leave: anything at all below the root but what the test put there.
+assert_no_trace() {
+    local left
+    left=$(find "$ROOT" -mindepth 1 ! -path "$ROOT/etc*" ! -path '*/cache/*' ! -name cache ! -name '*.tmpl' ! -name '*.qcow2' ! -name '*.raw' ! -name '*qemu' \
+        ! -path "$ROOT/var" -newer "$WORK/mark" ! -type d)
+    [[ -z $left ]] || fail "left behind: $left"
+    [[ ! -e $ROOT/run/vmlaunch/$VM ]] || fail "left behind: $ROOT/run/vmlaunch/$VM"
+    assert_clean
+}
+
+# refused STATUS WORDS...: start and validate both refuse the template so, saying all of the words
+refused() {
+    local status=$1 word
+    shift
+    touch "$WORK/mark"
+    expect "$status" vml start "$TEMPLATE"
+    for word in "$@"; do
+        assert_contains "$ERR" "$word" "message"
+    done
+    assert_eq "$OUT" "" "stdout"
+    assert_no_trace
+}
+
+test_unknown_attribute_is_named_with_what_was_meant() {
+    need_root
+    template 'MEMROY = "512"'
+    refused 6 "$TEMPLATE:8:1: MEMROY" 'did you mean' MEMORY '^'
+}
+test_size_with_a_wrong_unit_shows_the_value_and_what_would_be_right() {
+    need_root
+    template
+    sed -i 's/^MEMORY.*/MEMORY = "8 GBs"/' "$TEMPLATE"
+    refused 6 "$TEMPLATE:2:10: MEMORY" "'8 GBs' is not a size" '8192'
+}
+test_unterminated_vector_is_reported_where_it_begins_or_ends() {
+    need_root
+    template 'DISK = [ SOURCE = "/x.qcow2",' '  TARGET = "vda"'
+    refused 6 "$TEMPLATE:"
+    assert_match "$ERR" ":(8|9|10):[0-9]+: "
+}
+test_missing_template_file_is_an_error() {
+    expect 1 vml start "$ROOT/nothing.tmpl"
+    assert_contains "$ERR" "nothing.tmpl"
+    expect 4 vml start nobody
+}
+test_missing_image_is_reported_at_its_line() {
+    need_root
+    template 'DISK = [ SOURCE = "gone.qcow2", TARGET = "vda" ]'
+    touch "$WORK/mark"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "$TEMPLATE:8:"
+    assert_contains "$ERR" "gone.qcow2"
+    assert_no_trace
+}
+test_names_that_would_leave_their_directory_are_refused() {
+    need_root
+    local name
+    for name in 'a/b' '..' '.' $'a\nb' '' '-x'; do
+        template
+        sed -i '1d' "$TEMPLATE"
+        printf 'NAME = "%s"\n' "$name" >>"$TEMPLATE"
+        refused 6 NAME
+    done
+    expect 4 vml status ../../etc
+    expect 4 vml log ../../etc/passwd
+}
+test_tap_name_of_16_bytes_is_refused() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"abcdefghijklmnop\" ]"
+    refused 6 "$TEMPLATE:8:" TARGET abcdefghijklmnop 15
+}
+test_missing_bridge_is_named_with_those_there_are() {
+    need_root
+    template "NIC = [ BRIDGE = \"nobr9\" ]"
+    refused 10 "nobr9" "$BRIDGE"
+}
+test_second_start_of_a_running_vm_names_its_holder() {
+    need_root
+    template
+    expect 0 vml start "$TEMPLATE"
+    expect 9 vml start "$TEMPLATE"
+    assert_contains "$ERR" "$(status_of supervisor_pid)"
+    assert_eq "$(status_of state)" running
+    expect 0 vml destroy "$VM"
+}
+test_second_use_of_a_writable_image_names_its_holder() {
+    need_root
+    qemu-img create -q -f qcow2 "$ROOT/disk.qcow2" 16M
+    template 'DISK = [ SOURCE = "disk.qcow2", TARGET = "vda" ]'
+    expect 0 vml start "$TEMPLATE"
+    sed "s/^NAME.*/NAME = \"$VM-b\"/" "$TEMPLATE" >"$ROOT/second.tmpl"
+    expect 9 vml start "$ROOT/second.tmpl"
+    assert_contains "$ERR" "'$VM'"
+    assert_contains "$ERR" "disk.qcow2"
+    [[ ! -e $ROOT/run/vmlaunch/$VM-b ]] || fail "the second VM left its directory"
+    expect 0 vml destroy "$VM"
+    expect 0 vml start "$ROOT/second.tmpl"
+    expect 0 vml destroy "$VM-b"
+}
+test_backing_file_that_is_missing_or_loops_is_refused() {
+    need_root
+    qemu-img create -q -f qcow2 "$ROOT/base.qcow2" 16M
+    qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 "$ROOT/top.qcow2"
+    template 'DISK = [ SOURCE = "top.qcow2", TARGET = "vda" ]'
+    expect 0 vml validate "$TEMPLATE"
+    qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 "$ROOT/base.qcow2"
+    touch "$WORK/mark"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "base.qcow2"
+    assert_match "$ERR" "loop|itself"
+    assert_no_trace
+    rm "$ROOT/base.qcow2"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "base.qcow2"
+    assert_contains "$ERR" "top.qcow2"
+    assert_no_trace
+}
+test_image_of_another_format_than_said_is_refused() {
+    need_root
+    qemu-img create -q -f qcow2 "$ROOT/disk.raw" 16M
+    template 'DISK = [ SOURCE = "disk.raw", TARGET = "vda" ]'
+    touch "$WORK/mark"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "FORMAT"
+    assert_no_trace
+}
+test_no_qemu_installed_says_what_was_looked_for() {
+    need_root
+    template 'EMULATOR = "/nowhere/qemu-system-x86_64"'
+    refused 10 "/nowhere/qemu-system-x86_64"
+}
+test_several_errors_are_reported_at_once_and_as_json() {
+    need_root
+    template 'MEMROY = "1"' 'VCPU = "none"' 'NIC = [ BRIGDE = "x" ]'
+    expect 6 vml validate "$TEMPLATE"
+    assert_contains "$ERR" MEMROY
+    assert_contains "$ERR" VCPU
+    assert_contains "$ERR" BRIGDE
+    expect 6 vml -o json validate "$TEMPLATE"
+    assert_eq "$(jq -r '.schema' <<<"$ERR")" 1
+    assert_eq "$(jq -r '.errors[0].line' <<<"$ERR")" 8
+    assert_eq "$(jq -r '.errors[0].code' <<<"$ERR")" template-invalid
+    assert_eq "$OUT" ""
+}
+test_words_of_the_command_line_are_checked() {
+    expect 2 vml frobnicate
+    expect 2 vml strat x
+    assert_contains "$ERR" "did you mean 'start'"
+    expect 2 vml start
+    expect 2 vml start a b
+    expect 2 vml start --frob x
+    expect 2 vml -o yaml list
+    expect 2 vml --timeout never list
+    expect 2 vml shutdown --mode=gently x
+    expect 4 vml status nobody
+    expect 4 vml shutdown nobody
+    expect 0 vml --help
+    expect 0 vml help start
+    assert_contains "$OUT" start
+}
+
+run_tests "$@"
