@@ -1,10 +1,19 @@
 /*
  * execute - a plan's steps in order, and the undo stack.
  *
- * Each effect is a row of one table: do and undo. Before a step is done it is in the journal; when a step fails the
- * steps before it are undone in reverse, and the same undo serves stop, crash and reconcile. Undo needs nothing but
- * the journal's record of the step and is idempotent: what is gone is fine, what belongs to another run is left.
- * The execution owns the fds that steps opened, by name, until spawn has passed them on or execution_free().
+ * Each effect is a row of one table: carry out and undo (effects.h). Before a step is done it is in the journal;
+ * when a step fails the steps before it are undone in reverse, and the same undo serves stop, crash and reconcile.
+ * Undo needs nothing but the journal's record of the step and is idempotent: what is gone is fine, what belongs to
+ * another run is left. The execution owns the fds that steps opened, by name, until spawn has passed them on or
+ * execution_free(), and the locks until execution_free().
+ *
+ * The journal of a run, one object per line:
+ *
+ *   {"run":{"name","generation","run_dir","executor"}}   first
+ *   {"n":3,"effect":"net","args":{...}}                   before step 3; @GENERATION@ filled in
+ *   {"n":3,"learned":{...}}                               what its undo needs besides, before it comes to be
+ *   {"n":3,"failed":true}                                 it left nothing behind: no undo
+ *   {"started":true}                                      the guest has run: machine.lock stays
  */
 #pragma once
 
@@ -20,16 +29,22 @@ struct execution_options {
         int fail_step;                    /* tests: the step that fails instead of being done, -1: none */
 };
 
+/* The plan and what options point to are borrowed. */
 struct execution *execution_new(const struct launch_plan *plan, const struct execution_options *options);
+/* Closes what it has and gives the locks back: after QEMU's end. */
 void execution_free(struct execution *execution);
 DEFINE_FREEP(struct execution, execution_free)
 
 /*
  * Does all host steps and spawn, in order. On failure everything done is undone and *err says which step failed.
- * Blocking; before QEMU runs the supervisor has nothing else to do.
+ * Blocking; before QEMU runs the supervisor has nothing else to do. A journal that is not empty: ERROR_BUSY.
  */
 int execution_run(struct execution *execution, struct error **err);
-/* After execution_run(): pid and pidfd (owned by the execution) of QEMU, the sealed stderr memfd. */
+/* The guest runs: from now on the machine.lock that this start wrote is kept. Without it the undo puts back the one
+ * there was, so that a start that failed leaves no trace. */
+int execution_mark_started(struct execution *execution, struct error **err);
+/* After execution_run(): pid and pidfd (owned by the execution) of QEMU, the sealed stderr memfd (-1: none; read it
+ * with pread(), the first NUL is its end). */
 pid_t execution_qemu_pid(const struct execution *execution);
 int execution_qemu_pidfd(const struct execution *execution);
 int execution_stderr_fd(const struct execution *execution);
@@ -41,5 +56,10 @@ void execution_close_passed(struct execution *execution);
  * few as a list. Ends with an empty journal when all is undone. Blocking with deadlines: run it before QEMU runs, in
  * the host helper, or in a verb. what_done may be NULL: called with one line per undone step.
  */
-int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup,
-                 void (*what_done)(const char *line, void *data), void *data, struct error **err);
+typedef void undo_line_fn(const char *line, void *data);
+int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
+                 struct error **err);
+/* Calls fn with the line of every step that undo_journal() would look at, in its order; changes nothing. */
+int undo_describe(int vm_dirfd, undo_line_fn *fn, void *data, struct error **err);
+/* Does the QEMU of this journal live? 1: yes, *ret_pid; 0: no, or none was spawned; -1: *err. */
+int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err);

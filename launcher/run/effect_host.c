@@ -1,0 +1,70 @@
+#include <string.h>
+
+#include "base/fd.h"
+#include "launcher/run/effects.h"
+#include "net/net_apply.h"
+
+/* How long the end of what is left in a group is waited for. */
+#define CGROUP_REMOVE_MS 5000
+
+int net_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        struct net_op op;
+        int fds[NET_QUEUES_MAX];
+
+        if (net_op_from_json(args, &op, err) < 0 || effect_netlink(&run->nl, err) < 0 ||
+            net_op_do(run->nl, &op, fds, err) < 0)
+                return -1;
+        for (unsigned i = 0; op.kind == NET_TAP_CREATE && i < op.tap.queues; i++) {
+                _cleanup_free_ char *name = xasprintf("tap:%s:%u", op.ifname, i);
+
+                effect_keep_fd(run, name, fds[i]);
+        }
+        return 0;
+}
+
+int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
+{
+        _cleanup_free_ char *owner = xasprintf("vmlaunch:%s:%s", undo->name, undo->generation);
+        struct net_op op;
+
+        (void)learned;
+        if (net_op_from_json(args, &op, err) < 0 || effect_netlink(&undo->nl, err) < 0 ||
+            net_op_undo(undo->nl, &op, owner, err) < 0)
+                return -1;
+        return 1;
+}
+
+int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *path;
+        json_error_t why;
+
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s}", "path", &path) < 0)
+                return error_set(err, ERROR_FAILED, "step cgroup-create: %s", why.text);
+        return cgroup_create(run->cgroup, path, NULL, err);
+}
+
+int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                       struct error **err)
+{
+        const char *path = json_string_value(json_object_get(args, "path"));
+
+        (void)learned;
+        if (!path)
+                return error_set(err, ERROR_FAILED, "no path");
+        return cgroup_remove(undo->cgroup, path, CGROUP_REMOVE_MS, err) < 0 ? -1 : 1;
+}
+
+int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *path, *file, *value;
+        json_error_t why;
+
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s:s}", "path", &path, "file", &file, "value",
+                           &value) < 0)
+                return error_set(err, ERROR_FAILED, "step cgroup-write: %s", why.text);
+        /* Null on v2, which has one hierarchy. */
+        return cgroup_write(run->cgroup, path, json_string_value(json_object_get(args, "controller")), file,
+                            value, err);
+}

@@ -1,0 +1,174 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "launcher/run/confine.h"
+#include "launcher/run/effects.h"
+#include "launcher/run/generation.h"
+#include "launcher/run/spawn.h"
+
+#define KILL_DEADLINE_MS 5000
+/* A process between fork and exec has neither our uid nor QEMU's command line yet. */
+#define PROVE_DEADLINE_MS 1000
+#define PROVE_STEP_MS     5
+/* The kernel's limit of one argument is 128 KiB, of all of them a quarter of the stack limit. */
+#define CMDLINE_MAX (8u << 20)
+#define STATUS_MAX  16384
+
+struct born {
+        struct effect_run *run;
+};
+
+static int write_down(pid_t pid, void *data, struct error **err)
+{
+        struct born *born = data;
+
+        return effect_learn(born->run,
+                            json_pack("{s:i, s:I, s:I}", "pid", (int)pid, "start",
+                                      (json_int_t)process_start_time(pid), "uid",
+                                      (json_int_t)born->run->plan->confine.uid),
+                            err);
+}
+
+static int collect_fds(const struct effect_run *run, struct spawn_fd *fds, size_t *ret_n, int *ret_stderr,
+                       struct error **err)
+{
+        const struct launch_plan *plan = run->plan;
+        size_t n = 0;
+
+        for (size_t i = 0; i < plan->n_fds; i++) {
+                int fd = effect_find_fd(run, plan->fds[i].source);
+
+                if (fd < 0)
+                        return error_set(err, ERROR_FAILED, "no step opens '%s' for fd %d",
+                                         plan->fds[i].source, plan->fds[i].child_fd);
+                if (plan->fds[i].child_fd == STDERR_FILENO)
+                        *ret_stderr = fd;
+                else if (plan->fds[i].child_fd > STDERR_FILENO)
+                        fds[n++] = (struct spawn_fd){ .child_fd = plan->fds[i].child_fd, .fd = fd };
+                else
+                        return error_set(err, ERROR_FAILED, "fd %d of QEMU is /dev/null",
+                                         plan->fds[i].child_fd);
+        }
+        *ret_n = n;
+        return 0;
+}
+
+int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const struct launch_plan *plan = run->plan;
+        _cleanup_free_ struct spawn_fd *fds = xcalloc(plan->n_fds + 1, sizeof(*fds));
+        _cleanup_cgroup_entry_ struct cgroup_entry cgroup = CGROUP_ENTRY_INIT;
+        _cleanup_argv_ struct argv argv = ARGV_INIT, env = ARGV_INIT;
+        static char *const no_env[] = { NULL };
+        struct spawn_request request = { .program = plan->emulator,
+                                         .fds = fds,
+                                         .stderr_fd = -1,
+                                         .confine = &plan->confine,
+                                         .cgroup = &cgroup };
+        struct born born = { .run = run };
+
+        (void)args;
+        for (size_t i = 0; i < plan->n_args; i++)
+                argv_add_take(&argv, generation_fill(plan->args[i].text, run->generation));
+        for (size_t i = 0; plan->env && plan->env[i]; i++)
+                argv_add_take(&env, generation_fill(plan->env[i], run->generation));
+        request.argv = argv.items;
+        request.env = env.n ? env.items : no_env;
+        if (collect_fds(run, fds, &request.n_fds, &request.stderr_fd, err) < 0)
+                return -1;
+        if (plan->cgroup && cgroup_entry_open(run->cgroup, plan->cgroup, &cgroup, err) < 0)
+                return -1;
+        return spawn(&request, write_down, &born, &run->qemu_pid, &run->qemu_pidfd, err);
+}
+
+/* Has every id in /proc/PID/status this uid? */
+static bool process_has_uid(pid_t pid, uid_t uid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/status", (int)pid), *text = NULL;
+        struct error *ignored = NULL;
+        unsigned real, effective, saved;
+        const char *line;
+
+        if (fd_read_file_at(AT_FDCWD, path, STATUS_MAX, &text, NULL, &ignored) < 0) {
+                error_free(ignored);
+                return false;
+        }
+        line = strstr(text, "\nUid:");
+        return line && sscanf(line, "\nUid: %u %u %u", &real, &effective, &saved) == 3 && real == uid &&
+               effective == uid && saved == uid;
+}
+
+static bool process_has_generation(pid_t pid, const char *generation)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)pid), *text = NULL;
+        struct error *ignored = NULL;
+        size_t n = 0;
+
+        if (fd_read_file_at(AT_FDCWD, path, CMDLINE_MAX, &text, &n, &ignored) < 0) {
+                error_free(ignored);
+                return false;
+        }
+        return memmem(text, n, generation, strlen(generation)) != NULL;
+}
+
+static bool has_ended(int pidfd, int wait_ms)
+{
+        return fd_wait(pidfd, POLLIN, fd_now_ms() + wait_ms) > 0;
+}
+
+int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err)
+{
+        json_int_t number = 0, start = 0, uid = -1;
+        long long deadline = fd_now_ms() + PROVE_DEADLINE_MS;
+        _cleanup_close_ int pidfd = -1;
+        pid_t pid;
+
+        if (json_unpack((json_t *)learned, "{s:I, s:I, s:I}", "pid", &number, "start", &start, "uid", &uid) <
+            0)
+                return 0;
+        pid = (pid_t)number;
+        if (pid <= 0 || start <= 0)
+                return 0;
+        pidfd = fd_pidfd_open(pid);
+        if (pidfd < 0)
+                return errno == ESRCH ? 0 : error_os(err, errno, "look at process %d", (int)pid);
+        for (;;) {
+                /* The pidfd was opened first: what it names cannot become another process below. */
+                if (process_start_time(pid) != (unsigned long long)start || has_ended(pidfd, 0))
+                        return 0;
+                /* uid 0 says nothing: many have it. */
+                if ((uid > 0 && process_has_uid(pid, (uid_t)uid)) || process_has_generation(pid, generation))
+                        break;
+                if (fd_now_ms() >= deadline)
+                        return 0;
+                has_ended(pidfd, PROVE_STEP_MS);
+        }
+        if (ret_pidfd)
+                *ret_pidfd = TAKE_FD(pidfd);
+        return 1;
+}
+
+int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
+{
+        _cleanup_close_ int pidfd = -1;
+        int alive = qemu_prove(learned, undo->generation, &pidfd, err);
+
+        (void)args;
+        if (alive <= 0)
+                return alive;
+        if (confine_send_signal(pidfd, SIGKILL, err) < 0)
+                return -1;
+        if (!has_ended(pidfd, KILL_DEADLINE_MS))
+                return error_set(
+                        err, ERROR_DEADLINE,
+                        "process %d does not end %d s after SIGKILL: a kernel call holds it (dead storage?)",
+                        (int)json_integer_value(json_object_get(learned, "pid")), KILL_DEADLINE_MS / 1000);
+        return 1;
+}

@@ -1,0 +1,111 @@
+/*
+ * effects - the table of what plan steps do on the host, and how each is undone.
+ *
+ * One row per enum plan_effect. carry_out does all or nothing: when it fails it leaves nothing behind. undo works
+ * from the journal's record only (args, and what carry_out had learned), perhaps in another process and after a
+ * crash in the middle of carry_out: it is idempotent, does not mind what is gone, and leaves what belongs to
+ * another run. All block, with deadlines: for the executor and the host helper, not for the supervisor's loop.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "cgroups/cgroup_apply.h"
+#include "launcher/plan/launch_plan.h"
+#include "launcher/state/state_dir.h"
+#include "net/netlink.h"
+
+/* An fd a step opened, by the name the plan gave it. */
+struct named_fd {
+        char *name;
+        int fd;
+};
+
+/* A lock file below RUN that this execution holds. */
+struct held_lock {
+        char *name;
+        int fd;
+};
+
+/* What a step works with while it is carried out. */
+struct effect_run {
+        const struct launch_plan *plan; /* borrowed, as the next three */
+        const struct vm_dir *vm;
+        const char *generation;
+        const struct cgroup_host *cgroup;
+        int run_dirfd;      /* RUN, for lock files */
+        struct netlink *nl; /* opened when the first step needs it: effect_netlink() */
+        unsigned step;      /* the number in the journal */
+        struct named_fd *fds;
+        size_t n_fds;
+        struct held_lock *locks;
+        size_t n_locks;
+        pid_t qemu_pid; /* 0: none */
+        int qemu_pidfd;
+};
+
+/* What an undo works with: all of it from the journal but for the host's own. */
+struct effect_undo {
+        int vm_dirfd, run_dirfd;
+        const char *name, *generation;
+        const char *run_dir; /* RUN/NAME as the plan spelt it */
+        pid_t executor;      /* the process that carried the steps out; maybe gone */
+        bool started;        /* the guest has run: what a failed start takes back stays */
+        const struct cgroup_host *cgroup;
+        struct netlink *nl;
+};
+
+struct effect {
+        int (*carry_out)(struct effect_run *run, const json_t *args, struct error **err);
+        /* 1: undone, 0: there was nothing to undo, -1: *err. learned: an object, empty when nothing was learned. */
+        int (*undo)(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+};
+
+/* Rows with carry_out NULL are the supervisor's own (QMP): the executor passes them over. */
+extern const struct effect effects[PLAN_EFFECTS];
+
+/* For the rows. */
+
+/* Journals something undo needs that the arguments do not say. */
+int effect_learn(struct effect_run *run, json_t *learned_consume, struct error **err);
+void effect_keep_fd(struct effect_run *run, const char *name, int fd_consume);
+/* -1: no step gave this name. Borrowed. */
+int effect_find_fd(const struct effect_run *run, const char *name);
+int effect_take_lock(struct effect_run *run, const char *name, const char *what, bool shared,
+                     struct error **err);
+/* *nl is opened when it is NULL. */
+int effect_netlink(struct netlink **nl, struct error **err);
+/* NULL when path is not strictly below run_dir or has "..", "." or empty parts: undo removes what it names. */
+const char *effect_path_in_run(const char *run_dir, const char *path);
+
+int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int image_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int image_open_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int listen_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int listen_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int stderr_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int machine_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                      struct error **err);
+int live_template_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int live_template_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                       struct error **err);
+int net_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                       struct error **err);
+int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+
+/*
+ * Is the process that the journal learned of still there, and ours? Proven by pid, start time and, because pids and
+ * clock ticks could meet again, by the VM's uid or the generation on its command line (the latter QEMU can
+ * overwrite, the former it cannot). 1: yes, with a pidfd; 0: no; -1: *err. ret_pidfd may be NULL.
+ */
+int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err);

@@ -1,0 +1,190 @@
+#include "launcher/run/execute.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "launcher/run/effects.h"
+#include "launcher/run/generation.h"
+#include "launcher/state/lock_file.h"
+
+struct execution {
+        struct effect_run run;
+        int fail_step;
+};
+
+struct execution *execution_new(const struct launch_plan *plan, const struct execution_options *options)
+{
+        struct execution *execution = xcalloc(1, sizeof(*execution));
+
+        assert(*options->generation);
+        execution->run = (struct effect_run){ .plan = plan,
+                                              .vm = options->vm,
+                                              .generation = options->generation,
+                                              .cgroup = options->cgroup,
+                                              .run_dirfd = -1,
+                                              .qemu_pidfd = -1 };
+        execution->fail_step = options->fail_step;
+        return execution;
+}
+
+static void close_fds(struct effect_run *run, const char *but)
+{
+        for (size_t i = 0; i < run->n_fds; i++)
+                if (!but || strcmp(run->fds[i].name, but) != 0)
+                        fd_close(&run->fds[i].fd);
+}
+
+static void release_locks(struct effect_run *run)
+{
+        for (size_t i = 0; i < run->n_locks; i++) {
+                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
+                free(run->locks[i].name);
+        }
+        free(run->locks);
+        run->locks = NULL;
+        run->n_locks = 0;
+}
+
+void execution_free(struct execution *execution)
+{
+        struct effect_run *run;
+
+        if (!execution)
+                return;
+        run = &execution->run;
+        close_fds(run, NULL);
+        for (size_t i = 0; i < run->n_fds; i++)
+                free(run->fds[i].name);
+        free(run->fds);
+        release_locks(run);
+        fd_close(&run->run_dirfd);
+        fd_close(&run->qemu_pidfd);
+        netlink_close(run->nl);
+        free(execution);
+}
+
+static int begin_journal(struct effect_run *run, struct error **err)
+{
+        json_auto_t *entry = NULL;
+
+        if (!journal_is_empty(run->vm->fd)) {
+                error_set(err, ERROR_BUSY, "an earlier run of '%s' has not been cleaned up", run->vm->name);
+                return error_hint(err, "vmlaunch reconcile %s", run->vm->name);
+        }
+        entry = json_pack("{s:{s:s, s:s, s:s, s:i}}", "run", "name", run->vm->name, "generation",
+                          run->generation, "run_dir", run->vm->path, "executor", (int)getpid());
+        return journal_append(run->vm->fd, entry, err);
+}
+
+static int carry_out_step(struct execution *execution, unsigned n, struct error **err)
+{
+        struct effect_run *run = &execution->run;
+        const struct plan_step *step = &run->plan->steps[n];
+        json_auto_t *args = generation_fill_json(step->args, run->generation);
+        json_auto_t *entry = json_pack("{s:i, s:s, s:O}", "n", (int)n, "effect",
+                                       plan_effect_name(step->effect), "args", args);
+        json_auto_t *failed = NULL;
+        struct error *more = NULL;
+
+        if (journal_append(run->vm->fd, entry, err) < 0)
+                return -1;
+        run->step = n;
+        if ((int)n == execution->fail_step)
+                error_set(err, ERROR_FAILED, "step %u (%s) fails as asked", n,
+                          plan_effect_name(step->effect));
+        else if (effects[step->effect].carry_out(run, args, err) == 0)
+                return 0;
+        /* A template line says more than a step's name; rules have only that. */
+        if (step->because && strncmp(step->because, "rule:", 5) != 0)
+                error_wrap(err, "%s", step->because);
+        failed = json_pack("{s:i, s:b}", "n", (int)n, "failed", 1);
+        if (journal_append(run->vm->fd, failed, &more) < 0)
+                error_append(err, more);
+        return -1;
+}
+
+/* Everything back, this process's share too. */
+static void take_back(struct execution *execution, struct error **err)
+{
+        struct effect_run *run = &execution->run;
+        struct error *more = NULL;
+
+        /* A tap goes with its last fd; locks that are ours would keep their files. QEMU goes first. */
+        if (run->qemu_pidfd < 0) {
+                close_fds(run, NULL);
+                release_locks(run);
+        }
+        if (undo_journal(run->vm->fd, run->cgroup, NULL, NULL, &more) < 0)
+                error_append(err, more);
+        if (run->qemu_pidfd >= 0) {
+                waitid(P_PIDFD, (id_t)run->qemu_pidfd, &(siginfo_t){ 0 }, WEXITED | WNOHANG);
+                fd_close(&run->qemu_pidfd);
+                run->qemu_pid = 0;
+                close_fds(run, NULL);
+                release_locks(run);
+        }
+}
+
+int execution_run(struct execution *execution, struct error **err)
+{
+        struct effect_run *run = &execution->run;
+
+        run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (run->run_dirfd < 0)
+                return error_os(err, errno, "open the directory of '%s'", run->vm->path);
+        if (begin_journal(run, err) < 0)
+                return -1;
+        for (unsigned n = 0; n < run->plan->n_steps; n++) {
+                if (!effects[run->plan->steps[n].effect].carry_out)
+                        continue;
+                if (carry_out_step(execution, n, err) < 0) {
+                        take_back(execution, err);
+                        return -1;
+                }
+        }
+        return 0;
+}
+
+int execution_mark_started(struct execution *execution, struct error **err)
+{
+        json_auto_t *entry = json_pack("{s:b}", "started", 1);
+
+        return journal_append(execution->run.vm->fd, entry, err);
+}
+
+pid_t execution_qemu_pid(const struct execution *execution)
+{
+        return execution->run.qemu_pid;
+}
+
+int execution_qemu_pidfd(const struct execution *execution)
+{
+        return execution->run.qemu_pidfd;
+}
+
+/* The name that the plan's stderr step gave its fd; NULL: it has none. */
+static const char *stderr_name(const struct launch_plan *plan)
+{
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_STDERR)
+                        return json_string_value(json_object_get(plan->steps[i].args, "fd"));
+        return NULL;
+}
+
+int execution_stderr_fd(const struct execution *execution)
+{
+        const char *name = stderr_name(execution->run.plan);
+
+        return name ? effect_find_fd(&execution->run, name) : -1;
+}
+
+void execution_close_passed(struct execution *execution)
+{
+        close_fds(&execution->run, stderr_name(execution->run.plan));
+        netlink_close(execution->run.nl);
+        execution->run.nl = NULL;
+}

@@ -1,0 +1,197 @@
+#include "launcher/run/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "launcher/run/confine.h"
+
+/* How long exec may take: a program on a network that does not answer. */
+#define EXEC_DEADLINE_MS 30000
+/* How long SIGKILL may take. */
+#define KILL_DEADLINE_MS 5000
+/* Without close_range() (before Linux 5.9): fds above are close-on-exec anyway, all of ours are born so. */
+#define CLOSE_BY_HAND_MAX 65536
+
+/* What the child says when it cannot run the program. */
+struct report {
+        int os_errno;
+        char what[60];
+};
+
+static void __attribute__((noreturn)) give_up(int sock, const char *what)
+{
+        struct report report = { .os_errno = errno };
+
+        strncpy(report.what, what, sizeof(report.what) - 1);
+        /* A parent that is gone needs no answer. */
+        (void)!send(sock, &report, sizeof(report), MSG_NOSIGNAL);
+        _exit(127);
+}
+
+/* first..last, or to the end when last is UINT_MAX; only_mark: close-on-exec instead. */
+static void close_fds(unsigned first, unsigned last, bool only_mark)
+{
+        if (first > last)
+                return;
+        if (syscall(SYS_close_range, first, last, only_mark ? CLOSE_RANGE_CLOEXEC : 0) == 0)
+                return;
+        if (last > CLOSE_BY_HAND_MAX)
+                last = CLOSE_BY_HAND_MAX;
+        for (unsigned fd = first; fd <= last; fd++) {
+                if (only_mark)
+                        fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+                else
+                        close((int)fd);
+        }
+}
+
+/*
+ * All sources go above the highest number of the table first: no source is overwritten before it was used. tmp has
+ * n_fds + 1 places. *sock moves too.
+ */
+static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp)
+{
+        int above = 3, null_fd;
+
+        for (size_t i = 0; i < request->n_fds; i++)
+                if (request->fds[i].child_fd >= above)
+                        above = request->fds[i].child_fd + 1;
+        tmp[request->n_fds] = fcntl(*sock, F_DUPFD_CLOEXEC, above);
+        if (tmp[request->n_fds] < 0)
+                give_up(*sock, "arrange the fds");
+        *sock = tmp[request->n_fds];
+        for (size_t i = 0; i < request->n_fds; i++) {
+                tmp[i] = fcntl(request->fds[i].fd, F_DUPFD_CLOEXEC, above);
+                if (tmp[i] < 0)
+                        give_up(*sock, "arrange the fds");
+        }
+        null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        /* Ours may have been started without 0, 1 or 2. */
+        null_fd = null_fd < 0 ? -1 : fcntl(null_fd, F_DUPFD_CLOEXEC, above);
+        if (null_fd < 0)
+                give_up(*sock, "open /dev/null");
+        /* 2 before 0 and 1: its source may be one of them. */
+        if (dup2(request->stderr_fd >= 0 ? request->stderr_fd : null_fd, 2) < 0)
+                give_up(*sock, "arrange the fds");
+        for (int fd = 0; fd < 2; fd++)
+                if (dup2(null_fd, fd) < 0)
+                        give_up(*sock, "arrange the fds");
+        close_fds(3, (unsigned)above - 1, false);
+        close_fds((unsigned)above, ~0u, true);
+        for (size_t i = 0; i < request->n_fds; i++)
+                if (dup2(tmp[i], request->fds[i].child_fd) < 0)
+                        give_up(*sock, "arrange the fds");
+}
+
+static void reset_signals(int sock)
+{
+        const struct sigaction dfl = { .sa_handler = SIG_DFL };
+        sigset_t none;
+
+        for (int sig = 1; sig < NSIG; sig++)
+                sigaction(sig, &dfl, NULL);
+        sigemptyset(&none);
+        if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+                give_up(sock, "unblock the signals");
+}
+
+/* Until exec the child is a copy of a process with every right: only system calls, no allocation. */
+static void __attribute__((noreturn)) child(const struct spawn_request *request, int sock, int *tmp)
+{
+        const char *what = NULL;
+        char go;
+
+        if (setsid() < 0)
+                give_up(sock, "make a session");
+        if (cgroup_entry_enter(request->cgroup) < 0)
+                give_up(sock, "enter the control group");
+        arrange_fds(request, &sock, tmp);
+        reset_signals(sock);
+        umask(077);
+        if (chdir("/") < 0)
+                give_up(sock, "change to directory /");
+        if (confine_child(request->confine, &what) < 0)
+                give_up(sock, what);
+        /* The end of the parent reads as the end of the socket. */
+        if (recv(sock, &go, 1, 0) != 1)
+                _exit(127);
+        execve(request->program, request->argv, request->env);
+        give_up(sock, "");
+}
+
+/* What the child says: 0 when exec closed the socket. */
+static int hear(const struct spawn_request *request, int sock, struct error **err)
+{
+        struct report report = { 0 };
+        int ready = fd_wait(sock, POLLIN, fd_now_ms() + EXEC_DEADLINE_MS);
+        ssize_t n = ready > 0 ? recv(sock, &report, sizeof(report), 0) : -1;
+
+        if (ready == 0)
+                return error_set(err, ERROR_DEADLINE, "'%s' could not be run within %d s", request->program,
+                                 EXEC_DEADLINE_MS / 1000);
+        if (n == 0)
+                return 0;
+        if (n != (ssize_t)sizeof(report))
+                return error_os(err, n < 0 ? errno : EIO, "hear from the child that runs '%s'",
+                                request->program);
+        report.what[sizeof(report.what) - 1] = '\0';
+        if (report.what[0])
+                return error_os(err, report.os_errno, "run '%s': %s", request->program, report.what);
+        return error_os(err, report.os_errno, "run '%s' as uid %u", request->program,
+                        (unsigned)request->confine->uid);
+}
+
+int spawn(const struct spawn_request *request, spawn_born_fn *born, void *data, pid_t *ret_pid,
+          int *ret_pidfd, struct error **err)
+{
+        _cleanup_free_ int *tmp = xcalloc(request->n_fds + 1, sizeof(*tmp));
+        _cleanup_close_ int pidfd = -1, ours = -1, theirs = -1;
+        sigset_t all, before;
+        int pair[2];
+        pid_t pid;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return error_os(err, errno, "prepare to run '%s'", request->program);
+        ours = pair[0];
+        theirs = pair[1];
+        /* No handler of ours may run in the child. */
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, &before);
+        pid = cgroup_entry_fork(request->cgroup, &pidfd);
+        if (pid == 0) {
+                /* Otherwise the child would itself keep open what tells it of the parent's end. */
+                close(ours);
+                child(request, theirs, tmp);
+        }
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        if (pid < 0)
+                return error_os(err, errno, "fork for '%s'", request->program);
+        fd_close(&theirs);
+        if (born(pid, data, err) == 0) {
+                /* A child that has failed already says so below. */
+                (void)!send(ours, "g", 1, MSG_NOSIGNAL);
+                hear(request, ours, err);
+        }
+        if (*err) {
+                fd_close(&ours);
+                fd_pidfd_send_signal(pidfd, SIGKILL);
+                /* One that a kernel call holds is left for init. */
+                if (fd_wait(pidfd, POLLIN, fd_now_ms() + KILL_DEADLINE_MS) > 0)
+                        waitpid(pid, NULL, WNOHANG);
+                return -1;
+        }
+        *ret_pid = pid;
+        *ret_pidfd = TAKE_FD(pidfd);
+        return 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * spawn - forks and confines a process and lets it exec, with exactly the fds and environment given.
+ *
+ * The child is a new session in directory "/" with umask 077, no blocked or ignored signals, /dev/null as 0 and 1
+ * and stderr_fd as 2. It waits before its exec until the parent has written down who it is: a parent that dies
+ * before leaves no process behind. Resource limits, priority and affinity stay the caller's.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "cgroups/cgroup_apply.h"
+#include "launcher/plan/launch_plan.h"
+
+struct spawn_fd {
+        int child_fd; /* > 2 */
+        int fd;       /* ours; stays open here */
+};
+
+struct spawn_request {
+        const char *program; /* absolute path */
+        char *const *argv, *const *env;
+        const struct spawn_fd *fds;
+        size_t n_fds;
+        int stderr_fd; /* -1: /dev/null */
+        const struct plan_confinement *confine;
+        struct cgroup_entry *cgroup; /* CGROUP_ENTRY_INIT: none */
+};
+
+/* Called in the parent while the child waits. -1 and *err: the child ends instead of running the program. */
+typedef int spawn_born_fn(pid_t pid, void *data, struct error **err);
+
+/*
+ * 0 when the program runs. What failed in the child is the error: "run '/usr/bin/qemu' as uid 1900000017:
+ * Permission denied". The caller reaps the process; after a failure there is none to reap.
+ */
+int spawn(const struct spawn_request *request, spawn_born_fn *born, void *data, pid_t *ret_pid,
+          int *ret_pidfd, struct error **err);

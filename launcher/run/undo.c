@@ -1,0 +1,223 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "launcher/run/effects.h"
+#include "launcher/run/execute.h"
+
+/* Errors beyond these add nothing. */
+#define ERRORS_MAX 5
+
+struct journal_step {
+        json_int_t n;
+        enum plan_effect effect;
+        const json_t *args; /* lent by the entries */
+        json_t *learned;    /* owned */
+        bool failed;
+};
+
+/* The journal of one run, understood. */
+struct run_journal {
+        json_t *entries;
+        const char *name, *generation, *run_dir; /* lent by entries */
+        pid_t executor;
+        bool started;
+        struct journal_step *steps; /* in the order of doing */
+        size_t n_steps;
+};
+
+static void run_journal_done(struct run_journal *journal)
+{
+        for (size_t i = 0; i < journal->n_steps; i++)
+                json_decref(journal->steps[i].learned);
+        free(journal->steps);
+        json_decref(journal->entries);
+}
+
+static struct journal_step *find_step(struct run_journal *journal, json_int_t n)
+{
+        for (size_t i = journal->n_steps; i-- > 0;)
+                if (journal->steps[i].n == n)
+                        return &journal->steps[i];
+        return NULL;
+}
+
+static int take_run(struct run_journal *journal, const json_t *run, struct error **err)
+{
+        json_int_t executor;
+        json_error_t why;
+
+        if (json_unpack_ex((json_t *)run, &why, 0, "{s:s, s:s, s:s, s:I}", "name", &journal->name,
+                           "generation", &journal->generation, "run_dir", &journal->run_dir, "executor",
+                           &executor) < 0)
+                return error_set(err, ERROR_FAILED, "the journal's first entry: %s", why.text);
+        /* Both are part of what proves that something is ours. */
+        if (!*journal->generation || !*journal->name)
+                return error_set(err, ERROR_FAILED, "the journal's first entry names no run");
+        journal->executor = (pid_t)executor;
+        return 0;
+}
+
+static int take_step(struct run_journal *journal, const json_t *entry, json_int_t n, struct error **err)
+{
+        const char *effect = json_string_value(json_object_get(entry, "effect"));
+        const json_t *args = json_object_get(entry, "args"), *learned = json_object_get(entry, "learned");
+        struct journal_step *step = find_step(journal, n);
+
+        if (effect) {
+                struct journal_step new = { .n = n, .args = args };
+
+                if (step || !json_is_object(args) || !plan_effect_from_name(effect, &new.effect))
+                        return error_set(err, ERROR_FAILED,
+                                         "the journal's entry of step %d is not understood", (int)n);
+                new.learned = json_object();
+                ARRAY_GROW(journal->steps, journal->n_steps);
+                journal->steps[journal->n_steps++] = new;
+                return 0;
+        }
+        if (step && json_is_object(learned))
+                return json_object_update(step->learned, (json_t *)learned);
+        if (step && json_is_true(json_object_get(entry, "failed"))) {
+                step->failed = true;
+                return 0;
+        }
+        return error_set(err, ERROR_FAILED, "the journal says something of step %d that is not understood",
+                         (int)n);
+}
+
+/* All of it is understood or nothing is done: half an undo by an older version would forget the rest. */
+static int run_journal_read(int vm_dirfd, struct run_journal *ret, struct error **err)
+{
+        struct run_journal journal = { 0 };
+        json_t *entry;
+        size_t i;
+
+        if (journal_read(vm_dirfd, &journal.entries, err) < 0)
+                return -1;
+        json_array_foreach (journal.entries, i, entry) {
+                const json_t *run = json_object_get(entry, "run"), *n = json_object_get(entry, "n");
+
+                if (run && i == 0)
+                        take_run(&journal, run, err);
+                else if (json_is_integer(n) && journal.name)
+                        take_step(&journal, entry, json_integer_value(n), err);
+                else if (json_is_true(json_object_get(entry, "started")))
+                        journal.started = true;
+                else
+                        error_set(err, ERROR_FAILED, "the journal's entry %zu is not understood", i);
+                if (*err) {
+                        run_journal_done(&journal);
+                        return -1;
+                }
+        }
+        *ret = journal;
+        return 0;
+}
+
+/* "directory /run/vmlaunch/web/private" */
+static char *step_line(const struct journal_step *step)
+{
+        static const char *const telling[] = { "path", "ifname", "uid", "fd" };
+        const char *op = json_string_value(json_object_get(step->args, "op"));
+        const json_t *pid = json_object_get(step->learned, "pid");
+        const char *effect = plan_effect_name(step->effect);
+
+        if (json_is_integer(pid))
+                return xasprintf("%s process %d", effect, (int)json_integer_value(pid));
+        for (size_t i = 0; i < ARRAY_SIZE(telling); i++) {
+                const json_t *value = json_object_get(step->args, telling[i]);
+
+                if (json_is_string(value))
+                        return xasprintf("%s %s%s%s", effect, op ? op : "", op ? " " : "",
+                                         json_string_value(value));
+                if (json_is_integer(value))
+                        return xasprintf("%s %d", effect, (int)json_integer_value(value));
+        }
+        return xstrdup(effect);
+}
+
+static void undo_steps(struct effect_undo *undo, const struct run_journal *journal, undo_line_fn *what_done,
+                       void *data, struct error **err)
+{
+        for (size_t i = journal->n_steps; i-- > 0;) {
+                const struct journal_step *step = &journal->steps[i];
+                _cleanup_free_ char *line = step_line(step);
+                struct error *one = NULL;
+                int done;
+
+                if (step->failed)
+                        continue;
+                done = effects[step->effect].undo(undo, step->args, step->learned, &one);
+                if (done > 0 && what_done)
+                        what_done(line, data);
+                if (done >= 0)
+                        continue;
+                error_wrap(&one, "undo %s", line);
+                if (error_count(*err) < ERRORS_MAX)
+                        error_append(err, one);
+                else
+                        error_free(one);
+                /* What QEMU still has cannot be taken away below it: its image locks, its group, its uid. */
+                if (step->effect == EFFECT_SPAWN)
+                        return;
+        }
+}
+
+int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
+                 struct error **err)
+{
+        _cleanup_(run_journal_done) struct run_journal journal = { 0 };
+        _cleanup_close_ int run_dirfd = openat(vm_dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct effect_undo undo = { .vm_dirfd = vm_dirfd, .run_dirfd = run_dirfd, .cgroup = cgroup };
+
+        if (run_dirfd < 0)
+                return error_os(err, errno, "open the directory of the VMs");
+        if (run_journal_read(vm_dirfd, &journal, err) < 0)
+                return -1;
+        undo.name = journal.name;
+        undo.generation = journal.generation;
+        undo.run_dir = journal.run_dir;
+        undo.executor = journal.executor;
+        undo.started = journal.started;
+        undo_steps(&undo, &journal, what_done, data, err);
+        netlink_close(undo.nl);
+        if (*err)
+                return -1;
+        return journal_clear(vm_dirfd, err);
+}
+
+int undo_describe(int vm_dirfd, undo_line_fn *fn, void *data, struct error **err)
+{
+        _cleanup_(run_journal_done) struct run_journal journal = { 0 };
+
+        if (run_journal_read(vm_dirfd, &journal, err) < 0)
+                return -1;
+        for (size_t i = journal.n_steps; i-- > 0;) {
+                _cleanup_free_ char *line = step_line(&journal.steps[i]);
+
+                if (!journal.steps[i].failed)
+                        fn(line, data);
+        }
+        return 0;
+}
+
+int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
+{
+        _cleanup_(run_journal_done) struct run_journal journal = { 0 };
+
+        if (run_journal_read(vm_dirfd, &journal, err) < 0)
+                return -1;
+        for (size_t i = 0; i < journal.n_steps; i++) {
+                const struct journal_step *step = &journal.steps[i];
+                int lives;
+
+                if (step->effect != EFFECT_SPAWN || step->failed)
+                        continue;
+                lives = qemu_prove(step->learned, journal.generation, NULL, err);
+                if (lives > 0)
+                        *ret_pid = (pid_t)json_integer_value(json_object_get(step->learned, "pid"));
+                return lives;
+        }
+        return 0;
+}
