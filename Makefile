@@ -26,8 +26,6 @@ LIB_SRC   := $(sort $(wildcard base/*.c conf/*.c net/*.c cgroups/*.c qmp/*.c lau
 LIB_OBJ   := $(LIB_SRC:%.c=$B/%.o)
 UNIT_SRC  := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_BIN  := $(UNIT_SRC:tests/unit/%.c=$B/tests/%)
-IT_SRC    := $(sort $(wildcard tests/integration/*.c))
-IT_BIN    := $(IT_SRC:tests/integration/%.c=$B/tests/it_%)
 FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$B/tests/replay_%)
 TOOL_SRC  := $(sort $(wildcard tests/tools/*.c))

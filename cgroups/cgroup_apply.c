@@ -160,7 +160,8 @@ static int collect_pids(const char *dir, unsigned depth, struct pids *pids, stru
         DIR *stream;
 
         if (read_in(dir, "cgroup.procs", PROCS_BYTES_MAX, &text, err) < 0) {
-                /* ENODEV: removed while it was open. EOPNOTSUPP: a threaded v2 group, its parent has the list. */
+                /* ENODEV: removed while it was open. EOPNOTSUPP: a threaded v2 group, its parent has the
+                 * list. */
                 if ((*err)->os_errno != ENOENT && (*err)->os_errno != ENODEV &&
                     (*err)->os_errno != EOPNOTSUPP)
                         return -1;
@@ -206,7 +207,7 @@ static void pids_text(const struct pids *pids, struct text *out)
                 text_addf(out, " and %zu more", pids->n - PIDS_NAMED_MAX);
 }
 
-/* Removes the groups below dir and dir itself, all empty of processes. 0 done or not there; else the errno. */
+/* Removes the groups below dir and dir itself, all without processes. 0 done or not there; else the errno. */
 static int remove_empty(const char *dir, unsigned depth)
 {
         DIR *stream;
@@ -370,8 +371,8 @@ int cgroup_create(const struct cgroup_host *host, const char *path, struct argv 
         if (!*err && made.n == 0)
                 *err = TAKE_PTR(skipped);
         if (*err) {
-                while (made.n)
-                        rmdir(made.items[--made.n]);
+                for (size_t i = made.n; i-- > 0;)
+                        rmdir(made.items[i]);
                 return -1;
         }
         if (ret_directories)
@@ -390,7 +391,7 @@ static int directory_of(const struct cgroup_host *host, const char *path, const 
         if (find_places(host, path, &places, err) < 0)
                 return -1;
         if (host->kind == CGROUP_V2 || !controller) {
-                *ret = TAKE_PTR(places.at[0].dir);
+                *ret = xstrdup(places.at[0].dir);
                 return 0;
         }
         hierarchy = cgroup_host_v1(host, controller);
@@ -419,7 +420,7 @@ int cgroup_write(const struct cgroup_host *host, const char *path, const char *c
                 return -1;
         if (write_in(dir, file, value, err) == 0)
                 return 0;
-        if ((*err)->os_errno == ENOENT && access(dir, F_OK) == 0)
+        if ((*err)->os_errno == ENOENT && dir && access(dir, F_OK) == 0)
                 return error_wrap(err, "the controller of '%s' is not enabled for this group", file);
         return -1;
 }
@@ -477,33 +478,39 @@ static int open_in(const char *dir, const char *file, int flags, int *ret, struc
         return 0;
 }
 
+static int open_entry(const struct place *place, struct cgroup_entry *entry, struct error **err)
+{
+        int fd;
+
+        if (place->v2) {
+                if (open_in(place->dir, "", O_RDONLY | O_DIRECTORY, &entry->v2_dir_fd, err) < 0)
+                        return -1;
+                return open_in(place->dir, "cgroup.procs", O_WRONLY, &entry->v2_procs_fd, err);
+        }
+        if (open_in(place->dir, "tasks", O_WRONLY, &fd, err) < 0)
+                return -1;
+        if (fd >= 0)
+                entry->task_fds[entry->n++] = fd;
+        return 0;
+}
+
 int cgroup_entry_open(const struct cgroup_host *host, const char *path, struct cgroup_entry *ret,
                       struct error **err)
 {
         _cleanup_places_ struct places places = { 0 };
-        _cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+        struct cgroup_entry entry = CGROUP_ENTRY_INIT;
 
         if (find_places(host, path, &places, err) < 0)
                 return -1;
-        for (size_t i = 0; i < places.n; i++) {
-                int fd;
-
-                if (places.at[i].v2) {
-                        if (open_in(places.at[i].dir, "", O_RDONLY | O_DIRECTORY, &entry.v2_dir_fd, err) <
-                                    0 ||
-                            open_in(places.at[i].dir, "cgroup.procs", O_WRONLY, &entry.v2_procs_fd, err) < 0)
-                                return -1;
-                        continue;
-                }
-                if (open_in(places.at[i].dir, "tasks", O_WRONLY, &fd, err) < 0)
-                        return -1;
-                if (fd >= 0)
-                        entry.task_fds[entry.n++] = fd;
+        for (size_t i = 0; i < places.n && !*err; i++)
+                open_entry(&places.at[i], &entry, err);
+        if (!*err && entry.n == 0 && (entry.v2_dir_fd < 0 || entry.v2_procs_fd < 0))
+                error_set(err, ERROR_FAILED, "there is no control group '%s'", path);
+        if (*err) {
+                cgroup_entry_done(&entry);
+                return -1;
         }
-        if (entry.n == 0 && (entry.v2_dir_fd < 0 || entry.v2_procs_fd < 0))
-                return error_set(err, ERROR_FAILED, "there is no control group '%s'", path);
         *ret = entry;
-        entry = CGROUP_ENTRY_INIT;
         return 0;
 }
 
@@ -574,7 +581,7 @@ static int kill_round(const struct places *places, const struct pids *pids, long
 
         for (size_t i = 0; i < pids->n; i++)
                 pidfds[i] = pids->items[i] == getpid() ? -1 : fd_pidfd_open(pids->items[i]);
-        /* A pid that ended before its pidfd was open may be another process now: then the group has it no more. */
+        /* A pid that ended before its pidfd was open may be another process now: then it is not listed. */
         collect_all(places, &again, err);
         for (size_t i = 0; i < pids->n && !*err; i++)
                 if (pidfds[i] >= 0 && pids_have(&again, pids->items[i]) &&
@@ -622,7 +629,7 @@ static int empty(const struct places *places, long long deadline_ms, struct erro
                         wait_unpopulated(places->at[i].dir, deadline_ms);
                         return 0;
                 }
-        /* Frozen, nothing forks away from the list that is being killed; without a freezer the rounds have to do. */
+        /* Frozen, nothing forks away from the list that is being killed; else the rounds have to do. */
         for (size_t i = 0; i < places->n; i++)
                 if (places->at[i].freezer)
                         try_write_in(places->at[i].dir, "freezer.state", "FROZEN");
@@ -682,7 +689,7 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, int timeout_
                 if (fd_now_ms() >= deadline_ms)
                         return still_there(&places, path, timeout_ms, why, err);
                 if (pids.n == 0)
-                        /* A process leaves its group a moment after its end is seen, and v1 has no event for it. */
+                        /* A process leaves its group a moment after its end; v1 has no event for that. */
                         nanosleep(&pause, NULL);
                 else if (empty(&places, deadline_ms, err) < 0)
                         return error_wrap(err, "empty control group '%s'", path);

@@ -55,8 +55,8 @@ int cgroup_entry_open(const struct cgroup_host *host, const char *path, struct c
 void cgroup_entry_done(struct cgroup_entry *entry);
 #define _cleanup_cgroup_entry_ _cleanup_(cgroup_entry_done)
 /*
- * fork(), on v2 into the group. entry may be CGROUP_ENTRY_INIT: then it is just fork(). ret_pidfd (may be NULL):
- * close-on-exec pidfd of the child, in the parent. -1 and errno. In the child only async-signal-safe
+ * fork(), on v2 into the group. entry may be CGROUP_ENTRY_INIT: then it is just fork(). ret_pidfd (may be
+ * NULL): close-on-exec pidfd of the child, in the parent. -1 and errno. In the child only async-signal-safe
  * functions should follow, then exec.
  */
 pid_t cgroup_entry_fork(struct cgroup_entry *entry, int *ret_pidfd);

@@ -48,9 +48,9 @@ bool cgroup_host_has(const struct cgroup_host *host, const char *controller);
 const struct cgroup_hierarchy *cgroup_host_v1(const struct cgroup_host *host, const char *controller);
 
 /*
- * mountinfo: /proc/self/mountinfo (proc_pid_mountinfo(5)); proc_cgroups: /proc/cgroups, "" when there is none;
- * v2_controllers: cgroup.controllers of the v2 mount's root, NULL when not read. Lines that are not understood
- * are skipped: the kernel adds fields.
+ * mountinfo: /proc/self/mountinfo (proc_pid_mountinfo(5)); proc_cgroups: /proc/cgroups, "" when there is
+ * none; v2_controllers: cgroup.controllers of the v2 mount's root, NULL when not read. Lines that are not
+ * understood are skipped: the kernel adds fields.
  */
 void cgroup_host_parse(const char *mountinfo, const char *proc_cgroups, const char *v2_controllers,
                        struct cgroup_host *ret);

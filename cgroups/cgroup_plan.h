@@ -38,8 +38,8 @@ void cgroup_plan_free(struct cgroup_plan *plan);
 DEFINE_FREEP(struct cgroup_plan, cgroup_plan_free)
 
 /*
- * clamp(ceil((float)base * (float)CPU), min, max) in single precision, as OpenNebula's KVM driver computes it:
- * base, min, max = 1024, 2, 262144 for cpu.shares (v1) and 100, 1, 10000 for cpu.weight (v2). cpu > 0.
+ * clamp(ceil((float)base * (float)CPU), min, max) in single precision, as OpenNebula's KVM driver computes
+ * it: base, min, max = 1024, 2, 262144 for cpu.shares (v1) and 100, 1, 10000 for cpu.weight (v2). cpu > 0.
  */
 uint64_t cgroup_cpu_shares(unsigned version, double cpu);
 

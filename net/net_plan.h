@@ -62,7 +62,7 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
 
 /* New reference. */
 json_t *net_op_to_json(const struct net_op *op);
-/* Strings are lent by json. Everything net_plan_nic() checks is checked again: nothing else is let through. */
+/* Strings are lent by json. Everything net_plan_nic() checks is checked again. */
 int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err);
 /* The line of the printed plan after the word "net": "bridge join   web-0 -> br0". */
 void net_op_text(const struct net_op *op, struct text *out);

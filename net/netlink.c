@@ -24,7 +24,7 @@ struct netlink {
         struct mnl_socket *socket;
         unsigned portid;
         uint32_t seq;
-        char receive[RECEIVE_SIZE];
+        char receive[RECEIVE_SIZE + MNL_ALIGNTO];
 };
 
 struct netlink *netlink_open(struct error **err)
@@ -81,8 +81,9 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
         const struct ifinfomsg *info;
         struct nlattr *attr, *inner;
 
-        if (n > INT32_MAX || !mnl_nlmsg_ok(header, (int)n) || header->nlmsg_type != RTM_NEWLINK ||
-            mnl_nlmsg_get_payload_len(header) < sizeof(*info))
+        /* libmnl walks attributes to the aligned end of the message: that has to be inside too. */
+        if (n > INT32_MAX || !mnl_nlmsg_ok(header, (int)n) || MNL_ALIGN(header->nlmsg_len) > n ||
+            header->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(header) < sizeof(*info))
                 return false;
         info = mnl_nlmsg_get_payload(header);
         link.index = info->ifi_index;
@@ -160,7 +161,7 @@ static ssize_t receive(struct netlink *nl, const char *what, struct error **err)
         ssize_t n;
 
         do
-                n = mnl_socket_recvfrom(nl->socket, nl->receive, sizeof(nl->receive));
+                n = mnl_socket_recvfrom(nl->socket, nl->receive, RECEIVE_SIZE);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
                 return error_set(err, ERROR_DEADLINE, "%s: the kernel has not answered", what);
@@ -169,7 +170,7 @@ static ssize_t receive(struct netlink *nl, const char *what, struct error **err)
         return n;
 }
 
-/* The errno of an NLMSG_ERROR message, 0 for an acknowledgement. *ret_words: the kernel's words, lent, or NULL. */
+/* The errno of an NLMSG_ERROR message, 0 for an acknowledgement. words: the kernel's own, else "". */
 static int message_errno(const struct nlmsghdr *header, char *words, size_t size)
 {
         const struct nlmsgerr *answer;
@@ -182,7 +183,7 @@ static int message_errno(const struct nlmsghdr *header, char *words, size_t size
         answer = mnl_nlmsg_get_payload(header);
         if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
                 return -answer->error;
-        /* The refused request comes back before the attributes, unless NETLINK_CAP_ACK cut it (NLM_F_CAPPED). */
+        /* The refused request comes before the attributes, unless NETLINK_CAP_ACK cut it (NLM_F_CAPPED). */
         offset = sizeof(*answer);
         if (!(header->nlmsg_flags & NLM_F_CAPPED)) {
                 if (answer->msg.nlmsg_len < sizeof(answer->msg) ||
@@ -207,7 +208,8 @@ static int kernel_refused(int why, const char *words, const char *what, struct e
 }
 
 /*
- * Sends one request and reads until its answer: an error, an acknowledgement or, where ret is not NULL, a link.
+ * Sends one request and reads until its answer: an error, an acknowledgement or, where ret is not NULL, a
+ * link.
  * 0, or the positive errno the kernel answered with its words, or -1 and *err when there was no answer.
  */
 static int ask(struct netlink *nl, const struct nlmsghdr *request, const char *what, struct net_link *ret,

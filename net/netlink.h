@@ -1,9 +1,9 @@
 /*
  * netlink - the few rtnetlink requests about links that vmlaunch needs, over libmnl.
  *
- * Building and parsing messages is pure and bounded (netlink_parse_*, fuzzed); a struct netlink is one request
- * socket, one request at a time, each waits for the kernel's answer or acknowledgement. Changes of several
- * attributes go in one request. Errors: ERROR_OS with the kernel's errno.
+ * Building and parsing messages is pure and bounded (netlink_parse_*, fuzzed); a struct netlink is one
+ * request socket, one request at a time, each waits for the kernel's answer or acknowledgement. Changes of
+ * several attributes go in one request. Errors: ERROR_OS with the kernel's errno.
  */
 #pragma once
 

@@ -12,7 +12,8 @@
 #include "net/net_plan.h"
 #include "net/netlink.h"
 
-#define TUN_PATH "/dev/net/tun"
+#define TUN_PATH   "/dev/net/tun"
+#define OUR_PREFIX "vmlaunch:"
 
 /* Says whose the interface is that has the name. Without netlink the plain message has to do. */
 static int name_taken(const char *ifname, struct error **err)
@@ -21,18 +22,15 @@ static int name_taken(const char *ifname, struct error **err)
         _cleanup_netlink_ struct netlink *nl = netlink_open(&ignored);
         struct net_link link;
         _cleanup_free_ char *alias = NULL;
-        char *vm, *end;
+        char *end;
 
         if (!nl || netlink_link_get(nl, ifname, &link, &ignored) <= 0)
                 return error_set(err, ERROR_BUSY, "interface '%s' exists already", ifname);
         alias = text_printable(link.alias);
-        vm = text_starts_with(alias, "vmlaunch:") ? alias + strlen("vmlaunch:") : NULL;
-        end = vm ? strrchr(vm, ':') : NULL;
-        if (end) {
-                *end = '\0';
-                return error_set(err, ERROR_BUSY, "interface '%s' exists already, VM '%s' has it", ifname,
-                                 vm);
-        }
+        end = strrchr(alias, ':');
+        if (text_starts_with(alias, OUR_PREFIX) && end >= alias + strlen(OUR_PREFIX))
+                return error_set(err, ERROR_BUSY, "interface '%s' exists already, VM '%.*s' has it", ifname,
+                                 (int)(end - alias) - (int)strlen(OUR_PREFIX), alias + strlen(OUR_PREFIX));
         if (*alias)
                 return error_set(err, ERROR_BUSY, "interface '%s' exists already, its alias is '%s'", ifname,
                                  alias);
@@ -53,8 +51,8 @@ static int open_queue(const char *ifname, short flags, int *ret_fd, struct error
         if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
                 int why = errno;
 
-                /* EBUSY: a tap or tun has the name (IFF_TUN_EXCL). EINVAL: another kind of interface has it, or a flag is
-                 * not known; which of them, the interface list says. */
+                /* EBUSY: a tap or tun has the name (IFF_TUN_EXCL). EINVAL: another kind of interface has it,
+                 * or a flag is not known; which of them, the interface list says. */
                 if (why == EBUSY || (why == EINVAL && if_nametoindex(ifname) != 0))
                         return name_taken(ifname, err);
                 return error_os(err, why, "create tap '%s'", ifname);
@@ -76,7 +74,7 @@ int tap_open(const char *ifname, unsigned queues, bool vnet_hdr, int *ret_fds, s
         if (queues > 1)
                 flags |= IFF_MULTI_QUEUE;
         for (; n < queues; n++)
-                /* The first queue makes the interface, the others join it: it cannot be another's meanwhile. */
+                /* The first queue makes the interface, the others join it: it stays ours meanwhile. */
                 if (open_queue(ifname, (short)(flags | (n == 0 ? IFF_TUN_EXCL : 0)), &ret_fds[n], err) < 0)
                         break;
         if (n == queues)

@@ -283,7 +283,7 @@ static void a_group_goes_in_one_request_and_others_stay(void **state)
         struct net_nic second = web, stranger = web;
         struct net_op ops[NET_OPS_PER_NIC];
         struct error *err = NULL;
-        int fds[4];
+        int fds[4] = { -1, -1, -1, -1 };
         size_t n;
 
         second.ifname = "web-1";

@@ -1,0 +1,154 @@
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "cgroups/cgroup_apply.h"
+
+/* Plain directories stand for the hierarchies: enough for what is made and written where. */
+static char root[64];
+
+static int make_root(void **state)
+{
+        (void)state;
+        strcpy(root, "/tmp/vmlaunch-test-XXXXXX");
+        return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+        struct error *err = NULL;
+
+        (void)state;
+        return fd_remove_tree(AT_FDCWD, root, &err);
+}
+
+static void put(const char *dir, const char *file, const char *text)
+{
+        _cleanup_free_ char *whole = xasprintf("%s/%s", root, dir);
+        _cleanup_free_ char *path = xasprintf("%s/%s", whole, file);
+        struct error *err = NULL;
+
+        assert_int_equal(fd_mkdir_p(AT_FDCWD, whole, 0755, &err), 0);
+        assert_int_equal(fd_write_file_at(AT_FDCWD, path, text, strlen(text), 0644, 0, &err), 0);
+}
+
+static char *get(const char *path)
+{
+        _cleanup_free_ char *whole = xasprintf("%s/%s", root, path);
+        struct error *err = NULL;
+        char *text;
+
+        assert_int_equal(fd_read_file_at(AT_FDCWD, whole, 4096, &text, NULL, &err), 0);
+        return text;
+}
+
+static void on_v2_offered_controllers_are_enabled_in_each_parent(void **state)
+{
+        struct cgroup_host host = {
+                .kind = CGROUP_V2, .v2_mount = root, .v2_controllers = (char *)"cpu", .v2_writable = true
+        };
+        _cleanup_argv_ struct argv dirs = ARGV_INIT;
+        _cleanup_free_ char *top = NULL, *slice = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        put(".", "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
+        put(".", "cgroup.subtree_control", "cpu\n");
+        put("machine.slice", "cgroup.controllers", "cpu memory\n");
+        put("machine.slice", "cgroup.subtree_control", "");
+        assert_int_equal(cgroup_create(&host, "machine.slice/vmlaunch-web", &dirs, &err), 0);
+        assert_int_equal(dirs.n, 1);
+        assert_true(text_ends_with(dirs.items[0], "/machine.slice/vmlaunch-web"));
+        top = get("cgroup.subtree_control");
+        slice = get("machine.slice/cgroup.subtree_control");
+        assert_string_equal(top, "+memory +io +pids");
+        assert_string_equal(slice, "+cpu +memory");
+}
+
+static void on_v2_nothing_is_written_when_all_is_enabled_already(void **state)
+{
+        struct cgroup_host host = {
+                .kind = CGROUP_V2, .v2_mount = root, .v2_controllers = (char *)"cpu", .v2_writable = true
+        };
+        _cleanup_free_ char *top = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        put(".", "cgroup.controllers", "cpu memory\n");
+        put(".", "cgroup.subtree_control", "memory cpu\n");
+        assert_int_equal(cgroup_create(&host, "vmlaunch-web", NULL, &err), 0);
+        top = get("cgroup.subtree_control");
+        assert_string_equal(top, "memory cpu\n");
+}
+
+static void unused_and_read_only_hierarchies_get_no_group(void **state)
+{
+        _cleanup_free_ char *cpu = xasprintf("%s/cpu", root), *net = xasprintf("%s/net", root),
+                            *ro = xasprintf("%s/ro", root);
+        struct cgroup_hierarchy v1[] = {
+                { .controllers = (char *)"cpu,cpuacct", .mount = cpu, .writable = true },
+                { .controllers = (char *)"net_cls,net_prio", .mount = net, .writable = true },
+                { .controllers = (char *)"memory", .mount = ro, .writable = false },
+        };
+        struct cgroup_host host = { .kind = CGROUP_V1, .v1 = v1, .n_v1 = 3 };
+        _cleanup_argv_ struct argv dirs = ARGV_INIT;
+        struct error *err = NULL;
+
+        (void)state;
+        for (size_t i = 0; i < 3; i++)
+                assert_int_equal(mkdir(v1[i].mount, 0755), 0);
+        assert_int_equal(cgroup_create(&host, "machine.slice/vmlaunch-web", &dirs, &err), 0);
+        assert_int_equal(dirs.n, 1);
+        assert_true(text_starts_with(dirs.items[0], cpu));
+        assert_int_equal(cgroup_write(&host, "machine.slice/vmlaunch-web", "memory", "memory.limit_in_bytes",
+                                      "1", &err),
+                         -1);
+        assert_int_equal(err->code, ERROR_HOST);
+        assert_string_equal(err->message, "controller 'memory' is read-only on this host");
+        error_free(err);
+        err = NULL;
+        assert_int_equal(cgroup_remove(&host, "machine.slice/vmlaunch-web", 100, &err), 0);
+}
+
+static void a_hierarchy_that_fails_takes_the_others_back(void **state)
+{
+        _cleanup_free_ char *cpu = xasprintf("%s/cpu", root), *gone = xasprintf("%s/not-there", root),
+                            *group = xasprintf("%s/cpu/vmlaunch-web", root);
+        struct cgroup_hierarchy v1[] = {
+                { .controllers = (char *)"cpu", .mount = cpu, .writable = true },
+                { .controllers = (char *)"memory", .mount = gone, .writable = true },
+        };
+        struct cgroup_host host = { .kind = CGROUP_V1, .v1 = v1, .n_v1 = 2 };
+        _cleanup_argv_ struct argv dirs = ARGV_INIT;
+        struct error *err = NULL;
+        struct stat st;
+
+        (void)state;
+        assert_int_equal(mkdir(cpu, 0755), 0);
+        assert_int_equal(cgroup_create(&host, "vmlaunch-web", &dirs, &err), -1);
+        assert_int_equal(err->code, ERROR_OS);
+        error_free(err);
+        assert_int_equal(dirs.n, 0);
+        assert_int_equal(stat(group, &st), -1);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
+        const struct CMUnitTest tests[] = {
+                TEST(on_v2_offered_controllers_are_enabled_in_each_parent),
+                TEST(on_v2_nothing_is_written_when_all_is_enabled_already),
+                TEST(unused_and_read_only_hierarchies_get_no_group),
+                TEST(a_hierarchy_that_fails_takes_the_others_back),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
