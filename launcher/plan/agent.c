@@ -1,0 +1,33 @@
+/* The guest agent's channel: a virtio serial port on agent.sock. */
+#include "launcher/plan/builder.h"
+#include "launcher/plan/chardev.h"
+
+#define BECAUSE "FEATURES/GUEST_AGENT"
+
+int agent_check(struct build *build, struct error **err)
+{
+        if (build->spec->features.guest_agent && !qemu_has_device(build->in->qemu, "virtio-serial-pci"))
+                return build_error(build, err, ERROR_HOST, BECAUSE, "%s has no device 'virtio-serial-pci'",
+                                   build->in->qemu->path);
+        return 0;
+}
+
+void agent_args(struct build *build)
+{
+        _cleanup_free_ char *chardev = NULL;
+        json_t *controller;
+
+        if (!build->spec->features.guest_agent)
+                return;
+        controller = json_pack("{s:s, s:s}", "driver", "virtio-serial-pci", "id", "vser0");
+        build_set_address(controller, build_pci_address(build, "vser0"));
+        chardev = chardev_option("agent0", build->agent_fd);
+        build_json(build, BECAUSE, "-device", controller);
+        build_option(build, BECAUSE, "-chardev", "%s", chardev);
+        /* Without id QEMU sends no VSERPORT_CHANGE. */
+        build_json(build, BECAUSE, "-device",
+                   json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtserialport", "id", "agent0", "bus",
+                             "vser0.0", "chardev", "agent0", "name", "org.qemu.guest_agent.0"));
+        build_device(build, json_pack("{s:s, s:s, s:s}", "id", "agent0", "kind", "agent", "address",
+                                      build_pci_address(build, "vser0")));
+}

@@ -1,0 +1,164 @@
+#include "launcher/plan/builder.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+static void add_arg(struct build *build, const char *because, const char *text, bool is_option)
+{
+        struct launch_plan *plan = build->plan;
+
+        ARRAY_GROW(plan->args, plan->n_args);
+        plan->args[plan->n_args++] = (struct plan_arg){
+                .text = xstrdup(text),
+                .because = xstrdup(because),
+                .is_option = is_option,
+        };
+}
+
+void build_flag(struct build *build, const char *because, const char *option)
+{
+        add_arg(build, because, option, true);
+}
+
+void build_option(struct build *build, const char *because, const char *option, const char *format, ...)
+{
+        _cleanup_text_ struct text text = TEXT_INIT;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&text, format, ap);
+        va_end(ap);
+        add_arg(build, because, option, true);
+        add_arg(build, because, text_str(&text), false);
+}
+
+void build_json(struct build *build, const char *because, const char *option, json_t *json)
+{
+        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
+
+        add_arg(build, because, option, true);
+        add_arg(build, because, text, false);
+        json_decref(json);
+}
+
+void build_step(struct build *build, const char *because, enum plan_effect effect, json_t *args)
+{
+        struct launch_plan *plan = build->plan;
+
+        ARRAY_GROW(plan->steps, plan->n_steps);
+        plan->steps[plan->n_steps++] = (struct plan_step){
+                .effect = effect,
+                .args = args,
+                .because = xstrdup(because),
+        };
+}
+
+static void add_fd(struct launch_plan *plan, int child_fd, const char *source, const char *text)
+{
+        ARRAY_GROW(plan->fds, plan->n_fds);
+        plan->fds[plan->n_fds++] = (struct plan_fd){
+                .child_fd = child_fd,
+                .source = xstrdup(source),
+                .text = xstrdup(text),
+        };
+}
+
+int build_fd(struct build *build, const char *source, const char *text)
+{
+        add_fd(build->plan, build->next_fd, source, text);
+        return build->next_fd++;
+}
+
+void build_device(struct build *build, json_t *device)
+{
+        json_array_append_new(build->plan->devices, device);
+}
+
+int build_error(const struct build *build, struct error **err, enum error_code code, const char *reference,
+                const char *format, ...)
+{
+        const struct origin *origin = vm_spec_origin(build->spec, reference);
+        _cleanup_text_ struct text text = TEXT_INIT;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&text, format, ap);
+        va_end(ap);
+        error_at(err, origin ? &origin->pos : NULL, "%s: %s", reference, text_str(&text));
+        (*err)->code = code;
+        return -1;
+}
+
+void build_warn(struct build *build, const char *reference, const char *format, ...)
+{
+        const struct origin *origin = reference ? vm_spec_origin(build->spec, reference) : NULL;
+        _cleanup_text_ struct text text = TEXT_INIT;
+        struct error *warning = NULL;
+        va_list ap;
+
+        if (reference)
+                text_addf(&text, "%s: ", reference);
+        va_start(ap, format);
+        text_vaddf(&text, format, ap);
+        va_end(ap);
+        error_at(&warning, origin ? &origin->pos : NULL, "%s", text_str(&text));
+        error_append(&build->plan->warnings, warning);
+}
+
+void build_refer(const struct build *build, struct text *because, const char *format, ...)
+{
+        _cleanup_text_ struct text reference = TEXT_INIT;
+        const struct origin *origin;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&reference, format, ap);
+        va_end(ap);
+        origin = vm_spec_origin(build->spec, text_str(&reference));
+        if (!origin || origin->layer == LAYER_NONE)
+                return;
+        text_addf(because, "%s%s", because->length ? " " : "", text_str(&reference));
+}
+
+const char *build_locked_address(const struct build *build, const char *device)
+{
+        if (!build->lock)
+                return NULL;
+        for (size_t i = 0; i < build->lock->n_addresses; i++)
+                if (strcmp(build->lock->addresses[i].device, device) == 0)
+                        return build->lock->addresses[i].address;
+        return NULL;
+}
+
+const char *build_pci_address(const struct build *build, const char *device)
+{
+        for (size_t i = 0; i < build->n_pci_devices; i++)
+                if (strcmp(build->pci_devices[i].id, device) == 0)
+                        return build->pci_devices[i].address;
+        return NULL;
+}
+
+void build_set_address(json_t *device, const char *address)
+{
+        const char *colon = strrchr(address, ':');
+
+        json_object_set_new(device, "bus", json_stringn(address, (size_t)(colon - address)));
+        json_object_set_new(device, "addr", json_string(colon + 1));
+}
+
+void keyval_add(struct text *out, const char *key, const char *format, ...)
+{
+        _cleanup_text_ struct text value = TEXT_INIT;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&value, format, ap);
+        va_end(ap);
+        if (out->length)
+                text_add(out, ",");
+        if (key)
+                text_addf(out, "%s=", key);
+        for (const char *p = text_str(&value); *p; p++)
+                text_add(out, *p == ',' ? ",," : (char[]){ *p, 0 });
+}

@@ -1,0 +1,144 @@
+/*
+ * builder - a plan under construction, shared by the files of this folder and by nobody else.
+ *
+ * plan_build() works in phases: decide (uid, accelerator, machine, addresses), number the child fds, write argv,
+ * write the steps. Every word of argv and every step says what it is there for.
+ */
+#pragma once
+
+#include <stdarg.h>
+
+#include "launcher/plan/pci.h"
+#include "launcher/plan/plan_build.h"
+
+/* Child fd numbers start here; 0 to 2 are the standard ones. */
+#define PLAN_FIRST_FD 10
+
+enum machine_kind { MACHINE_Q35, MACHINE_PC };
+
+/* Where QEMU finds one layer of a chain. */
+struct plan_layer {
+        int fd;       /* in the child */
+        unsigned set; /* -add-fd set=, the N of /dev/fdset/N */
+};
+
+struct plan_disk {
+        struct plan_layer *layers; /* one per layer of the chain; NULL: an empty CD-ROM drive */
+        char *address;             /* "rp3:0x0", "scsi0.0:2", "ide.1:0"; owned */
+        unsigned bootindex;        /* 0: not booted from */
+};
+
+struct plan_nic {
+        int fd; /* of its tap, -1: user-mode networking */
+        char *address;
+        unsigned bootindex;
+};
+
+struct build {
+        const struct plan_input *in;
+        const struct vm_spec *spec;
+        struct launch_plan *plan;
+
+        uid_t uid;
+        enum accel accel; /* KVM or TCG */
+        bool kvm_group;   /* the VM's processes are in the group of /dev/kvm */
+        const struct qemu_machine *machine;
+        enum machine_kind kind;
+        const struct machine_lock *lock; /* NULL: none, or it was made for something else */
+        struct pci_layout pci;
+        struct pci_device *pci_devices;
+        size_t n_pci_devices;
+        char **pci_ids; /* what those ids point into; owned */
+        size_t n_pci_ids;
+
+        int next_fd;
+        unsigned next_set;
+        int qmp_fd, agent_fd, kernel_fd, initrd_fd;
+        int *serial_fds;
+        struct plan_disk *disks;
+        struct plan_nic *nics;
+};
+
+/* One option, or an option and its value. */
+void build_flag(struct build *build, const char *because, const char *option);
+void build_option(struct build *build, const char *because, const char *option, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
+/* Steals json. */
+void build_json(struct build *build, const char *because, const char *option, json_t *json);
+/* Steals args. */
+void build_step(struct build *build, const char *because, enum plan_effect effect, json_t *args);
+/* The next child fd; source: the name a step gives it; text: for printers, "tap web-0 queue 0". */
+int build_fd(struct build *build, const char *source, const char *text);
+/* For status: steals device. */
+void build_device(struct build *build, json_t *device);
+
+/* An error with the place of the reference ("DISK[0]/IO") and its name in front; always -1. code says what kind. */
+int build_error(const struct build *build, struct error **err, enum error_code code, const char *reference,
+                const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* reference NULL: no place. */
+void build_warn(struct build *build, const char *reference, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+/* Appends the reference when it has a value somebody wrote or a default that is in force. */
+void build_refer(const struct build *build, struct text *because, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* The address that this device had before, from machine.lock; NULL: never seen. */
+const char *build_locked_address(const struct build *build, const char *device);
+/* The address that PCI placement gave to this device; NULL: it is no PCI device of this VM. */
+const char *build_pci_address(const struct build *build, const char *device);
+/* "rp3:0x0" into the bus and addr members of a device. */
+void build_set_address(json_t *device, const char *address);
+
+/* KEY=value of -machine, -cpu, -smp, ... with commas doubled; key NULL: the value alone. The only printer of such
+ * lists (qemu's option parser: a comma in a value is written twice). */
+void keyval_add(struct text *out, const char *key, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* confine_plan.c: uid and groups. */
+int confine_decide_uid(struct build *build, struct error **err);
+void confine_plan(struct build *build);
+
+/* machine.c */
+int machine_decide_accel(struct build *build, struct error **err);
+int machine_decide(struct build *build, struct error **err);
+void machine_args_identity(struct build *build);
+void machine_args(struct build *build);
+void machine_args_boot(struct build *build);
+/* A new machine_lock with everything this plan shows the guest. */
+struct machine_lock *machine_new_lock(const struct build *build);
+int machine_check_files(struct build *build, struct error **err);
+void machine_file_steps(struct build *build);
+
+/* cpu.c */
+int cpu_check(struct build *build, struct error **err);
+void cpu_args(struct build *build);
+/* memory.c */
+void memory_args(struct build *build);
+
+/* agent.c, serial.c, panic.c */
+int agent_check(struct build *build, struct error **err);
+void agent_args(struct build *build);
+int serial_check(struct build *build, struct error **err);
+void serial_args(struct build *build);
+/* The socket of a serial port: "console", "console1"; new string. */
+char *serial_socket_name(size_t index);
+int panic_check(struct build *build, struct error **err);
+void panic_args(struct build *build);
+
+/* disk.c */
+int disk_check_all(struct build *build, struct error **err);
+/* Places that are not PCI: scsi ids, IDE and SATA ports. */
+int disk_place_all(struct build *build, struct error **err);
+bool disk_needs_scsi(const struct build *build);
+void disk_number_fds(struct build *build);
+void disk_controller_args(struct build *build);
+void disk_args(struct build *build);
+void disk_steps(struct build *build);
+
+/* nic.c */
+int nic_check_all(struct build *build, struct error **err);
+/* Conventional PCI cards want a conventional bus (docs/pcie.txt of QEMU). */
+bool nic_is_legacy(const struct nic_spec *nic);
+void nic_number_fds(struct build *build);
+void nic_args(struct build *build);
+int nic_steps(struct build *build, struct error **err);

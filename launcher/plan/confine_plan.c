@@ -1,0 +1,54 @@
+/* The VM's uid and groups. */
+#include <string.h>
+
+#include "launcher/plan/builder.h"
+
+static const char *claimant(const struct build *build, uid_t uid)
+{
+        const struct host_facts *host = build->in->host;
+
+        for (size_t i = 0; i < host->n_claimed_uids; i++)
+                if (host->claimed_uids[i].uid == uid &&
+                    strcmp(host->claimed_uids[i].vm, build->spec->name) != 0)
+                        return host->claimed_uids[i].vm;
+        return NULL;
+}
+
+/* The UUID hashed into the range, the next free one when another VM's machine.lock has it. */
+int confine_decide_uid(struct build *build, struct error **err)
+{
+        const struct machine_lock *lock = build->in->lock;
+        uid_t first = build->in->site->uid_first, last = build->in->site->uid_last;
+        uint64_t n = (uint64_t)last - first + 1, start = text_hash(build->spec->uuid, 16) % n;
+
+        if (lock && strcmp(lock->uuid, build->spec->uuid_text) == 0 && lock->uid >= first &&
+            lock->uid <= last && !claimant(build, lock->uid)) {
+                build->uid = lock->uid;
+                return 0;
+        }
+        for (uint64_t i = 0; i < n; i++) {
+                uid_t uid = (uid_t)(first + (start + i) % n);
+
+                if (!claimant(build, uid)) {
+                        build->uid = uid;
+                        return 0;
+                }
+        }
+        error_set(err, ERROR_HOST, "no free uid between %u and %u: each belongs to a VM", first, last);
+        return error_hint(err, "widen UID_RANGE in host.conf");
+}
+
+void confine_plan(struct build *build)
+{
+        const struct host_facts *host = build->in->host;
+        struct plan_confinement *confine = &build->plan->confine;
+
+        confine->uid = build->uid;
+        confine->gid = build->uid;
+        if (build->kvm_group) {
+                confine->groups[0] = host->kvm_node.gid;
+                confine->group_names[0] =
+                        host->kvm_group ? xstrdup(host->kvm_group) : xasprintf("%u", host->kvm_node.gid);
+                confine->n_groups = 1;
+        }
+}

@@ -1,0 +1,70 @@
+#include "launcher/plan/launch_plan.h"
+
+#include <string.h>
+
+static const char *const effect_names[PLAN_EFFECTS] = {
+        [EFFECT_UID_CLAIM] = "uid-claim",
+        [EFFECT_IMAGE_OPEN] = "image-open",
+        [EFFECT_FILE_OPEN] = "file-open",
+        [EFFECT_DIRECTORY] = "directory",
+        [EFFECT_LISTEN] = "listen",
+        [EFFECT_STDERR] = "stderr",
+        [EFFECT_MACHINE_LOCK] = "machine-lock",
+        [EFFECT_NET] = "net",
+        [EFFECT_CGROUP_CREATE] = "cgroup-create",
+        [EFFECT_CGROUP_WRITE] = "cgroup-write",
+        [EFFECT_LIVE_TEMPLATE] = "live-template",
+        [EFFECT_SPAWN] = "spawn",
+        [EFFECT_QMP] = "qmp",
+};
+
+const char *plan_effect_name(enum plan_effect effect)
+{
+        return effect_names[effect];
+}
+
+bool plan_effect_from_name(const char *name, enum plan_effect *ret)
+{
+        for (int i = 0; i < PLAN_EFFECTS; i++)
+                if (strcmp(effect_names[i], name) == 0) {
+                        *ret = (enum plan_effect)i;
+                        return true;
+                }
+        return false;
+}
+
+void launch_plan_free(struct launch_plan *plan)
+{
+        if (!plan)
+                return;
+        free(plan->name);
+        free(plan->uuid);
+        free(plan->template_file);
+        free(plan->emulator);
+        free(plan->run_dir);
+        free(plan->log_path);
+        free(plan->cgroup);
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                json_decref(plan->steps[i].args);
+                free(plan->steps[i].because);
+        }
+        free(plan->steps);
+        for (size_t i = 0; i < plan->n_args; i++) {
+                free(plan->args[i].text);
+                free(plan->args[i].because);
+        }
+        free(plan->args);
+        for (size_t i = 0; plan->env && plan->env[i]; i++)
+                free(plan->env[i]);
+        free(plan->env);
+        for (size_t i = 0; i < plan->n_fds; i++) {
+                free(plan->fds[i].source);
+                free(plan->fds[i].text);
+        }
+        free(plan->fds);
+        for (size_t i = 0; i < plan->confine.n_groups; i++)
+                free(plan->confine.group_names[i]);
+        json_decref(plan->devices);
+        error_free(plan->warnings);
+        free(plan);
+}

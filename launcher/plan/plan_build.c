@@ -1,0 +1,362 @@
+#include "launcher/plan/plan_build.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "cgroups/cgroup_plan.h"
+#include "conf/spec_build.h"
+#include "launcher/plan/builder.h"
+#include "launcher/plan/chardev.h"
+
+#define STDERR_MAX 65536
+
+static void build_done(struct build *build)
+{
+        for (size_t i = 0; i < build->n_pci_devices; i++)
+                free(build->pci_devices[i].address);
+        free(build->pci_devices);
+        for (size_t i = 0; i < build->n_pci_ids; i++)
+                free(build->pci_ids[i]);
+        free(build->pci_ids);
+        pci_layout_done(&build->pci);
+        for (size_t i = 0; build->disks && i < build->spec->n_disks; i++) {
+                free(build->disks[i].layers);
+                free(build->disks[i].address);
+        }
+        free(build->disks);
+        for (size_t i = 0; build->nics && i < build->spec->n_nics; i++)
+                free(build->nics[i].address);
+        free(build->nics);
+        free(build->serial_fds);
+        launch_plan_free(build->plan);
+}
+
+static void add_pci_device(struct build *build, char *id_consume, const char *wanted, bool is_legacy)
+{
+        ARRAY_GROW(build->pci_ids, build->n_pci_ids);
+        build->pci_ids[build->n_pci_ids++] = id_consume;
+        ARRAY_GROW(build->pci_devices, build->n_pci_devices);
+        build->pci_devices[build->n_pci_devices++] = (struct pci_device){
+                .id = id_consume,
+                .wanted = wanted,
+                .is_legacy = is_legacy,
+        };
+}
+
+/* The order decides who gets the first places; it is part of LAYOUT. */
+static int place_devices(struct build *build, struct error **err)
+{
+        const struct vm_spec *spec = build->spec;
+        bool needs_bridge = false;
+
+        for (size_t i = 0; i < spec->n_nics; i++)
+                needs_bridge = needs_bridge || nic_is_legacy(&spec->nics[i]);
+        if (spec->features.guest_agent)
+                add_pci_device(build, xstrdup("vser0"), NULL, false);
+        if (disk_needs_scsi(build))
+                add_pci_device(build, xstrdup("scsi0"), NULL, false);
+        for (size_t i = 0; i < spec->n_disks; i++)
+                if (spec->disks[i].bus == DISK_BUS_VIRTIO)
+                        add_pci_device(build, xasprintf("disk%u", spec->disks[i].id), spec->disks[i].address,
+                                       false);
+        if (needs_bridge && build->kind == MACHINE_Q35)
+                add_pci_device(build, xstrdup(PCI_BRIDGE), NULL, false);
+        for (size_t i = 0; i < spec->n_nics; i++)
+                add_pci_device(build, xasprintf("nic%u", spec->nics[i].id), spec->nics[i].address,
+                               nic_is_legacy(&spec->nics[i]));
+        if (spec->panic.present && spec->panic.model == PANIC_MODEL_PCI)
+                add_pci_device(build, xstrdup("panic0"), NULL, false);
+
+        if (pci_place(build->kind == MACHINE_Q35, build->in->site->q35_root_ports, build->lock,
+                      build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
+                return -1;
+        for (size_t i = 0; i < spec->n_nics; i++) {
+                _cleanup_free_ char *id = xasprintf("nic%u", spec->nics[i].id);
+
+                build->nics[i].address = xstrdup(build_pci_address(build, id));
+        }
+        return disk_place_all(build, err);
+}
+
+static int decide(struct build *build, struct error **err)
+{
+        if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
+            machine_decide_accel(build, err) < 0 || cpu_check(build, err) < 0)
+                return -1;
+        if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
+            serial_check(build, err) < 0 || panic_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
+            nic_check_all(build, err) < 0)
+                return -1;
+        return place_devices(build, err);
+}
+
+static int listener_fd(struct build *build, const char *name)
+{
+        _cleanup_free_ char *source = xasprintf("listen:%s", name);
+        _cleanup_free_ char *text = xasprintf("socket %s.sock", name);
+
+        return build_fd(build, source, text);
+}
+
+static void add_stderr(struct build *build)
+{
+        int next = build->next_fd;
+
+        build->next_fd = 2;
+        build_fd(build, "stderr", "stderr, kept to its first 64 KiB");
+        build->next_fd = next;
+}
+
+/* Listeners, kernel, initrd, images, taps. */
+static void number_fds(struct build *build)
+{
+        add_stderr(build);
+        build->qmp_fd = listener_fd(build, "qmp");
+        if (build->spec->features.guest_agent)
+                build->agent_fd = listener_fd(build, "agent");
+        for (size_t i = 0; i < build->spec->n_serials; i++) {
+                _cleanup_free_ char *name = serial_socket_name(i);
+
+                build->serial_fds[i] = listener_fd(build, name);
+        }
+        if (build->spec->os.kernel) {
+                _cleanup_free_ char *text = xasprintf("kernel %s", build->spec->os.kernel);
+
+                build->kernel_fd = build_fd(build, "kernel", text);
+        }
+        if (build->spec->os.kernel && build->spec->os.initrd) {
+                _cleanup_free_ char *text = xasprintf("initrd %s", build->spec->os.initrd);
+
+                build->initrd_fd = build_fd(build, "initrd", text);
+        }
+        disk_number_fds(build);
+        nic_number_fds(build);
+}
+
+static void root_port_args(struct build *build)
+{
+        for (unsigned i = 1; i <= build->pci.n_ports; i++) {
+                unsigned slot, function;
+                json_t *port;
+
+                pci_root_port_place(i, &slot, &function);
+                port = json_pack("{s:s, s:o, s:s, s:o, s:i, s:i}", "driver", "pcie-root-port", "id",
+                                 json_sprintf("rp%u", i), "bus", "pcie.0", "addr",
+                                 function ? json_sprintf("0x%x.0x%x", slot, function)
+                                          : json_sprintf("0x%x", slot),
+                                 "port", (int)(slot * 8 + function), "chassis", (int)i);
+                if (function == 0)
+                        json_object_set_new(port, "multifunction", json_true());
+                build_json(build, "rule: root ports for the devices and for hotplug (Q35_ROOT_PORTS)",
+                           "-device", port);
+        }
+        if (build_pci_address(build, PCI_BRIDGE)) {
+                json_t *bridge = json_pack("{s:s, s:s}", "driver", "pcie-pci-bridge", "id", PCI_BRIDGE);
+
+                build_set_address(bridge, build_pci_address(build, PCI_BRIDGE));
+                build_json(build, "rule: conventional PCI cards sit on a conventional bus", "-device",
+                           bridge);
+        }
+}
+
+static void write_argv(struct build *build)
+{
+        _cleanup_free_ char *monitor = chardev_option("mon0", build->qmp_fd);
+        _cleanup_text_ struct text emulator = TEXT_INIT;
+
+        build_refer(build, &emulator, "EMULATOR");
+        if (!emulator.length)
+                text_add(&emulator, "rule: the first emulator found on this host");
+        build_flag(build, text_str(&emulator), build->in->qemu->path);
+        machine_args_identity(build);
+        machine_args(build);
+        cpu_args(build);
+        memory_args(build);
+        build_option(build, "rule: the supervisor's control channel", "-chardev", "%s", monitor);
+        build_option(build, "rule: the supervisor's control channel", "-mon", "chardev=mon0,mode=control");
+        machine_args_boot(build);
+        root_port_args(build);
+        disk_controller_args(build);
+        serial_args(build);
+        agent_args(build);
+        disk_args(build);
+        nic_args(build);
+        panic_args(build);
+}
+
+static void listen_step(struct build *build, const char *because, const char *name)
+{
+        build_step(build, because, EFFECT_LISTEN,
+                   json_pack("{s:o, s:i, s:i, s:i, s:o}", "path",
+                             json_sprintf("%s/private/%s.sock", build->plan->run_dir, name), "mode", 0600,
+                             "uid", 0, "gid", 0, "fd", json_sprintf("listen:%s", name)));
+}
+
+static void lock_step(struct build *build)
+{
+        _cleanup_(machine_lock_freep) struct machine_lock *lock = machine_new_lock(build);
+        _cleanup_free_ char *text = machine_lock_text(lock);
+
+        build_step(
+                build, "rule: what the guest has seen once it sees again", EFFECT_MACHINE_LOCK,
+                json_pack("{s:o, s:s}", "path",
+                          json_sprintf("%s/%s/machine.lock", build->in->site->paths.state, build->spec->name),
+                          "text", text));
+}
+
+/* The template as the guest sees it: the same spec with machine and addresses as decided here. */
+static void live_template_step(struct build *build)
+{
+        struct vm_spec live = *build->spec;
+        _cleanup_free_ char *text = NULL;
+
+        live.os.machine = build->machine->name;
+        live.disks = xcalloc(live.n_disks + 1, sizeof(*live.disks));
+        live.nics = xcalloc(live.n_nics + 1, sizeof(*live.nics));
+        for (size_t i = 0; i < live.n_disks; i++) {
+                live.disks[i] = build->spec->disks[i];
+                live.disks[i].address = build->disks[i].address;
+        }
+        for (size_t i = 0; i < live.n_nics; i++) {
+                live.nics[i] = build->spec->nics[i];
+                live.nics[i].address = build->nics[i].address;
+        }
+        text = spec_to_template(&live);
+        free(live.disks);
+        free(live.nics);
+        build_step(build, "rule: the template is the state", EFFECT_LIVE_TEMPLATE,
+                   json_pack("{s:o, s:s}", "path", json_sprintf("%s/live.tmpl", build->plan->run_dir), "text",
+                             text));
+}
+
+static int cgroup_steps(struct build *build, struct error **err)
+{
+        const struct cgroup_host *host = &build->in->host->cgroup;
+        unsigned version = cgroup_host_version(host);
+        const struct cgroup_limits limits = { .cpu = build->spec->cpu };
+        _cleanup_free_ char *path = cgroup_vm_path(build->spec->name);
+        _cleanup_(cgroup_plan_freep) struct cgroup_plan *plan = NULL;
+
+        if (version == 0) {
+                build_warn(build, "CPU",
+                           "this host has no control groups: the guest's share of CPU is not set");
+                return 0;
+        }
+        plan = cgroup_plan_build(&limits, version, path, err);
+        if (!plan)
+                return -1;
+        build->plan->cgroup = xstrdup(plan->path);
+        build_step(build, "rule: every VM has its group", EFFECT_CGROUP_CREATE,
+                   json_pack("{s:s}", "path", plan->path));
+        if (plan->n && !cgroup_host_has(host, "cpu")) {
+                build_warn(build, "CPU",
+                           "this host's control groups have no cpu controller: the guest's share of CPU "
+                           "is not set");
+                return 0;
+        }
+        for (size_t i = 0; i < plan->n; i++)
+                build_step(build, "CPU", EFFECT_CGROUP_WRITE,
+                           cgroup_setting_to_json(plan->path, &plan->settings[i]));
+        return 0;
+}
+
+static int write_steps(struct build *build, struct error **err)
+{
+        build_step(build, "rule: a uid for each VM", EFFECT_UID_CLAIM,
+                   json_pack("{s:I, s:o}", "uid", (json_int_t)build->uid, "path",
+                             json_sprintf("%s/uids/%u", build->in->site->paths.run, build->uid)));
+        disk_steps(build);
+        machine_file_steps(build);
+        build_step(build, "rule: nobody but the supervisor reaches QEMU", EFFECT_DIRECTORY,
+                   json_pack("{s:o, s:i, s:i, s:i}", "path", json_sprintf("%s/private", build->plan->run_dir),
+                             "mode", 0700, "uid", 0, "gid", 0));
+        listen_step(build, "rule: the supervisor's control channel", "qmp");
+        if (build->spec->features.guest_agent)
+                listen_step(build, "FEATURES/GUEST_AGENT", "agent");
+        for (size_t i = 0; i < build->spec->n_serials; i++) {
+                _cleanup_free_ char *name = serial_socket_name(i);
+
+                listen_step(build, "rule: serial ports are sockets", name);
+        }
+        build_step(build, "rule: QEMU's messages are kept, within bounds", EFFECT_STDERR,
+                   json_pack("{s:s, s:i}", "fd", "stderr", "max", STDERR_MAX));
+        lock_step(build);
+        live_template_step(build);
+        if (nic_steps(build, err) < 0 || cgroup_steps(build, err) < 0)
+                return -1;
+        build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
+        build_step(build, "rule: everything is in place", EFFECT_QMP,
+                   json_pack("{s:s, s:{}}", "execute", "cont", "arguments"));
+        return 0;
+}
+
+/* The spec's warnings come first. */
+static void copy_warnings(struct build *build)
+{
+        for (const struct error *warning = build->spec->warnings; warning; warning = warning->next) {
+                struct error *copy = NULL;
+
+                error_at(&copy, &warning->pos, "%s", warning->message);
+                copy->code = warning->code;
+                copy->hint = xstrdup_null(warning->hint);
+                copy->excerpt = xstrdup_null(warning->excerpt);
+                error_append(&build->plan->warnings, copy);
+        }
+}
+
+static void write_policy(struct build *build)
+{
+        const struct vm_spec *spec = build->spec;
+        const struct kvmrc *kvmrc = &build->in->site->kvmrc;
+
+        build->plan->policy = (struct plan_policy){
+                .has_agent = spec->features.guest_agent,
+                .has_acpi = spec->features.acpi,
+                .has_panic = spec->panic.present,
+                .shutdown_timeout_s = kvmrc->shutdown_timeout_s,
+                .force_destroy = kvmrc->force_destroy,
+                .cancel_no_acpi = kvmrc->cancel_no_acpi,
+        };
+}
+
+int plan_build(const struct plan_input *input, struct launch_plan **ret, struct error **err)
+{
+        const struct vm_spec *spec = input->spec;
+        struct build build = {
+                .in = input,
+                .spec = spec,
+                .plan = xcalloc(1, sizeof(struct launch_plan)),
+                .next_fd = PLAN_FIRST_FD,
+                .next_set = 1,
+                .disks = xcalloc(spec->n_disks + 1, sizeof(struct plan_disk)),
+                .nics = xcalloc(spec->n_nics + 1, sizeof(struct plan_nic)),
+                .serial_fds = xcalloc(spec->n_serials + 1, sizeof(int)),
+        };
+        int result = -1;
+
+        build.plan->name = xstrdup(spec->name);
+        build.plan->uuid = xstrdup(spec->uuid_text);
+        build.plan->template_file = spec->template_file && strcmp(spec->template_file, "-") != 0
+                                            ? xstrdup(spec->template_file)
+                                            : NULL;
+        build.plan->emulator = xstrdup(input->qemu->path);
+        build.plan->run_dir = xasprintf("%s/%s", input->site->paths.run, spec->name);
+        build.plan->log_path = xasprintf("%s/%s.log", input->site->paths.log, spec->name);
+        build.plan->env = xcalloc(1, sizeof(char *));
+        build.plan->devices = json_array();
+
+        copy_warnings(&build);
+        if (decide(&build, err) < 0)
+                goto out;
+        number_fds(&build);
+        write_argv(&build);
+        if (write_steps(&build, err) < 0)
+                goto out;
+        confine_plan(&build);
+        write_policy(&build);
+        *ret = TAKE_PTR(build.plan);
+        result = 0;
+out:
+        build_done(&build);
+        return result;
+}

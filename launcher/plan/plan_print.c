@@ -1,0 +1,185 @@
+/* The plan for people and shells: text, one command line, one argument per line. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cgroups/cgroup_plan.h"
+#include "launcher/plan/launch_plan.h"
+#include "net/net_plan.h"
+
+static const char *string_of(const json_t *args, const char *key)
+{
+        const char *value = json_string_value(json_object_get(args, key));
+
+        return value ? value : "";
+}
+
+static long long number_of(const json_t *args, const char *key)
+{
+        return json_integer_value(json_object_get(args, key));
+}
+
+/* Several lines of text, each behind a bar. */
+static void add_quoted_lines(struct text *out, const char *text)
+{
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+
+                text_addf(out, "          | %.*s\n", (int)n, text);
+                text += n + (text[n] == '\n');
+        }
+}
+
+static void print_file_step(const struct plan_step *step, struct text *out)
+{
+        const json_t *args = step->args;
+        const char *path = string_of(args, "path");
+
+        switch (step->effect) {
+        case EFFECT_UID_CLAIM:
+                text_addf(out, "file    claim         uid %lld  %s\n", number_of(args, "uid"), path);
+                break;
+        case EFFECT_IMAGE_OPEN:
+                text_addf(out, "file    image         %s %s  lock %s\n", string_of(args, "access"), path,
+                          string_of(args, "lock"));
+                break;
+        case EFFECT_FILE_OPEN:
+                text_addf(out, "file    %-13s ro %s%s\n", string_of(args, "fd"), path,
+                          json_is_true(json_object_get(args, "copy")) ? "  copied for the VM's user" : "");
+                break;
+        case EFFECT_DIRECTORY:
+                text_addf(out, "file    directory     %s  mode %04llo\n", path, number_of(args, "mode"));
+                break;
+        case EFFECT_LISTEN:
+                text_addf(out, "file    socket        %s  mode %04llo\n", path, number_of(args, "mode"));
+                break;
+        case EFFECT_STDERR:
+                text_addf(out, "file    stderr        in memory, at most %lld bytes\n",
+                          number_of(args, "max"));
+                break;
+        case EFFECT_MACHINE_LOCK:
+        case EFFECT_LIVE_TEMPLATE:
+                text_addf(out, "file    write         %s\n", path);
+                add_quoted_lines(out, string_of(args, "text"));
+                break;
+        default:
+                break;
+        }
+}
+
+static void print_net_step(const struct plan_step *step, struct text *out)
+{
+        struct error *err = NULL;
+        struct net_op op;
+
+        text_add(out, "net     ");
+        if (net_op_from_json(step->args, &op, &err) == 0)
+                net_op_text(&op, out);
+        else
+                text_add(out, err->message);
+        text_add(out, "\n");
+        error_free(err);
+}
+
+static void print_cgroup_step(const struct plan_step *step, struct text *out)
+{
+        struct cgroup_setting setting;
+        struct error *err = NULL;
+        const char *path;
+
+        if (step->effect == EFFECT_CGROUP_CREATE) {
+                text_addf(out, "cgroup  create        %s\n", string_of(step->args, "path"));
+                return;
+        }
+        text_add(out, "cgroup  ");
+        if (cgroup_setting_from_json(step->args, &path, &setting, &err) == 0)
+                cgroup_setting_text(path, &setting, out);
+        else
+                text_add(out, err->message);
+        text_add(out, "\n");
+        error_free(err);
+}
+
+static void print_exec(const struct launch_plan *plan, struct text *out)
+{
+        for (char **variable = plan->env; variable && *variable; variable++)
+                text_addf(out, "env     %s\n", *variable);
+        for (size_t i = 0; i < plan->n_args; i++) {
+                _cleanup_free_ char *quoted = text_shell_quoted(plan->args[i].text);
+
+                if (i == 0)
+                        text_addf(out, "exec    %s", quoted);
+                else if (plan->args[i].is_option)
+                        text_addf(out, " \\\n          %s", quoted);
+                else
+                        text_addf(out, " %s", quoted);
+        }
+        text_add(out, "\n");
+}
+
+static void print_confine(const struct launch_plan *plan, struct text *out)
+{
+        const struct plan_confinement *confine = &plan->confine;
+
+        text_addf(out, "confine uid %u  gid %u  groups ", confine->uid, confine->gid);
+        for (size_t i = 0; i < confine->n_groups; i++)
+                text_addf(out, "%s%s", i ? "," : "", confine->group_names[i]);
+        if (!confine->n_groups)
+                text_add(out, "none");
+        text_add(out, "  caps none  no_new_privs  seccomp qemu\n");
+}
+
+static void print_warnings(const struct launch_plan *plan, struct text *out)
+{
+        for (const struct error *warning = plan->warnings; warning; warning = warning->next) {
+                _cleanup_free_ char *text = error_text(warning);
+
+                text_addf(out, "warning %s\n", text);
+                if (warning->hint)
+                        text_addf(out, "          %s\n", warning->hint);
+        }
+}
+
+char *launch_plan_text(const struct launch_plan *plan)
+{
+        struct text out = TEXT_INIT;
+
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_NET)
+                        print_net_step(&plan->steps[i], &out);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_CGROUP_CREATE ||
+                    plan->steps[i].effect == EFFECT_CGROUP_WRITE)
+                        print_cgroup_step(&plan->steps[i], &out);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                print_file_step(&plan->steps[i], &out);
+        for (size_t i = 0; i < plan->n_fds; i++)
+                text_addf(&out, "fd      %-13d %s\n", plan->fds[i].child_fd, plan->fds[i].text);
+        print_exec(plan, &out);
+        print_confine(plan, &out);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_QMP)
+                        text_addf(&out, "qmp     %s\n", string_of(plan->steps[i].args, "execute"));
+        print_warnings(plan, &out);
+        return text_take(&out);
+}
+
+char *launch_plan_shell(const struct launch_plan *plan)
+{
+        _cleanup_argv_ struct argv argv = ARGV_INIT;
+        struct text out = TEXT_INIT;
+
+        for (size_t i = 0; i < plan->n_args; i++)
+                argv_add(&argv, plan->args[i].text);
+        argv_print_shell(&argv, &out);
+        text_add(&out, "\n");
+        return text_take(&out);
+}
+
+char *launch_plan_argv(const struct launch_plan *plan)
+{
+        struct text out = TEXT_INIT;
+
+        for (size_t i = 0; i < plan->n_args; i++)
+                text_addf(&out, "%s\n", plan->args[i].text);
+        return text_take(&out);
+}

@@ -1,0 +1,123 @@
+/* The plan for programs: schema 1 (docs of DESIGN section 3). */
+#include "launcher/plan/launch_plan.h"
+
+static json_t *steps_json(const struct launch_plan *plan, bool (*wanted)(enum plan_effect effect), bool whole)
+{
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const struct plan_step *step = &plan->steps[i];
+
+                if (!wanted(step->effect))
+                        continue;
+                if (whole)
+                        json_array_append_new(array, json_pack("{s:s, s:O, s:s}", "effect",
+                                                               plan_effect_name(step->effect), "args",
+                                                               step->args, "because", step->because));
+                else
+                        json_array_append(array, step->args);
+        }
+        return array;
+}
+
+static bool is_any(enum plan_effect effect)
+{
+        (void)effect;
+        return true;
+}
+
+static bool is_net(enum plan_effect effect)
+{
+        return effect == EFFECT_NET;
+}
+
+static bool is_cgroup_write(enum plan_effect effect)
+{
+        return effect == EFFECT_CGROUP_WRITE;
+}
+
+static bool is_qmp(enum plan_effect effect)
+{
+        return effect == EFFECT_QMP;
+}
+
+/* {"effect":E} and the step's own members. */
+static json_t *files_json(const struct launch_plan *plan)
+{
+        json_t *array = json_array();
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const struct plan_step *step = &plan->steps[i];
+                json_t *file;
+
+                if (step->effect > EFFECT_MACHINE_LOCK && step->effect != EFFECT_LIVE_TEMPLATE)
+                        continue;
+                file = json_pack("{s:s}", "effect", plan_effect_name(step->effect));
+                json_object_update(file, step->args);
+                json_array_append_new(array, file);
+        }
+        return array;
+}
+
+static json_t *confine_json(const struct plan_confinement *confine)
+{
+        json_t *groups = json_array();
+
+        for (size_t i = 0; i < confine->n_groups; i++)
+                json_array_append_new(groups, json_pack("{s:I, s:s}", "gid", (json_int_t)confine->groups[i],
+                                                        "name", confine->group_names[i]));
+        return json_pack("{s:I, s:I, s:o, s:[], s:b, s:s}", "uid", (json_int_t)confine->uid, "gid",
+                         (json_int_t)confine->gid, "groups", groups, "capabilities", "no_new_privs", true,
+                         "seccomp", "qemu");
+}
+
+static json_t *warnings_json(const struct error *warning)
+{
+        json_t *array = json_array();
+
+        for (; warning; warning = warning->next) {
+                json_t *entry = json_pack("{s:s}", "message", warning->message);
+
+                if (warning->pos.file) {
+                        json_object_set_new(entry, "file", json_string(warning->pos.file));
+                        json_object_set_new(entry, "line", json_integer(warning->pos.line));
+                        json_object_set_new(entry, "column", json_integer(warning->pos.column));
+                }
+                if (warning->hint)
+                        json_object_set_new(entry, "hint", json_string(warning->hint));
+                json_array_append_new(array, entry);
+        }
+        return array;
+}
+
+json_t *launch_plan_json(const struct launch_plan *plan)
+{
+        const struct plan_policy *policy = &plan->policy;
+        json_t *argv = json_array(), *env = json_array(), *fds = json_array(), *root;
+
+        for (size_t i = 0; i < plan->n_args; i++)
+                json_array_append_new(argv, json_string(plan->args[i].text));
+        for (char **variable = plan->env; variable && *variable; variable++)
+                json_array_append_new(env, json_string(*variable));
+        for (size_t i = 0; i < plan->n_fds; i++)
+                json_array_append_new(fds, json_pack("{s:i, s:s, s:s}", "fd", plan->fds[i].child_fd, "source",
+                                                     plan->fds[i].source, "what", plan->fds[i].text));
+        root = json_pack("{s:i, s:s, s:s, s:s*, s:s, s:o, s:o, s:o}", "schema", 1, "name", plan->name, "uuid",
+                         plan->uuid, "template", plan->template_file, "emulator", plan->emulator, "argv",
+                         argv, "env", env, "fds", fds);
+        json_object_set_new(root, "net", steps_json(plan, is_net, false));
+        json_object_set_new(root, "cgroup", steps_json(plan, is_cgroup_write, false));
+        json_object_set_new(root, "files", files_json(plan));
+        json_object_set_new(root, "confine", confine_json(&plan->confine));
+        json_object_set_new(root, "helpers", json_array());
+        json_object_set_new(root, "qmp", steps_json(plan, is_qmp, false));
+        json_object_set_new(root, "devices", json_incref(plan->devices));
+        json_object_set_new(root, "policy",
+                            json_pack("{s:b, s:b, s:b, s:i, s:b, s:b}", "agent", policy->has_agent, "acpi",
+                                      policy->has_acpi, "panic", policy->has_panic, "shutdown_timeout",
+                                      (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
+                                      "cancel_no_acpi", policy->cancel_no_acpi));
+        json_object_set_new(root, "warnings", warnings_json(plan->warnings));
+        json_object_set_new(root, "steps", steps_json(plan, is_any, true));
+        return root;
+}
