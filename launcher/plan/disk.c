@@ -340,6 +340,9 @@ int disk_place_all(struct build *build, struct error **err)
                                         "no SCSI id for it: letters a to iv after the prefix, each once");
                         taken[index] = true;
                         build->disks[i].address = xasprintf("scsi0.0:%d", index);
+                        if (disk->address && strcmp(disk->address, build->disks[i].address) != 0)
+                                return disk_error(build, err, ERROR_INVALID, i, "ADDRESS",
+                                                  "a SCSI disk's place follows from its TARGET");
                 }
         }
         return place_on_ports(build, err);

@@ -10,7 +10,7 @@ static const char *kvm_obstacle(struct build *build)
         const struct host_facts *host = build->in->host;
         const struct file_facts *node = &host->kvm_node;
         /* Never in group 0: it opens far more than this node. */
-        gid_t group = node->gid ? node->gid : (gid_t)build->uid;
+        gid_t group = node->gid ? node->gid : (gid_t)-1;
 
         if (!build->in->qemu->has_kvm)
                 return "this QEMU is built without KVM";
@@ -222,7 +222,7 @@ static void file_step(struct build *build, const char *reference, const char *so
                       const struct file_facts *file)
 {
         const struct host_facts *host = build->in->host;
-        gid_t group = build->kvm_group ? host->kvm_node.gid : (gid_t)build->uid;
+        gid_t group = build->kvm_group ? host->kvm_node.gid : (gid_t)-1;
         bool copy = !file_facts_allow(file, build->uid, (gid_t)build->uid, group, true, false);
 
         build_step(build, reference, EFFECT_FILE_OPEN,

@@ -290,10 +290,9 @@ static int write_steps(struct build *build, struct error **err)
         return 0;
 }
 
-/* The spec's warnings come first. */
-static void copy_warnings(struct build *build)
+static void copy_warnings(struct build *build, const struct error *warning)
 {
-        for (const struct error *warning = build->spec->warnings; warning; warning = warning->next) {
+        for (; warning; warning = warning->next) {
                 struct error *copy = NULL;
 
                 error_at(&copy, &warning->pos, "%s", warning->message);
@@ -345,7 +344,8 @@ int plan_build(const struct plan_input *input, struct launch_plan **ret, struct 
         build.plan->env = xcalloc(1, sizeof(char *));
         build.plan->devices = json_array();
 
-        copy_warnings(&build);
+        copy_warnings(&build, spec->warnings);
+        copy_warnings(&build, input->host->warnings);
         if (decide(&build, err) < 0)
                 goto out;
         number_fds(&build);

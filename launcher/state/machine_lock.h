@@ -14,8 +14,8 @@
 #define MACHINE_LOCK_LAYOUT 1
 
 struct locked_address {
-        char *device;  /* "disk0", "nic1", "agent", "scsi0", "panic0" */
-        char *address; /* "rp3:0x0" or "pci.0:0x4" */
+        char *device;  /* QEMU's id: "disk0", "nic1", "vser0", "scsi0", "panic0" */
+        char *address; /* "rp3:0x0", "pci.0:0x4", "ide.1:0", "scsi0.0:2" */
 };
 
 struct machine_lock {
