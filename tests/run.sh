@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 build=${BUILD:-build}
 jobs=$(nproc)
-budget=${TEST_BUDGET:-600} # seconds for all; above it the run fails (tests/README.md)
+budget=${TEST_BUDGET:-300} # seconds for all; above it the run fails (tests/README.md)
 if [[ ${1:-} == -j ]]; then
     jobs=$2
     shift 2

@@ -376,7 +376,7 @@ static void remove_half_written(int dirfd, const char *path, pid_t writer)
  */
 int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
-        _cleanup_free_ char *previous = NULL, *directory = NULL, *parent = NULL;
+        _cleanup_free_ char *previous = NULL, *directory = NULL;
         json_auto_t *learned = json_object();
         const char *path, *text;
         json_error_t why;
