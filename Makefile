@@ -113,3 +113,27 @@ $(PROOF):
 endif
 
 -include $(shell find $B -name '*.d' 2>/dev/null)
+
+# Chains of implicit rules keep their objects.
+.SECONDARY:
+
+.PHONY: check-unit asan fuzz
+check-unit: $(UNIT_BIN) $(REPLAY_BIN) ## unit tests and corpus replay: seconds, any user, nothing installed
+	@tests/unit.sh $(UNIT_BIN) $(REPLAY_BIN)
+
+asan: ## check-unit with address and undefined behaviour sanitizers
+	$(MAKE) B=build/asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all' \
+	        LDFLAGS='-fsanitize=address,undefined' check-unit
+
+# make fuzz FUZZ=json_stream SECONDS=60: new inputs go to build/fuzz/corpus_NAME, crashes beside them.
+FUZZ      ?= json_stream
+SECONDS   ?= 60
+FUZZ_B    := build/fuzz
+fuzz: ## run one fuzz target with clang's libFuzzer (FUZZ=name SECONDS=60)
+	$(MAKE) B=$(FUZZ_B) CC=clang CFLAGS='-O1 -g -fsanitize=fuzzer-no-link,address,undefined' \
+	        LDFLAGS='-fsanitize=address,undefined' $(FUZZ_B)/libvmlaunch.a $(FUZZ_B)/tests/fuzz/fuzz_$(FUZZ).o
+	clang -fsanitize=fuzzer,address,undefined -o $(FUZZ_B)/fuzz_$(FUZZ) $(FUZZ_B)/tests/fuzz/fuzz_$(FUZZ).o \
+	        $(FUZZ_B)/libvmlaunch.a $(PKG_LIBS)
+	@mkdir -p $(FUZZ_B)/corpus_$(FUZZ)
+	$(FUZZ_B)/fuzz_$(FUZZ) -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
+	        -artifact_prefix=$(FUZZ_B)/$(FUZZ)- $(FUZZ_B)/corpus_$(FUZZ) tests/corpus/$(FUZZ)
