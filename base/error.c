@@ -182,3 +182,21 @@ unsigned error_count(const struct error *error)
                 n++;
         return n;
 }
+
+struct error *error_copy(const struct error *error)
+{
+        struct error *copy;
+
+        if (!error)
+                return NULL;
+        copy = xcalloc(1, sizeof(*copy));
+        *copy = *error;
+        copy->qmp_class = xstrdup_null(error->qmp_class);
+        copy->pos.file = xstrdup_null(error->pos.file);
+        copy->message = xstrdup(error->message);
+        copy->hint = xstrdup_null(error->hint);
+        copy->excerpt = xstrdup_null(error->excerpt);
+        copy->cause = error_copy(error->cause);
+        copy->next = error_copy(error->next);
+        return copy;
+}

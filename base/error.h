@@ -72,3 +72,5 @@ const char *error_code_name(enum error_code code);
 /* Moves *more to the end of the list *err (which may be NULL). */
 void error_append(struct error **err, struct error *more);
 unsigned error_count(const struct error *error);
+/* A deep copy, owned by the caller: a callback that keeps what it was lent. NULL gives NULL. */
+struct error *error_copy(const struct error *error);

@@ -10,10 +10,10 @@
  *   NULL, ERROR_DEADLINE      no answer in the time of its class. This ends the waiting, not the command:
  *                     its effect is unknown, a late answer goes to on_late and never to another call
  *   NULL, ERROR_DISCONNECTED  the connection ended, or the client was freed
- *   NULL, ERROR_BUSY  too many calls or bytes are waiting; nothing was sent
+ *   NULL, ERROR_BUSY  not ready yet, or too many calls or bytes are waiting; nothing was sent
  *
- * Calls made before the client is ready wait for that, their deadlines running. Callbacks may make calls and
- * may free the client. Events may come before the reply of the command that caused them.
+ * Calls before on_ready fail with ERROR_BUSY. Callbacks may make calls and may free the client. Events may
+ * come before the reply of the command that caused them.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ struct qmp_client_handlers {
         void (*on_event)(const char *name, json_t *event_data, json_t *event, void *data);
         /* The answer (whole, without id) to a call whose deadline had passed. */
         void (*on_late)(const char *command, json_t *reply, void *data);
-        /* Once, after every pending call had its error, and nothing comes after it. ERROR_DEADLINE when
+        /* Once, after every pending call had its error; no event comes after it. ERROR_DEADLINE when
          * the greeting did not come: a monitor serves one client, the next one hangs. */
         void (*on_disconnect)(const struct error *error, void *data);
 };
@@ -48,7 +48,7 @@ struct qmp_client;
 /* greeting_ms: for greeting and negotiation together. */
 struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned greeting_ms,
                                   const struct qmp_client_handlers *handlers, void *data);
-/* Pending calls get ERROR_DISCONNECTED; on_disconnect is not called. */
+/* Pending calls get ERROR_DISCONNECTED before it returns; on_disconnect is not called. */
 void qmp_client_free(struct qmp_client *client);
 DEFINE_FREEP(struct qmp_client, qmp_client_free)
 

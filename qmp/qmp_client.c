@@ -1,0 +1,448 @@
+#include "qmp/qmp_client.h"
+
+#include <assert.h>
+
+#include "base/text.h"
+#include "qmp/json_stream.h"
+#include "qmp/reply.h"
+
+/* The largest reply is query-qmp-schema, 200 KiB; query-named-block-nodes grows with disks and snapshots. */
+#define MESSAGE_MAX (16u << 20)
+#define MESSAGE_MS  10000
+#define QUEUE_MAX   (1u << 20)
+/* Calls that wait, and calls given up whose late answers are still expected. */
+#define CALLS_MAX 256
+#define LATE_MAX  64
+
+        static const unsigned class_ms[] = { [QMP_QUERY] = 500, [QMP_MUTATE] = 5000, [QMP_HEAVY] = 30000 };
+
+struct call {
+        struct call *next;
+        struct qmp_client *client;
+        json_int_t id;
+        char *command;
+        qmp_reply_fn *fn;
+        void *data;
+        bool whole;          /* the callback gets the whole reply object */
+        bool late;           /* the callback has had its ERROR_DEADLINE */
+        struct error *error; /* never sent: for the callback, from the loop */
+        unsigned wait_ms;
+        struct loop_source *deadline;
+};
+
+enum client_state { GREETING, NEGOTIATING, READY, GONE };
+
+struct qmp_client {
+        struct loop *loop;
+        struct json_stream *stream;
+        struct qmp_client_handlers handlers;
+        void *data;
+        enum client_state state;
+        unsigned greeting_ms;
+        struct loop_source *greeting_deadline;
+        json_t *greeting;
+        struct error *gone;              /* why, once GONE */
+        struct call *calls, **calls_end; /* oldest first */
+        unsigned n_waiting, n_late;
+        json_int_t last_id;
+        unsigned stray;
+        bool freed;    /* memory goes when the callback that did it has returned */
+        unsigned busy; /* callbacks of ours on the stack */
+};
+
+unsigned qmp_class_ms(enum qmp_class class)
+{
+        return class_ms[class];
+}
+
+static void call_free(struct call *call)
+{
+        error_free(call->error);
+        free(call->command);
+        free(call);
+}
+
+static void leave(struct qmp_client *client)
+{
+        if (--client->busy)
+                return;
+        if (client->freed) {
+                json_decref(client->greeting);
+                error_free(client->gone);
+                free(client);
+        }
+}
+
+static void unlink_call(struct qmp_client *client, struct call *call)
+{
+        for (struct call **at = &client->calls; *at; at = &(*at)->next)
+                if (*at == call) {
+                        *at = call->next;
+                        if (!*at)
+                                client->calls_end = at;
+                        break;
+                }
+        loop_remove(client->loop, call->deadline);
+        call->deadline = NULL;
+        if (call->late)
+                client->n_late--;
+        else
+                client->n_waiting--;
+}
+
+/* The call's only callback, and its end. */
+static void finish(struct qmp_client *client, struct call *call, json_t *reply, const struct error *error)
+{
+        unlink_call(client, call);
+        call->fn(reply, error, call->data);
+        call_free(call);
+}
+
+static void finish_disconnected(struct qmp_client *client, struct call *call, const char *why)
+{
+        struct error *error = NULL;
+
+        error_set(&error, ERROR_DISCONNECTED, "%s: %s", call->command, why);
+        finish(client, call, NULL, error);
+        error_free(error);
+}
+
+static void forget_late(struct qmp_client *client, struct call *call)
+{
+        unlink_call(client, call);
+        call_free(call);
+}
+
+/* Every call up to the newest one of now: a callback that asks again gets its answer from the loop. */
+static void finish_all(struct qmp_client *client, const char *why)
+{
+        json_int_t newest = client->last_id;
+
+        while (client->calls && client->calls->id <= newest) {
+                if (client->calls->late)
+                        forget_late(client, client->calls);
+                else
+                        finish_disconnected(client, client->calls, why);
+        }
+}
+
+static void close_wire(struct qmp_client *client)
+{
+        json_stream_free(client->stream);
+        client->stream = NULL;
+        loop_remove(client->loop, client->greeting_deadline);
+        client->greeting_deadline = NULL;
+        client->state = GONE;
+}
+
+/* The connection has ended. Steals the error. */
+static void disconnect(struct qmp_client *client, struct error *error)
+{
+        _cleanup_free_ char *why = error_text(error);
+
+        close_wire(client);
+        client->gone = error;
+        finish_all(client, why);
+        if (!client->freed && client->handlers.on_disconnect)
+                client->handlers.on_disconnect(error, client->data);
+}
+
+static void greeting_deadline_passed(void *data)
+{
+        struct qmp_client *client = data;
+        struct error *error = NULL;
+
+        client->greeting_deadline = NULL;
+        if (client->state == GREETING)
+                error_set(&error, ERROR_DEADLINE,
+                          "no QMP greeting within %u ms (a monitor serves one client at a time)",
+                          client->greeting_ms);
+        else
+                error_set(&error, ERROR_DEADLINE, "qmp_capabilities: no answer within %u ms",
+                          client->greeting_ms);
+        client->busy++;
+        disconnect(client, error);
+        leave(client);
+}
+
+static void call_deadline_passed(void *data)
+{
+        struct call *call = data;
+        struct qmp_client *client = call->client;
+        struct error *error = NULL;
+        qmp_reply_fn *fn = call->fn;
+        void *fn_data = call->data;
+
+        call->deadline = NULL;
+        client->busy++;
+        if (call->error) {
+                finish(client, call, NULL, call->error);
+                leave(client);
+                return;
+        }
+        error_set(&error, ERROR_DEADLINE, "%s: no answer within %u ms", call->command, call->wait_ms);
+        call->late = true;
+        client->n_waiting--;
+        if (++client->n_late > LATE_MAX) {
+                struct call *oldest = client->calls;
+
+                while (!oldest->late)
+                        oldest = oldest->next;
+                forget_late(client, oldest);
+        }
+        fn(NULL, error, fn_data);
+        error_free(error);
+        leave(client);
+}
+
+static struct call *add_call(struct qmp_client *client, const char *command, qmp_reply_fn *fn, void *data)
+{
+        struct call *call = xcalloc(1, sizeof(*call));
+
+        call->client = client;
+        call->id = ++client->last_id;
+        call->command = text_printable(command);
+        call->fn = fn;
+        call->data = data;
+        *client->calls_end = call;
+        client->calls_end = &call->next;
+        client->n_waiting++;
+        return call;
+}
+
+/* Sends message (stolen), which has the id of call. wait_ms 0: somebody else sees to the deadline. */
+static void submit(struct qmp_client *client, struct call *call, json_t *message, unsigned wait_ms,
+                   const int *fds, size_t n_fds)
+{
+        if (client->freed) {
+                finish_disconnected(client, call, "the connection was closed");
+                json_decref(message);
+                return;
+        }
+        if (client->state == GONE)
+                error_set(&call->error, ERROR_DISCONNECTED, "the connection was closed");
+        else if (client->state == GREETING)
+                error_set(&call->error, ERROR_BUSY, "the connection is not ready yet");
+        else if (client->n_waiting > CALLS_MAX)
+                error_set(&call->error, ERROR_BUSY, "%u commands wait for an answer", CALLS_MAX);
+        else
+                json_stream_send(client->stream, message, fds, n_fds, &call->error);
+        if (call->error) {
+                error_wrap(&call->error, "%s", call->command);
+                wait_ms = 0;
+        }
+        call->wait_ms = wait_ms;
+        if (call->error || wait_ms)
+                call->deadline = loop_add_deadline(client->loop, wait_ms, call_deadline_passed, call);
+        json_decref(message);
+}
+
+void qmp_client_call(struct qmp_client *client, const char *command, json_t *arguments, enum qmp_class class,
+                     const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
+{
+        struct call *call = add_call(client, command, fn, data);
+
+        submit(client, call,
+               json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", call->id),
+               class_ms[class], fds, n_fds);
+}
+
+void qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
+                        const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
+{
+        const char *command = json_string_value(json_object_get(message, "execute"));
+        struct call *call = add_call(client, command ? command : "a command without name", fn, data);
+        json_t *copy = json_copy((json_t *)message);
+
+        call->whole = true;
+        json_object_set_new(copy, "id", json_integer(call->id));
+        submit(client, call, copy, class_ms[class], fds, n_fds);
+}
+
+static void negotiated(json_t *reply, const struct error *error, void *data)
+{
+        struct qmp_client *client = data;
+
+        (void)reply;
+        if (client->freed || client->state == GONE)
+                return;
+        if (error) {
+                disconnect(client, error_copy(error));
+                return;
+        }
+        loop_remove(client->loop, client->greeting_deadline);
+        client->greeting_deadline = NULL;
+        client->state = READY;
+        if (client->handlers.on_ready)
+                client->handlers.on_ready(client->greeting, client->data);
+}
+
+static void take_greeting(struct qmp_client *client, json_t *message)
+{
+        struct call *call;
+
+        if (!json_is_object(json_object_get(message, "QMP"))) {
+                struct error *error = NULL;
+
+                error_set(&error, ERROR_FAILED, "what answers is not QMP: its first message is no greeting");
+                disconnect(client, error);
+                return;
+        }
+        client->greeting = json_incref(message);
+        client->state = NEGOTIATING;
+        call = add_call(client, "qmp_capabilities", negotiated, client);
+        submit(client, call, json_pack("{s:s, s:I}", "execute", "qmp_capabilities", "id", call->id), 0, NULL,
+               0);
+}
+
+static struct call *find_call(struct qmp_client *client, const json_t *message)
+{
+        const json_t *id = json_object_get(message, "id");
+
+        for (struct call *call = client->calls; call && json_is_integer(id); call = call->next)
+                if (call->id == json_integer_value(id) && !call->error)
+                        return call;
+        return NULL;
+}
+
+static void take_reply(struct qmp_client *client, json_t *message)
+{
+        json_t *result = json_object_get(message, "return");
+        const json_t *refusal = json_object_get(message, "error");
+        struct call *call = result || refusal ? find_call(client, message) : NULL;
+        struct error *error = NULL;
+
+        if (!call) {
+                client->stray++;
+                return;
+        }
+        if (call->late) {
+                _cleanup_free_ char *command = TAKE_PTR(call->command);
+
+                forget_late(client, call);
+                json_object_del(message, "id");
+                if (client->handlers.on_late)
+                        client->handlers.on_late(command, message, client->data);
+        } else if (call->whole) {
+                json_object_del(message, "id");
+                finish(client, call, message, NULL);
+        } else if (refusal) {
+                reply_error(&error, call->command, refusal);
+                finish(client, call, NULL, error);
+                error_free(error);
+        } else {
+                finish(client, call, result, NULL);
+        }
+}
+
+static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
+{
+        struct qmp_client *client = data;
+        const char *event = json_string_value(json_object_get(message, "event"));
+
+        (void)fds;
+        (void)n_fds;
+        client->busy++;
+        if (client->state == GREETING)
+                take_greeting(client, message);
+        else if (!event)
+                take_reply(client, message);
+        else if (client->handlers.on_event)
+                client->handlers.on_event(event, json_object_get(message, "data"), message, client->data);
+        leave(client);
+}
+
+static void on_closed(const struct error *error, void *data)
+{
+        struct qmp_client *client = data;
+
+        client->busy++;
+        disconnect(client, error_copy(error));
+        leave(client);
+}
+
+struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned greeting_ms,
+                                  const struct qmp_client_handlers *handlers, void *data)
+{
+        static const struct json_stream_options options = { .max_message = MESSAGE_MAX,
+                                                            .message_ms = MESSAGE_MS,
+                                                            .max_queue = QUEUE_MAX };
+        static const struct json_stream_handlers stream_handlers = { .on_message = on_message,
+                                                                     .on_closed = on_closed };
+        struct qmp_client *client = xcalloc(1, sizeof(*client));
+
+        client->loop = loop;
+        client->handlers = *handlers;
+        client->data = data;
+        client->greeting_ms = greeting_ms;
+        client->calls_end = &client->calls;
+        client->stream = json_stream_new(loop, fd_consume, &options, &stream_handlers, client);
+        client->greeting_deadline = loop_add_deadline(loop, greeting_ms, greeting_deadline_passed, client);
+        return client;
+}
+
+void qmp_client_free(struct qmp_client *client)
+{
+        if (!client || client->freed)
+                return;
+        client->busy++;
+        client->freed = true;
+        close_wire(client);
+        finish_all(client, "the connection was closed");
+        leave(client);
+}
+
+bool qmp_client_is_ready(const struct qmp_client *client)
+{
+        return client->state == READY;
+}
+
+unsigned qmp_client_stray_replies(const struct qmp_client *client)
+{
+        return client->stray;
+}
+
+int qmp_client_wait_ready(struct qmp_client *client, struct error **err)
+{
+        while (client->state == GREETING || client->state == NEGOTIATING)
+                loop_step(client->loop, -1);
+        if (client->state == READY)
+                return 0;
+        *err = error_copy(client->gone);
+        return -1;
+}
+
+struct waiting {
+        bool done;
+        json_t *reply;
+        struct error *error;
+};
+
+static void waited(json_t *reply, const struct error *error, void *data)
+{
+        struct waiting *waiting = data;
+
+        waiting->done = true;
+        waiting->reply = json_incref(reply);
+        waiting->error = error_copy(error);
+}
+
+int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
+                         enum qmp_class class, json_t **ret_reply, struct error **err)
+{
+        struct waiting waiting = { 0 };
+        struct loop *loop = client->loop;
+
+        qmp_client_call(client, command, arguments, class, NULL, 0, waited, &waiting);
+        while (!waiting.done)
+                loop_step(loop, -1);
+        if (waiting.error) {
+                *err = waiting.error;
+                return -1;
+        }
+        if (ret_reply)
+                *ret_reply = waiting.reply;
+        else
+                json_decref(waiting.reply);
+        return 0;
+}
