@@ -122,3 +122,8 @@ json_t *ops_query_cpu_model_expansion(struct qmp_client *client, const char *typ
         return query(client, "query-cpu-model-expansion",
                      json_pack("{s:s, s:{s:s}}", "type", type, "model", "name", model), err);
 }
+
+json_t *ops_human_monitor_command(struct qmp_client *client, const char *line, struct error **err)
+{
+        return query(client, "human-monitor-command", json_pack("{s:s}", "command-line", line), err);
+}

@@ -60,3 +60,5 @@ json_t *ops_qom_list_types(struct qmp_client *client, const char *implements, bo
 /* type: "static" or "full". */
 json_t *ops_query_cpu_model_expansion(struct qmp_client *client, const char *type, const char *model,
                                       struct error **err);
+/* Text of the human monitor: only where QMP has no answer. */
+json_t *ops_human_monitor_command(struct qmp_client *client, const char *line, struct error **err);

@@ -41,7 +41,7 @@ struct host_facts {
         struct cgroup_host cgroup;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;
-        struct error *warnings; /* a machine.lock that cannot be read, so that its uid is not known; not in JSON */
+        struct error *warnings; /* a machine.lock that cannot be read: its uid is not known; not in JSON */
 };
 
 int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);

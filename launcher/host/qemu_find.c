@@ -1,0 +1,133 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include "base/text.h"
+#include "conf/vm_spec.h"
+#include "launcher/host/qemu_facts.h"
+
+/* Fixed, so that a plan does not depend on the caller's environment. */
+static const char *const directories[] = { "/usr/local/bin", "/usr/bin", "/bin" };
+
+/* Debian's packages; other architectures are in qemu-system-misc. */
+static const struct {
+        const char *arch, *package;
+} packages[] = {
+        { "x86_64", "qemu-system-x86" }, { "i386", "qemu-system-x86" },    { "aarch64", "qemu-system-arm" },
+        { "arm", "qemu-system-arm" },    { "ppc64", "qemu-system-ppc" },   { "ppc", "qemu-system-ppc" },
+        { "mips", "qemu-system-mips" },  { "sparc", "qemu-system-sparc" },
+};
+
+static const char *package_of(const char *arch)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
+                if (strcmp(packages[i].arch, arch) == 0)
+                        return packages[i].package;
+        return "qemu-system-misc";
+}
+
+/* By the file's mode, not by access(): whether the caller himself may run it must not matter. */
+static bool is_program(const char *path)
+{
+        struct stat st;
+
+        return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}
+
+/* New string, or NULL. */
+static char *look_up(const char *name)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+                _cleanup_free_ char *path = xasprintf("%s/%s", directories[i], name);
+
+                if (is_program(path))
+                        return TAKE_PTR(path);
+        }
+        return NULL;
+}
+
+/* An entry of the list is a path, or a name that is looked up as EMULATOR is. */
+static bool is_listed(char *const *list, const char *path)
+{
+        for (size_t i = 0; list[i]; i++) {
+                _cleanup_free_ char *entry = list[i][0] == '/' ? xstrdup(list[i]) : look_up(list[i]);
+
+                if (entry && strcmp(entry, path) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static int check_given(const char *given, const char *path, struct error **err)
+{
+        struct stat st;
+
+        if (stat(path, &st) < 0) {
+                if (errno == ENOENT || errno == ENOTDIR)
+                        return error_set(err, ERROR_HOST, "EMULATOR '%s' does not exist", given);
+                return error_os(err, errno, "look at EMULATOR '%s'", given);
+        }
+        if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
+                return error_set(err, ERROR_HOST, "EMULATOR '%s' is not a program", given);
+        return 0;
+}
+
+static int find_given(const struct vm_spec *spec, const struct site *site, char **ret, struct error **err)
+{
+        const struct origin *origin = vm_spec_origin(spec, "EMULATOR");
+        _cleanup_free_ char *given = text_printable(spec->emulator), *path = NULL;
+
+        if (spec->emulator[0] == '/')
+                path = xstrdup(spec->emulator);
+        else if (strchr(spec->emulator, '/'))
+                return error_set(err, ERROR_INVALID, "EMULATOR '%s' is neither a name nor an absolute path",
+                                 given);
+        else
+                path = look_up(spec->emulator);
+        /* Not permitted before not there: a template learns nothing of files it may not use. */
+        if (site->emulators && origin && origin->layer == LAYER_TEMPLATE &&
+            (!path || !is_listed(site->emulators, path))) {
+                error_set(err, ERROR_NOT_PERMITTED, "EMULATOR '%s' is not on this host's list of EMULATORS",
+                          given);
+                return error_hint(err, "add it to EMULATORS in host.conf");
+        }
+        if (!path)
+                return error_set(err, ERROR_HOST, "EMULATOR '%s' is not on this host", given);
+        if (check_given(given, path, err) < 0)
+                return -1;
+        *ret = TAKE_PTR(path);
+        return 0;
+}
+
+int qemu_find(const struct vm_spec *spec, const struct site *site, char **ret_path, struct error **err)
+{
+        const char *arch = spec->os.arch ? spec->os.arch : "x86_64";
+        _cleanup_free_ char *system = xasprintf("qemu-system-%s", arch);
+        const char *const names[] = { "qemu-kvm-one", "qemu-kvm", "/usr/libexec/qemu-kvm", system };
+        _cleanup_text_ struct text tried = TEXT_INIT;
+        struct utsname uts;
+
+        if (spec->emulator)
+                return find_given(spec, site, ret_path, err);
+        if (uname(&uts) < 0)
+                return error_os(err, errno, "uname");
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                _cleanup_free_ char *path = NULL;
+
+                /* The names without architecture are for the host's own. */
+                if (names[i] != system && strcmp(uts.machine, arch) != 0)
+                        continue;
+                if (names[i][0] != '/')
+                        path = look_up(names[i]);
+                else if (is_program(names[i]))
+                        path = xstrdup(names[i]);
+                if (path) {
+                        *ret_path = TAKE_PTR(path);
+                        return 0;
+                }
+                text_addf(&tried, "%s%s", tried.length ? ", " : "", names[i]);
+        }
+        error_set(err, ERROR_HOST, "no QEMU for %s on this host (looked for %s)", arch, text_str(&tried));
+        return error_hint(err, "apt-get install %s", package_of(arch));
+}
