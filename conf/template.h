@@ -46,14 +46,27 @@ struct template
  */
 int template_parse(const char *file, const char *text, size_t length, struct template **ret,
                    struct error **err);
+/*
+ * The same for a configuration file, which upstream reads in replace mode: of a name given twice only the last
+ * one is kept.
+ */
+int template_parse_layer(const char *file, const char *text, size_t length, struct template **ret,
+                         struct error **err);
 void template_free(struct template *template);
 DEFINE_FREEP(struct template, template_free)
 
 /* The first attribute of this name and kind from start on, or NULL; *start is moved behind it. */
 const struct template_attribute *template_next(const struct template *template, const char *name,
                                                bool is_vector, size_t *start);
-/* Appends NAME = "value" with quoting as the language needs it. */
 struct text;
+/* Appends NAME = "value" (no newline) with quoting as the language needs it. What follows must be a line end, or
+ * a comma or bracket and a line end: a value that ends in a backslash is only read right there. */
 void template_write_value(struct text *out, const char *name, const char *value);
+/* The language cannot say some values: a quote after an odd number of backslashes, a text with blanks that ends
+ * in an odd number of them. */
+bool template_value_is_writable(const char *value);
+/* Two lines: the line of the text at pos (cut to a window, control bytes replaced) and a caret; new string, NULL
+ * when pos names no line of the text. */
+char *template_excerpt(const char *text, size_t length, const struct source_pos *pos);
 /* Fills in error->excerpt: the line of the text at error->pos and a caret under its column. */
 void template_add_excerpt(const struct template *template, struct error *error);

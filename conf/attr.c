@@ -1,0 +1,475 @@
+#include "conf/attr.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "conf/template.h"
+
+enum { IFNAME_MAX_BYTES = 15, PATH_MAX_BYTES = 4095, TARGET_MAX_BYTES = 12 };
+
+const struct attr_section *attr_section_find(const char *name)
+{
+        for (size_t i = 0; attr_sections[i]; i++)
+                if (strcmp(attr_sections[i]->name, name) == 0)
+                        return attr_sections[i];
+        for (size_t i = 0; attr_coming_sections[i]; i++)
+                if (strcmp(attr_coming_sections[i]->name, name) == 0)
+                        return attr_coming_sections[i];
+        return NULL;
+}
+
+const struct attr *attr_find(const struct attr_section *section, const char *name)
+{
+        for (size_t i = 0; i < section->n_rows; i++)
+                if (strcmp(section->rows[i].name, name) == 0)
+                        return &section->rows[i];
+        return NULL;
+}
+
+const char *attr_nearest(const struct attr_section *section, const char *name)
+{
+        _cleanup_free_ const char **names = NULL;
+        size_t n = 0;
+
+        for (size_t i = 0; i < section->n_rows; i++) {
+                if (section->rows[i].means)
+                        continue;
+                ARRAY_GROW(names, n);
+                names[n++] = section->rows[i].name;
+        }
+        for (size_t i = 1; !*section->name && attr_sections[i]; i++) {
+                ARRAY_GROW(names, n);
+                names[n++] = attr_sections[i]->name;
+        }
+        for (size_t i = 0; !*section->name && attr_coming_sections[i]; i++) {
+                ARRAY_GROW(names, n);
+                names[n++] = attr_coming_sections[i]->name;
+        }
+        ARRAY_GROW(names, n);
+        names[n] = NULL;
+        return text_nearest(name, names);
+}
+
+void *attr_field(const struct attr *row, void *record)
+{
+        return (char *)record + row->offset;
+}
+
+bool attr_is_text(const struct attr *row)
+{
+        switch (row->kind) {
+        case ATTR_TEXT:
+        case ATTR_PATH:
+        case ATTR_MAC:
+        case ATTR_UUID:
+        case ATTR_IFNAME:
+        case ATTR_TARGET:
+                return true;
+        case ATTR_BOOL:
+        case ATTR_U32:
+        case ATTR_U64:
+        case ATTR_DECIMAL:
+        case ATTR_SIZE:
+        case ATTR_ENUM:
+                break;
+        }
+        return false;
+}
+
+char *attr_full_name(const struct attr_section *section, const struct attr *row)
+{
+        return xasprintf("%s%s%s", section->name, *section->name ? "/" : "", row->name);
+}
+
+const char *attr_kind_name(enum attr_kind kind)
+{
+        static const char *const names[] = {
+                [ATTR_TEXT] = "text",
+                [ATTR_PATH] = "path",
+                [ATTR_BOOL] = "yes or no",
+                [ATTR_U32] = "number",
+                [ATTR_U64] = "number",
+                [ATTR_DECIMAL] = "decimal number",
+                [ATTR_SIZE] = "size",
+                [ATTR_ENUM] = "word",
+                [ATTR_MAC] = "MAC address",
+                [ATTR_UUID] = "UUID",
+                [ATTR_IFNAME] = "interface name",
+                [ATTR_TARGET] = "disk name",
+        };
+
+        return names[kind];
+}
+
+const char *attr_state_name(enum attr_state state)
+{
+        static const char *const names[] = {
+                [ATTR_HERE] = "supported",
+                [ATTR_COMING] = "not supported by this version",
+                [ATTR_LEFT_ALONE] = "left alone",
+        };
+
+        return names[state];
+}
+
+const char *attr_lookup_name(enum attr_lookup lookup)
+{
+        static const char *const names[] = {
+                [LOOKUP_A] = "VM, host.conf, cluster.conf, vmm_exec_kvm.conf",
+                [LOOKUP_B] = "host.conf, cluster.conf, vmm_exec_kvm.conf",
+                [LOOKUP_C] = "VM, host.conf, cluster.conf, vmm_exec_kvm.conf",
+                [LOOKUP_D] = "VM",
+                [LOOKUP_E] = "cluster.conf, vmm_exec_kvm.conf",
+                [LOOKUP_HOST] = "host.conf",
+        };
+
+        return names[lookup];
+}
+
+static void add_words(struct text *out, const struct attr_word *words)
+{
+        bool first = true;
+
+        for (; words->text; words++) {
+                if (words->coming)
+                        continue;
+                text_addf(out, "%s%s", first ? "" : ", ", words->text);
+                first = false;
+        }
+}
+
+static char *size_limits(const struct attr *row)
+{
+        _cleanup_free_ char *min = text_from_size(row->min), *max = text_from_size(row->max);
+
+        return xasprintf("%s to %s", min, max);
+}
+
+char *attr_values(const struct attr *row)
+{
+        struct text out = TEXT_INIT;
+
+        if (row->words) {
+                text_add(&out, "one of ");
+                add_words(&out, row->words);
+                return text_take(&out);
+        }
+        switch (row->kind) {
+        case ATTR_BOOL:
+                return xstrdup("yes true on 1, or no false off 0");
+        case ATTR_U32:
+        case ATTR_U64:
+                return row->max ? xasprintf("%llu to %llu", (unsigned long long)row->min,
+                                            (unsigned long long)row->max)
+                                : xasprintf("%llu or more", (unsigned long long)row->min);
+        case ATTR_DECIMAL:
+                return xasprintf("above 0, up to %llu", (unsigned long long)row->max);
+        case ATTR_SIZE:
+                return size_limits(row);
+        case ATTR_MAC:
+                return xstrdup("xx:xx:xx:xx:xx:xx");
+        case ATTR_UUID:
+                return xstrdup("xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx");
+        case ATTR_IFNAME:
+                return xstrdup("1 to 15 letters, digits, '.', '_' and '-'");
+        case ATTR_TARGET:
+                return xstrdup("3 to 12 lower-case letters, such as vda or sdb");
+        case ATTR_PATH:
+                return xstrdup("a file name");
+        case ATTR_TEXT:
+        case ATTR_ENUM:
+                break;
+        }
+        return xstrdup(row->chars ? "letters, digits and a few signs" : "any text");
+}
+
+static int wrong(const struct attr_section *section, const struct attr *row, const struct source_pos *pos,
+                 struct error **err, const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static int wrong(const struct attr_section *section, const struct attr *row, const struct source_pos *pos,
+                 struct error **err, const char *format, ...)
+{
+        _cleanup_free_ char *name = attr_full_name(section, row);
+        _cleanup_text_ struct text message = TEXT_INIT;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&message, format, ap);
+        va_end(ap);
+        return error_at(err, pos, "%s: %s", name, text_str(&message));
+}
+
+/* Two writings of one size in the row's unit, as examples: 8 GiB. */
+static char *size_example(const struct attr *row)
+{
+        const uint64_t bytes = 8ull << 30;
+
+        return xasprintf("%s = \"%llu\" for %s, or \"8 GiB\"", row->name,
+                         (unsigned long long)(bytes / row->plain_unit), row->unit);
+}
+
+static int find_word(const struct attr_section *section, const struct attr *row, const char *value,
+                     const struct source_pos *pos, const struct attr_word **ret, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(value);
+        _cleanup_free_ const char **names = NULL;
+        _cleanup_text_ struct text list = TEXT_INIT;
+        const char *nearest;
+        size_t n = 0;
+
+        for (const struct attr_word *word = row->words; word->text; word++) {
+                if (strcasecmp(word->text, value) == 0) {
+                        if (word->coming)
+                                return wrong(section, row, pos, err,
+                                             "'%s' is not supported by this version of vmlaunch", word->text);
+                        *ret = word;
+                        return 0;
+                }
+                if (word->coming)
+                        continue;
+                ARRAY_GROW(names, n);
+                names[n++] = word->text;
+        }
+        ARRAY_GROW(names, n);
+        names[n] = NULL;
+        nearest = text_nearest(value, names);
+        add_words(&list, row->words);
+        if (nearest)
+                return wrong(section, row, pos, err, "'%s' is not one of %s; did you mean '%s'?", shown,
+                             text_str(&list), nearest);
+        return wrong(section, row, pos, err, "'%s' is not one of %s", shown, text_str(&list));
+}
+
+static bool ifname_is_valid(const char *s)
+{
+        return *s && *s != '-' && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 &&
+               s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+}
+
+static int check_text(const struct attr_section *section, const struct attr *row, const char *value,
+                      const struct source_pos *pos, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(value);
+        uint8_t bytes[16];
+
+        if (!template_value_is_writable(value))
+                return wrong(
+                        section, row, pos, err,
+                        "'%s' holds backslashes before a quote or at its end that a template cannot hold",
+                        shown);
+        switch (row->kind) {
+        case ATTR_PATH:
+                if (strchr(value, '\n'))
+                        return wrong(section, row, pos, err, "'%s' holds a newline", shown);
+                if (strlen(value) > PATH_MAX_BYTES)
+                        return wrong(section, row, pos, err, "'%s' is longer than %d bytes", shown,
+                                     PATH_MAX_BYTES);
+                break;
+        case ATTR_MAC:
+                if (!text_parse_mac(value, bytes))
+                        return wrong(section, row, pos, err,
+                                     "'%s' is not a MAC address (like 52:54:00:12:34:56)", shown);
+                if (bytes[0] & 1)
+                        return wrong(section, row, pos, err,
+                                     "'%s' is a multicast address: the first byte has to be even", shown);
+                break;
+        case ATTR_UUID:
+                if (!text_parse_uuid(value, bytes))
+                        return wrong(section, row, pos, err,
+                                     "'%s' is not a UUID (like 6b1c5a2e-04a1-4a0c-9f39-0a2f6c7d8e90)", shown);
+                break;
+        case ATTR_IFNAME:
+                if (strlen(value) > IFNAME_MAX_BYTES)
+                        return wrong(section, row, pos, err,
+                                     "'%s' is %zu bytes long; the kernel takes %d for an interface name",
+                                     shown, strlen(value), IFNAME_MAX_BYTES);
+                if (!ifname_is_valid(value))
+                        return wrong(section, row, pos, err,
+                                     "'%s' is not an interface name: letters, digits, '.', '_' and '-' only",
+                                     shown);
+                break;
+        case ATTR_TARGET:
+                if (strlen(value) < 3 || strlen(value) > TARGET_MAX_BYTES ||
+                    value[strspn(value, "abcdefghijklmnopqrstuvwxyz")])
+                        return wrong(
+                                section, row, pos, err,
+                                "'%s' is not a disk name: 3 to %d lower-case letters, such as vda or sdb",
+                                shown, TARGET_MAX_BYTES);
+                break;
+        default:
+                if (row->chars && value[strspn(value, row->chars)])
+                        return wrong(section, row, pos, err,
+                                     "'%s' holds a character that is not allowed here", shown);
+                if (row->max && strlen(value) > row->max)
+                        return wrong(section, row, pos, err, "'%s' is longer than %llu bytes", shown,
+                                     (unsigned long long)row->max);
+        }
+        return 0;
+}
+
+static int set_text(const struct attr_section *section, const struct attr *row, const char *value,
+                    const struct source_pos *pos, char **field, struct error **err)
+{
+        const struct attr_word *word;
+
+        if (row->words) {
+                if (find_word(section, row, value, pos, &word, err) < 0)
+                        return -1;
+                value = word->text;
+        }
+        if (check_text(section, row, value, pos, err) < 0)
+                return -1;
+        if (!field)
+                return 0;
+        free(*field);
+        *field = xstrdup(value);
+        if (row->kind == ATTR_MAC || row->kind == ATTR_UUID)
+                for (char *c = *field; *c; c++)
+                        *c = (char)tolower((unsigned char)*c);
+        return 0;
+}
+
+static int read_number(const struct attr_section *section, const struct attr *row, const char *value,
+                       const char *shown, const struct source_pos *pos, uint64_t *ret, struct error **err)
+{
+        _cleanup_free_ char *range = attr_values(row);
+        uint64_t limit = row->kind == ATTR_U32 ? UINT32_MAX : UINT64_MAX;
+
+        if (row->max)
+                limit = row->max;
+        if (!text_parse_u64(value, ret))
+                return wrong(section, row, pos, err, "'%s' is not a number (%s)", shown, range);
+        if (*ret < row->min || *ret > limit)
+                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+        return 0;
+}
+
+static int read_size(const struct attr_section *section, const struct attr *row, const char *value,
+                     const char *shown, const struct source_pos *pos, uint64_t *ret, struct error **err)
+{
+        _cleanup_free_ char *range = size_limits(row), *example = size_example(row);
+
+        switch (text_parse_size(value, row->plain_unit, ret)) {
+        case TEXT_SIZE_BAD:
+                return wrong(section, row, pos, err, "'%s' is not a size (try %s)", shown, example);
+        case TEXT_SIZE_HUGE:
+                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+        case TEXT_SIZE_OK:
+                break;
+        }
+        if (*ret < row->min || (row->max && *ret > row->max))
+                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+        return 0;
+}
+
+static char *trimmed(const char *text)
+{
+        size_t n;
+
+        while (isspace((unsigned char)*text))
+                text++;
+        n = strlen(text);
+        while (n && isspace((unsigned char)text[n - 1]))
+                n--;
+        return xstrndup(text, n);
+}
+
+int attr_set(const struct attr_section *section, const struct attr *row, const char *text,
+             const struct source_pos *pos, void *record, struct error **err)
+{
+        _cleanup_free_ char *value = trimmed(text), *shown = text_printable(value);
+        void *field = record && row->has_field ? attr_field(row, record) : NULL;
+        const struct attr_word *word;
+        uint64_t number;
+        double decimal;
+        bool yes;
+
+        if (attr_is_text(row))
+                return set_text(section, row, value, pos, field, err);
+        switch (row->kind) {
+        case ATTR_BOOL:
+                if (!text_parse_bool(value, &yes))
+                        return wrong(section, row, pos, err, "'%s' is neither yes nor no", shown);
+                if (field)
+                        *(bool *)field = yes;
+                break;
+        case ATTR_U32:
+        case ATTR_U64:
+                if (read_number(section, row, value, shown, pos, &number, err) < 0)
+                        return -1;
+                if (field && row->kind == ATTR_U32)
+                        *(uint32_t *)field = (uint32_t)number;
+                else if (field)
+                        *(uint64_t *)field = number;
+                break;
+        case ATTR_DECIMAL:
+                if (!text_parse_decimal(value, &decimal))
+                        return wrong(section, row, pos, err, "'%s' is not a number (try %s = \"0.5\")", shown,
+                                     row->name);
+                if (!(decimal > 0) || decimal > (double)row->max)
+                        return wrong(section, row, pos, err, "'%s' is out of range (above 0, up to %llu)",
+                                     shown, (unsigned long long)row->max);
+                if (field)
+                        *(double *)field = decimal;
+                break;
+        case ATTR_SIZE:
+                if (read_size(section, row, value, shown, pos, &number, err) < 0)
+                        return -1;
+                if (field)
+                        *(uint64_t *)field = number;
+                break;
+        case ATTR_ENUM:
+                if (find_word(section, row, value, pos, &word, err) < 0)
+                        return -1;
+                if (field)
+                        *(int *)field = word->value;
+                break;
+        default:
+                break;
+        }
+        return 0;
+}
+
+char *attr_get(const struct attr *row, const void *record)
+{
+        const void *field = (const char *)record + row->offset;
+
+        switch (row->kind) {
+        case ATTR_BOOL:
+                return xstrdup(*(const bool *)field ? "yes" : "no");
+        case ATTR_U32:
+                return xasprintf("%u", *(const uint32_t *)field);
+        case ATTR_U64:
+                return xasprintf("%llu", (unsigned long long)*(const uint64_t *)field);
+        case ATTR_DECIMAL:
+                /* The shortest digits that read back as the same number; %g would bring an exponent. */
+                for (int digits = 0; digits < 40; digits++) {
+                        _cleanup_free_ char *s = xasprintf("%.*f", digits, *(const double *)field);
+                        double again;
+
+                        if (text_parse_decimal(s, &again) && again == *(const double *)field)
+                                return TAKE_PTR(s);
+                }
+                return xasprintf("%.40f", *(const double *)field);
+        case ATTR_SIZE: {
+                char *s = text_from_size(*(const uint64_t *)field);
+                size_t n = strlen(s);
+
+                /* "bytes" is for people; the suffix is "b". */
+                if (text_ends_with(s, " bytes"))
+                        s[n - 4] = '\0';
+                return s;
+        }
+        case ATTR_ENUM:
+                for (const struct attr_word *word = row->words; word->text; word++)
+                        if (!word->coming && word->value == *(const int *)field)
+                                return xstrdup(word->text);
+                return NULL;
+        default:
+                return xstrdup_null(*(char *const *)field);
+        }
+}

@@ -1,0 +1,170 @@
+/*
+ * attr - what a template attribute is: one row per attribute and key, and what works on all of them.
+ *
+ * A row is the whole truth (STYLE section 8): parser, checks, explain, describe, manual page and completion read
+ * it. Rows stand in sections: the top-level attributes (name "") and one section per vector; attr_vm.c,
+ * attr_disk.c, attr_nic.c and attr_coming.c hold them. Pure and constant; nothing here owns memory but what a
+ * function says.
+ *
+ * Three kinds of rows: ATTR_HERE (has an effect), ATTR_COMING (known, its part of vmlaunch is not in this version:
+ * using it in a template is an error by name), ATTR_LEFT_ALONE (known, and none of our business: named in one
+ * warning, with the reason). A row with .means is a published misspelling of another row of its section.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum attr_state { ATTR_HERE, ATTR_COMING, ATTR_LEFT_ALONE };
+
+enum attr_kind {
+        ATTR_TEXT,    /* char *: any text that a template can hold, within .chars when given */
+        ATTR_PATH,    /* char *: a file name, relative ones from the template's directory */
+        ATTR_BOOL,    /* bool */
+        ATTR_U32,     /* uint32_t, .min to .max */
+        ATTR_U64,     /* uint64_t, .min to .max */
+        ATTR_DECIMAL, /* double, above 0 and up to .max */
+        ATTR_SIZE,    /* uint64_t bytes, .min to .max; a plain number counts in .plain_unit bytes */
+        ATTR_ENUM,    /* an enum, one of .words */
+        ATTR_MAC,     /* char *: xx:xx:xx:xx:xx:xx, stored in lower case */
+        ATTR_UUID,    /* char *: stored in lower case */
+        ATTR_IFNAME,  /* char *: name of a network interface, at most 15 bytes */
+        ATTR_TARGET,  /* char *: name of a disk, letters only: vda, sdb */
+};
+
+/* Where a value may come from: the classes of opennebula-semantics section 3.1, and ours. */
+enum attr_lookup {
+        LOOKUP_A,    /* VM, host.conf, cluster.conf, vmm_exec_kvm.conf: the first that has it */
+        LOOKUP_B,    /* as A without the VM */
+        LOOKUP_C,    /* as A, per device: the layers' vector holds the default of every device */
+        LOOKUP_D,    /* VM only */
+        LOOKUP_E,    /* cluster.conf, vmm_exec_kvm.conf */
+        LOOKUP_HOST, /* host.conf only: this program's own settings */
+};
+
+/* A word of an ATTR_ENUM or a closed ATTR_TEXT; the last one has no text. */
+struct attr_word {
+        const char *text;
+        int value;
+        bool coming; /* known, but its part is not in this version */
+};
+
+struct attr {
+        const char *name;
+        enum attr_state state;
+        const char *means; /* misspelling: the row meant */
+        enum attr_kind kind;
+        bool has_field; /* the value lands at .offset of the section's struct */
+        size_t offset;
+        enum attr_lookup lookup;
+        const char *dflt;              /* template text, through the same parser; NULL: none */
+        const struct attr_word *words; /* ATTR_ENUM; ATTR_TEXT: the closed set of values */
+        const char *chars;             /* ATTR_TEXT: every byte must be one of these; NULL: any */
+        uint64_t min, max;             /* max 0: none */
+        uint64_t plain_unit;           /* ATTR_SIZE */
+        const char *unit;              /* of a plain number, for people */
+        const char *doc;               /* one or more sentences */
+        const char *lands;             /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
+        bool live;                     /* can be changed while the VM runs */
+        const char *source;            /* where the rule comes from */
+        const char *why;               /* ATTR_LEFT_ALONE: the reason */
+};
+
+struct attr_section {
+        const char *name; /* of the vector; "" for the top-level attributes */
+        enum attr_state state;
+        const char *why; /* ATTR_LEFT_ALONE */
+        bool repeats;    /* may be given several times: DISK, NIC */
+        bool any_key;    /* the keys are the user's own: CONTEXT */
+        const struct attr *rows;
+        size_t n_rows;
+        const char *doc;
+        const char *source;
+};
+
+/* The field's offset, and at compile time that its type is the kind's. ATTR_OF is defined by each table file. */
+#define ATTR_FIELD(field, type)                                                                           \
+        .has_field = true,                                                                                \
+        .offset =                                                                                         \
+                offsetof(ATTR_OF, field) +                                                                \
+                0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((ATTR_OF *)0)->field), type) ? 1 \
+                                                                                                      : -1])
+#define TEXT(field)    .kind = ATTR_TEXT, ATTR_FIELD(field, char *)
+#define PATH(field)    .kind = ATTR_PATH, ATTR_FIELD(field, char *)
+#define BOOL(field)    .kind = ATTR_BOOL, ATTR_FIELD(field, bool)
+#define U32(field)     .kind = ATTR_U32, ATTR_FIELD(field, uint32_t)
+#define U64(field)     .kind = ATTR_U64, ATTR_FIELD(field, uint64_t)
+#define DECIMAL(field) .kind = ATTR_DECIMAL, ATTR_FIELD(field, double)
+#define MAC(field)     .kind = ATTR_MAC, ATTR_FIELD(field, char *)
+#define UUID(field)    .kind = ATTR_UUID, ATTR_FIELD(field, char *)
+#define IFNAME(field)  .kind = ATTR_IFNAME, ATTR_FIELD(field, char *)
+#define TARGET(field)  .kind = ATTR_TARGET, ATTR_FIELD(field, char *)
+#define SIZE(field, bytes, word) \
+        .kind = ATTR_SIZE, .plain_unit = (bytes), .unit = (word), ATTR_FIELD(field, uint64_t)
+#define ENUM(field, enum_type, table) .kind = ATTR_ENUM, .words = (table), ATTR_FIELD(field, enum enum_type)
+#define COMING(key, text)                                                              \
+        {                                                                              \
+                .name = (key), .state = ATTR_COMING, .lookup = LOOKUP_D, .doc = (text) \
+        }
+#define WORD(word, number)                        \
+        {                                         \
+                .text = (word), .value = (number) \
+        }
+#define SOON(word)                             \
+        {                                      \
+                .text = (word), .coming = true \
+        }
+#define WORDS_END            \
+        {                    \
+                .text = NULL \
+        }
+/* Coming, and allowed in the configuration files. */
+#define COMING_IN(key, class, text)                                                          \
+        {                                                                                    \
+                .name = (key), .state = ATTR_COMING, .lookup = LOOKUP_##class, .doc = (text) \
+        }
+#define LEFT_ALONE(key, reason)                                                              \
+        {                                                                                    \
+                .name = (key), .state = ATTR_LEFT_ALONE, .lookup = LOOKUP_D, .why = (reason) \
+        }
+#define MISSPELT(key, right)                                          \
+        {                                                             \
+                .name = (key), .state = ATTR_COMING, .means = (right) \
+        }
+
+/* All sections, the top-level one first; the list ends with NULL. */
+extern const struct attr_section *const attr_sections[];
+extern const struct attr_section attr_vm, attr_os, attr_features, attr_cpu_model, attr_panic, attr_disk,
+        attr_nic, attr_serial;
+/* The vectors that are known only by name and keys; ends with NULL. */
+extern const struct attr_section *const attr_coming_sections[];
+
+/* NULL when there is none. */
+const struct attr_section *attr_section_find(const char *name);
+const struct attr *attr_find(const struct attr_section *section, const char *name);
+/* The name of a row or section that was most likely meant, or NULL; misspellings are never proposed. */
+const char *attr_nearest(const struct attr_section *section, const char *name);
+
+/* The field of the row in record, and the text fields among the kinds. */
+void *attr_field(const struct attr *row, void *record);
+bool attr_is_text(const struct attr *row);
+/* "DISK/CACHE", "MEMORY"; new string. */
+char *attr_full_name(const struct attr_section *section, const struct attr *row);
+/* "one of a, b, c", "1 MiB to 16 TiB", "yes or no", ...: what values there are; new string. */
+char *attr_values(const struct attr *row);
+const char *attr_kind_name(enum attr_kind kind);
+const char *attr_state_name(enum attr_state state);
+/* "VM > host > cluster > driver": the layers that may give it, strongest first. */
+const char *attr_lookup_name(enum attr_lookup lookup);
+
+/*
+ * Reads the text as the row says and stores it in record, which may be NULL to check only. Blanks around the value
+ * do not count. Errors are ERROR_INVALID at pos and begin with the full name.
+ */
+int attr_set(const struct attr_section *section, const struct attr *row, const char *text,
+             const struct source_pos *pos, void *record, struct error **err);
+/* The field as template text that attr_set() reads again; NULL for a text that is NULL. New string. */
+char *attr_get(const struct attr *row, const void *record);

@@ -1,0 +1,372 @@
+/* Vectors that this version knows by name and keys only, and those that are none of its business. */
+#include <stddef.h>
+
+#include "base/mem.h"
+#include "conf/attr.h"
+
+const struct attr_section *const attr_sections[] = {
+        &attr_vm,  &attr_os,     &attr_features, &attr_cpu_model, &attr_panic, &attr_disk,
+        &attr_nic, &attr_serial, NULL,
+};
+
+#define SECTION(ident, vector, text, from)                                             \
+        static const struct attr_section ident = { .name = (vector),                   \
+                                                   .state = ATTR_COMING,               \
+                                                   .rows = ident##_rows,               \
+                                                   .n_rows = ARRAY_SIZE(ident##_rows), \
+                                                   .doc = (text),                      \
+                                                   .source = (from) }
+#define ALONE(ident, vector, reason)                                         \
+        static const struct attr_section ident = { .name = (vector),         \
+                                                   .state = ATTR_LEFT_ALONE, \
+                                                   .any_key = true,          \
+                                                   .why = (reason),          \
+                                                   .source = "opennebula-semantics 2.1" }
+
+static const struct attr topology_rows[] = {
+        COMING("SOCKETS", "Sockets of the guest."),
+        COMING("CORES", "Cores of a socket."),
+        COMING("THREADS", "Threads of a core."),
+        COMING("PIN_POLICY", "NONE, CORE, THREAD or SHARED."),
+        COMING("NODE_AFFINITY", "NUMA node of the host."),
+        COMING("HUGEPAGE_SIZE", "Size of huge pages, MiB."),
+        COMING("MEMORY_ACCESS", "private or shared."),
+};
+SECTION(topology, "TOPOLOGY", "Sockets, cores, threads and pinning.", "opennebula-semantics 3.5");
+
+static const struct attr numa_node_rows[] = {
+        COMING("TOTAL_CPUS", "vCPUs of the node."),
+        COMING("MEMORY", "Memory of the node, MiB."),
+        COMING("DISTANCE", "Distances to other nodes."),
+        COMING("CPUS", "Host CPUs, chosen by OpenNebula."),
+        COMING("MEMORY_NODE_ID", "Host node, chosen by OpenNebula."),
+        COMING("NODE_ID", "Host node, chosen by OpenNebula."),
+};
+SECTION(numa_node, "NUMA_NODE", "A NUMA node of the guest.", "opennebula-semantics 3.5");
+
+static const struct attr graphics_rows[] = {
+        COMING_IN("TYPE", A, "vnc or spice."),
+        COMING("PORT", "TCP port."),
+        COMING_IN("LISTEN", A, "Address to listen at."),
+        COMING_IN("PASSWD", A, "Password."),
+        COMING_IN("RANDOM_PASSWD", A, "Make a password."),
+        COMING_IN("KEYMAP", A, "Keyboard layout."),
+        COMING("COMMAND", "Unused for KVM."),
+};
+SECTION(graphics, "GRAPHICS", "A VNC or SPICE server.", "opennebula-semantics 3.11");
+
+static const struct attr video_rows[] = {
+        COMING_IN("TYPE", A, "vga, cirrus, virtio or none."), COMING_IN("VRAM", A, "Video memory, KiB."),
+        COMING_IN("RESOLUTION", A, "WIDTHxHEIGHT."),          COMING_IN("IOMMU", A, "Use the virtual IOMMU."),
+        COMING_IN("ATS", A, "Address translation services."),
+};
+SECTION(video, "VIDEO", "The graphics card.", "opennebula-semantics 3.11");
+
+static const struct attr input_rows[] = {
+        COMING("TYPE", "tablet, mouse or keyboard."),
+        COMING("BUS", "usb, ps2 or virtio."),
+};
+SECTION(input, "INPUT", "A pointer or keyboard.", "opennebula-semantics 3.11");
+
+static const struct attr context_rows[] = {
+        COMING("NETWORK", "Tell the guest its network."),
+        COMING("TOKEN", "OneGate token."),
+        COMING("FILES", "Files for the guest."),
+        COMING("FILES_DS", "Files for the guest, from a datastore."),
+        COMING("TARGET", "Disk name of the CD."),
+        COMING("DEV_PREFIX", "Prefix of the CD's disk name."),
+        COMING("DISK_ID", "Number of the CD."),
+        COMING("SSH_PUBLIC_KEY", "For the guest."),
+        COMING("START_SCRIPT", "For the guest."),
+        COMING("START_SCRIPT_BASE64", "For the guest."),
+        COMING("USERNAME", "For the guest."),
+        COMING("PASSWORD", "For the guest."),
+        COMING("SET_HOSTNAME", "For the guest."),
+        COMING("GROW_FS", "For the guest."),
+        COMING("TIMEZONE", "For the guest."),
+        COMING("REPORT_READY", "For the guest."),
+};
+static const struct attr_section context = {
+        .name = "CONTEXT",
+        .state = ATTR_COMING,
+        .any_key = true,
+        .rows = context_rows,
+        .n_rows = ARRAY_SIZE(context_rows),
+        .doc = "Data for the guest's contextualisation, on a CD; any key.",
+        .source = "opennebula-semantics 6",
+};
+
+static const struct attr raw_rows[] = {
+        COMING("TYPE", "kvm or qemu."),
+        COMING("DATA", "libvirt XML, or QEMU arguments."),
+        COMING("DATA_VMX", "For another hypervisor."),
+        COMING("VALIDATE", "Check DATA."),
+};
+SECTION(raw, "RAW", "What the template language has no word for.", "opennebula-semantics 3.14");
+
+static const struct attr pci_rows[] = {
+        COMING("VENDOR", "Vendor id."),
+        COMING("DEVICE", "Device id."),
+        COMING("CLASS", "Class id."),
+        COMING("SHORT_ADDRESS", "Address on the host."),
+        COMING("ADDRESS", "Address on the host."),
+        COMING("DOMAIN", "Address on the host."),
+        COMING("BUS", "Address on the host."),
+        COMING("SLOT", "Address on the host."),
+        COMING("FUNCTION", "Address on the host."),
+        COMING("NUMA_NODE", "Node of the host."),
+        COMING("UUID", "Mediated device."),
+        COMING("MDEV_MODE", "Mediated device."),
+        COMING("PROFILE", "Mediated device."),
+        COMING("TYPE", "NIC: a virtual function of a network card."),
+        COMING("PCI_ID", "Position."),
+        COMING("VM_DOMAIN", "Address in the guest."),
+        COMING("VM_BUS", "Address in the guest."),
+        COMING("VM_SLOT", "Address in the guest."),
+        COMING("VM_FUNCTION", "Address in the guest."),
+        COMING("VM_ADDRESS", "Address in the guest."),
+        COMING("VM_BUS_INDEX", "Address in the guest."),
+        COMING("ROOT", "SHARED or DEDICATED root port."),
+        COMING("IOMMU", "Behind the virtual IOMMU."),
+        COMING("IOMMUFD", "Use iommufd."),
+        COMING("ACPI_NODES", "Generic initiator nodes."),
+        COMING("MAC", "Of a virtual function."),
+        COMING("VLAN_ID", "Of a virtual function."),
+        COMING("NETWORK", "Of a virtual function."),
+};
+SECTION(pci, "PCI", "A PCI device of the host.", "opennebula-semantics 3.12");
+
+static const struct attr iommu_rows[] = {
+        COMING("MODEL", "intel, virtio, smmuv3 or amd."),
+        COMING("MODE", "single or device."),
+        COMING("OPTIONS", "KEY=VALUE, separated by blanks."),
+};
+SECTION(iommu, "IOMMU", "Virtual IOMMU.", "opennebula-semantics 3.12");
+
+static const struct attr tpm_rows[] = {
+        COMING_IN("MODEL", A, "tpm-crb or tpm-tis."),
+};
+SECTION(tpm, "TPM", "Virtual TPM.", "opennebula-semantics 3.13");
+
+static const struct attr memory_encryption_rows[] = {
+        COMING("TYPE", "SEV, SEV-ES."),
+};
+SECTION(memory_encryption, "MEMORY_ENCRYPTION", "Encrypted guest memory.", "opennebula-semantics 3.13");
+
+static const struct attr backup_config_rows[] = {
+        COMING("FS_FREEZE", "NONE, AGENT or SUSPEND."),
+        COMING("KEEP_LAST", "Number of backups kept."),
+        COMING("BACKUP_VOLATILE", "Volatile disks too."),
+        COMING("MODE", "FULL or INCREMENT."),
+        COMING("INCREMENT_MODE", "CBT or SNAPSHOT."),
+        COMING("DISK_IDS", "Disks to back up."),
+        COMING("INTERACTIVE", "Backup driven from outside."),
+        COMING("LAST_INCREMENT_ID", "Filled in by OpenNebula."),
+        COMING("INCREMENTAL_BACKUP_ID", "Filled in by OpenNebula."),
+        COMING("LAST_DATASTORE_ID", "Filled in by OpenNebula."),
+        COMING("LAST_BRIDGE", "Filled in by OpenNebula."),
+        COMING("LAST_BACKUP_ID", "Filled in by OpenNebula."),
+        COMING("LAST_BACKUP_SIZE", "Filled in by OpenNebula."),
+        COMING("LAST_BACKUP_FORMAT", "Filled in by OpenNebula."),
+        COMING("ACTIVE_FLATTEN", "Filled in by OpenNebula."),
+};
+SECTION(backup_config, "BACKUP_CONFIG", "How the VM is backed up.", "opennebula-semantics 7");
+
+static const struct attr nic_default_rows[] = {
+        COMING("MODEL", "As NIC/MODEL."),
+        COMING("FILTER", "As NIC/FILTER."),
+        COMING("VIRTIO_QUEUES", "As NIC/VIRTIO_QUEUES."),
+};
+static const struct attr_section nic_default = {
+        .name = "NIC_DEFAULT",
+        .state = ATTR_COMING,
+        .any_key = true,
+        .rows = nic_default_rows,
+        .n_rows = ARRAY_SIZE(nic_default_rows),
+        .doc = "Values for every NIC that lacks them.",
+        .source = "opennebula-semantics 2.1",
+};
+
+static const struct attr nic_alias_rows[] = {
+        COMING("PARENT", "Name of the NIC."),
+        COMING("NETWORK", "OpenNebula's virtual network."),
+        COMING("IP", "Further address."),
+};
+static const struct attr_section nic_alias = {
+        .name = "NIC_ALIAS",
+        .state = ATTR_COMING,
+        .any_key = true,
+        .rows = nic_alias_rows,
+        .n_rows = ARRAY_SIZE(nic_alias_rows),
+        .doc = "A further address of a NIC.",
+        .source = "opennebula-semantics 2.1",
+};
+
+static const struct attr snapshot_rows[] = {
+        COMING("SNAPSHOT_ID", "Number."),
+        COMING("NAME", "Name."),
+        COMING("TIME", "Time."),
+        COMING("HYPERVISOR_ID", "Name at the hypervisor."),
+        COMING("ACTIVE", "Filled in by OpenNebula."),
+        COMING("ACTION", "Filled in by OpenNebula."),
+        COMING("SYSTEM_DISK_SIZE", "Filled in by OpenNebula."),
+};
+SECTION(snapshot, "SNAPSHOT", "A snapshot of the whole VM.", "opennebula-semantics 2.1");
+
+static const struct attr clock_rows[] = {
+        COMING("OFFSET", "utc, localtime, timezone or variable."),
+        COMING("TIMEZONE", "Name of a time zone."),
+        COMING("ADJUSTMENT", "Seconds."),
+};
+SECTION(clock, "CLOCK", "The hardware clock.", "DESIGN 5.3");
+
+static const struct attr timer_rows[] = {
+        COMING("NAME", "rtc, pit, hpet, tsc, kvmclock or hypervclock."),
+        COMING("TRACK", "boot, guest, wall or realtime."),
+        COMING("TICKPOLICY", "delay, catchup, merge or discard."),
+        COMING("FREQUENCY", "Hz."),
+        COMING("MODE", "auto, native, emulate, paravirt or smpsafe."),
+        COMING("PRESENT", "yes or no."),
+};
+SECTION(timer, "TIMER", "A timer of the guest.", "DESIGN 5.3");
+
+static const struct attr pm_rows[] = {
+        COMING("SUSPEND_TO_MEM", "ACPI S3."),
+        COMING("SUSPEND_TO_DISK", "ACPI S4."),
+};
+SECTION(pm, "PM", "Sleep states.", "DESIGN 5.3");
+
+static const struct attr memory_backing_rows[] = {
+        COMING("HUGEPAGES", "Size of huge pages."),      COMING("NOSHAREPAGES", "No page merging."),
+        COMING("LOCKED", "Memory that is not swapped."), COMING("DUMP_CORE", "Guest memory in core dumps."),
+        COMING("THP", "Transparent huge pages."),
+};
+SECTION(memory_backing, "MEMORY_BACKING", "Where guest memory comes from.", "DESIGN 5.3");
+
+static const struct attr memtune_rows[] = {
+        COMING("HARD_LIMIT", "Limit of the whole VM."),
+        COMING("SOFT_LIMIT", "Limit under pressure."),
+        COMING("SWAP_HARD_LIMIT", "Limit with swap."),
+};
+SECTION(memtune, "MEMTUNE", "Memory limits.", "DESIGN 5.3");
+
+static const struct attr numatune_rows[] = {
+        COMING("MODE", "strict, preferred or interleave."),
+        COMING("NODESET", "Nodes of the host."),
+        COMING("PLACEMENT", "static or auto."),
+        COMING("CELLID", "Node of the guest."),
+};
+SECTION(numatune, "NUMATUNE", "Memory placement.", "DESIGN 5.3");
+
+static const struct attr cputune_rows[] = {
+        COMING("VCPU", "vCPU that is pinned."),
+        COMING("CPUSET", "Host CPUs."),
+        COMING("VCPUPIN", "Host CPUs of a vCPU."),
+        COMING("EMULATORPIN", "Host CPUs of the emulator."),
+        COMING("IOTHREADPIN", "Host CPUs of I/O threads."),
+        COMING("QUOTA", "CPU time, microseconds per period."),
+        COMING("PERIOD", "Period, microseconds."),
+        COMING("SHARES", "CPU shares."),
+        COMING("EMULATOR_QUOTA", "CPU time of the emulator."),
+        COMING("EMULATOR_PERIOD", "Period of the emulator."),
+};
+SECTION(cputune, "CPUTUNE", "Pinning and CPU limits.", "DESIGN 5.3");
+
+static const struct attr filesystem_rows[] = {
+        COMING("SOURCE", "Directory of the host."),
+        COMING("TARGET", "Name in the guest."),
+        COMING("DRIVER", "9p or virtiofs."),
+        COMING("ACCESSMODE", "mapped, passthrough or squash."),
+        COMING("READONLY", "The guest may only read."),
+};
+SECTION(filesystem, "FILESYSTEM", "A directory shared with the guest.", "DESIGN 5.3");
+
+static const struct attr rng_rows[] = {
+        COMING("MODEL", "virtio."),
+        COMING("SOURCE", "Device of the host."),
+        COMING("RATE_BYTES", "Bytes per period."),
+        COMING("RATE_PERIOD", "Period, milliseconds."),
+};
+SECTION(rng, "RNG", "Random number device.", "DESIGN 5.3");
+
+static const struct attr watchdog_rows[] = {
+        COMING("MODEL", "i6300esb, ib700 or itco."),
+        COMING("ACTION", "reset, shutdown, poweroff, pause, debug, none or inject-nmi."),
+};
+SECTION(watchdog, "WATCHDOG", "Watchdog device.", "DESIGN 5.3");
+
+static const struct attr redirfilter_rows[] = {
+        COMING("CLASS", "USB class."),     COMING("VENDOR", "USB vendor."), COMING("PRODUCT", "USB product."),
+        COMING("VERSION", "USB version."), COMING("ALLOW", "yes or no."),
+};
+SECTION(redirfilter, "REDIRFILTER", "Which USB devices may be redirected.", "DESIGN 5.3");
+
+static const struct attr console_rows[] = {
+        COMING("TYPE", "socket, pty, file, ..."),
+        COMING("TARGET", "serial, virtio or sclp."),
+        COMING("PATH", "File or device at the other end."),
+};
+SECTION(console, "CONSOLE", "A console of the guest.", "DESIGN 5.3");
+
+static const struct attr vsock_rows[] = {
+        COMING("CID", "Context id, 3 or more, or auto."),
+        COMING("MODEL", "virtio."),
+};
+SECTION(vsock, "VSOCK", "A socket between host and guest.", "DESIGN 5.3");
+
+static const struct attr usb_rows[] = {
+        COMING("VENDOR", "Vendor id."),     COMING("PRODUCT", "Product id."),
+        COMING("BUS", "Bus of the host."),  COMING("DEVICE", "Device on the bus."),
+        COMING("PORT", "Port on the bus."),
+};
+SECTION(usb, "USB", "A USB device of the host.", "DESIGN 3");
+
+ALONE(user_inputs, "USER_INPUTS", "asked by OpenNebula when a template is instantiated");
+ALONE(sched_action, "SCHED_ACTION", "for OpenNebula's scheduler");
+ALONE(vcenter, "VCENTER", "for another hypervisor");
+ALONE(security_group_rule, "SECURITY_GROUP_RULE", "filled in by OpenNebula, follows from the NICs' groups");
+ALONE(resize, "RESIZE", "filled in by OpenNebula");
+ALONE(monitoring, "MONITORING", "filled in by OpenNebula");
+ALONE(hot_resize, "HOT_RESIZE", "for the web interface");
+ALONE(modification, "MODIFICATION", "for the web interface");
+
+const struct attr_section *const attr_coming_sections[] = {
+        &topology,
+        &numa_node,
+        &graphics,
+        &video,
+        &input,
+        &context,
+        &raw,
+        &pci,
+        &iommu,
+        &tpm,
+        &memory_encryption,
+        &backup_config,
+        &nic_default,
+        &nic_alias,
+        &snapshot,
+        &clock,
+        &timer,
+        &pm,
+        &memory_backing,
+        &memtune,
+        &numatune,
+        &cputune,
+        &filesystem,
+        &rng,
+        &watchdog,
+        &redirfilter,
+        &console,
+        &vsock,
+        &usb,
+        &user_inputs,
+        &sched_action,
+        &vcenter,
+        &security_group_rule,
+        &resize,
+        &monitoring,
+        &hot_resize,
+        &modification,
+        NULL,
+};

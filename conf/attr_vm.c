@@ -1,0 +1,272 @@
+/* The top-level attributes and the vectors that describe the machine as a whole. */
+#include <stddef.h>
+
+#include "conf/attr.h"
+#include "conf/vm_spec.h"
+
+#define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+static const struct attr_word accel_words[] = {
+        WORD("auto", ACCEL_AUTO),
+        WORD("kvm", ACCEL_KVM),
+        WORD("tcg", ACCEL_TCG),
+        WORDS_END,
+};
+
+#define ATTR_OF struct vm_spec
+static const struct attr vm_rows[] = {
+        { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 128, .lands = "name",
+          .doc = "Name of the VM: letters, digits, '.', '_' and '-', not starting with '.' or '-'. Absent: the "
+                 "template file's name without suffix.",
+          .source = "DESIGN 5.4" },
+        { "UUID", UUID(uuid_text), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "UUID of the VM, as the guest's firmware tells it. The same as OS/UUID. Absent: made from NAME, so "
+                 "that the same name gives the same UUID everywhere.",
+          .source = "DESIGN 5.4" },
+        { "CPU", DECIMAL(cpu), .lookup = LOOKUP_D, .dflt = "1", .max = 100000, .unit = "CPUs",
+          .lands = "cgroup", .live = true,
+          .doc = "Share of host CPU time when CPUs are short, in CPUs: 0.5, 1, 2. 1 is cpu.shares 1024 or cpu.weight "
+                 "100.",
+          .source = "opennebula-semantics 3.4" },
+        { "VCPU", U32(vcpu), .lookup = LOOKUP_A, .dflt = "1", .min = 1, .max = 4096, .unit = "vCPUs",
+          .lands = "argv", .doc = "Number of virtual CPUs the guest sees.",
+          .source = "opennebula-semantics 3.3" },
+        { "MEMORY", SIZE(memory, 1 << 20, "MiB"), .lookup = LOOKUP_D, .min = 1 << 20, .max = 1ull << 48,
+          .lands = "argv", .doc = "Memory of the guest; has to be given. Rounded up to KiB.",
+          .source = "opennebula-semantics 3.2, 3.3" },
+        { "ACCEL", ENUM(accel, accel, accel_words), .lookup = LOOKUP_A, .dflt = "auto", .lands = "argv",
+          .doc = "kvm: hardware virtualisation; tcg: emulation, slow, works everywhere; auto: kvm where it can be used, "
+                 "else tcg with a warning.",
+          .source = "DESIGN 5.5" },
+        { "EMULATOR", PATH(emulator), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "QEMU program: an absolute path or a name looked up in the host's program directories. From a VM "
+                 "template it has to be on host.conf's EMULATORS list. Absent: the first of qemu-kvm-one, qemu-kvm, "
+                 "/usr/libexec/qemu-kvm, qemu-system-ARCH.",
+          .source = "DESIGN 5.2" },
+
+        /* The host's own settings: read by site.c. */
+        { "EMULATORS", .kind = ATTR_TEXT, .lookup = LOOKUP_HOST, .lands = "rule",
+          .doc = "Programs that a VM template may name as EMULATOR, separated by blanks. Absent: only root may name one.",
+          .source = "DESIGN 5.2" },
+        { "IMAGE_DIR", .kind = ATTR_PATH, .lookup = LOOKUP_HOST, .dflt = "/var/lib/vmlaunch/images",
+          .lands = "rule", .doc = "Directory in which DISK/IMAGE is looked up; the default is below --root.",
+          .source = "DESIGN 5.3" },
+        { "UID_RANGE", .kind = ATTR_TEXT, .lookup = LOOKUP_HOST, .dflt = "1900000000-1900065535",
+          .lands = "rule", .chars = "0123456789-",
+          .doc = "User ids that VMs run as, FIRST-LAST; the default is clear of the ranges of "
+                 "subuid and systemd.",
+          .source = "DESIGN 7" },
+        { "Q35_ROOT_PORTS", .kind = ATTR_U32, .lookup = LOOKUP_B, .dflt = "16", .min = 0, .max = 64,
+          .lands = "argv",
+          .doc = "Number of PCI Express root ports of a q35 machine, that is of devices that can be plugged in; 0 means "
+                 "16.",
+          .source = "opennebula-semantics 3.12" },
+        COMING_IN("OVMF_UEFIS", B, "Firmware files that OS/FIRMWARE may name, separated by blanks."),
+        COMING_IN("Q35_NUMA_PCIE", B, "One PCI Express expander per NUMA node."),
+        COMING_IN("EMULATOR_CPUS", B, "Host CPUs for the emulator's own threads."),
+        COMING_IN("CGROUPS_VERSION", B, "Version of control groups that CPU shares are computed for."),
+        COMING_IN("EVC_MODE", E, "CPU model of a cluster, replaces CPU_MODEL/MODEL."),
+
+        COMING_IN("VCPU_MAX", A, "Number of vCPUs that can be reached by hot-plugging."),
+        COMING_IN("MEMORY_SLOTS", A, "Number of slots for memory modules."),
+        COMING("MEMORY_MAX", "Memory that can be reached while running."),
+        COMING("MEMORY_RESIZE_MODE", "How memory changes while running: BALLOONING or HOTPLUG."),
+        COMING_IN("MEMORY_TUNE_OFFSET", A, "Overhead added to the memory limit of an encrypted guest, MiB."),
+        COMING_IN("HYPERV_OPTIONS", A, "Hyper-V enlightenments, as libvirt XML."),
+        COMING_IN("HYPERV_TIMERS", A, "Timers of a Hyper-V guest, as libvirt XML."),
+        COMING_IN("SPICE_OPTIONS", A, "Devices of a SPICE guest, as libvirt XML."),
+        COMING_IN("RAW", B, "libvirt XML added to every VM."),
+        COMING("PMU", "Virtual performance counters."),
+        COMING("ON_CRASH", "What happens after a guest panic."),
+        COMING("TPM_STATE", "State of the virtual TPM, base64 of a tar.gz."),
+        COMING("NOTIFY_READY", "When the unit counts as started: qmp or agent."),
+        COMING("SHUTDOWN_TIMEOUT", "Seconds a shutdown may take, instead of kvmrc's."),
+
+        /* OpenNebula's own book-keeping. */
+        LEFT_ALONE("DESCRIPTION", "for people"),
+        LEFT_ALONE("LOGO", "for the web interface"),
+        LEFT_ALONE("LABELS", "for the web interface"),
+        LEFT_ALONE("INFO", "for people"),
+        LEFT_ALONE("ICON", "for the web interface"),
+        LEFT_ALONE("HYPERVISOR", "chosen by OpenNebula's scheduler"),
+        LEFT_ALONE("SCHED_REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("SCHED_RANK", "for OpenNebula's scheduler"),
+        LEFT_ALONE("SCHED_DS_REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("SCHED_DS_RANK", "for OpenNebula's scheduler"),
+        LEFT_ALONE("SCHED_MESSAGE", "for OpenNebula's scheduler"),
+        LEFT_ALONE("REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("RANK", "for OpenNebula's scheduler"),
+        LEFT_ALONE("AUTOMATIC_REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("AUTOMATIC_DS_REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("AUTOMATIC_NIC_REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("USER_PRIORITY", "for OpenNebula's scheduler"),
+        LEFT_ALONE("CPU_COST", "for accounting"),
+        LEFT_ALONE("MEMORY_COST", "for accounting"),
+        LEFT_ALONE("DISK_COST", "for accounting"),
+        LEFT_ALONE("MEMORY_UNIT_COST", "for the web interface"),
+        LEFT_ALONE("VMID", "OpenNebula's number of the VM"),
+        LEFT_ALONE("TEMPLATE_ID", "OpenNebula's number of the template"),
+        LEFT_ALONE("CLONING_TEMPLATE_ID", "OpenNebula's number of the template"),
+        LEFT_ALONE("DEPLOY_ID", "OpenNebula's handle of the VM"),
+        LEFT_ALONE("FROM_APP", "the market place the template came from"),
+        LEFT_ALONE("FROM_APP_NAME", "the market place the template came from"),
+        LEFT_ALONE("AS_GID", "used when OpenNebula instantiates a template"),
+        LEFT_ALONE("AS_UID", "used when OpenNebula instantiates a template"),
+        LEFT_ALONE("INPUTS_ORDER", "for the web interface"),
+        LEFT_ALONE("LXD_SECURITY_PRIVILEGED", "for other hypervisors"),
+        LEFT_ALONE("VROUTER", "used when OpenNebula instantiates a template"),
+        LEFT_ALONE("VROUTER_ID", "used when OpenNebula instantiates a template"),
+        LEFT_ALONE("SECURITY_GROUP_RULE", "filled in by OpenNebula, follows from the NICs' groups"),
+        LEFT_ALONE("ERROR", "a message of OpenNebula"),
+        LEFT_ALONE("USER", "the owner's data in OpenNebula"),
+        LEFT_ALONE("GROUP", "the owner's data in OpenNebula"),
+};
+#undef ATTR_OF
+
+const struct attr_section attr_vm = {
+        .name = "",
+        .rows = vm_rows,
+        .n_rows = ARRAY_SIZE(vm_rows),
+        .doc = "Attributes of the VM itself.",
+        .source = "opennebula-semantics 3.3",
+};
+
+#define ATTR_OF struct os_spec
+static const struct attr_word arch_words[] = {
+        WORD("x86_64", 0), SOON("aarch64"), SOON("i686"), SOON("ppc64le"), SOON("s390x"), WORDS_END,
+};
+static const struct attr os_rows[] = {
+        { "ARCH", TEXT(arch), .lookup = LOOKUP_A, .words = arch_words, .dflt = "x86_64", .lands = "argv",
+          .doc = "Processor architecture of the guest.", .source = "opennebula-semantics 3.6" },
+        { "MACHINE", TEXT(machine), .lookup = LOOKUP_A, .chars = ALNUM "._-", .max = 64, .dflt = "q35",
+          .lands = "argv",
+          .doc = "QEMU's machine type: q35, pc or a versioned one such as pc-q35-7.2. An alias is resolved at the first "
+                 "start and kept.",
+          .source = "opennebula-semantics 3.6, DESIGN 5.5" },
+        { "KERNEL", PATH(kernel), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "Linux kernel on the host to boot directly; relative paths start from the template's directory.",
+          .source = "opennebula-semantics 3.6" },
+        { "INITRD", PATH(initrd), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "Initial RAM disk that goes with KERNEL.", .source = "opennebula-semantics 3.6" },
+        { "KERNEL_CMD", TEXT(kernel_cmd), .lookup = LOOKUP_A, .max = 2047, .lands = "argv",
+          .doc = "Command line that goes with KERNEL.", .source = "opennebula-semantics 3.6" },
+        { "ROOT", TEXT(root), .lookup = LOOKUP_A, .chars = ALNUM "/._:=-", .max = 255, .lands = "argv",
+          .doc = "Root device without /dev/; goes in front of KERNEL_CMD as root=/dev/ROOT.",
+          .source = "opennebula-semantics 3.6" },
+        { "BOOT", TEXT(boot), .lookup = LOOKUP_D, .max = 4096, .lands = "argv",
+          .doc = "Devices to boot from in this order: diskN and nicN, counted from 0, separated by commas. Absent: "
+                 "the first disk.",
+          .source = "opennebula-semantics 3.6" },
+        { "UUID", UUID(uuid), .lookup = LOOKUP_D, .lands = "argv", .doc = "UUID of the VM; the same as UUID.",
+          .source = "opennebula-semantics 3.6" },
+        COMING_IN("BOOTLOADER", A, "Boot loader of paravirtualised guests."),
+        COMING_IN("SD_DISK_BUS", A, "Bus of disks named sd*: scsi or sata."),
+        COMING_IN("FIRMWARE", A, "BIOS, UEFI, or a firmware file of OVMF_UEFIS."),
+        COMING_IN("FIRMWARE_SECURE", A, "Secure Boot."),
+        COMING_IN("FIRMWARE_FORMAT", A, "Format of the firmware's variable store."),
+        COMING("KERNEL_DS", "Kernel from an OpenNebula datastore."),
+        COMING("INITRD_DS", "Initial RAM disk from an OpenNebula datastore."),
+        MISSPELT("FIMRWARE_SECURE", "FIRMWARE_SECURE"),
+};
+#undef ATTR_OF
+
+const struct attr_section attr_os = {
+        .name = "OS",
+        .rows = os_rows,
+        .n_rows = ARRAY_SIZE(os_rows),
+        .doc = "Machine type, firmware and what is booted.",
+        .source = "opennebula-semantics 3.6",
+};
+
+#define ATTR_OF struct features_spec
+static const struct attr features_rows[] = {
+        { "ACPI", BOOL(acpi), .lookup = LOOKUP_A, .dflt = "yes", .lands = "argv",
+          .doc = "ACPI tables and the power button.", .source = "opennebula-semantics 3.8" },
+        { "GUEST_AGENT", BOOL(guest_agent), .lookup = LOOKUP_A, .dflt = "yes", .lands = "argv",
+          .doc = "Channel to the QEMU guest agent.", .source = "opennebula-semantics 3.8" },
+        { "LOCALTIME", BOOL(localtime), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+          .doc = "Hardware clock in the host's local time instead of UTC.",
+          .source = "opennebula-semantics 3.8" },
+        COMING_IN("HYPERV", A, "Hyper-V enlightenments for Windows guests."),
+        COMING_IN("VIRTIO_SCSI_QUEUES", A, "Queues of the virtio-scsi controller: a number or auto."),
+        COMING_IN("VIRTIO_BLK_QUEUES", A, "Queues of virtio disks: a number or auto."),
+        COMING_IN("IOTHREADS", A, "Number of I/O threads."),
+        COMING_IN("GIC", A, "Interrupt controller of ARM guests."),
+        COMING_IN("RAS", A, "Error reporting of ARM guests."),
+        COMING_IN("PCIHOLE64", A, "Size of the 64-bit PCI hole, KiB."),
+        COMING_IN("MIGRATE_AUTO_CONVERGE", A, "Slow the guest down so that a migration ends."),
+        COMING_IN("MIGRATE_COMPRESSED", A, "Compress memory on migration."),
+        LEFT_ALONE("PAE", "has no effect in QEMU: every x86 CPU model has it"),
+        LEFT_ALONE("APIC", "has no effect in QEMU: every x86 machine has it"),
+        MISSPELT("HEPRV", "HYPERV"),
+};
+#undef ATTR_OF
+
+const struct attr_section attr_features = {
+        .name = "FEATURES",
+        .rows = features_rows,
+        .n_rows = ARRAY_SIZE(features_rows),
+        .doc = "Switches of the machine.",
+        .source = "opennebula-semantics 3.8",
+};
+
+#define ATTR_OF struct cpu_model_spec
+static const struct attr cpu_model_rows[] = {
+        { "MODEL", TEXT(model_text), .lookup = LOOKUP_A, .chars = ALNUM "._+-", .max = 64, .lands = "argv",
+          .doc = "host-model, host-passthrough, none (QEMU's own default) or a CPU model of QEMU by name. Absent: "
+                 "host-model under KVM, QEMU's default otherwise.",
+          .source = "opennebula-semantics 3.7, DESIGN 5.4" },
+        COMING_IN("FEATURES", A, "CPU flags to require, separated by commas."),
+};
+#undef ATTR_OF
+
+const struct attr_section attr_cpu_model = {
+        .name = "CPU_MODEL",
+        .rows = cpu_model_rows,
+        .n_rows = ARRAY_SIZE(cpu_model_rows),
+        .doc = "The virtual processor.",
+        .source = "opennebula-semantics 3.7",
+};
+
+static const struct attr_word panic_words[] = {
+        WORD("pci", PANIC_MODEL_PCI),
+        WORD("isa", PANIC_MODEL_ISA),
+        WORDS_END,
+};
+
+#define ATTR_OF struct panic_spec
+static const struct attr panic_rows[] = {
+        { "MODEL", ENUM(model, panic_model, panic_words), .lookup = LOOKUP_D, .dflt = "pci", .lands = "argv",
+          .doc = "pci: pvpanic-pci; isa: pvpanic, for guests with an older driver.", .source = "DESIGN 5.3" },
+};
+#undef ATTR_OF
+
+const struct attr_section attr_panic = {
+        .name = "PANIC",
+        .rows = panic_rows,
+        .n_rows = ARRAY_SIZE(panic_rows),
+        .doc = "A device through which the guest tells that its kernel panicked.",
+        .source = "DESIGN 5.3",
+};
+
+static const struct attr_word serial_words[] = {
+        WORD("socket", 0), SOON("pty"), SOON("file"), SOON("tcp"), SOON("null"), WORDS_END,
+};
+
+#define ATTR_OF struct serial_spec
+static const struct attr serial_rows[] = {
+        { "TYPE", TEXT(type), .lookup = LOOKUP_D, .words = serial_words, .dflt = "socket", .lands = "argv",
+          .doc = "socket: the port is read and written by vmlaunch console.", .source = "DESIGN 5.3" },
+        COMING("PATH", "File or device at the other end."),
+        COMING("PORT", "Number of the port in the guest."),
+};
+#undef ATTR_OF
+
+const struct attr_section attr_serial = {
+        .name = "SERIAL",
+        .repeats = true,
+        .rows = serial_rows,
+        .n_rows = ARRAY_SIZE(serial_rows),
+        .doc = "Serial port of the guest. Absent: one of type socket.",
+        .source = "DESIGN 5.3",
+};

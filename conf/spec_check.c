@@ -1,0 +1,202 @@
+/* Rules that span attributes. */
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "conf/spec_rules.h"
+
+enum { MAX_IDE_DISKS = 4, MAX_SCSI_DISKS = 256 };
+
+static const struct source_pos *place(const struct attr_section *section, const void *record, const char *key)
+{
+        return &spec_origin(section, record, key)->pos;
+}
+
+static void check_required(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        struct source_pos file = { .file = builder->template->file };
+
+        if (!spec_is_given(&attr_vm, spec, "MEMORY"))
+                spec_fail(builder, &file, "MEMORY: has to be given (for example MEMORY = \"2 GiB\")");
+}
+
+/* DESIGN section 5.2. What the host's own configuration names is always fine; root without a list is the plan's. */
+static void check_emulator(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        const struct site *site = builder->site;
+        const struct origin *origin = spec_origin(&attr_vm, spec, "EMULATOR");
+        const struct template *const layers[] = { site->host, site->cluster, site->driver };
+        _cleanup_free_ char *shown = NULL;
+
+        if (!spec->emulator || !*spec->emulator)
+                return;
+        shown = text_printable(spec->emulator);
+        if (*spec->emulator != '/' && strchr(spec->emulator, '/'))
+                spec_fail(builder, &origin->pos,
+                          "EMULATOR: '%s' is neither an absolute path nor a plain name", shown);
+        if (origin->layer != LAYER_TEMPLATE || !site->emulators)
+                return;
+        for (size_t i = 0; site->emulators[i]; i++)
+                if (strcmp(site->emulators[i], spec->emulator) == 0)
+                        return;
+        for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
+                size_t start = 0;
+                const struct template_attribute *single = template_next(layers[i], "EMULATOR", false, &start);
+
+                if (single && strcmp(single->value, spec->emulator) == 0)
+                        return;
+        }
+        spec_fail(builder, &origin->pos, "EMULATOR: '%s' is not on the EMULATORS list of host.conf", shown);
+}
+
+/* INITRD, KERNEL_CMD and ROOT mean nothing to firmware. From a layer they are defaults for those VMs that have a
+ * kernel. */
+static void check_kernel(struct spec_builder *builder)
+{
+        struct os_spec *os = &builder->spec->os;
+        const struct {
+                const char *key;
+                char **field;
+        } followers[] = { { "INITRD", &os->initrd },
+                          { "KERNEL_CMD", &os->kernel_cmd },
+                          { "ROOT", &os->root } };
+
+        if (os->kernel && *os->kernel)
+                return;
+        for (size_t i = 0; i < ARRAY_SIZE(followers); i++) {
+                char **field = followers[i].field;
+
+                if (!*field)
+                        continue;
+                if (spec_origin(&attr_os, os, followers[i].key)->layer == LAYER_TEMPLATE)
+                        spec_fail(builder, place(&attr_os, os, followers[i].key),
+                                  "OS/%s: goes with KERNEL, which is not given", followers[i].key);
+                free(*field);
+                *field = NULL;
+        }
+}
+
+static void check_disk(struct spec_builder *builder, struct disk_spec *disk)
+{
+        const struct origin *driver = spec_origin(&attr_disk, disk, "DRIVER");
+        const struct origin *format = spec_origin(&attr_disk, disk, "FORMAT");
+
+        if (disk->source && disk->image)
+                spec_fail(builder, place(&attr_disk, disk, "IMAGE"),
+                          "DISK/IMAGE: SOURCE is given too (line %u)",
+                          place(&attr_disk, disk, "SOURCE")->line);
+        else if (!spec_is_given(&attr_disk, disk, "SOURCE") && !spec_is_given(&attr_disk, disk, "IMAGE"))
+                spec_fail(builder, &disk->section.pos,
+                          "DISK: SOURCE or IMAGE has to be given (for example SOURCE = \"disk.qcow2\")");
+        if (disk->image && (strchr(disk->image, '/') || strchr(disk->image, '\n') || *disk->image == '.')) {
+                _cleanup_free_ char *shown = text_printable(disk->image);
+
+                spec_fail(builder, place(&attr_disk, disk, "IMAGE"),
+                          "DISK/IMAGE: '%s' is not the name of an image: no '/', not starting with '.'",
+                          shown);
+        }
+        if (driver->layer == LAYER_TEMPLATE && spec_is_given(&attr_disk, disk, "FORMAT") &&
+            spec_is_given(&attr_disk, disk, "DRIVER")) {
+                struct disk_spec other = { 0 };
+                struct error *error = NULL;
+
+                if (attr_set(&attr_disk, attr_find(&attr_disk, "DRIVER"), driver->text, NULL, &other,
+                             &error) == 0 &&
+                    disk->type != DISK_TYPE_CDROM && other.format != disk->format)
+                        spec_fail(builder, &driver->pos, "DISK/DRIVER: is not the FORMAT of line %u",
+                                  format->pos.line);
+                error_free(error);
+        }
+        if (disk->type == DISK_TYPE_CDROM && disk->section.origins &&
+            ((spec_is_given(&attr_disk, disk, "FORMAT") && strcasecmp(format->text, "raw") != 0) ||
+             (driver->layer == LAYER_TEMPLATE && spec_is_given(&attr_disk, disk, "DRIVER") &&
+              strcasecmp(driver->text, "raw") != 0)))
+                spec_fail(builder, spec_is_given(&attr_disk, disk, "FORMAT") ? &format->pos : &driver->pos,
+                          "DISK: the image of a CD is raw");
+        if (disk->io == DISK_IO_NATIVE && disk->cache != DISK_CACHE_NONE &&
+            disk->cache != DISK_CACHE_DIRECTSYNC) {
+                const struct origin *io = spec_origin(&attr_disk, disk, "IO");
+                const struct origin *cache = spec_origin(&attr_disk, disk, "CACHE");
+
+                spec_fail(builder,
+                          io->layer == LAYER_TEMPLATE || cache->layer != LAYER_TEMPLATE ? &io->pos
+                                                                                        : &cache->pos,
+                          "DISK/IO: native needs CACHE none or directsync, and CACHE is %s (%s)",
+                          cache->text && *cache->text ? cache->text : "none", layer_name(cache->layer));
+        }
+}
+
+static void check_buses(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        unsigned ide = 0, scsi = 0;
+
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                const struct disk_spec *disk = &spec->disks[i];
+
+                if (disk->bus == DISK_BUS_IDE && ++ide == MAX_IDE_DISKS + 1)
+                        spec_fail(
+                                builder, &disk->section.pos,
+                                "DISK: machine '%s' has room for %d IDE disks and CDs (try DEV_PREFIX = \"vd\")",
+                                spec->os.machine, MAX_IDE_DISKS);
+                if (disk->bus == DISK_BUS_SCSI && ++scsi == MAX_SCSI_DISKS + 1)
+                        spec_fail(builder, &disk->section.pos, "DISK: more than %d SCSI disks",
+                                  MAX_SCSI_DISKS);
+        }
+}
+
+static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
+{
+        const struct origin *bridge = spec_origin(&attr_nic, nic, "BRIDGE");
+
+        if (nic->bridge_type == NIC_BRIDGE_USER) {
+                if (nic->bridge)
+                        spec_fail(builder, &bridge->pos, "NIC/BRIDGE: BRIDGE_TYPE user has no bridge");
+                if (spec_origin(&attr_nic, nic, "TARGET")->layer == LAYER_TEMPLATE && nic->target)
+                        spec_fail(builder, place(&attr_nic, nic, "TARGET"),
+                                  "NIC/TARGET: BRIDGE_TYPE user has no tap");
+        } else if (!nic->bridge && bridge->layer == LAYER_NONE) {
+                spec_fail(
+                        builder, &nic->section.pos,
+                        "NIC: give BRIDGE = \"NAME\" of a bridge of this host, or BRIDGE_TYPE = \"user\" for "
+                        "user-mode networking (BRIDGE = \"\": a tap in no bridge)");
+        }
+}
+
+static void check_nics(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+
+        for (size_t i = 0; i < spec->n_nics; i++) {
+                const struct nic_spec *nic = &spec->nics[i];
+
+                check_nic(builder, nic);
+                for (size_t j = 0; j < i; j++) {
+                        const struct nic_spec *other = &spec->nics[j];
+
+                        if (nic->target && other->target && strcmp(nic->target, other->target) == 0)
+                                spec_fail(builder, &nic->section.pos,
+                                          "NIC/TARGET: '%s' is also the tap of the NIC of line %u",
+                                          nic->target, other->section.pos.line);
+                        if (memcmp(nic->mac, other->mac, 6) == 0)
+                                spec_warn(builder, place(&attr_nic, nic, "MAC"),
+                                          "NIC/MAC: also the address of the NIC of line %u",
+                                          other->section.pos.line);
+                }
+        }
+}
+
+void spec_check(struct spec_builder *builder)
+{
+        struct vm_spec *spec = builder->spec;
+
+        check_required(builder);
+        check_emulator(builder);
+        check_kernel(builder);
+        for (size_t i = 0; i < spec->n_disks; i++)
+                check_disk(builder, &spec->disks[i]);
+        check_buses(builder);
+        check_nics(builder);
+}

@@ -1,0 +1,79 @@
+/* The spec as template text: what live.tmpl holds. */
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/spec_rules.h"
+
+/* The value of a row as text, NULL when nothing has to be said. */
+static char *row_value(const struct attr_section *section, const struct attr *row, const void *record)
+{
+        const struct section *head = record;
+        const struct origin *origin = &head->origins[row - section->rows];
+        char *value = attr_get(row, record);
+
+        /* An empty text keeps a weaker layer's value away. */
+        if (!value && origin->layer == LAYER_TEMPLATE)
+                return xstrdup("");
+        return value;
+}
+
+static void write_rows(struct text *out, const struct attr_section *section, const void *record)
+{
+        bool is_vector = *section->name, first = true;
+
+        for (size_t i = 0; i < section->n_rows; i++) {
+                const struct attr *row = &section->rows[i];
+                _cleanup_free_ char *value = NULL;
+
+                if (row->state != ATTR_HERE || !row->has_field)
+                        continue;
+                if (section == &attr_disk) {
+                        const struct disk_spec *disk = record;
+
+                        /* The place is absolute now, and FORMAT says what DRIVER did. */
+                        if (strcmp(row->name, "IMAGE") == 0 || strcmp(row->name, "DRIVER") == 0)
+                                continue;
+                        if (strcmp(row->name, "SOURCE") == 0)
+                                value = xstrdup(disk->path);
+                }
+                if (!value)
+                        value = row_value(section, row, record);
+                if (!value)
+                        continue;
+                if (is_vector)
+                        text_add(out, first ? "\n  " : ",\n  ");
+                template_write_value(out, row->name, value);
+                if (!is_vector)
+                        text_add(out, "\n");
+                first = false;
+        }
+}
+
+static void write_vector(struct text *out, const struct attr_section *section, const void *record)
+{
+        struct text rows = TEXT_INIT;
+
+        write_rows(&rows, section, record);
+        if (rows.length || section->repeats)
+                text_addf(out, "%s = [%s\n]\n", section->name, text_str(&rows));
+        text_done(&rows);
+}
+
+char *spec_to_template(const struct vm_spec *spec)
+{
+        struct text out = TEXT_INIT;
+
+        write_rows(&out, &attr_vm, spec);
+        write_vector(&out, &attr_os, &spec->os);
+        write_vector(&out, &attr_features, &spec->features);
+        write_vector(&out, &attr_cpu_model, &spec->cpu_model);
+        if (spec->panic.present)
+                write_vector(&out, &attr_panic, &spec->panic);
+        for (size_t i = 0; i < spec->n_disks; i++)
+                write_vector(&out, &attr_disk, &spec->disks[i]);
+        for (size_t i = 0; i < spec->n_nics; i++)
+                write_vector(&out, &attr_nic, &spec->nics[i]);
+        for (size_t i = 0; i < spec->n_serials; i++)
+                write_vector(&out, &attr_serial, &spec->serials[i]);
+        return text_take(&out);
+}

@@ -1,0 +1,666 @@
+/*
+ * The native syntax, as opennebula-semantics section 1 describes upstream's, without its traps: what upstream
+ * skips or reads in two ways is rejected with its place (DESIGN section 5.1). Time is linear in the text.
+ */
+#include "conf/template.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/text.h"
+
+enum { MAX_REPORTS = 20 };
+
+struct parser {
+        struct template *template;
+        const char *text;
+        size_t length, at;
+        size_t last_quote; /* offset of the last quote of the text */
+        size_t n_items;    /* attributes and keys so far */
+        size_t value_end;  /* where the last bare value ended */
+        bool in_vector;
+        /* The last place asked for: places are mostly asked for in order. */
+        size_t seen, line_start;
+        unsigned line;
+        struct error *errors;
+        unsigned n_errors;
+};
+
+static struct source_pos place(struct parser *p, size_t offset)
+{
+        const char *newline;
+
+        if (offset < p->seen) {
+                p->seen = p->line_start = 0;
+                p->line = 1;
+        }
+        while ((newline = memchr(p->text + p->seen, '\n', offset - p->seen))) {
+                p->seen = p->line_start = (size_t)(newline - p->text) + 1;
+                p->line++;
+        }
+        p->seen = offset;
+        return (struct source_pos){ .file = p->template->file,
+                                    .line = p->line,
+                                    .column = (unsigned)(offset - p->line_start) + 1 };
+}
+
+static int __attribute__((format(printf, 3, 4)))
+fail(struct parser *p, size_t offset, const char *format, ...)
+{
+        struct source_pos pos = place(p, offset);
+        _cleanup_text_ struct text message = TEXT_INIT;
+        struct error *error = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&message, format, ap);
+        va_end(ap);
+        error_at(&error, &pos, "%s", text_str(&message));
+        error->excerpt = template_excerpt(p->text, p->length, &pos);
+        error_append(&p->errors, error);
+        p->n_errors++;
+        return -1;
+}
+
+/* What is at offset, for messages; lent until the next call. */
+static const char *found(const struct parser *p, size_t offset)
+{
+        static _Thread_local char words[16];
+        unsigned char c;
+
+        if (offset >= p->length)
+                return "the end of the text";
+        c = (unsigned char)p->text[offset];
+        if (c == '\n' || c == '\r')
+                return "the end of the line";
+        if (c > 0x20 && c < 0x7f) {
+                words[0] = words[2] = '\'';
+                words[1] = (char)c;
+                words[3] = '\0';
+        } else {
+                static const char digits[] = "0123456789abcdef";
+
+                memcpy(words, "byte 0x", 7);
+                words[7] = digits[c >> 4];
+                words[8] = digits[c & 15];
+                words[9] = '\0';
+        }
+        return words;
+}
+
+static bool is_blank(char c)
+{
+        return c == ' ' || c == '\t';
+}
+
+static bool is_name_char(char c)
+{
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* A CR before a newline, or at the end, belongs to the line end. */
+static bool is_line_end(const struct parser *p, size_t at)
+{
+        if (at < p->length && p->text[at] == '\r')
+                at++;
+        else if (at < p->length && p->text[at] == '\n')
+                return true;
+        return at == p->length || (p->text[at - 1] == '\r' && p->text[at] == '\n');
+}
+
+static void skip_blanks(struct parser *p)
+{
+        while (p->at < p->length && is_blank(p->text[p->at]))
+                p->at++;
+}
+
+static size_t next_line(const struct parser *p, size_t at)
+{
+        const char *newline = memchr(p->text + at, '\n', p->length - at);
+
+        return newline ? (size_t)(newline - p->text) + 1 : p->length;
+}
+
+/* Blanks, line ends and comments. A comment may end with the text (upstream needs the newline). */
+static void skip_space(struct parser *p)
+{
+        while (p->at < p->length) {
+                char c = p->text[p->at];
+
+                if (is_blank(c) || is_line_end(p, p->at))
+                        p->at++;
+                else if (c == '#')
+                        p->at = next_line(p, p->at);
+                else
+                        return;
+        }
+}
+
+static char *upper(const char *s, size_t n)
+{
+        char *name = xstrndup(s, n);
+
+        for (char *c = name; *c; c++)
+                if (*c >= 'a' && *c <= 'z')
+                        *c = (char)(*c - 'a' + 'A');
+        return name;
+}
+
+/* Reads a NAME and the '=' after it; p->at is behind the blanks after '='. */
+static int read_name(struct parser *p, char **ret, size_t *ret_start)
+{
+        size_t start = p->at, end;
+        const char *s = p->text + start;
+        _cleanup_free_ char *name = NULL;
+
+        while (p->at < p->length && is_name_char(p->text[p->at]))
+                p->at++;
+        end = p->at;
+        if (end == start) {
+                if (p->in_vector)
+                        return fail(p, start, "a key is expected, not %s", found(p, start));
+                return fail(p, start, "a name is expected, not %s", found(p, start));
+        }
+        name = upper(s, end - start);
+        skip_space(p);
+        if (p->at == p->length || p->text[p->at] != '=') {
+                _cleanup_free_ char *shown = text_printable(name);
+                bool same_line = p->value_end && !memchr(p->text + p->value_end, '\n', start - p->value_end);
+
+                if (same_line && !p->in_vector)
+                        return fail(p, start, "'%.*s' follows a value: a value with blanks needs quotes",
+                                    (int)(end - start < 80 ? end - start : 80), s);
+                return fail(p,
+                            end < p->length && !is_blank(p->text[end]) && !is_line_end(p, end) ? end : start,
+                            "%s: '=' is expected after the name, not %s", shown, found(p, p->at));
+        }
+        p->at++;
+        skip_blanks(p);
+        if (p->at < p->length && p->text[p->at] == '=')
+                return fail(p, p->at, "%s: a second '=': quote a value that begins with '='", name);
+        *ret = TAKE_PTR(name);
+        *ret_start = start;
+        return 0;
+}
+
+/* Nothing more but a comma or bracket, blanks and a comment follows on the line. */
+static bool ends_line(const struct parser *p, size_t at)
+{
+        while (at < p->length && is_blank(p->text[at]))
+                at++;
+        if (at < p->length && (p->text[at] == ',' || p->text[at] == ']'))
+                at++;
+        while (at < p->length && is_blank(p->text[at]))
+                at++;
+        return at == p->length || p->text[at] == '#' || is_line_end(p, at);
+}
+
+static void add_quoted(struct text *value, const char *s, size_t n)
+{
+        while (n) {
+                const char *cr = memchr(s, '\r', n);
+                size_t before = cr ? (size_t)(cr - s) : n;
+                bool dropped = cr && before + 1 < n && cr[1] == '\n';
+
+                text_add_bytes(value, s, before + (cr && !dropped));
+                s += before + !!cr;
+                n -= before + !!cr;
+        }
+}
+
+/*
+ * The only escape is \". Upstream takes the longest reading of a quote after a backslash. Here a quote after an
+ * odd number of backslashes is an escaped one, unless no other quote is left to end the value; after an even
+ * number it ends the value where it ends the line, and is rejected elsewhere.
+ */
+static int read_quoted(struct parser *p, const char *name, char **ret)
+{
+        size_t start = p->at, from = start + 1;
+        _cleanup_text_ struct text value = TEXT_INIT;
+
+        for (;;) {
+                const char *quote = memchr(p->text + from, '"', p->length - from);
+                size_t at, backslashes = 0;
+
+                if (!quote)
+                        return fail(p, start, "%s: the quote that begins here is not closed", name);
+                at = (size_t)(quote - p->text);
+                while (at - backslashes > from && p->text[at - backslashes - 1] == '\\')
+                        backslashes++;
+                if (backslashes == 0 || at == p->last_quote) {
+                        add_quoted(&value, p->text + from, at - from);
+                        p->at = at + 1;
+                        break;
+                }
+                if (backslashes % 2 == 0) {
+                        if (!ends_line(p, at + 1)) {
+                                p->at = at;
+                                return fail(p, at - backslashes,
+                                            "%s: backslashes before a quote can be read in two ways; "
+                                            "\\\" is a quote, and a value that ends in a backslash has to "
+                                            "end its line",
+                                            name);
+                        }
+                        add_quoted(&value, p->text + from, at - from);
+                        p->at = at + 1;
+                        break;
+                }
+                add_quoted(&value, p->text + from, at - from - 1);
+                text_add(&value, "\"");
+                from = at + 1;
+        }
+        if (p->at < p->length && !is_blank(p->text[p->at]) && !is_line_end(p, p->at) &&
+            !strchr("#,]", p->text[p->at]))
+                return fail(p, p->at,
+                            "%s: %s follows the closing quote (a quote inside a value is written \\\")", name,
+                            found(p, p->at));
+        *ret = text_take(&value);
+        return 0;
+}
+
+static int read_bare(struct parser *p, const char *name, char **ret)
+{
+        size_t start = p->at;
+
+        while (p->at < p->length && !is_line_end(p, p->at)) {
+                char c = p->text[p->at];
+
+                /* The end of an XML CDATA section is text like any other. */
+                if (c == ']' && p->length - p->at >= 3 && memcmp(p->text + p->at, "]]>", 3) == 0) {
+                        p->at += 3;
+                        continue;
+                }
+                if (is_blank(c) || strchr("=#,[]", c))
+                        break;
+                p->at++;
+        }
+        if (p->at == start)
+                return fail(p, start, "%s: a value is expected, not %s (an empty value is \"\")", name,
+                            found(p, start));
+        if (p->at < p->length &&
+            (strchr("=[", p->text[p->at]) || (!p->in_vector && strchr(",]", p->text[p->at]))))
+                return fail(p, p->at, "%s: a value with %s needs quotes", name, found(p, p->at));
+        *ret = xstrndup(p->text + start, p->at - start);
+        p->value_end = p->at;
+        return 0;
+}
+
+static int read_value(struct parser *p, const char *name, char **ret)
+{
+        p->value_end = 0;
+        return p->at < p->length && p->text[p->at] == '"' ? read_quoted(p, name, ret)
+                                                          : read_bare(p, name, ret);
+}
+
+static int count_item(struct parser *p, size_t offset)
+{
+        if (++p->n_items <= TEMPLATE_MAX_ATTRIBUTES)
+                return 0;
+        fail(p, offset, "more than %d attributes and keys", TEMPLATE_MAX_ATTRIBUTES);
+        p->at = p->length;
+        return -1;
+}
+
+static int read_pair(struct parser *p, struct template_attribute *vector)
+{
+        struct template_value pair = { 0 };
+        size_t start;
+
+        if (read_name(p, &pair.name, &start) < 0)
+                return -1;
+        pair.name_pos = place(p, start);
+        pair.value_pos = place(p, p->at);
+        if (p->at < p->length && p->text[p->at] == '[') {
+                fail(p, p->at, "%s/%s: a vector cannot hold a vector (quote a value with '[')", vector->name,
+                     pair.name);
+        } else if (p->at == p->length || p->text[p->at] == '#' || is_line_end(p, p->at)) {
+                fail(p, p->at, "%s/%s: a value is expected on this line (an empty value is \"\")",
+                     vector->name, pair.name);
+        } else {
+                _cleanup_free_ char *full = xasprintf("%s/%s", vector->name, pair.name);
+
+                if (count_item(p, start) == 0 && read_value(p, full, &pair.value) == 0) {
+                        ARRAY_GROW(vector->pairs, vector->n_pairs);
+                        vector->pairs[vector->n_pairs++] = pair;
+                        return 0;
+                }
+        }
+        free(pair.name);
+        return -1;
+}
+
+static int read_vector(struct parser *p, struct template_attribute *vector)
+{
+        unsigned line = vector->value_pos.line;
+
+        p->at++;
+        p->in_vector = true;
+        p->value_end = 0;
+        skip_space(p);
+        if (p->at < p->length && p->text[p->at] == ']') {
+                p->at++;
+                p->in_vector = false;
+                return 0;
+        }
+        for (;;) {
+                if (p->at == p->length)
+                        break;
+                if (read_pair(p, vector) < 0)
+                        return -1;
+                skip_space(p);
+                if (p->at == p->length)
+                        break;
+                if (p->text[p->at] == ']') {
+                        p->at++;
+                        p->in_vector = false;
+                        return 0;
+                }
+                if (p->text[p->at] != ',') {
+                        size_t end = p->at;
+
+                        while (end < p->length && end - p->at < 80 && is_name_char(p->text[end]))
+                                end++;
+                        if (end > p->at)
+                                return fail(p, p->at,
+                                            "%s: ',' or ']' is missing before '%.*s' ('[' is in line %u)",
+                                            vector->name, (int)(end - p->at), p->text + p->at, line);
+                        return fail(p, p->at, "%s: ',' or ']' is expected, not %s ('[' is in line %u)",
+                                    vector->name, found(p, p->at), line);
+                }
+                p->at++;
+                skip_space(p);
+                if (p->at < p->length && (p->text[p->at] == ']' || p->text[p->at] == ','))
+                        return fail(p, p->at, "%s: a key is expected after ',', not %s", vector->name,
+                                    found(p, p->at));
+        }
+        return fail(p, p->length, "%s: the '[' in line %u is not closed", vector->name, line);
+}
+
+/* Upstream's prefix, for names that would be no XML element (Template.cc). */
+static char *top_level_name(const char *upper_name, const char *written)
+{
+        if (strncmp(written, "XML", 3) == 0 || isdigit((unsigned char)written[0]))
+                return xasprintf("ONE_%s", upper_name);
+        return xstrdup(upper_name);
+}
+
+static void attribute_done(struct template_attribute *attribute)
+{
+        for (size_t i = 0; i < attribute->n_pairs; i++) {
+                free(attribute->pairs[i].name);
+                free(attribute->pairs[i].value);
+        }
+        free(attribute->pairs);
+        free(attribute->name);
+        free(attribute->value);
+}
+
+static int read_attribute(struct parser *p)
+{
+        _cleanup_(attribute_done) struct template_attribute attribute = { 0 };
+        _cleanup_free_ char *name = NULL;
+        struct template *template = p->template;
+        size_t start;
+
+        p->in_vector = false;
+        if (read_name(p, &name, &start) < 0 || count_item(p, start) < 0)
+                return -1;
+        attribute.name = top_level_name(name, p->text + start);
+        attribute.name_pos = place(p, start);
+        attribute.value_pos = place(p, p->at);
+        if (p->at == p->length)
+                return fail(p, p->at, "%s: a value is expected, not the end of the text", attribute.name);
+        if (p->text[p->at] == '#' || is_line_end(p, p->at)) {
+                attribute.value = xstrdup("");
+                p->value_end = 0;
+        } else if (p->text[p->at] == '[') {
+                attribute.is_vector = true;
+                if (read_vector(p, &attribute) < 0)
+                        return -1;
+        } else if (read_value(p, attribute.name, &attribute.value) < 0) {
+                return -1;
+        }
+        ARRAY_GROW(template->attributes, template->n_attributes);
+        template->attributes[template->n_attributes++] = attribute;
+        attribute = (struct template_attribute){ 0 };
+        return 0;
+}
+
+/* The offset behind NAME and '=' when the line at offset begins with them, else 0. */
+static size_t attribute_at(const struct parser *p, size_t at)
+{
+        size_t start;
+
+        while (at < p->length && is_blank(p->text[at]))
+                at++;
+        for (start = at; at < p->length && is_name_char(p->text[at]); at++)
+                ;
+        if (at == start)
+                return 0;
+        while (at < p->length && is_blank(p->text[at]))
+                at++;
+        return at < p->length && p->text[at] == '=' ? at + 1 : 0;
+}
+
+/* After an error: behind the vector it was in, or the next line that starts an attribute. */
+static void resynchronise(struct parser *p)
+{
+        size_t at = p->at;
+
+        while (p->in_vector && at < p->length) {
+                char c = p->text[at];
+                size_t line = next_line(p, at);
+
+                if (c == ']') {
+                        p->at = at + 1;
+                        return;
+                }
+                if (c == '#') {
+                        at = line - (line > at && p->text[line - 1] == '\n');
+                        continue;
+                }
+                if (c == '"') {
+                        const char *end = memchr(p->text + at + 1, '"', line - at - 1);
+
+                        at = end ? (size_t)(end - p->text) + 1 : at + 1;
+                        continue;
+                }
+                at++;
+                if (c == '\n') {
+                        size_t value = attribute_at(p, at);
+
+                        while (value && value < p->length && is_blank(p->text[value]))
+                                value++;
+                        if (value && (!is_blank(p->text[at]) || p->text[value] == '[')) {
+                                p->at = at;
+                                return;
+                        }
+                }
+        }
+        for (at = next_line(p, p->at); at < p->length; at = next_line(p, at))
+                if (attribute_at(p, at))
+                        break;
+        p->at = at;
+}
+
+static int compare_attributes(const void *a, const void *b, void *data)
+{
+        const struct template_attribute *attributes = data;
+        size_t i = *(const size_t *)a, j = *(const size_t *)b;
+        int order = strcmp(attributes[i].name, attributes[j].name);
+
+        return order ? order : (i > j) - (i < j);
+}
+
+static int compare_pairs(const void *a, const void *b, void *data)
+{
+        const struct template_value *pairs = data;
+        size_t i = *(const size_t *)a, j = *(const size_t *)b;
+        int order = strcmp(pairs[i].name, pairs[j].name);
+
+        return order ? order : (i > j) - (i < j);
+}
+
+static size_t *indices(size_t n)
+{
+        size_t *order = xreallocarray(NULL, n ? n : 1, sizeof(*order));
+
+        for (size_t i = 0; i < n; i++)
+                order[i] = i;
+        return order;
+}
+
+static void warn(struct template *template, unsigned *n_warnings, const struct source_pos *pos,
+                 const char *message)
+{
+        struct error *warning = NULL;
+
+        if (++*n_warnings > MAX_REPORTS)
+                return;
+        error_at(&warning, pos, "%s", message);
+        template_add_excerpt(template, warning);
+        error_append(&template->warnings, warning);
+}
+
+/* Of a key given twice the first one counts. */
+static void drop_repeated_keys(struct template *template, struct template_attribute *vector,
+                               unsigned *n_warnings)
+{
+        _cleanup_free_ size_t *order = NULL;
+        size_t kept = 0;
+
+        if (vector->n_pairs < 2)
+                return;
+        order = indices(vector->n_pairs);
+        qsort_r(order, vector->n_pairs, sizeof(*order), compare_pairs, vector->pairs);
+        for (size_t i = 1, first = 0; i < vector->n_pairs; i++) {
+                struct template_value *pair = &vector->pairs[order[i]];
+                const struct template_value *counts = &vector->pairs[order[first]];
+                _cleanup_free_ char *message = NULL;
+
+                if (strcmp(pair->name, counts->name) != 0) {
+                        first = i;
+                        continue;
+                }
+                message = xasprintf("%s/%s: given twice, the first one counts (line %u)", vector->name,
+                                    pair->name, counts->name_pos.line);
+                warn(template, n_warnings, &pair->name_pos, message);
+                free(pair->value);
+                pair->value = NULL;
+        }
+        for (size_t i = 0; i < vector->n_pairs; i++) {
+                if (vector->pairs[i].value)
+                        vector->pairs[kept++] = vector->pairs[i];
+                else
+                        free(vector->pairs[i].name);
+        }
+        vector->n_pairs = kept;
+}
+
+static void look_at_repetition(struct template *template, bool last_counts)
+{
+        _cleanup_free_ size_t *order = indices(template->n_attributes);
+        struct template_attribute *attributes = template->attributes;
+        unsigned n_warnings = 0;
+        size_t kept = 0;
+
+        for (size_t i = 0; i < template->n_attributes; i++)
+                drop_repeated_keys(template, &attributes[i], &n_warnings);
+        qsort_r(order, template->n_attributes, sizeof(*order), compare_attributes, attributes);
+        /* before: of this name and kind, the one that a repetition repeats. */
+        for (size_t i = 1, first = 0; i < template->n_attributes; i++) {
+                struct template_attribute *attribute = &attributes[order[i]], *before;
+                _cleanup_free_ char *message = NULL;
+
+                if (strcmp(attribute->name, attributes[order[i - 1]].name) != 0)
+                        first = i;
+                if (last_counts) {
+                        if (first == i)
+                                continue;
+                        before = &attributes[order[i - 1]];
+                        message = xasprintf("%s: given twice, the last one counts, not that of line %u",
+                                            attribute->name, before->name_pos.line);
+                        warn(template, &n_warnings, &attribute->name_pos, message);
+                        before->name_pos.line = 0;
+                        continue;
+                }
+                if (attribute->is_vector)
+                        continue;
+                while (first < i && attributes[order[first]].is_vector)
+                        first++;
+                if (first == i)
+                        continue;
+                before = &attributes[order[first]];
+                message = xasprintf("%s: given twice, the first one counts (line %u)", attribute->name,
+                                    before->name_pos.line);
+                warn(template, &n_warnings, &attribute->name_pos, message);
+        }
+        for (size_t i = 0; i < template->n_attributes; i++) {
+                if (attributes[i].name_pos.line)
+                        attributes[kept++] = attributes[i];
+                else
+                        attribute_done(&attributes[i]);
+        }
+        template->n_attributes = kept;
+}
+
+static size_t find_last_quote(const char *text, size_t length)
+{
+        const char *quote = memrchr(text, '"', length);
+
+        return quote ? (size_t)(quote - text) : length;
+}
+
+static int parse(const char *file, const char *text, size_t length, bool last_counts, struct template **ret,
+                 struct error **err)
+{
+        _cleanup_(template_freep) struct template *template = xcalloc(1, sizeof(*template));
+        struct parser p = { .template = template, .text = text, .length = length, .line = 1 };
+        const char *nul;
+
+        template->file = xstrdup(strcmp(file, "-") == 0 ? "stdin" : file);
+        if (length > TEMPLATE_MAX_BYTES) {
+                error_set(err, ERROR_INVALID, "larger than %u MiB", TEMPLATE_MAX_BYTES >> 20);
+                (*err)->pos.file = xstrdup(template->file);
+                return -1;
+        }
+        nul = memchr(text, '\0', length);
+        if (nul) {
+                fail(&p, (size_t)(nul - text), "a NUL byte: this is not a text");
+                *err = p.errors;
+                return -1;
+        }
+        template->text = xstrndup(text, length);
+        p.text = template->text;
+        p.last_quote = find_last_quote(text, length);
+        for (;;) {
+                skip_space(&p);
+                if (p.at == p.length)
+                        break;
+                if (read_attribute(&p) == 0)
+                        continue;
+                if (p.n_errors == MAX_REPORTS)
+                        break;
+                resynchronise(&p);
+        }
+        if (p.errors) {
+                *err = p.errors;
+                return -1;
+        }
+        look_at_repetition(template, last_counts);
+        *ret = TAKE_PTR(template);
+        return 0;
+}
+
+int template_parse(const char *file, const char *text, size_t length, struct template **ret,
+                   struct error **err)
+{
+        return parse(file, text, length, false, ret, err);
+}
+
+int template_parse_layer(const char *file, const char *text, size_t length, struct template **ret,
+                         struct error **err)
+{
+        return parse(file, text, length, true, ret, err);
+}

@@ -1,0 +1,146 @@
+#include "conf/vm_spec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/attr.h"
+
+static void section_done(const struct attr_section *rows, void *record)
+{
+        struct section *section = record;
+
+        for (size_t i = 0; i < rows->n_rows; i++) {
+                const struct attr *row = &rows->rows[i];
+
+                if (row->has_field && attr_is_text(row))
+                        free(*(char **)attr_field(row, record));
+                if (section->origins)
+                        free(section->origins[i].text);
+        }
+        free(section->origins);
+}
+
+void vm_spec_free(struct vm_spec *spec)
+{
+        if (!spec)
+                return;
+        section_done(&attr_vm, spec);
+        section_done(&attr_os, &spec->os);
+        section_done(&attr_features, &spec->features);
+        section_done(&attr_cpu_model, &spec->cpu_model);
+        section_done(&attr_panic, &spec->panic);
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                section_done(&attr_disk, &spec->disks[i]);
+                free(spec->disks[i].path);
+        }
+        for (size_t i = 0; i < spec->n_nics; i++)
+                section_done(&attr_nic, &spec->nics[i]);
+        for (size_t i = 0; i < spec->n_serials; i++)
+                section_done(&attr_serial, &spec->serials[i]);
+        free(spec->os.boot_order);
+        free(spec->disks);
+        free(spec->nics);
+        free(spec->serials);
+        for (size_t i = 0; i < spec->n_files; i++)
+                free(spec->files[i]);
+        free(spec->files);
+        free(spec->template_file);
+        error_free(spec->warnings);
+        free(spec);
+}
+
+bool vm_spec_is_q35(const struct vm_spec *spec)
+{
+        return spec->os.machine && (strstr(spec->os.machine, "q35") || strstr(spec->os.machine, "virt"));
+}
+
+const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference)
+{
+        _cleanup_free_ char *section_name = NULL;
+        const struct attr_section *section = &attr_vm;
+        const void *record = spec;
+        const char *slash = strchr(reference, '/'), *key = slash ? slash + 1 : reference;
+        const struct section *origins;
+        uint32_t index = 0;
+
+        if (slash) {
+                char *bracket;
+
+                section_name = xstrndup(reference, (size_t)(slash - reference));
+                bracket = strchr(section_name, '[');
+                if (bracket) {
+                        size_t n = strlen(bracket);
+
+                        if (bracket[n - 1] != ']')
+                                return NULL;
+                        bracket[n - 1] = *bracket = '\0';
+                        if (!text_parse_u32(bracket + 1, &index))
+                                return NULL;
+                }
+                section = attr_section_find(section_name);
+                if (section == &attr_os)
+                        record = &spec->os;
+                else if (section == &attr_features)
+                        record = &spec->features;
+                else if (section == &attr_cpu_model)
+                        record = &spec->cpu_model;
+                else if (section == &attr_panic)
+                        record = &spec->panic;
+                else if (section == &attr_disk)
+                        record = index < spec->n_disks ? &spec->disks[index] : NULL;
+                else if (section == &attr_nic)
+                        record = index < spec->n_nics ? &spec->nics[index] : NULL;
+                else if (section == &attr_serial)
+                        record = index < spec->n_serials ? &spec->serials[index] : NULL;
+                else
+                        record = NULL;
+                if (!record || (index && !section->repeats))
+                        return NULL;
+        }
+        origins = record;
+        if (!origins->origins)
+                return NULL;
+        for (size_t i = 0; i < section->n_rows; i++)
+                if (strcmp(section->rows[i].name, key) == 0 && section->rows[i].state == ATTR_HERE)
+                        return &origins->origins[i];
+        return NULL;
+}
+
+const char *disk_format_name(enum disk_format format)
+{
+        static const char *const names[] = {
+                [DISK_FORMAT_NONE] = "none",
+                [DISK_FORMAT_RAW] = "raw",
+                [DISK_FORMAT_QCOW2] = "qcow2",
+        };
+
+        return names[format];
+}
+
+const char *disk_bus_name(enum disk_bus bus)
+{
+        static const char *const names[] = {
+                [DISK_BUS_VIRTIO] = "virtio",
+                [DISK_BUS_SCSI] = "scsi",
+                [DISK_BUS_SATA] = "sata",
+                [DISK_BUS_IDE] = "ide",
+        };
+
+        return names[bus];
+}
+
+const char *layer_name(enum layer layer)
+{
+        static const char *const names[] = {
+                [LAYER_NONE] = "nothing",
+                [LAYER_DEFAULT] = "default",
+                [LAYER_DRIVER] = "vmm_exec_kvm.conf",
+                [LAYER_CLUSTER] = "cluster.conf",
+                [LAYER_HOST] = "host.conf",
+                [LAYER_TEMPLATE] = "template",
+                [LAYER_RULE] = "rule",
+        };
+
+        return names[layer];
+}
