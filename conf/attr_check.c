@@ -45,8 +45,8 @@ static void name_list_add(struct name_list *list, const char *name, const struct
         text_addf(&list->text, "%s%s", list->n > 1 ? ", " : "", name);
 }
 
-static void add(struct check *check, struct error **list, const struct source_pos *pos, const char *format,
-                va_list ap)
+static void __attribute__((format(printf, 4, 0)))
+add(struct check *check, struct error **list, const struct source_pos *pos, const char *format, va_list ap)
 {
         _cleanup_text_ struct text message = TEXT_INIT;
         struct error *error = NULL;

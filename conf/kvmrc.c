@@ -65,7 +65,7 @@ const struct kvmrc_row kvmrc_rows[] = {
           "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd", later,
           .plain = "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd" },
         { "OVMF_NVRAM", "/usr/share/OVMF/OVMF_VARS.fd", later, .plain = "/usr/share/OVMF/OVMF_VARS.fd" },
-        { NULL },
+        { .name = NULL },
 };
 
 void kvmrc_init(struct kvmrc *kvmrc)

@@ -38,7 +38,8 @@ void spec_report(struct spec_builder *builder, struct error *error)
         error_append(&builder->errors, error);
 }
 
-static struct error *make(const struct source_pos *pos, const char *format, va_list ap)
+static struct error *__attribute__((format(printf, 2, 0)))
+make(const struct source_pos *pos, const char *format, va_list ap)
 {
         _cleanup_text_ struct text message = TEXT_INIT;
         struct error *error = NULL;
@@ -718,6 +719,31 @@ static struct error *copy_errors(const struct error *error)
         return first;
 }
 
+/* The template's errors in the order of its lines, then what belongs to no line or to another file. */
+static void sort_errors(struct error **list, const char *file)
+{
+        struct error *sorted = NULL, *error;
+
+        while ((error = *list)) {
+                struct error **at = &sorted;
+                bool has_place = error->pos.line && strcmp(error->pos.file, file) == 0;
+
+                *list = error->next;
+                while (*at) {
+                        const struct source_pos *pos = &(*at)->pos;
+
+                        if (has_place &&
+                            (!pos->line || strcmp(pos->file, file) != 0 || pos->line > error->pos.line ||
+                             (pos->line == error->pos.line && pos->column > error->pos.column)))
+                                break;
+                        at = &(*at)->next;
+                }
+                error->next = *at;
+                *at = error;
+        }
+        *list = sorted;
+}
+
 int spec_build(const struct template *template, const struct site *site, const char *base_dir,
                const char *default_name, struct vm_spec **ret, struct error **err)
 {
@@ -745,6 +771,7 @@ int spec_build(const struct template *template, const struct site *site, const c
         spec_check(&builder);
 
         if (builder.errors) {
+                sort_errors(&builder.errors, template->file);
                 *err = builder.errors;
                 return -1;
         }

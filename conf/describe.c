@@ -1,0 +1,238 @@
+#include "conf/describe.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/attr.h"
+
+/* What a reference names: everything, a section, or a row of one. */
+struct named {
+        const struct attr_section *section;
+        const struct attr *row;
+};
+
+static int no_such(const struct attr_section *section, const char *name, const char *what, struct error **err)
+{
+        const char *nearest = attr_nearest(section, name);
+        _cleanup_free_ char *shown = text_printable(name);
+
+        if (nearest)
+                return error_set(err, ERROR_INVALID, "there is no %s '%s'; did you mean '%s'?", what, shown,
+                                 nearest);
+        return error_set(err, ERROR_INVALID, "there is no %s '%s'", what, shown);
+}
+
+static int find(const char *reference, struct named *ret, struct error **err)
+{
+        _cleanup_free_ char *name = NULL;
+        char *slash;
+
+        *ret = (struct named){ 0 };
+        if (!reference || !*reference)
+                return 0;
+        name = xstrdup(reference);
+        for (char *c = name; *c; c++)
+                *c = (char)toupper((unsigned char)*c);
+        slash = strchr(name, '/');
+        if (!slash) {
+                ret->row = attr_find(&attr_vm, name);
+                ret->section = ret->row ? &attr_vm : *name ? attr_section_find(name) : NULL;
+                /* RAW and the like are a vector in a VM template and a single one in a configuration file. */
+                if (ret->row && attr_section_find(name))
+                        *ret = (struct named){ .section = attr_section_find(name) };
+                return ret->section ? 0 : no_such(&attr_vm, name, "attribute", err);
+        }
+        *slash = '\0';
+        ret->section = *name ? attr_section_find(name) : NULL;
+        if (!ret->section)
+                return no_such(&attr_vm, name, "vector", err);
+        ret->row = attr_find(ret->section, slash + 1);
+        return ret->row ? 0 : no_such(ret->section, slash + 1, "key", err);
+}
+
+static const struct attr_section *section_at(size_t i)
+{
+        size_t n = 0;
+
+        while (attr_sections[n])
+                n++;
+        return i < n ? attr_sections[i] : attr_coming_sections[i - n];
+}
+
+static const char *state_of(const struct attr *row)
+{
+        return row->means ? "misspelt" : attr_state_name(row->state);
+}
+
+/* "size, MiB, default 1" */
+static char *summary(const struct attr *row)
+{
+        struct text out = TEXT_INIT;
+
+        if (row->means) {
+                text_addf(&out, "misspelling of %s", row->means);
+                return text_take(&out);
+        }
+        if (row->state == ATTR_COMING)
+                return xstrdup(attr_state_name(row->state));
+        if (row->state == ATTR_LEFT_ALONE) {
+                text_addf(&out, "without effect: %s", row->why);
+                return text_take(&out);
+        }
+        text_add(&out, attr_kind_name(row->kind));
+        if (row->unit)
+                text_addf(&out, ", %s", row->unit);
+        if (row->dflt)
+                text_addf(&out, ", default %s", row->dflt);
+        return text_take(&out);
+}
+
+static void add_line(struct text *out, const struct attr_section *section, const struct attr *row)
+{
+        _cleanup_free_ char *name = attr_full_name(section, row), *words = summary(row);
+
+        text_addf(out, "%-36s %s\n", name, words);
+}
+
+static void add_section(struct text *out, const struct attr_section *section)
+{
+        if (*section->name) {
+                text_addf(out, "%-36s %s", section->name,
+                          section->repeats ? "vector, may be repeated" : "vector");
+                if (section->state == ATTR_LEFT_ALONE)
+                        text_addf(out, ", without effect: %s", section->why);
+                else if (section->state == ATTR_COMING)
+                        text_addf(out, ", %s", attr_state_name(section->state));
+                if (section->any_key && section->state == ATTR_COMING)
+                        text_add(out, ", any key");
+                text_add(out, "\n");
+        }
+        for (size_t i = 0; i < section->n_rows; i++)
+                add_line(out, section, &section->rows[i]);
+}
+
+static void add_item(struct text *out, const char *label, const char *value)
+{
+        if (value)
+                text_addf(out, "  %-9s %s\n", label, value);
+}
+
+static void add_row(struct text *out, const struct attr_section *section, const struct attr *row)
+{
+        _cleanup_free_ char *name = attr_full_name(section, row), *values = NULL;
+
+        text_addf(out, "%s\n", name);
+        if (row->doc)
+                text_addf(out, "  %s\n", row->doc);
+        add_item(out, "state", state_of(row));
+        add_item(out, "why", row->why);
+        add_item(out, "means", row->means);
+        if (row->state == ATTR_HERE) {
+                values = attr_values(row);
+                add_item(out, "kind", attr_kind_name(row->kind));
+                add_item(out, "values", values);
+                add_item(out, "unit", row->unit);
+                add_item(out, "default", row->dflt);
+        }
+        if (row->state != ATTR_LEFT_ALONE && !row->means)
+                add_item(out, "from", attr_lookup_name(row->lookup));
+        add_item(out, "lands in", row->lands);
+        if (row->state == ATTR_HERE)
+                add_item(out, "changes", row->live ? "while the VM runs" : "at the next start");
+        add_item(out, "source", row->source ? row->source : section->source);
+}
+
+char *describe_text(const char *reference, struct error **err)
+{
+        struct text out = TEXT_INIT;
+        struct named named;
+
+        if (find(reference, &named, err) < 0)
+                return NULL;
+        if (named.row) {
+                add_row(&out, named.section, named.row);
+        } else if (named.section) {
+                if (named.section->doc)
+                        text_addf(&out, "%s\n\n", named.section->doc);
+                add_section(&out, named.section);
+        } else {
+                for (size_t i = 0; section_at(i); i++)
+                        add_section(&out, section_at(i));
+        }
+        return text_take(&out);
+}
+
+static void set_string(json_t *object, const char *key, const char *value)
+{
+        if (value)
+                json_object_set_new(object, key, json_string(value));
+}
+
+static json_t *row_json(const struct attr_section *section, const struct attr *row)
+{
+        _cleanup_free_ char *name = attr_full_name(section, row), *values = NULL;
+        json_t *object = json_object();
+
+        set_string(object, "name", row->name);
+        set_string(object, "full_name", name);
+        set_string(object, "state", state_of(row));
+        set_string(object, "means", row->means);
+        set_string(object, "why", row->why);
+        set_string(object, "doc", row->doc);
+        set_string(object, "source", row->source ? row->source : section->source);
+        set_string(object, "lands", row->lands);
+        if (row->state != ATTR_LEFT_ALONE && !row->means)
+                set_string(object, "layers", attr_lookup_name(row->lookup));
+        if (row->state != ATTR_HERE)
+                return object;
+        values = attr_values(row);
+        set_string(object, "kind", attr_kind_name(row->kind));
+        set_string(object, "values", values);
+        set_string(object, "unit", row->unit);
+        set_string(object, "default", row->dflt);
+        json_object_set_new(object, "live", json_boolean(row->live));
+        if (row->words) {
+                json_t *words = json_array();
+
+                for (const struct attr_word *word = row->words; word->text; word++)
+                        if (!word->coming)
+                                json_array_append_new(words, json_string(word->text));
+                json_object_set_new(object, "words", words);
+        }
+        return object;
+}
+
+static json_t *section_json(const struct attr_section *section, const struct attr *only)
+{
+        json_t *object = json_object(), *rows = json_array();
+
+        set_string(object, "name", section->name);
+        set_string(object, "state", attr_state_name(section->state));
+        set_string(object, "doc", section->doc);
+        set_string(object, "why", section->why);
+        set_string(object, "source", section->source);
+        json_object_set_new(object, "repeats", json_boolean(section->repeats));
+        json_object_set_new(object, "any_key", json_boolean(section->any_key));
+        for (size_t i = 0; i < section->n_rows; i++)
+                if (!only || only == &section->rows[i])
+                        json_array_append_new(rows, row_json(section, &section->rows[i]));
+        json_object_set_new(object, "attributes", rows);
+        return object;
+}
+
+json_t *describe_json(const char *reference, struct error **err)
+{
+        struct named named;
+        json_t *sections;
+
+        if (find(reference, &named, err) < 0)
+                return NULL;
+        sections = json_array();
+        if (named.section)
+                json_array_append_new(sections, section_json(named.section, named.row));
+        else
+                for (size_t i = 0; section_at(i); i++)
+                        json_array_append_new(sections, section_json(section_at(i), NULL));
+        return json_pack("{s:i, s:o}", "schema", 1, "sections", sections);
+}
