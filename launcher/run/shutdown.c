@@ -92,7 +92,7 @@ enum shutdown_step shutdown_begin(struct shutdown *ret, const struct shutdown_re
             request->mode != SHUTDOWN_AGENT && !request->reboot)
                 return SHUTDOWN_KILL;
         if (!may_agent(ret, facts) && !may_press(ret, facts))
-                return SHUTDOWN_NO_MEANS;
+                return request->force && !request->reboot ? SHUTDOWN_KILL : SHUTDOWN_NO_MEANS;
         if (facts->paused)
                 return SHUTDOWN_RESUME;
         return first_ask(ret, facts);

@@ -25,7 +25,7 @@ const char *agent_state_name(enum agent_state state);
 struct shutdown_request {
         enum shutdown_mode mode; /* not SHUTDOWN_DESTROY: that is no asking */
         bool reboot;
-        bool force; /* at the deadline: destroy, for a reboot reset */
+        bool force; /* at the deadline, or when nothing can be asked: destroy; a reboot: reset at the deadline */
         unsigned timeout_s;
 };
 

@@ -101,10 +101,12 @@ static void without_acpi_it_is_destroyed_at_once_or_refused(void **state)
 {
         struct shutdown_facts facts = deaf;
         const struct shutdown_request reboot = { .reboot = true, .timeout_s = 10 };
+        const struct shutdown_request hard = { .force = true, .timeout_s = 10 };
         struct shutdown s;
 
         (void)state;
         assert_int_equal(shutdown_begin(&s, &gently, &facts), SHUTDOWN_NO_MEANS);
+        assert_int_equal(shutdown_begin(&s, &hard, &facts), SHUTDOWN_KILL);
         facts.cancel_no_acpi = true;
         assert_int_equal(shutdown_begin(&s, &gently, &facts), SHUTDOWN_KILL);
         assert_int_equal(shutdown_begin(&s, &reboot, &facts), SHUTDOWN_NO_MEANS);

@@ -1,0 +1,49 @@
+#include "launcher/run/story.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/text.h"
+
+char *story_now(void)
+{
+        struct timespec now;
+        struct tm tm;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        gmtime_r(&now.tv_sec, &tm);
+        return xasprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                         tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000);
+}
+
+json_t *story_string(const char *s)
+{
+        struct text escaped = TEXT_INIT;
+        json_t *json;
+
+        if (!s)
+                return json_null();
+        json = json_string(s);
+        if (json)
+                return json;
+        for (; *s; s++) {
+                if ((unsigned char)*s < 0x80)
+                        text_add_bytes(&escaped, s, 1);
+                else
+                        text_addf(&escaped, "\\x%02x", (unsigned char)*s);
+        }
+        json = json_string(text_str(&escaped));
+        text_done(&escaped);
+        return json;
+}
+
+void story_add(json_t *story, const char *time, const char *text)
+{
+        json_t *entry = json_object();
+
+        json_object_set_new(entry, "time", json_string(time));
+        json_object_set_new(entry, "text", story_string(text));
+        json_array_append_new(story, entry);
+        while (json_array_size(story) > STORY_MAX)
+                json_array_remove(story, 0);
+}

@@ -1,0 +1,653 @@
+#include "launcher/run/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "launcher/run/confine.h"
+#include "launcher/run/generation.h"
+#include "launcher/run/sd_notify.h"
+#include "launcher/run/story.h"
+#include "launcher/run/supervisor_parts.h"
+
+/* After QEMU's end: for what it wrote to QMP before. The kernel closes the socket first, so this is never waited out
+ * unless somebody else holds it. */
+#define LAST_WORDS_MS 200u
+/* For clients to read the end. */
+#define FLUSH_MS        200
+#define TIMEOUT_MAX_S   86400
+#define STDERR_READ_MAX (1024u * 1024)
+
+static void tell_ready_fd(struct supervisor *s, json_t *message_consume)
+{
+        _cleanup_free_ char *line = json_dumps(message_consume, JSON_COMPACT);
+        _cleanup_error_ struct error *err = NULL;
+
+        json_decref(message_consume);
+        if (s->ready_fd < 0)
+                return;
+        /* Nobody may be left to read it. */
+        if (dprintf(s->ready_fd, "%s\n", line) < 0)
+                log_debug("%s: ready_fd: %s", s->plan->name, strerror(errno));
+        fd_close(&s->ready_fd);
+}
+
+static void tell_failed(struct supervisor *s, const struct error *error, int exit_status)
+{
+        _cleanup_free_ char *text = error_text(error);
+
+        if (s->ready_fd < 0)
+                log_error("%s", text);
+        tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}}", "error", "code", error_code_name(error->code),
+                                   "message", story_string(text), "hint", story_string(error->hint),
+                                   "exit_status", exit_status));
+}
+
+static char *who_text(const struct control_peer *peer)
+{
+        return xasprintf("uid %u (pid %d)", (unsigned)peer->uid, (int)peer->pid);
+}
+
+/* What the control socket asks for. */
+
+static int read_shutdown_arguments(const struct supervisor *s, json_t *arguments,
+                                   struct shutdown_request *ret, struct error **err)
+{
+        const struct plan_policy *policy = &s->plan->policy;
+        const char *mode = "auto";
+        json_int_t timeout_s = policy->shutdown_timeout_s;
+        int reboot = 0, force = -1;
+        json_error_t why;
+
+        if (arguments && json_unpack_ex(arguments, &why, 0, "{s?:s, s?:b, s?:b, s?:I!}", "mode", &mode,
+                                        "reboot", &reboot, "force", &force, "timeout", &timeout_s) < 0)
+                return error_set(err, ERROR_FAILED, "vmlaunch-shutdown: %s", why.text);
+        if (!shutdown_mode_from_name(mode, &ret->mode)) {
+                _cleanup_free_ char *shown = text_printable(mode);
+
+                return error_set(err, ERROR_FAILED,
+                                 "vmlaunch-shutdown: mode '%s' is not one of auto, agent, acpi, destroy",
+                                 shown);
+        }
+        if (timeout_s < 1 || timeout_s > TIMEOUT_MAX_S)
+                return error_set(err, ERROR_FAILED,
+                                 "vmlaunch-shutdown: timeout is not between 1 and %d seconds", TIMEOUT_MAX_S);
+        if (reboot && ret->mode == SHUTDOWN_DESTROY)
+                return error_set(err, ERROR_FAILED, "vmlaunch-shutdown: a destroy is no reboot");
+        ret->reboot = reboot;
+        ret->timeout_s = (unsigned)timeout_s;
+        /* FORCE_DESTROY is about guests that do not stop: neither a reboot nor a hurried destroy is. */
+        if (force < 0)
+                force = policy->force_destroy && !reboot && ret->mode != SHUTDOWN_DESTROY;
+        ret->force = force;
+        return 0;
+}
+
+static json_t *on_own(const struct control_command *command, json_t *arguments,
+                      const struct control_peer *peer, void *data, struct error **err)
+{
+        struct supervisor *s = data;
+        _cleanup_free_ char *who = who_text(peer);
+        struct shutdown_request request = { 0 };
+
+        if (strcmp(command->name, "vmlaunch-status") == 0)
+                return supervisor_record(s);
+        if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
+            stop_request(s, &request, who, err) < 0)
+                return NULL;
+        return json_pack("{s:i}", "timeout", (int)request.timeout_s);
+}
+
+static struct qmp_client *on_forward(const struct control_command *command, const struct control_peer *peer,
+                                     void *data, struct error **err)
+{
+        struct supervisor *s = data;
+
+        if (s->exited || s->state >= VM_GONE) {
+                error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
+                return NULL;
+        }
+        /* A foreign cont would let the guest run before the plan's commands are done. */
+        if (command->changes && s->state == VM_STARTING) {
+                error_set(err, ERROR_BUSY, "the VM is starting");
+                return NULL;
+        }
+        if (command->changes && (s->state == VM_QUITTING || s->state == VM_RESTARTING)) {
+                error_set(err, ERROR_BUSY, "the VM is %s", vm_state_name(s->state));
+                return NULL;
+        }
+        if (!wire_is_up(s)) {
+                error_set(err, ERROR_BUSY, "QEMU does not answer");
+                return NULL;
+        }
+        if (command->changes) {
+                _cleanup_free_ char *who = who_text(peer);
+
+                supervisor_story(s, "%s by %s", command->name, who);
+        }
+        return s->qmp;
+}
+
+static void on_answer(bool in_time, void *data)
+{
+        struct supervisor *s = data;
+
+        if (s->state < VM_GONE)
+                wire_silent(s, !in_time);
+}
+
+static void on_cut_off(const struct control_peer *peer, const char *why, void *data)
+{
+        struct supervisor *s = data;
+
+        log_warning("%s: client with uid %u, pid %d is cut off: %s", s->plan->name, (unsigned)peer->uid,
+                    (int)peer->pid, why);
+}
+
+/* Signals. */
+
+static void on_signal(const struct signalfd_siginfo *info, void *data)
+{
+        struct supervisor *s = data;
+        const struct plan_policy *policy = &s->plan->policy;
+        struct shutdown_request request = {
+                .mode = s->signalled ? SHUTDOWN_DESTROY : SHUTDOWN_AUTO,
+                .force = !s->signalled && policy->force_destroy,
+                .timeout_s = policy->shutdown_timeout_s,
+        };
+        _cleanup_free_ char *who = xasprintf("SIG%s", sigabbrev_np((int)info->ssi_signo));
+        _cleanup_error_ struct error *err = NULL;
+
+        /* A terminal that goes away means the foreground's VM; in the background there is none. */
+        if (info->ssi_signo == SIGHUP && !s->options->foreground)
+                return;
+        s->signalled = true;
+        sd_notify("STOPPING=1");
+        if (stop_request(s, &request, who, &err) < 0) {
+                supervisor_story(s, "shutdown asked for by %s is not possible: %s", who, err->message);
+                log_warning("%s: %s; a second signal destroys it", s->plan->name, err->message);
+                if (s->control)
+                        control_event(s->control, "VMLAUNCH_SHUTDOWN",
+                                      json_pack("{s:s}", "result", "unable"));
+        }
+}
+
+/* The end. */
+
+static void on_last_words(void *data)
+{
+        struct supervisor *s = data;
+
+        s->last_words = NULL;
+        supervisor_event(s, EV_QEMU_EXITED);
+}
+
+static void on_child(int pidfd, void *data)
+{
+        struct supervisor *s = data;
+        pid_t pid;
+
+        (void)pidfd;
+        do
+                pid = waitpid(s->pid, &s->end.wait_status, 0);
+        while (pid < 0 && errno == EINTR);
+        s->child = NULL;
+        s->exited = true;
+        if (s->qmp)
+                s->last_words = loop_add_deadline(s->loop, LAST_WORDS_MS, on_last_words, s);
+        else
+                supervisor_event(s, EV_QEMU_EXITED);
+}
+
+/* The memfd has its full size from the start: what QEMU wrote ends at the first NUL. */
+static char *read_stderr(int fd)
+{
+        char *text = xmalloc(STDERR_READ_MAX + 1);
+        size_t length = 0;
+
+        while (fd >= 0 && length < STDERR_READ_MAX) {
+                ssize_t n = pread(fd, text + length, STDERR_READ_MAX - length, (off_t)length);
+                char *end;
+
+                if (n <= 0)
+                        break;
+                end = memchr(text + length, '\0', (size_t)n);
+                if (end) {
+                        length = (size_t)(end - text);
+                        break;
+                }
+                length += (size_t)n;
+        }
+        text[length] = '\0';
+        return xrealloc(text, length + 1);
+}
+
+static void on_undo_line(const char *line, void *data)
+{
+        struct supervisor *s = data;
+
+        log_debug("%s: %s", s->plan->name, line);
+}
+
+static void undone(struct supervisor *s, const struct error *error)
+{
+        if (error) {
+                _cleanup_free_ char *text = error_text(error);
+
+                supervisor_story(s, "not everything could be undone: %s", text);
+                log_error("%s: not everything could be undone (try 'vmlaunch reconcile'): %s", s->plan->name,
+                          text);
+        }
+        if (!error)
+                supervisor_story(s, "everything its start did is undone");
+        supervisor_event(s, EV_UNDONE);
+}
+
+static void begin_undo(struct supervisor *s)
+{
+        _cleanup_error_ struct error *err = NULL;
+
+        if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, &err) < 0)
+                undone(s, err);
+        else
+                undone(s, NULL);
+}
+
+static void clean_up(struct supervisor *s)
+{
+        _cleanup_free_ char *said = read_stderr(execution_stderr_fd(s->execution));
+        _cleanup_free_ char *why = s->start_error ? error_text(s->start_error) : NULL;
+
+        loop_remove(s->loop, s->last_words);
+        loop_remove(s->loop, s->kill_timer);
+        s->last_words = s->kill_timer = NULL;
+        stop_end(s);
+        s->stuck = false;
+        s->end.start_error = why;
+        s->end.shutdown_reason = s->shutdown_reason;
+        s->end.qemu_stderr = said;
+        verdict_judge(&s->end, &s->verdict);
+        s->end.start_error = s->end.qemu_stderr = NULL;
+        s->exit_status = s->verdict.exit_status;
+        s->stderr_text = stderr_tail(said);
+        s->ended = story_now();
+        s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
+        supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
+        wire_close(s);
+        supervisor_changed(s);
+        begin_undo(s);
+}
+
+static void end(struct supervisor *s)
+{
+        supervisor_flush(s);
+        if (s->control) {
+                control_event(s->control, "VMLAUNCH_END",
+                              json_pack("{s:s, s:i, s:o}", "verdict", verdict_name(s->verdict.kind),
+                                        "exit_status", s->exit_status, "reason",
+                                        story_string(s->verdict.reason)));
+                control_finish(s->control);
+        }
+        if (!s->end.ready) {
+                struct error *error = NULL;
+
+                error_set(&error, s->start_error ? s->start_error->code : ERROR_FAILED, "start '%s': %s",
+                          s->plan->name, s->verdict.reason);
+                /* Stopped as asked is 0 for `run`, but for `start` no guest runs. */
+                tell_failed(s, error, s->exit_status ? s->exit_status : 1);
+                error_free(error);
+        }
+        loop_quit(s->loop, s->exit_status);
+}
+
+/* The actions. */
+
+static void tell_ready(struct supervisor *s)
+{
+        _cleanup_error_ struct error *err = NULL;
+
+        s->end.ready = true;
+        if (execution_mark_started(s->execution, &err) < 0) {
+                log_warning("%s: %s", s->plan->name, err->message);
+                error_free(TAKE_PTR(err));
+        }
+        supervisor_story(s, "the guest runs");
+        supervisor_flush(s);
+        tell_ready_fd(s, json_pack("{s:i}", "pid", (int)s->pid));
+        sd_notify("READY=1");
+        if (!s->options->foreground)
+                log_set_stderr(0);
+}
+
+static void report(struct supervisor *s, const char *result)
+{
+        if (s->control)
+                control_event(s->control, "VMLAUNCH_SHUTDOWN", json_pack("{s:s}", "result", result));
+}
+
+static void report_refused(struct supervisor *s)
+{
+        const struct shutdown_request *request = &s->shutdown.request;
+
+        stop_end(s);
+        supervisor_story(s, "the guest has not %s in %u s and runs on",
+                         request->reboot ? "rebooted" : "powered off", request->timeout_s);
+        report(s, "refused");
+        if (s->paused)
+                supervisor_event(s, EV_PAUSED);
+}
+
+static void report_rebooted(struct supervisor *s)
+{
+        stop_end(s);
+        s->last_reset_ms = fd_now_ms();
+        supervisor_story(s, "the guest has rebooted");
+        report(s, "rebooted");
+}
+
+static void on_restart(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        if (reply || s->state != VM_RESTARTING)
+                return;
+        supervisor_story(s, "the guest could not be restarted: %s", error->message);
+        supervisor_event(s, EV_FAILED);
+}
+
+static void restart(struct supervisor *s)
+{
+        supervisor_story(s, "the guest powered off, starting it again");
+        if (!s->qmp) {
+                supervisor_event(s, EV_FAILED);
+                return;
+        }
+        /* cont alone is refused after a power-off: "Resetting the Virtual Machine is required". */
+        ops_system_reset(s->qmp, on_restart, s);
+        ops_cont(s->qmp, on_restart, s);
+}
+
+/* What the verdict needs to know of the way to the end. */
+static void note_end(struct supervisor *s, enum vm_event event)
+{
+        switch (event) {
+        case EV_DESTROY_ASKED:
+        case EV_SHUTDOWN_ASKED:
+                s->end.asked = true;
+                break;
+        case EV_FAILED:
+                /* Of a restart: its guest is off. */
+                s->end.guest_off = s->state == VM_RESTARTING;
+                break;
+        case EV_GUEST_OFF:
+                s->end.guest_off = true;
+                supervisor_story(s, "the guest powered off");
+                break;
+        case EV_GUEST_PANICKED:
+                s->end.panicked = true;
+                supervisor_story(s, "the guest panicked");
+                break;
+        default:
+                break;
+        }
+}
+
+void supervisor_event(struct supervisor *s, enum vm_event event)
+{
+        struct vm_move move = vm_next(s->state, event);
+
+        if (move.action == DO_QUIT)
+                note_end(s, event);
+        s->state = move.state;
+        if (move.action != DO_END && move.action != DO_CLEAN_UP)
+                supervisor_changed(s);
+        switch (move.action) {
+        case DO_NOTHING:
+        case DO_REFUSE: /* stop_request() has told */
+                break;
+        case DO_TELL_READY:
+                tell_ready(s);
+                break;
+        case DO_ASK_GUEST:
+                stop_begin(s, false);
+                break;
+        case DO_JOIN:
+                stop_begin(s, true);
+                break;
+        case DO_RESTART:
+                restart(s);
+                break;
+        case DO_REPORT_REBOOTED:
+                report_rebooted(s);
+                break;
+        case DO_REPORT_REFUSED:
+                report_refused(s);
+                break;
+        case DO_NOTE_RESET:
+                wire_note_reset(s);
+                break;
+        case DO_QUIT:
+                stop_end(s);
+                kill_begin(s);
+                break;
+        case DO_HURRY:
+                if (s->hurry)
+                        kill_hurry(s);
+                break;
+        case DO_CLEAN_UP:
+                clean_up(s);
+                break;
+        case DO_END:
+                end(s);
+                break;
+        }
+}
+
+void supervisor_start_failed(struct supervisor *s, struct error *error)
+{
+        if (s->start_error || s->state != VM_STARTING) {
+                error_free(error);
+                return;
+        }
+        s->start_error = error;
+        supervisor_event(s, EV_FAILED);
+}
+
+/* The start. */
+
+static void open_log(struct supervisor *s)
+{
+        _cleanup_free_ char *copy = xstrdup(s->plan->log_path);
+        _cleanup_error_ struct error *err = NULL;
+
+        if (fd_mkdir_p(AT_FDCWD, dirname(copy), 0755, &err) == 0)
+                s->log_fd = open(s->plan->log_path,
+                                 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
+        if (s->log_fd < 0)
+                log_warning("%s: open '%s': %s; logging to stderr only", s->plan->name, s->plan->log_path,
+                            strerror(errno));
+        log_set_file(s->log_fd);
+}
+
+/* A supervisor that died may have left a QEMU, or things to undo. */
+static int settle_journal(struct supervisor *s, struct error **err)
+{
+        pid_t pid = 0;
+        int lives;
+
+        if (journal_is_empty(s->vm->fd))
+                return 0;
+        lives = journal_qemu_lives(s->vm->fd, &pid, err);
+        if (lives < 0)
+                return -1;
+        if (lives > 0) {
+                error_set(err, ERROR_BUSY, "'%s' runs already: its QEMU (pid %d) lives without a supervisor",
+                          s->plan->name, (int)pid);
+                return error_hint(err, "vmlaunch reconcile ends it and undoes what its start did");
+        }
+        if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
+                return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
+        return 0;
+}
+
+static void note_warnings(struct supervisor *s)
+{
+        s->warnings = json_array();
+        for (const struct error *warning = s->plan->warnings; warning; warning = warning->next) {
+                _cleanup_free_ char *text = error_text(warning);
+
+                json_array_append_new(s->warnings, story_string(text));
+                log_info("%s: warning: %s", s->plan->name, text);
+        }
+}
+
+static int open_control(struct supervisor *s, struct error **err)
+{
+        static const struct control_handlers handlers = {
+                .on_own = on_own,
+                .on_forward = on_forward,
+                .on_answer = on_answer,
+                .on_cut_off = on_cut_off,
+        };
+        int fd = -1;
+
+        if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
+                return -1;
+        s->control = control_new(s->loop, fd, s->plan->name, s->generation, &handlers, s);
+        return 0;
+}
+
+/* QEMU is loading meanwhile. */
+static void attend(struct supervisor *s)
+{
+        struct error *err = NULL;
+
+        s->pid = execution_qemu_pid(s->execution);
+        s->pidfd = execution_qemu_pidfd(s->execution);
+        s->pid_start = process_start_time(s->pid);
+        s->child = loop_add_child(s->loop, s->pidfd, on_child, s);
+        if (wire_connect(s, &err) < 0) {
+                supervisor_start_failed(s, err);
+                return;
+        }
+        wire_send_steps(s);
+        execution_close_passed(s->execution);
+        if (open_control(s, &err) < 0) {
+                supervisor_start_failed(s, err);
+                return;
+        }
+        supervisor_story(s, "QEMU started, pid %d", (int)s->pid);
+}
+
+static int start(struct supervisor *s, struct error **err)
+{
+        const struct supervisor_options *options = s->options;
+        struct execution_options how;
+
+        /* Before the lock: a signal from here on is an orderly end. */
+        loop_add_signal(s->loop, SIGTERM, on_signal, s);
+        loop_add_signal(s->loop, SIGINT, on_signal, s);
+        loop_add_signal(s->loop, SIGHUP, on_signal, s);
+        signal(SIGPIPE, SIG_IGN);
+        if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
+                return -1;
+        open_log(s);
+        if (settle_journal(s, err) < 0)
+                return -1;
+        s->state = VM_STARTING;
+        note_warnings(s);
+        supervisor_changed(s);
+        how = (struct execution_options){
+                .vm = s->vm,
+                .generation = s->generation,
+                .cgroup = &options->host->cgroup,
+                .fail_step = options->fail_step,
+        };
+        s->execution = execution_new(s->plan, &how);
+        if (execution_run(s->execution, err) < 0)
+                return error_wrap(err, "start '%s'", s->plan->name);
+        attend(s);
+        return 0;
+}
+
+/* What is left of a run is its record; of a start that came to nothing, nothing. */
+static void leave_directory(struct supervisor *s, bool keep)
+{
+        if (!s->vm)
+                return;
+        unlinkat(s->vm->fd, "control.sock", 0);
+        if (journal_is_empty(s->vm->fd)) {
+                unlinkat(s->vm->fd, "journal", 0);
+                /* Whoever opened it meanwhile looks again (vm_dir_lock()). */
+                unlinkat(s->vm->fd, "lock", 0);
+        } else {
+                keep = true;
+        }
+        vm_dir_release(s->vm, keep);
+}
+
+static void flush_clients(struct supervisor *s)
+{
+        long long until = fd_now_ms() + FLUSH_MS, now;
+
+        while (s->control && !control_is_flushed(s->control) && (now = fd_now_ms()) < until)
+                loop_step(s->loop, (int)(until - now));
+}
+
+static void done(struct supervisor *s, bool keep)
+{
+        wire_close(s);
+        control_free(s->control);
+        execution_free(s->execution);
+        leave_directory(s, keep);
+        log_set_file(-1);
+        fd_close(&s->log_fd);
+        fd_close(&s->ready_fd);
+        loop_free(s->loop);
+        free(s->generation);
+        free(s->told_reason);
+        free(s->shutdown_reason);
+        error_free(s->start_error);
+        verdict_done(&s->verdict);
+        json_decref(s->story);
+        json_decref(s->warnings);
+        free(s->started);
+        free(s->ended);
+        free(s->stderr_text);
+}
+
+int supervisor_run(struct launch_plan *plan, const struct supervisor_options *options)
+{
+        struct supervisor s = {
+                .plan = plan,
+                .options = options,
+                .loop = loop_new(),
+                .generation = generation_new(),
+                .log_fd = -1,
+                .ready_fd = options->ready_fd,
+                .pidfd = -1,
+                .agent = plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE,
+                .story = json_array(),
+                .started = story_now(),
+        };
+        _cleanup_error_ struct error *err = NULL;
+        int status;
+
+        if (start(&s, &err) < 0) {
+                status = error_exit_status(err);
+                /* Not ours to remove when another run has left it: its record, or a journal that is owed. */
+                tell_failed(&s, err, status);
+                done(&s, s.state != VM_STARTING);
+                return status;
+        }
+        status = loop_run(s.loop);
+        flush_clients(&s);
+        done(&s, true);
+        return status;
+}

@@ -1,0 +1,120 @@
+/*
+ * supervisor_parts - what the supervisor's files share; for no one else.
+ *
+ * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
+ * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_record.c record, story and what
+ * clients are told.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "launcher/plan/launch_plan.h"
+#include "launcher/run/control.h"
+#include "launcher/run/execute.h"
+#include "launcher/run/shutdown.h"
+#include "launcher/run/supervisor.h"
+#include "launcher/run/supervisor_state.h"
+#include "launcher/run/verdict.h"
+#include "launcher/state/state_dir.h"
+#include "qmp/ops_machine.h"
+#include "qmp/qga_client.h"
+#include "qmp/qmp_client.h"
+
+struct supervisor {
+        const struct launch_plan *plan;
+        const struct supervisor_options *options;
+        struct loop *loop;
+        struct vm_dir *vm;
+        struct execution *execution;
+        char *generation;
+        int log_fd, ready_fd;
+        bool lowered; /* capabilities are no longer effective: host steps are the host helper's */
+
+        enum vm_state state;
+        bool paused; /* STOP and RESUME of QEMU, whatever the state says */
+        enum run_state run_state;
+        const char *told_state; /* what clients were told last */
+        char *told_reason;
+        enum agent_state told_agent;
+
+        pid_t pid;
+        unsigned long long pid_start;
+        int pidfd; /* borrowed from the execution */
+        bool exited;
+        struct loop_source *child, *last_words;
+
+        struct qmp_client *qmp;
+        bool silent; /* a command was not answered in its time */
+        unsigned reconnects;
+        struct loop_source *reconnect;
+        unsigned steps_waiting; /* qmp steps of the plan without a reply */
+        size_t cont_step;       /* index of the plan's last qmp step */
+
+        struct qga_client *qga;
+        enum agent_state agent;
+        bool agent_open;
+        unsigned agent_tries;
+        struct loop_source *agent_retry;
+
+        struct control *control;
+
+        struct shutdown shutdown;
+        bool shutting; /* the schedule runs */
+        struct shutdown_request asked;
+        struct loop_source *half_time, *deadline;
+        bool signalled; /* SIGTERM or SIGINT has come before */
+
+        enum kill_step kill_step;
+        bool killing, stuck, hurry;
+        struct loop_source *kill_timer;
+
+        struct run_end end;
+        char *shutdown_reason; /* end.shutdown_reason */
+        struct error *start_error;
+        struct verdict verdict;
+        int exit_status;
+
+        json_t *story, *warnings;
+        char *started, *ended, *stderr_text;
+        long long last_reset_ms;
+        struct loop_source *flush;
+};
+
+/* supervisor.c */
+void supervisor_event(struct supervisor *s, enum vm_event event);
+/* Before the guest runs: why it never will. Steals the error. */
+void supervisor_start_failed(struct supervisor *s, struct error *error);
+
+/* supervisor_record.c */
+void supervisor_story(struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+json_t *supervisor_record(const struct supervisor *s);
+/* State, reason or agent may have changed: record and clients get to know. */
+void supervisor_changed(struct supervisor *s);
+void supervisor_flush(struct supervisor *s);
+
+/* supervisor_wire.c */
+int wire_connect(struct supervisor *s, struct error **err);
+/* Sends the plan's qmp steps. */
+void wire_send_steps(struct supervisor *s);
+void wire_close(struct supervisor *s);
+void wire_silent(struct supervisor *s, bool silent);
+/* A line in the story, not for each of many. */
+void wire_note_reset(struct supervisor *s);
+bool wire_is_up(const struct supervisor *s);
+
+/* supervisor_stop.c */
+struct shutdown_facts stop_facts(const struct supervisor *s);
+/* s->asked: begin the schedule, or take it over. */
+void stop_begin(struct supervisor *s, bool join);
+void stop_feed(struct supervisor *s, enum shutdown_input input);
+void stop_end(struct supervisor *s);
+void kill_begin(struct supervisor *s);
+void kill_hurry(struct supervisor *s);
+/* vmlaunch-shutdown and signals: 0 and s->asked.timeout_s, or *err. */
+int stop_request(struct supervisor *s, const struct shutdown_request *request, const char *who,
+                 struct error **err);

@@ -1,0 +1,146 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "launcher/run/story.h"
+#include "launcher/run/supervisor_parts.h"
+
+/* One line on why the state is what it is; NULL: nothing to say. Lent. */
+static const char *reason_now(const struct supervisor *s)
+{
+        if (s->verdict.reason)
+                return s->verdict.reason;
+        if (s->stuck)
+                return "stuck-in-kernel: QEMU was killed and does not end";
+        switch (s->state) {
+        case VM_STARTING:
+        case VM_STOPPING:
+        case VM_QUITTING:
+        case VM_REBOOTING:
+        case VM_RESTARTING:
+        case VM_RUNNING:
+        case VM_PAUSED:
+                if (s->silent || (s->reconnect && s->state != VM_STARTING))
+                        return "QEMU does not answer";
+                break;
+        default:
+                break;
+        }
+        if (s->state == VM_REBOOTING || s->state == VM_RESTARTING)
+                return "reboot asked for";
+        if (s->state == VM_STOPPING)
+                return "shutdown asked for";
+        if (s->state == VM_QUITTING)
+                return s->end.panicked    ? "the guest panicked"
+                       : s->end.guest_off ? "the guest powered off"
+                                          : "QEMU is being ended";
+        if (s->state == VM_PAUSED && s->run_state != RUN_STATE_UNKNOWN && s->run_state != RUN_STATE_PAUSED)
+                return run_state_name(s->run_state);
+        return NULL;
+}
+
+static json_t *number_or_null(json_int_t n)
+{
+        return n ? json_integer(n) : json_null();
+}
+
+json_t *supervisor_record(const struct supervisor *s)
+{
+        const struct launch_plan *plan = s->plan;
+        json_t *record = json_object();
+        bool judged = s->verdict.kind != 0;
+
+        json_object_set_new(record, "schema", json_integer(1));
+        json_object_set_new(record, "name", story_string(plan->name));
+        json_object_set_new(record, "uuid", story_string(plan->uuid));
+        json_object_set_new(record, "generation", story_string(s->generation));
+        json_object_set_new(record, "state", json_string(vm_state_name(s->state)));
+        json_object_set_new(record, "reason", story_string(reason_now(s)));
+        json_object_set_new(record, "verdict",
+                            judged ? json_string(verdict_name(s->verdict.kind)) : json_null());
+        json_object_set_new(record, "exit_status", judged ? json_integer(s->exit_status) : json_null());
+        /* A pid that is no more is nobody's: it may be another's already. */
+        json_object_set_new(record, "pid", number_or_null(s->exited ? 0 : s->pid));
+        json_object_set_new(record, "pid_start", number_or_null(s->exited ? 0 : (json_int_t)s->pid_start));
+        json_object_set_new(record, "supervisor_pid",
+                            number_or_null(s->state == VM_STOPPED ? 0 : (json_int_t)getpid()));
+        json_object_set_new(record, "uid", json_integer((json_int_t)plan->confine.uid));
+        json_object_set_new(record, "cgroup", story_string(plan->cgroup));
+        json_object_set_new(record, "template", story_string(plan->template_file));
+        json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));
+        json_object_set_new(record, "devices", plan->devices ? json_incref(plan->devices) : json_array());
+        json_object_set(record, "warnings", s->warnings);
+        json_object_set_new(record, "started", story_string(s->started));
+        json_object_set_new(record, "ended", story_string(s->ended));
+        json_object_set(record, "story", s->story);
+        json_object_set_new(record, "stderr", story_string(s->stderr_text));
+        return record;
+}
+
+void supervisor_flush(struct supervisor *s)
+{
+        _cleanup_error_ struct error *err = NULL;
+        json_auto_t *record = supervisor_record(s);
+
+        loop_remove(s->loop, s->flush);
+        s->flush = NULL;
+        if (record_write(s->vm->fd, record, &err) < 0) {
+                _cleanup_free_ char *text = error_text(err);
+
+                /* A full /run does not stop a VM; clients of the control socket still see the truth. */
+                log_warning("%s: %s", s->plan->name, text);
+        }
+}
+
+static void on_flush(void *data)
+{
+        struct supervisor *s = data;
+
+        s->flush = NULL;
+        supervisor_flush(s);
+}
+
+void supervisor_story(struct supervisor *s, const char *format, ...)
+{
+        struct text line = TEXT_INIT;
+        _cleanup_free_ char *now = story_now();
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&line, format, ap);
+        va_end(ap);
+        story_add(s->story, now, text_str(&line));
+        log_info("%s: %s", s->plan->name, text_str(&line));
+        if (s->control)
+                control_event(s->control, "VMLAUNCH_STORY",
+                              json_pack("{s:o}", "text", story_string(text_str(&line))));
+        text_done(&line);
+        /* Lines that come together are written together. */
+        if (!s->flush && s->state != VM_STOPPED)
+                s->flush = loop_add_deadline(s->loop, 0, on_flush, s);
+}
+
+static bool same(const char *a, const char *b)
+{
+        return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+void supervisor_changed(struct supervisor *s)
+{
+        const char *state = vm_state_name(s->state), *reason = reason_now(s);
+
+        if (same(s->told_state, state) && same(s->told_reason, reason) && s->told_agent == s->agent)
+                return;
+        s->told_state = state;
+        free(s->told_reason);
+        s->told_reason = xstrdup_null(reason);
+        s->told_agent = s->agent;
+        /* First the file, then the word: who hears it may read the record. */
+        supervisor_flush(s);
+        if (s->control)
+                control_event(s->control, "VMLAUNCH_STATE",
+                              json_pack("{s:s, s:o, s:s}", "state", state, "reason", story_string(reason),
+                                        "agent", agent_state_name(s->agent)));
+}

@@ -1,0 +1,388 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "launcher/run/generation.h"
+#include "launcher/run/supervisor_parts.h"
+
+/* From connect() to the end of the negotiation; QEMU may still be loading its libraries. */
+#define GREETING_MS 10000u
+/* The agent's port, launcher/plan/agent.c. */
+#define AGENT_PORT "agent0"
+/* The guest can reset as often as it likes: one line in the story for those of this time. */
+#define RESET_NOTE_MS 5000
+/* A silent agent is asked again after 5, 10, 20, 40 s and then left alone: an idle supervisor never wakes. */
+#define AGENT_TRIES    5
+#define AGENT_RETRY_MS 5000u
+
+static int connect_at(int dirfd, const char *name, int *ret_fd, struct error **err)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0)
+                return error_os(err, errno, "make a socket for '%s'", name);
+        /* RUN/NAME may be longer than the 108 bytes of sun_path (unix(7)). */
+        snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return error_os(err, errno, "connect to '%s'", name);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+bool wire_is_up(const struct supervisor *s)
+{
+        return s->qmp && qmp_client_is_ready(s->qmp);
+}
+
+void wire_silent(struct supervisor *s, bool silent)
+{
+        if (s->silent == silent)
+                return;
+        s->silent = silent;
+        if (silent)
+                supervisor_story(s, "QEMU does not answer");
+        else
+                supervisor_story(s, "QEMU answers again");
+        supervisor_changed(s);
+}
+
+/* The agent. */
+
+static void ping(struct supervisor *s);
+
+static void on_agent_retry(void *data)
+{
+        struct supervisor *s = data;
+
+        s->agent_retry = NULL;
+        ping(s);
+}
+
+static void on_ping(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+        bool came = reply && s->agent != AGENT_ANSWERING;
+
+        if (s->state >= VM_QUITTING || !s->agent_open || (error && error->code == ERROR_DISCONNECTED))
+                return;
+        s->agent = reply ? AGENT_ANSWERING : AGENT_SILENT;
+        supervisor_changed(s);
+        if (came)
+                stop_feed(s, SHUTDOWN_AGENT_CAME);
+        if (!reply && ++s->agent_tries < AGENT_TRIES && !s->agent_retry)
+                s->agent_retry =
+                        loop_add_deadline(s->loop, AGENT_RETRY_MS << (s->agent_tries - 1), on_agent_retry, s);
+}
+
+static void ping(struct supervisor *s)
+{
+        if (s->qga)
+                qga_client_ping(s->qga, QGA_COMMAND_MS, on_ping, s);
+}
+
+static void set_agent_open(struct supervisor *s, bool open)
+{
+        if (!s->qga || s->agent_open == open)
+                return;
+        s->agent_open = open;
+        loop_remove(s->loop, s->agent_retry);
+        s->agent_retry = NULL;
+        s->agent_tries = 0;
+        if (!open)
+                s->agent = AGENT_ABSENT;
+        /* The requests this fails call back at once or later: the state is right before. */
+        qga_client_set_open(s->qga, open);
+        if (open)
+                ping(s);
+        else
+                supervisor_changed(s);
+}
+
+/* QEMU. */
+
+static void on_status(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+        _cleanup_error_ struct error *err = NULL;
+
+        if (s->state >= VM_QUITTING)
+                return;
+        if (!reply) {
+                wire_silent(s, error->code == ERROR_DEADLINE);
+                return;
+        }
+        wire_silent(s, false);
+        if (ops_status_read(reply, &s->run_state, &err) < 0) {
+                log_warning("%s: query-status: %s", s->plan->name, err->message);
+                return;
+        }
+        switch (s->run_state) {
+        case RUN_STATE_RUNNING:
+                s->paused = false;
+                supervisor_event(s, EV_RESUMED);
+                break;
+        case RUN_STATE_SHUTDOWN:
+                supervisor_event(s, EV_GUEST_OFF);
+                break;
+        case RUN_STATE_GUEST_PANICKED:
+                supervisor_event(s, EV_GUEST_PANICKED);
+                break;
+        case RUN_STATE_PAUSED:
+        case RUN_STATE_IO_ERROR:
+        case RUN_STATE_INTERNAL_ERROR:
+        case RUN_STATE_WATCHDOG:
+                s->paused = true;
+                supervisor_event(s, EV_PAUSED);
+                break;
+        default:
+                break;
+        }
+        supervisor_changed(s);
+}
+
+static void on_shutdown_event(struct supervisor *s, json_t *data)
+{
+        const char *reason = json_string_value(json_object_get(data, "reason"));
+
+        free(s->shutdown_reason);
+        s->shutdown_reason = xstrdup_null(reason);
+        if (json_is_true(json_object_get(data, "guest"))) {
+                supervisor_event(s, EV_GUEST_OFF);
+        } else if (s->state != VM_QUITTING) {
+                _cleanup_free_ char *shown = text_printable(reason ? reason : "no reason");
+
+                supervisor_story(s, "QEMU ends: %s", shown);
+        }
+}
+
+static void on_qmp_event(const char *name, json_t *event_data, json_t *event, void *data)
+{
+        struct supervisor *s = data;
+
+        if (s->state >= VM_GONE)
+                return;
+        wire_silent(s, false);
+        if (s->control)
+                control_broadcast(s->control, event);
+        if (strcmp(name, "STOP") == 0) {
+                s->paused = true;
+                s->run_state = RUN_STATE_UNKNOWN;
+                supervisor_event(s, EV_PAUSED);
+                /* Paused by whom: us, an I/O error, a watchdog? */
+                if (s->state == VM_PAUSED && wire_is_up(s))
+                        ops_query_status(s->qmp, on_status, s);
+        } else if (strcmp(name, "RESUME") == 0) {
+                s->paused = false;
+                s->run_state = RUN_STATE_RUNNING;
+                supervisor_event(s, EV_RESUMED);
+        } else if (strcmp(name, "SHUTDOWN") == 0) {
+                on_shutdown_event(s, event_data);
+        } else if (strcmp(name, "RESET") == 0) {
+                if (json_is_true(json_object_get(event_data, "guest")))
+                        supervisor_event(s, EV_GUEST_RESET);
+        } else if (strcmp(name, "GUEST_PANICKED") == 0) {
+                supervisor_event(s, EV_GUEST_PANICKED);
+        } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
+                const char *id = json_string_value(json_object_get(event_data, "id"));
+
+                if (id && strcmp(id, AGENT_PORT) == 0)
+                        set_agent_open(s, json_is_true(json_object_get(event_data, "open")));
+        }
+}
+
+static void on_late(const char *command, json_t *reply, void *data)
+{
+        struct supervisor *s = data;
+
+        (void)command;
+        (void)reply;
+        wire_silent(s, false);
+        /* The effect that was unknown is settled by asking. */
+        if (s->state < VM_QUITTING && s->state != VM_STARTING && wire_is_up(s))
+                ops_query_status(s->qmp, on_status, s);
+}
+
+static void on_ready(json_t *greeting, void *data)
+{
+        struct supervisor *s = data;
+
+        if (s->control)
+                control_set_greeting(s->control, greeting);
+        if (s->state == VM_STARTING)
+                return;
+        /* The connection was made anew: what happened in the gap is not known. */
+        supervisor_story(s, "QMP is connected again");
+        s->reconnects = 0;
+        ops_query_status(s->qmp, on_status, s);
+        supervisor_changed(s);
+}
+
+static void reconnect_later(struct supervisor *s);
+
+static void on_reconnect(void *data)
+{
+        struct supervisor *s = data;
+        _cleanup_error_ struct error *err = NULL;
+
+        s->reconnect = NULL;
+        if (wire_connect(s, &err) < 0) {
+                log_debug("%s: %s", s->plan->name, err->message);
+                reconnect_later(s);
+        }
+}
+
+/* 50 ms, doubled each time, at most 30 s. QEMU lives and is authoritative: giving up is not for us. */
+static void reconnect_later(struct supervisor *s)
+{
+        unsigned wait_ms = s->reconnects > 9 ? 30000 : 50u << s->reconnects;
+
+        if (s->reconnects < 100)
+                s->reconnects++;
+        if (s->reconnect)
+                return;
+        s->reconnect = loop_add_deadline(s->loop, wait_ms, on_reconnect, s);
+        /* The first failure is mostly QEMU's own end, which its pidfd says in a moment. */
+        if (s->reconnects == 2)
+                supervisor_story(s, "the connection to QEMU is lost, trying again");
+        if (s->reconnects > 1)
+                supervisor_changed(s);
+}
+
+static void on_disconnect(const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        qmp_client_free(s->qmp);
+        s->qmp = NULL;
+        if (s->exited) {
+                /* All it had to say has been read. */
+                supervisor_event(s, EV_QEMU_EXITED);
+                return;
+        }
+        if (s->state == VM_STARTING && error->code == ERROR_DEADLINE) {
+                struct error *failed = NULL;
+
+                error_set(&failed, ERROR_DEADLINE, "QEMU has not greeted in %u s", GREETING_MS / 1000);
+                supervisor_start_failed(s, failed);
+        } else if (s->state == VM_STARTING && error->code != ERROR_DISCONNECTED) {
+                struct error *failed = error_copy(error);
+
+                error_wrap(&failed, "QMP");
+                supervisor_start_failed(s, failed);
+        } else if (s->state != VM_STARTING && s->state < VM_QUITTING) {
+                reconnect_later(s);
+        }
+}
+
+int wire_connect(struct supervisor *s, struct error **err)
+{
+        static const struct qmp_client_handlers handlers = {
+                .on_ready = on_ready,
+                .on_event = on_qmp_event,
+                .on_late = on_late,
+                .on_disconnect = on_disconnect,
+        };
+        int fd = -1;
+
+        if (connect_at(s->vm->fd, "private/qmp.sock", &fd, err) < 0)
+                return -1;
+        s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
+        if (!s->plan->policy.has_agent || s->qga)
+                return 0;
+        if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)
+                return -1;
+        /* Its end is QEMU's end, which is seen elsewhere. */
+        s->qga = qga_client_new(s->loop, fd, NULL, NULL);
+        s->agent = AGENT_ABSENT;
+        qga_client_set_open(s->qga, false);
+        return 0;
+}
+
+static void send_step(struct supervisor *s, const struct plan_step *step);
+
+static void on_step(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        if (s->state != VM_STARTING)
+                return;
+        if (!reply) {
+                /* A QEMU that ended has more to say on its stderr. */
+                if (error->code != ERROR_DISCONNECTED) {
+                        struct error *failed = error_copy(error);
+
+                        error_wrap(&failed, "a QMP command of the plan");
+                        supervisor_start_failed(s, failed);
+                }
+                return;
+        }
+        if (--s->steps_waiting > 0)
+                return;
+        if (s->cont_step < s->plan->n_steps) {
+                const struct plan_step *step = &s->plan->steps[s->cont_step];
+
+                s->cont_step = s->plan->n_steps;
+                send_step(s, step);
+        } else {
+                supervisor_event(s, EV_READY);
+        }
+}
+
+static void send_step(struct supervisor *s, const struct plan_step *step)
+{
+        json_auto_t *args = generation_fill_json(step->args, s->generation);
+        const char *command = json_string_value(json_object_get(args, "execute"));
+        json_t *arguments = json_object_get(args, "arguments");
+
+        s->steps_waiting++;
+        qmp_client_call(s->qmp, command, json_incref(arguments), QMP_MUTATE, NULL, 0, on_step, s);
+}
+
+void wire_send_steps(struct supervisor *s)
+{
+        size_t last = s->plan->n_steps;
+
+        for (size_t i = 0; i < s->plan->n_steps; i++)
+                if (s->plan->steps[i].effect == EFFECT_QMP)
+                        last = i;
+        s->cont_step = last;
+        /* All but cont at once; the guest runs when none of them failed. */
+        for (size_t i = 0; i < last && last < s->plan->n_steps; i++)
+                if (s->plan->steps[i].effect == EFFECT_QMP)
+                        send_step(s, &s->plan->steps[i]);
+        if (s->steps_waiting == 0 && last < s->plan->n_steps) {
+                s->cont_step = s->plan->n_steps;
+                send_step(s, &s->plan->steps[last]);
+        }
+}
+
+void wire_close(struct supervisor *s)
+{
+        struct qmp_client *qmp = s->qmp;
+        struct qga_client *qga = s->qga;
+
+        /* Callbacks of what is pending run now and must not find the clients. */
+        s->qmp = NULL;
+        s->qga = NULL;
+        qmp_client_free(qmp);
+        qga_client_free(qga);
+        loop_remove(s->loop, s->reconnect);
+        loop_remove(s->loop, s->agent_retry);
+        s->reconnect = s->agent_retry = NULL;
+}
+
+void wire_note_reset(struct supervisor *s)
+{
+        long long now = fd_now_ms();
+
+        if (s->last_reset_ms && now - s->last_reset_ms < RESET_NOTE_MS)
+                return;
+        s->last_reset_ms = now;
+        supervisor_story(s, "the guest was reset");
+}
