@@ -27,7 +27,6 @@
 static void tell_ready_fd(struct supervisor *s, json_t *message_consume)
 {
         _cleanup_free_ char *line = json_dumps(message_consume, JSON_COMPACT);
-        _cleanup_error_ struct error *err = NULL;
 
         json_decref(message_consume);
         if (s->ready_fd < 0)
