@@ -74,6 +74,12 @@ static uint32_t u32_or_0(const struct nlattr *attr)
         return mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
 }
 
+/* mnl_nlmsg_ok() compares as int: a length with the top bit set passes there. */
+static bool message_ok(const struct nlmsghdr *header, size_t left)
+{
+        return left >= sizeof(*header) && header->nlmsg_len >= sizeof(*header) && header->nlmsg_len <= left;
+}
+
 bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
 {
         const struct nlmsghdr *header = message;
@@ -82,7 +88,7 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
         struct nlattr *attr, *inner;
 
         /* libmnl walks attributes to the aligned end of the message: that has to be inside too. */
-        if (n > INT32_MAX || !mnl_nlmsg_ok(header, (int)n) || MNL_ALIGN(header->nlmsg_len) > n ||
+        if (n > INT32_MAX || !message_ok(header, n) || MNL_ALIGN(header->nlmsg_len) > n ||
             header->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(header) < sizeof(*info))
                 return false;
         info = mnl_nlmsg_get_payload(header);
@@ -223,8 +229,8 @@ static int ask(struct netlink *nl, const struct nlmsghdr *request, const char *w
 
                 if (got < 0)
                         return -1;
-                for (const struct nlmsghdr *header = (void *)nl->receive; mnl_nlmsg_ok(header, left);
-                     header = mnl_nlmsg_next(header, &left)) {
+                for (const struct nlmsghdr *header = (void *)nl->receive;
+                     left > 0 && message_ok(header, (size_t)left); header = mnl_nlmsg_next(header, &left)) {
                         if (header->nlmsg_seq != nl->seq || header->nlmsg_pid != nl->portid)
                                 continue;
                         if (header->nlmsg_type == NLMSG_ERROR)
@@ -350,8 +356,8 @@ static int dump_once(struct netlink *nl, const uint32_t *group, struct net_link 
 
                 if (got < 0)
                         return -1;
-                for (const struct nlmsghdr *header = (void *)nl->receive; mnl_nlmsg_ok(header, left);
-                     header = mnl_nlmsg_next(header, &left)) {
+                for (const struct nlmsghdr *header = (void *)nl->receive;
+                     left > 0 && message_ok(header, (size_t)left); header = mnl_nlmsg_next(header, &left)) {
                         struct net_link link;
 
                         if (header->nlmsg_seq != nl->seq || header->nlmsg_pid != nl->portid)

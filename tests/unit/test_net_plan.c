@@ -254,6 +254,20 @@ static void a_link_message_cut_anywhere_is_not_read_beyond_its_end(void **state)
         }
 }
 
+static void a_length_with_the_top_bit_set_is_no_message(void **state)
+{
+        char buffer[512] = { 0 };
+        struct nlmsghdr *header = link_message(buffer);
+        uint32_t n = header->nlmsg_len;
+        struct net_link link;
+
+        (void)state;
+        header->nlmsg_len = UINT32_MAX;
+        assert_false(netlink_parse_link(header, n, &link));
+        header->nlmsg_len = 0x80000000u | n;
+        assert_false(netlink_parse_link(header, n, &link));
+}
+
 static void overlong_strings_in_a_link_message_are_cut(void **state)
 {
         char buffer[1024] = { 0 }, name[64];
@@ -285,6 +299,7 @@ int main(void)
                 cmocka_unit_test(a_plan_with_impossible_numbers_or_texts_is_refused),
                 cmocka_unit_test(a_link_message_is_read_whole),
                 cmocka_unit_test(a_link_message_cut_anywhere_is_not_read_beyond_its_end),
+                cmocka_unit_test(a_length_with_the_top_bit_set_is_no_message),
                 cmocka_unit_test(overlong_strings_in_a_link_message_are_cut),
         };
 
