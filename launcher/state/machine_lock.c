@@ -154,6 +154,12 @@ int machine_lock_parse(const char *file, const char *text, struct machine_lock *
         return 0;
 }
 
+static void add_line(struct text *out, const char *name, const char *value)
+{
+        template_write_value(out, name, value);
+        text_add(out, "\n");
+}
+
 char *machine_lock_text(const struct machine_lock *lock)
 {
         _cleanup_free_ char *layout = xasprintf("%u", lock->layout),
@@ -164,11 +170,11 @@ char *machine_lock_text(const struct machine_lock *lock)
                 &out,
                 "# Written by vmlaunch: what the guest has seen and must see again. Remove this file to have\n"
                 "# it laid out anew at the next start.\n");
-        template_write_value(&out, "LAYOUT", layout);
-        template_write_value(&out, "UUID", lock->uuid);
-        template_write_value(&out, "MACHINE", lock->machine);
-        template_write_value(&out, "FAMILY", lock->family);
-        template_write_value(&out, "UID", uid);
+        add_line(&out, "LAYOUT", layout);
+        add_line(&out, "UUID", lock->uuid);
+        add_line(&out, "MACHINE", lock->machine);
+        add_line(&out, "FAMILY", lock->family);
+        add_line(&out, "UID", uid);
         for (size_t i = 0; i < lock->n_addresses; i++)
                 text_addf(&out, "ADDRESS = [ DEVICE = \"%s\", ADDRESS = \"%s\" ]\n",
                           lock->addresses[i].device, lock->addresses[i].address);
