@@ -14,6 +14,8 @@
 struct execution {
         struct effect_run run;
         int fail_step;
+        undo_line_fn *undone;
+        void *undone_data;
 };
 
 struct execution *execution_new(const struct launch_plan *plan, const struct execution_options *options)
@@ -28,6 +30,8 @@ struct execution *execution_new(const struct launch_plan *plan, const struct exe
                                               .run_dirfd = -1,
                                               .qemu_pidfd = -1 };
         execution->fail_step = options->fail_step;
+        execution->undone = options->undone;
+        execution->undone_data = options->undone_data;
         return execution;
 }
 
@@ -118,7 +122,7 @@ static void take_back(struct execution *execution, struct error **err)
                 close_fds(run, NULL);
                 release_locks(run);
         }
-        if (undo_journal(run->vm->fd, run->cgroup, NULL, NULL, &more) < 0)
+        if (undo_journal(run->vm->fd, run->cgroup, execution->undone, execution->undone_data, &more) < 0)
                 error_append(err, more);
         if (run->qemu_pidfd >= 0) {
                 waitid(P_PIDFD, (id_t)run->qemu_pidfd, &(siginfo_t){ 0 }, WEXITED | WNOHANG);

@@ -22,11 +22,16 @@
 
 struct execution;
 
+/* A step as one line, for a log: "directory /run/vmlaunch/web/private". */
+typedef void undo_line_fn(const char *line, void *data);
+
 struct execution_options {
         struct vm_dir *vm; /* locked; borrowed */
         const char *generation;
         const struct cgroup_host *cgroup; /* the host's, for cgroup steps; borrowed */
         int fail_step;                    /* tests: the step that fails instead of being done, -1: none */
+        undo_line_fn *undone;             /* each step a failed start takes back; may be NULL */
+        void *undone_data;
 };
 
 /* The plan and what options point to are borrowed. */
@@ -56,7 +61,6 @@ void execution_close_passed(struct execution *execution);
  * few as a list. Ends with an empty journal when all is undone. Blocking with deadlines: run it before QEMU runs, in
  * the host helper, or in a verb. what_done may be NULL: called with one line per undone step.
  */
-typedef void undo_line_fn(const char *line, void *data);
 int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
                  struct error **err);
 /* Calls fn with the line of every step that undo_journal() would look at, in its order; changes nothing. */
