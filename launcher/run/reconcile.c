@@ -1,0 +1,225 @@
+#include "launcher/run/reconcile.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "launcher/run/story.h"
+
+/* Exit statuses of `run` that go with the verdicts given here (DESIGN section 3). */
+#define STATUS_ASKED 0
+#define STATUS_LOST  15
+
+static void vm_dir_keepp(struct vm_dir **vm)
+{
+        vm_dir_release(*vm, true);
+}
+#define _cleanup_vm_dir_ _cleanup_(vm_dir_keepp)
+
+/* Passes lines on with the VM's name in front. */
+struct teller {
+        const char *vm, *what;
+        undo_line_fn *line;
+        void *data;
+};
+
+static void tell(const char *line, void *data)
+{
+        const struct teller *teller = data;
+        _cleanup_free_ char *whole = xasprintf("%s: %s%s", teller->vm, teller->what, line);
+
+        teller->line(whole, teller->data);
+}
+
+static void say(struct teller teller, const char *line)
+{
+        teller.what = "";
+        tell(line, &teller);
+}
+
+/* 1: the record says of its run how it ended, or there is none; 0: it does not, and *ret is the record. */
+static int record_is_closed(const struct vm_dir *vm, json_t **ret, struct error **err)
+{
+        json_auto_t *record = NULL;
+
+        if (record_read(vm->fd, &record, err) < 0) {
+                if ((*err)->code != ERROR_NO_SUCH_VM)
+                        return -1;
+                error_free(TAKE_PTR(*err));
+                return 1;
+        }
+        if (json_is_string(json_object_get(record, "verdict")))
+                return 1;
+        *ret = TAKE_PTR(record);
+        return 0;
+}
+
+static int close_record(const struct vm_dir *vm, json_t *record, const char *verdict, int exit_status,
+                        const char *reason, struct error **err)
+{
+        _cleanup_free_ char *now = story_now();
+        json_t *story = json_object_get(record, "story");
+
+        if (!json_is_array(story)) {
+                story = json_array();
+                json_object_set_new(record, "story", story);
+        }
+        story_add(story, now, reason);
+        json_object_set_new(record, "state", json_string("stopped"));
+        json_object_set_new(record, "reason", json_string(reason));
+        json_object_set_new(record, "verdict", json_string(verdict));
+        json_object_set_new(record, "exit_status", json_integer(exit_status));
+        json_object_set_new(record, "ended", json_string(now));
+        json_object_set_new(record, "pid", json_null());
+        json_object_set_new(record, "pid_start", json_null());
+        json_object_set_new(record, "supervisor_pid", json_null());
+        return record_write(vm->fd, record, err);
+}
+
+/* Undo, and what a supervisor leaves that is in no journal. */
+static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, const struct teller *teller,
+                    struct error **err)
+{
+        if (!journal_is_empty(vm->fd) && undo_journal(vm->fd, cgroup, tell, (void *)teller, err) < 0)
+                return -1;
+        unlinkat(vm->fd, "control.sock", 0);
+        return 0;
+}
+
+/* Under the VM's lock. */
+static int reconcile_locked(const struct vm_dir *vm, const struct cgroup_host *cgroup, struct teller teller,
+                            struct error **err)
+{
+        json_auto_t *record = NULL;
+        int closed = record_is_closed(vm, &record, err);
+
+        if (closed < 0)
+                return -1;
+        teller.what = "undone: ";
+        if (clean_up(vm, cgroup, &teller, err) < 0 || closed)
+                return *err ? -1 : 0;
+        if (close_record(vm, record, "lost", STATUS_LOST, "ended unseen: its supervisor was gone", err) < 0)
+                return -1;
+        say(teller, "verdict lost");
+        return 0;
+}
+
+static int describe(const struct vm_dir *vm, struct teller teller, struct error **err)
+{
+        json_auto_t *record = NULL;
+        int closed = record_is_closed(vm, &record, err);
+
+        teller.what = "would undo: ";
+        if (closed < 0 || (!journal_is_empty(vm->fd) && undo_describe(vm->fd, tell, &teller, err) < 0))
+                return -1;
+        if (!closed)
+                say(teller, "would get the verdict lost");
+        return 0;
+}
+
+static int qemu_lives(const struct vm_dir *vm, pid_t *ret_pid, struct error **err)
+{
+        return journal_is_empty(vm->fd) ? 0 : journal_qemu_lives(vm->fd, ret_pid, err);
+}
+
+static int reconcile_vm(const struct paths *paths, const struct cgroup_host *cgroup, const char *name,
+                        bool dry_run, const struct teller *teller, struct error **err)
+{
+        _cleanup_vm_dir_ struct vm_dir *vm = NULL, *locked = NULL;
+        pid_t pid = 0;
+        int lives;
+
+        /* First without the lock: that would make the directory of a VM that is just gone. */
+        if (vm_dir_open(paths, name, &vm, err) < 0)
+                return -1;
+        if (vm_dir_is_locked(vm, NULL))
+                return 0;
+        lives = qemu_lives(vm, &pid, err);
+        if (lives > 0) {
+                _cleanup_free_ char *line = xasprintf(
+                        "QEMU (process %d) runs without its supervisor: 'vmlaunch destroy %s' ends it",
+                        (int)pid, name);
+
+                say(*teller, line);
+                return 0;
+        }
+        if (lives < 0)
+                return -1;
+        if (dry_run)
+                return describe(vm, *teller, err);
+        if (vm_dir_lock(paths, name, &locked, err) < 0) {
+                /* A supervisor has begun since: it has looked at the journal itself. */
+                if ((*err)->code != ERROR_BUSY)
+                        return -1;
+                error_free(TAKE_PTR(*err));
+                return 0;
+        }
+        /* What was seen may have changed before the lock. */
+        lives = qemu_lives(locked, &pid, err);
+        return lives ? (lives < 0 ? -1 : 0) : reconcile_locked(locked, cgroup, *teller, err);
+}
+
+static void names_freep(char ***names)
+{
+        names_free(*names);
+}
+
+int reconcile(const struct paths *paths, const struct cgroup_host *cgroup, const char *name, bool dry_run,
+              undo_line_fn *line, void *data, struct error **err)
+{
+        _cleanup_(names_freep) char **names = NULL;
+        struct teller teller = { .vm = name, .what = "", .line = line, .data = data };
+
+        if (name)
+                return reconcile_vm(paths, cgroup, name, dry_run, &teller, err);
+        if (vm_dir_names(paths, &names, err) < 0)
+                return -1;
+        for (char **one = names; *one; one++) {
+                struct error *error = NULL;
+
+                teller.vm = *one;
+                if (reconcile_vm(paths, cgroup, *one, dry_run, &teller, &error) == 0)
+                        continue;
+                /* Gone between the list and the look. */
+                if (error->code == ERROR_NO_SUCH_VM) {
+                        error_free(error);
+                        continue;
+                }
+                error_wrap(&error, "reconcile '%s'", *one);
+                error_append(err, error);
+        }
+        return *err ? -1 : 0;
+}
+
+bool orphan_exists(const struct paths *paths, const char *name)
+{
+        _cleanup_vm_dir_ struct vm_dir *vm = NULL;
+        _cleanup_error_ struct error *ignored = NULL;
+        pid_t pid;
+
+        return vm_dir_open(paths, name, &vm, &ignored) == 0 && !vm_dir_is_locked(vm, NULL) &&
+               qemu_lives(vm, &pid, &ignored) > 0;
+}
+
+int orphan_destroy(const struct paths *paths, const struct cgroup_host *cgroup, const char *name,
+                   undo_line_fn *line, void *data, struct error **err)
+{
+        _cleanup_vm_dir_ struct vm_dir *vm = NULL, *locked = NULL;
+        struct teller teller = { .vm = name, .what = "undone: ", .line = line, .data = data };
+        json_auto_t *record = NULL;
+        pid_t pid = 0;
+        int lives, closed;
+
+        if (vm_dir_open(paths, name, &vm, err) < 0 || vm_dir_lock(paths, name, &locked, err) < 0)
+                return -1;
+        lives = qemu_lives(locked, &pid, err);
+        if (lives <= 0)
+                return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
+        closed = record_is_closed(locked, &record, err);
+        if (closed < 0 || clean_up(locked, cgroup, &teller, err) < 0)
+                return -1;
+        return closed ? 0
+                      : close_record(locked, record, "asked", STATUS_ASKED,
+                                     "destroyed as asked, without its supervisor", err);
+}
