@@ -130,6 +130,8 @@ int fd_mkdir_p(int dirfd, const char *path, mode_t mode, struct error **err)
 {
         _cleanup_free_ char *part = xstrdup(path);
 
+        if (!*part)
+                return 0;
         for (char *at = part + 1;; at++) {
                 char end = *at;
 

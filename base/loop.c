@@ -11,14 +11,20 @@
 
 #include "base/fd.h"
 
+/* What is later than this is as good as never, and does not overflow: a hundred years. */
+#define NEVER_MS (100ull * 366 * 86400 * 1000)
+
 enum source_kind { SOURCE_FD, SOURCE_SIGNAL, SOURCE_CHILD, SOURCE_DEADLINE };
 
 struct loop_source {
         enum source_kind kind;
         bool dead;
-        int fd; /* SOURCE_FD, SOURCE_CHILD: borrowed */
+        bool always_ready; /* SOURCE_FD that epoll does not take: a regular file, /dev/null */
+        int fd;            /* SOURCE_FD, SOURCE_CHILD: borrowed */
         int sig;
+        uint32_t events; /* SOURCE_FD, where always_ready */
         long long at_ms;
+        uint64_t number; /* deadlines due at the same time go in the order they were added */
         union {
                 loop_fd_fn *fd_fn;
                 loop_signal_fn *signal_fn;
@@ -35,7 +41,9 @@ struct loop {
         sigset_t signals;
         long long timer_at_ms; /* what timer_fd is set to, 0: off */
         struct loop_source *sources;
-        bool quit, any_dead;
+        uint64_t last_number;
+        unsigned n_always_ready;
+        bool stepping, quit, any_dead;
         int status;
 };
 
@@ -94,8 +102,13 @@ struct loop_source *loop_add_fd(struct loop *loop, int fd, uint32_t events, loop
 
         source->fd = fd;
         source->fd_fn = fn;
-        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-                abort();
+        source->events = events;
+        if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+                if (errno != EPERM)
+                        abort();
+                source->always_ready = true;
+                loop->n_always_ready++;
+        }
         return source;
 }
 
@@ -103,8 +116,10 @@ void loop_set_events(struct loop_source *source, uint32_t events)
 {
         struct epoll_event event = { .events = events, .data.ptr = source };
 
-        assert(source->kind == SOURCE_FD);
-        epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+        assert(source->kind == SOURCE_FD && !source->dead);
+        source->events = events;
+        if (!source->always_ready)
+                epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
 }
 
 struct loop_source *loop_add_signal(struct loop *loop, int sig, loop_signal_fn *fn, void *data)
@@ -159,9 +174,12 @@ struct loop_source *loop_add_deadline(struct loop *loop, uint64_t after_ms, loop
 {
         struct loop_source *source = add(loop, SOURCE_DEADLINE, data);
 
+        if (after_ms > NEVER_MS)
+                after_ms = NEVER_MS;
         source->at_ms = fd_now_ms() + (long long)after_ms;
         if (source->at_ms == 0)
                 source->at_ms = 1;
+        source->number = ++loop->last_number;
         source->deadline_fn = fn;
         return source;
 }
@@ -172,7 +190,9 @@ void loop_remove(struct loop *loop, struct loop_source *source)
                 return;
         source->dead = true;
         loop->any_dead = true;
-        if (source->kind == SOURCE_FD || source->kind == SOURCE_CHILD)
+        if (source->always_ready)
+                loop->n_always_ready--;
+        else if (source->kind == SOURCE_FD || source->kind == SOURCE_CHILD)
                 epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
 }
 
@@ -201,19 +221,49 @@ static void take_signals(struct loop *loop)
                                 s->signal_fn(&info, s->data);
 }
 
+static struct loop_source *first_due(struct loop *loop, long long now, uint64_t newest)
+{
+        struct loop_source *first = NULL;
+
+        for (struct loop_source *s = loop->sources; s; s = s->next)
+                if (s->kind == SOURCE_DEADLINE && !s->dead && s->at_ms <= now && s->number <= newest &&
+                    (!first || s->at_ms < first->at_ms ||
+                     (s->at_ms == first->at_ms && s->number < first->number)))
+                        first = s;
+        return first;
+}
+
 static void take_deadlines(struct loop *loop)
 {
+        /* One that a callback adds waits for the next round, however soon it is due. */
+        uint64_t newest = loop->last_number;
         long long now = fd_now_ms();
+        struct loop_source *source;
         uint64_t count;
         ssize_t n = read(loop->timer_fd, &count, sizeof(count));
 
         (void)n;
         loop->timer_at_ms = 0;
+        while ((source = first_due(loop, now, newest))) {
+                loop_remove(loop, source);
+                source->deadline_fn(source->data);
+        }
+}
+
+static bool any_always_ready(const struct loop *loop)
+{
+        if (loop->n_always_ready)
+                for (const struct loop_source *s = loop->sources; s; s = s->next)
+                        if (s->always_ready && !s->dead && (s->events & (EPOLLIN | EPOLLOUT)))
+                                return true;
+        return false;
+}
+
+static void take_always_ready(struct loop *loop)
+{
         for (struct loop_source *s = loop->sources; s; s = s->next)
-                if (s->kind == SOURCE_DEADLINE && !s->dead && s->at_ms <= now) {
-                        loop_remove(loop, s);
-                        s->deadline_fn(s->data);
-                }
+                if (s->always_ready && !s->dead && (s->events & (EPOLLIN | EPOLLOUT)))
+                        s->fd_fn(s, s->events & (EPOLLIN | EPOLLOUT), s->data);
 }
 
 void loop_step(struct loop *loop, int timeout_ms)
@@ -221,8 +271,10 @@ void loop_step(struct loop *loop, int timeout_ms)
         struct epoll_event events[32];
         int n;
 
+        assert(!loop->stepping);
+        loop->stepping = true;
         arm_timer(loop);
-        n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), timeout_ms);
+        n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), any_always_ready(loop) ? 0 : timeout_ms);
         for (int i = 0; i < n; i++) {
                 struct loop_source *source = events[i].data.ptr;
 
@@ -241,14 +293,17 @@ void loop_step(struct loop *loop, int timeout_ms)
                         source->child_fn(pidfd, source->data);
                 }
         }
+        if (loop->n_always_ready)
+                take_always_ready(loop);
         bury(loop);
+        loop->stepping = false;
 }
 
 int loop_run(struct loop *loop)
 {
-        loop->quit = false;
         while (!loop->quit)
                 loop_step(loop, -1);
+        loop->quit = false;
         return loop->status;
 }
 

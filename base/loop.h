@@ -1,10 +1,10 @@
 /*
  * loop - one epoll loop with four kinds of source: fd, signal, child (pidfd), deadline.
  *
- * Callbacks do not block and do not run the loop again. Removing a source inside a callback, also the one
+ * Callbacks do not block and do not run the loop again (it asserts). Removing a source inside a callback, also the one
  * that is running, is safe: it is freed when the round ends. Sources belong to the loop; a source pointer is
- * good until loop_remove(). Deadlines are one-shot, in milliseconds of CLOCK_MONOTONIC; all share one
- * timerfd, so a loop without deadlines never wakes.
+ * good until loop_remove(). Deadlines are one-shot, in milliseconds of CLOCK_MONOTONIC, and fire in the order they
+ * are due; all share one timerfd, so a loop without deadlines never wakes.
  */
 #pragma once
 
@@ -28,17 +28,21 @@ struct loop *loop_new(void);
 void loop_free(struct loop *loop);
 DEFINE_FREEP(struct loop, loop_free)
 
-/* fd is borrowed and must stay open until the source is removed. events: EPOLLIN, EPOLLOUT, ... */
+/*
+ * fd is borrowed and must stay open until the source is removed. events: EPOLLIN, EPOLLOUT, ... A regular file
+ * and /dev/null, which epoll refuses, are always ready.
+ */
 struct loop_source *loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data);
 void loop_set_events(struct loop_source *source, uint32_t events);
 /* Blocks the signal for the process and takes it by signalfd. */
 struct loop_source *loop_add_signal(struct loop *loop, int sig, loop_signal_fn *fn, void *data);
+/* Fires once and has then removed itself, like a deadline. */
 struct loop_source *loop_add_child(struct loop *loop, int pidfd, loop_child_fn *fn, void *data);
 struct loop_source *loop_add_deadline(struct loop *loop, uint64_t after_ms, loop_deadline_fn *fn, void *data);
 /* Accepts NULL. A deadline that has fired has removed itself already: forget its pointer in the callback. */
 void loop_remove(struct loop *loop, struct loop_source *source);
 
-/* Runs until loop_quit(). Returns the status given there. */
+/* Runs until loop_quit(), which may have come before. Returns the status given there. */
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop, int status);
 /* Waits at most timeout_ms for something and runs the callbacks due: one round, for tests and clients. */

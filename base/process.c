@@ -1,5 +1,6 @@
 #include "base/process.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -7,15 +8,19 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 
-#define STDERR_MAX  8192
-#define HELPER_PATH "/usr/sbin:/usr/bin:/sbin:/bin"
+#define STDERR_MAX   8192
+#define FDS_BOUND    4096
+#define KILL_WAIT_MS 1000
+#define HELPER_PATH  "/usr/sbin:/usr/bin:/sbin:/bin"
 
 void process_result_done(struct process_result *result)
 {
@@ -24,26 +29,40 @@ void process_result_done(struct process_result *result)
         *result = (struct process_result){ 0 };
 }
 
+/* Every fd from 3 on is closed at exec, also what we inherited ourselves; for kernels before 5.11 up to a bound. */
+static void mark_close_on_exec(void)
+{
+        if (syscall(SYS_close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+                for (int fd = 3; fd < FDS_BOUND; fd++)
+                        fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* The three streams are all from 3 on. Writes errno to exec_fd when the program cannot be run. */
 static void __attribute__((noreturn))
-child(const struct process_options *options, int in, int out, int err_fd, pid_t parent)
+child(const struct process_options *options, int in, int out, int err_fd, int exec_fd, pid_t parent)
 {
         static char *const env[] = { "PATH=" HELPER_PATH, "LC_ALL=C", NULL };
         sigset_t none;
+        ssize_t n;
+        int why;
 
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
         for (int sig = 1; sig < NSIG; sig++)
                 signal(sig, SIG_DFL);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(127);
-        if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err_fd, 2) < 0)
-                _exit(127);
+        mark_close_on_exec();
         for (size_t i = 0; i < options->n_fds; i++)
                 fcntl(options->fds[i], F_SETFD, 0);
-        environ = (char **)env;
-        execvpe(options->argv[0], (char *const *)options->argv, env);
-        dprintf(2, "cannot run '%s': %s\n", options->argv[0], strerror(errno));
+        if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err_fd, 2) >= 0) {
+                environ = (char **)env;
+                execvpe(options->argv[0], (char *const *)options->argv, env);
+        }
+        why = errno;
+        n = write(exec_fd, &why, sizeof(why));
+        (void)n;
         _exit(127);
 }
 
@@ -74,30 +93,16 @@ static void take(struct stream *stream)
         text_add_bytes(&stream->text, buffer, (size_t)n);
 }
 
-static void feed(int *fd, const char **input)
-{
-        ssize_t n = write(*fd, *input, strlen(*input));
-
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return;
-        if (n > 0)
-                *input += n;
-        if (n < 0 || !**input)
-                fd_close(fd);
-}
-
 /* Talks to the child until it has closed its outputs and ended. 0, or -1 with *err. */
-static int attend(const struct process_options *options, int pidfd, int *in, struct stream *out,
+static int attend(const struct process_options *options, int pidfd, struct stream *out,
                   struct stream *err_stream, struct error **err)
 {
         long long deadline = fd_now_ms() + options->deadline_ms;
-        const char *input = options->input;
 
         for (bool ended = false; !ended;) {
                 struct pollfd fds[] = { { .fd = pidfd, .events = POLLIN },
                                         { .fd = out->fd, .events = POLLIN },
-                                        { .fd = err_stream->fd, .events = POLLIN },
-                                        { .fd = *in, .events = POLLOUT } };
+                                        { .fd = err_stream->fd, .events = POLLIN } };
                 long long left = deadline - fd_now_ms();
 
                 if (left <= 0)
@@ -109,8 +114,6 @@ static int attend(const struct process_options *options, int pidfd, int *in, str
                         take(out);
                 if (fds[2].revents)
                         take(err_stream);
-                if (input && fds[3].revents)
-                        feed(in, &input);
                 if (out->overflow)
                         return error_set(err, ERROR_FAILED, "'%s' wrote more than %zu bytes",
                                          options->argv[0], out->max);
@@ -121,48 +124,108 @@ static int attend(const struct process_options *options, int pidfd, int *in, str
         return 0;
 }
 
+/* A close-on-exec copy from 3 on: the child may then put its streams at 0, 1 and 2 in any order. */
+static int above_2(int fd_consume)
+{
+        int fd = fd_consume < 0 ? -1 : fcntl(fd_consume, F_DUPFD_CLOEXEC, 3);
+
+        fd_close(&fd_consume);
+        return fd;
+}
+
+static int pipe_above_2(int ret[2])
+{
+        if (pipe2(ret, O_CLOEXEC) < 0)
+                return -1;
+        ret[0] = above_2(ret[0]);
+        ret[1] = above_2(ret[1]);
+        return ret[0] < 0 || ret[1] < 0 ? -1 : 0;
+}
+
+/* What the helper reads: a file in memory, so that one that does not read cannot hold us, nor SIGPIPE. */
+static int open_input(const char *input, struct error **err)
+{
+        _cleanup_close_ int fd =
+                above_2(input ? memfd_create("input", MFD_CLOEXEC) : open("/dev/null", O_RDONLY | O_CLOEXEC));
+
+        if (fd < 0)
+                return error_os(err, errno, "open the input of a helper");
+        if (input && (fd_write_all(fd, "input of a helper", input, strlen(input), err) < 0))
+                return -1;
+        if (input && lseek(fd, 0, SEEK_SET) < 0)
+                return error_os(err, errno, "rewind the input of a helper");
+        return TAKE_FD(fd);
+}
+
+/* Kills the child, whose pidfd may be -1. One stuck in the kernel is left behind: it dies when it can. */
+static void put_down(pid_t pid, int pidfd)
+{
+        kill(pid, SIGKILL);
+        if (pidfd >= 0)
+                fd_wait(pidfd, POLLIN, fd_now_ms() + KILL_WAIT_MS);
+        while (waitpid(pid, NULL, pidfd >= 0 ? WNOHANG : 0) < 0 && errno == EINTR)
+                ;
+}
+
+/* Attends to the running child to its end. 0, or -1 with *err and the child gone. */
+static int see_through(const struct process_options *options, pid_t pid, int exec_fd, struct stream *out,
+                       struct stream *err_stream, int *ret_status, struct error **err)
+{
+        _cleanup_close_ int pidfd = fd_pidfd_open(pid);
+        int why;
+
+        if (pidfd < 0)
+                error_os(err, errno, "watch '%s'", options->argv[0]);
+        else
+                attend(options, pidfd, out, err_stream, err);
+        if (*err) {
+                put_down(pid, pidfd);
+                return -1;
+        }
+        while (waitpid(pid, ret_status, 0) < 0)
+                if (errno != EINTR)
+                        return error_os(err, errno, "wait for '%s'", options->argv[0]);
+        if (read(exec_fd, &why, sizeof(why)) == sizeof(why))
+                return error_os(err, why, "run '%s'", options->argv[0]);
+        return 0;
+}
+
 int process_run(const struct process_options *options, struct process_result *ret, struct error **err)
 {
-        _cleanup_close_ int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), pidfd = -1;
-        int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err_pipe[2] = { -1, -1 }, status = 0;
+        _cleanup_close_ int in = open_input(options->input, err);
+        int out[2] = { -1, -1 }, err_pipe[2] = { -1, -1 }, exec_pipe[2] = { -1, -1 }, status = 0;
         struct stream out_stream = { .fd = -1, .max = options->output_max },
                       err_stream = { .fd = -1, .max = STDERR_MAX, .keep_quiet = true };
         pid_t parent = getpid(), pid = -1;
 
-        if (null_fd < 0 || (options->input && pipe2(in, O_CLOEXEC) < 0) ||
-            (options->output_max && pipe2(out, O_CLOEXEC) < 0) || pipe2(err_pipe, O_CLOEXEC) < 0) {
+        assert(options->deadline_ms > 0);
+        if (in < 0)
+                return -1;
+        if (!options->output_max)
+                out[1] = above_2(open("/dev/null", O_WRONLY | O_CLOEXEC));
+        if ((options->output_max ? pipe_above_2(out) : out[1]) < 0 || pipe_above_2(err_pipe) < 0 ||
+            pipe_above_2(exec_pipe) < 0) {
                 error_os(err, errno, "prepare to run '%s'", options->argv[0]);
                 goto finish;
         }
         pid = fork();
         if (pid == 0)
-                child(options, in[0] >= 0 ? in[0] : null_fd, out[1] >= 0 ? out[1] : null_fd, err_pipe[1],
-                      parent);
+                child(options, in, out[1], err_pipe[1], exec_pipe[1], parent);
         if (pid < 0) {
                 error_os(err, errno, "fork for '%s'", options->argv[0]);
                 goto finish;
         }
-        fd_close(&in[0]);
         fd_close(&out[1]);
         fd_close(&err_pipe[1]);
+        fd_close(&exec_pipe[1]);
         out_stream.fd = TAKE_FD(out[0]);
         err_stream.fd = TAKE_FD(err_pipe[0]);
-        if (in[1] >= 0)
-                fcntl(in[1], F_SETFL, O_NONBLOCK);
-        pidfd = fd_pidfd_open(pid);
-        if (pidfd < 0)
-                error_os(err, errno, "watch '%s'", options->argv[0]);
-        else
-                attend(options, pidfd, &in[1], &out_stream, &err_stream, err);
-        if (*err)
-                kill(pid, SIGKILL);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-                ;
+        see_through(options, pid, exec_pipe[0], &out_stream, &err_stream, &status, err);
 finish:
         for (size_t i = 0; i < 2; i++) {
-                fd_close(&in[i]);
                 fd_close(&out[i]);
                 fd_close(&err_pipe[i]);
+                fd_close(&exec_pipe[i]);
         }
         fd_close(&out_stream.fd);
         fd_close(&err_stream.fd);

@@ -3,7 +3,8 @@
  *
  * No shell. The helper gets an empty environment but PATH and LC_ALL=C, /dev/null as stdin unless input is
  * given, default signal dispositions, and no fd but 0, 1, 2 and those in fds (at the same number). It dies
- * with its caller (PR_SET_PDEATHSIG). Past the deadline it is killed and the error is ERROR_DEADLINE.
+ * with its caller (PR_SET_PDEATHSIG). Past the deadline it is killed and the error is ERROR_DEADLINE. A program
+ * that cannot be run (not found, not executable) is ERROR_OS. SIGCHLD must not be ignored.
  */
 #pragma once
 

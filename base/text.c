@@ -126,17 +126,41 @@ bool text_parse_i64(const char *s, int64_t *ret)
 
 bool text_parse_decimal(const char *s, double *ret)
 {
+        /* Exact as long as the digits are: one division at the end, so 0.15 is what a compiler reads. */
         double value = 0, scale = 1;
         bool digits = false;
 
         for (; isdigit((unsigned char)*s); s++, digits = true)
                 value = value * 10 + (*s - '0');
         if (*s == '.')
-                for (s++; isdigit((unsigned char)*s); s++, digits = true)
-                        value += (*s - '0') * (scale /= 10);
+                for (s++; isdigit((unsigned char)*s); s++, digits = true, scale *= 10)
+                        value = value * 10 + (*s - '0');
+        value /= scale;
         if (*s || !digits || !isfinite(value))
                 return false;
         *ret = value;
+        return true;
+}
+
+/* digits of a fraction of unit, in bytes rounded up; what is beyond 18 digits counts as a bit more. */
+static bool parse_fraction(const char *digits, uint64_t unit, uint64_t *ret)
+{
+        unsigned __int128 value = 0, scale = 1;
+        bool more = false;
+        size_t n = 0;
+
+        for (; digits[n] >= '0' && digits[n] <= '9'; n++) {
+                if (n < 18) {
+                        value = value * 10 + (unsigned)(digits[n] - '0');
+                        scale *= 10;
+                } else {
+                        more |= digits[n] != '0';
+                }
+        }
+        if (!n || digits[n])
+                return false;
+        value = value * unit + more;
+        *ret = (uint64_t)((value + scale - 1) / scale);
         return true;
 }
 
@@ -165,20 +189,17 @@ enum text_size_result text_parse_size(const char *s, uint64_t plain_unit, uint64
         uint64_t unit = 0, whole, fraction_bytes = 0, bytes;
         char *dot = strchr(digits, '.');
 
-        rest += strspn(rest, " \t");
         if (!*rest)
                 unit = plain_unit;
+        rest += strspn(rest, " \t");
         for (size_t i = 0; i < ARRAY_SIZE(units) && *rest; i++)
                 if (strcasecmp(rest, units[i].suffix) == 0)
                         unit = units[i].unit;
         if (!unit || (dot && !*rest))
                 return TEXT_SIZE_BAD;
         if (dot) {
-                double fraction;
-
-                if (!text_parse_decimal(dot, &fraction))
+                if (!parse_fraction(dot + 1, unit, &fraction_bytes))
                         return TEXT_SIZE_BAD;
-                fraction_bytes = (uint64_t)ceil(fraction * (double)unit);
                 *dot = '\0';
         }
         if (strspn(digits, "0123456789") != strlen(digits) || !*digits)
@@ -268,13 +289,36 @@ bool text_parse_mac(const char *s, uint8_t ret[6])
         return true;
 }
 
+/* Bytes of the UTF-8 sequence at s, 0 if it is none, or is a control (C1 too: terminals obey those). */
+static size_t printable_length(const char *s)
+{
+        const unsigned char *u = (const unsigned char *)s;
+        size_t n = u[0] < 0x80                   ? 1
+                   : u[0] >= 0xc2 && u[0] < 0xe0 ? 2
+                   : (u[0] & 0xf0) == 0xe0       ? 3
+                   : u[0] >= 0xf0 && u[0] < 0xf5 ? 4
+                                                 : 0;
+
+        for (size_t i = 1; i < n; i++)
+                if ((u[i] & 0xc0) != 0x80)
+                        return 0;
+        if (u[0] < 0x20 || u[0] == 0x7f || (u[0] == 0xc2 && u[1] < 0xa0))
+                return 0;
+        /* Overlong forms, surrogates, beyond U+10FFFF. */
+        if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || (u[0] == 0xf0 && u[1] < 0x90) ||
+            (u[0] == 0xf4 && u[1] > 0x8f))
+                return 0;
+        return n;
+}
+
 char *text_printable(const char *s)
 {
         struct text out = TEXT_INIT;
 
-        for (; *s; s++) {
+        for (size_t n; *s; s += n) {
                 unsigned char c = (unsigned char)*s;
 
+                n = printable_length(s);
                 if (out.length >= 120) {
                         text_add(&out, "...");
                         break;
@@ -283,12 +327,14 @@ char *text_printable(const char *s)
                         text_add(&out, "\\n");
                 else if (c == '\t')
                         text_add(&out, "\\t");
-                else if (c < 0x20 || c == 0x7f)
+                else if (n == 0)
                         text_addf(&out, "\\x%02x", c);
                 else if (c == '\'' || c == '\\')
                         text_addf(&out, "\\%c", c);
                 else
-                        text_add_bytes(&out, s, 1);
+                        text_add_bytes(&out, s, n);
+                if (n == 0)
+                        n = 1;
         }
         return text_take(&out);
 }

@@ -58,7 +58,7 @@ void text_from_uuid(const uint8_t uuid[16], char ret[37]);
 /* xx:xx:xx:xx:xx:xx */
 bool text_parse_mac(const char *s, uint8_t ret[6]);
 
-/* User text for messages: control bytes, quotes and backslashes escaped, cut after about 120 bytes with
+/* User text for messages: control bytes, what is no UTF-8, quotes and backslashes escaped, cut after about 120 bytes with
  * "..."; new string. */
 char *text_printable(const char *s);
 /* The string as one POSIX shell word; new string. */
