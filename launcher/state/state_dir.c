@@ -222,16 +222,28 @@ bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid)
         return locked;
 }
 
-/* First out of the way in one move: a new run that makes the directory anew must not lose files to us. */
+/*
+ * First out of the way in one move, under a name nobody else takes: a new run that makes the directory anew must not
+ * lose files to us. Somebody who opened it before that may still put a lock file in, and then notices.
+ */
 static void remove_directory(const struct vm_dir *vm)
 {
-        _cleanup_error_ struct error *error = NULL;
         const char *slash = strrchr(vm->path, '/');
-        _cleanup_free_ char *gone =
-                xasprintf("%.*s/.gone-%s-%d", (int)(slash - vm->path), vm->path, vm->name, (int)getpid());
+        _cleanup_free_ char *gone = NULL;
+        struct stat st;
 
-        if (rename(vm->path, gone) == 0)
-                fd_remove_tree(AT_FDCWD, gone, &error);
+        if (fstat(vm->fd, &st) < 0)
+                return;
+        gone = xasprintf("%.*s/.gone-%s-%llu", (int)(slash - vm->path), vm->path, vm->name,
+                         (unsigned long long)st.st_ino);
+        if (rename(vm->path, gone) < 0)
+                return;
+        for (unsigned i = 0; i < MAX_TRIES; i++) {
+                _cleanup_error_ struct error *error = NULL;
+
+                if (fd_remove_tree(AT_FDCWD, gone, &error) == 0)
+                        break;
+        }
 }
 
 void vm_dir_release(struct vm_dir *vm, bool keep_directory)

@@ -1,0 +1,38 @@
+/* Prints the facts of this machine and its QEMU as JSON: input of the golden plans (tests/golden/hosts/). */
+#include <stdio.h>
+
+#include "base/error.h"
+#include "launcher/host/host_facts.h"
+#include "launcher/host/qemu_facts.h"
+
+static int fail(const struct error *err)
+{
+        _cleanup_free_ char *text = error_text(err);
+
+        fprintf(stderr, "record_facts: %s\n", text);
+        return 1;
+}
+
+int main(int argc, char **argv)
+{
+        const char *path = argc > 1 ? argv[1] : "/usr/bin/qemu-system-x86_64";
+        /* A directory that is not there: no cache is read or written, and no VM has a uid. */
+        char nowhere[] = "/nonexistent";
+        const struct paths paths = { .root = nowhere,
+                                     .etc = nowhere,
+                                     .run = nowhere,
+                                     .state = nowhere,
+                                     .log = nowhere,
+                                     .cache = nowhere };
+        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        _cleanup_(qemu_facts_freep) struct qemu_facts *qemu = NULL;
+        _cleanup_error_ struct error *err = NULL;
+        json_auto_t *json = NULL;
+
+        if (host_facts_read(&paths, &host, &err) < 0 || qemu_facts_get(path, &paths, false, &qemu, &err) < 0)
+                return fail(err);
+        json = json_pack("{s:o, s:o}", "host", host_facts_to_json(host), "qemu", qemu_facts_to_json(qemu));
+        json_dumpf(json, stdout, JSON_INDENT(1));
+        putchar('\n');
+        return 0;
+}

@@ -1,0 +1,100 @@
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "launcher/state/machine_lock.h"
+
+#define UUID "b1c2d3e4-0000-4000-8000-000000000001"
+#define HEAD "LAYOUT = \"1\"\nUUID = \"" UUID "\"\nMACHINE = \"pc-q35-7.2\"\nFAMILY = \"q35\"\n"
+#define GOOD HEAD "UID = \"1900000017\"\nADDRESS = [ DEVICE = \"disk0\", ADDRESS = \"rp1:0x0\" ]\n"
+
+static void what_is_written_is_read_again(void **state)
+{
+        struct locked_address addresses[] = { { (char *)"disk0", (char *)"rp3:0x0" },
+                                              { (char *)"agent", (char *)"pci.0:0x4" } };
+        const struct machine_lock lock = { .layout = 1,
+                                           .uuid = (char *)UUID,
+                                           .machine = (char *)"pc-q35-7.2",
+                                           .family = (char *)"q35",
+                                           .uid = 1900000017,
+                                           .addresses = addresses,
+                                           .n_addresses = 2 };
+        _cleanup_(machine_lock_freep) struct machine_lock *back = NULL;
+        _cleanup_free_ char *text = machine_lock_text(&lock), *again = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        assert_int_equal(machine_lock_parse("machine.lock", text, &back, &err), 0);
+        assert_int_equal(back->layout, 1);
+        assert_int_equal(back->uid, 1900000017);
+        assert_string_equal(back->machine, "pc-q35-7.2");
+        assert_string_equal(back->family, "q35");
+        assert_int_equal(back->n_addresses, 2);
+        assert_string_equal(back->addresses[1].device, "agent");
+        assert_string_equal(back->addresses[1].address, "pci.0:0x4");
+        again = machine_lock_text(back);
+        assert_string_equal(text, again);
+}
+
+static void wrong_locks_are_refused_with_their_place(void **state)
+{
+        static const struct {
+                const char *text, *words;
+        } cases[] = {
+                { "", "LAYOUT is missing" },
+                { HEAD, "UID is missing" },
+                { GOOD "LAYOUT = \"1\"\n", "LAYOUT is given twice" },
+                { GOOD "MACHINE = \"pc\"\n", "MACHINE is given twice" },
+                { GOOD "COLOUR = \"red\"\n", "COLOUR is not understood" },
+                { GOOD "NIC = [ A = \"b\" ]\n", "NIC is not understood" },
+                { GOOD "ADDRESS = [ DEVICE = \"disk0\", ADDRESS = \"rp2:0x0\" ]\n", "given twice" },
+                { GOOD "ADDRESS = [ DEVICE = \"disk1\" ]\n", "needs DEVICE and ADDRESS" },
+                { GOOD "ADDRESS = [ DEVICE = \"d,x\", ADDRESS = \"rp2:0x0\" ]\n", "not understood" },
+                { HEAD "UID = \"-1\"\n", "UID is not a number" },
+                { HEAD "UID = \"4294967295\"\n", "UID is not a number" },
+                { "LAYOUT = \"2\"\nSOMETHING = \"new\"\n", "LAYOUT 2 is not known here" },
+                { "LAYOUT = \"1\"\nMACHINE = \"q35,usb=on\"\n", "is not a name of QEMU's" },
+                { "LAYOUT = \"1\"\nUUID = \"x\"\nMACHINE = \"q35\"\nFAMILY = \"q35\"\nUID = \"1\"\n",
+                  "not a UUID" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct machine_lock *lock = NULL;
+                struct error *err = NULL;
+
+                assert_int_equal(machine_lock_parse("machine.lock", cases[i].text, &lock, &err), -1);
+                assert_int_equal(err->code, ERROR_INVALID);
+                assert_string_equal(err->pos.file, "machine.lock");
+                if (!strstr(err->message, cases[i].words))
+                        fail_msg("'%s' does not say '%s'", err->message, cases[i].words);
+                error_free(err);
+        }
+}
+
+static void vm_without_a_lock_has_none(void **state)
+{
+        struct machine_lock *lock = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        assert_int_equal(machine_lock_read("/nonexistent", "web", &lock, &err), 0);
+        assert_null(lock);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_written_is_read_again),
+                cmocka_unit_test(wrong_locks_are_refused_with_their_place),
+                cmocka_unit_test(vm_without_a_lock_has_none),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
