@@ -126,16 +126,27 @@ bool text_parse_i64(const char *s, int64_t *ret)
 
 bool text_parse_decimal(const char *s, double *ret)
 {
-        /* Exact as long as the digits are: one division at the end, so 0.15 is what a compiler reads. */
-        double value = 0, scale = 1;
-        bool digits = false;
+        /* Digits after the fifteenth do not count: mantissa and power of ten are exact, and so is what is written
+         * with as many. */
+        const uint64_t enough = 100000000000000;
+        uint64_t mantissa = 0;
+        double value, above = 1, below = 1;
+        bool digits = false, fraction = false;
 
-        for (; isdigit((unsigned char)*s); s++, digits = true)
-                value = value * 10 + (*s - '0');
-        if (*s == '.')
-                for (s++; isdigit((unsigned char)*s); s++, digits = true, scale *= 10)
-                        value = value * 10 + (*s - '0');
-        value /= scale;
+        for (; isdigit((unsigned char)*s) || (*s == '.' && !fraction); s++) {
+                if (*s == '.') {
+                        fraction = true;
+                        continue;
+                }
+                digits = true;
+                if (mantissa < enough) {
+                        mantissa = mantissa * 10 + (uint64_t)(*s - '0');
+                        below *= fraction ? 10 : 1;
+                } else if (!fraction) {
+                        above *= 10;
+                }
+        }
+        value = (double)mantissa * above / below;
         if (*s || !digits || !isfinite(value))
                 return false;
         *ret = value;

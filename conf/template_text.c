@@ -104,9 +104,7 @@ static bool is_line_end(const struct parser *p, size_t at)
 {
         if (at < p->length && p->text[at] == '\r')
                 at++;
-        else if (at < p->length && p->text[at] == '\n')
-                return true;
-        return at == p->length || (p->text[at - 1] == '\r' && p->text[at] == '\n');
+        return at == p->length || p->text[at] == '\n';
 }
 
 static void skip_blanks(struct parser *p)
@@ -625,15 +623,15 @@ static int parse(const char *file, const char *text, size_t length, bool last_co
                 (*err)->pos.file = xstrdup(template->file);
                 return -1;
         }
-        nul = memchr(text, '\0', length);
+        nul = length ? memchr(text, '\0', length) : NULL;
         if (nul) {
                 fail(&p, (size_t)(nul - text), "a NUL byte: this is not a text");
                 *err = p.errors;
                 return -1;
         }
-        template->text = xstrndup(text, length);
+        template->text = length ? xstrndup(text, length) : xstrdup("");
         p.text = template->text;
-        p.last_quote = find_last_quote(text, length);
+        p.last_quote = find_last_quote(template->text, length);
         for (;;) {
                 skip_space(&p);
                 if (p.at == p.length)
