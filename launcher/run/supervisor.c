@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/generation.h"
+#include "launcher/run/host_helper.h"
 #include "launcher/run/sd_notify.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
@@ -20,7 +21,9 @@
  * unless somebody else holds it. */
 #define LAST_WORDS_MS 200u
 /* For clients to read the end. */
-#define FLUSH_MS        200
+#define FLUSH_MS 200
+/* For the host helper: taps, groups and files take milliseconds, a killed QEMU may take its time. */
+#define UNDO_MS         30000u
 #define TIMEOUT_MAX_S   86400
 #define STDERR_READ_MAX (1024u * 1024)
 
@@ -42,7 +45,7 @@ static void tell_failed(struct supervisor *s, const struct error *error, int exi
         _cleanup_free_ char *text = error_text(error);
 
         if (s->ready_fd < 0)
-                log_error("%s", text);
+                log_error("start '%s': %s", s->plan->name, text);
         tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}}", "error", "code", error_code_name(error->code),
                                    "message", story_string(text), "hint", story_string(error->hint),
                                    "exit_status", exit_status));
@@ -248,11 +251,29 @@ static void undone(struct supervisor *s, const struct error *error)
         supervisor_event(s, EV_UNDONE);
 }
 
+static void on_helper(const struct error *error, const json_t *lines, void *data)
+{
+        struct supervisor *s = data;
+        size_t i;
+        json_t *line;
+
+        s->helper = NULL;
+        json_array_foreach ((json_t *)lines, i, line) {
+                on_undo_line(json_string_value(line), s);
+        }
+        undone(s, error);
+}
+
 static void begin_undo(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
 
-        if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, &err) < 0)
+        if (s->lowered) {
+                s->helper = host_helper_undo(s->loop, s->vm, &s->options->host->cgroup, UNDO_MS, on_helper, s,
+                                             &err);
+                if (!s->helper)
+                        undone(s, err);
+        } else if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, &err) < 0)
                 undone(s, err);
         else
                 undone(s, NULL);
@@ -296,8 +317,8 @@ static void end(struct supervisor *s)
         if (!s->end.ready) {
                 struct error *error = NULL;
 
-                error_set(&error, s->start_error ? s->start_error->code : ERROR_FAILED, "start '%s': %s",
-                          s->plan->name, s->verdict.reason);
+                error_set(&error, s->start_error ? s->start_error->code : ERROR_FAILED, "%s",
+                          s->verdict.reason);
                 /* Stopped as asked is 0 for `run`, but for `start` no guest runs. */
                 tell_failed(s, error, s->exit_status ? s->exit_status : 1);
                 error_free(error);
@@ -318,6 +339,10 @@ static void tell_ready(struct supervisor *s)
         }
         supervisor_story(s, "the guest runs");
         supervisor_flush(s);
+        if (confine_lower_capabilities(&err) == 0)
+                s->lowered = true;
+        else
+                log_warning("%s: %s; going on with them", s->plan->name, err->message);
         tell_ready_fd(s, json_pack("{s:i}", "pid", (int)s->pid));
         sd_notify("READY=1");
         if (!s->options->foreground)
@@ -488,7 +513,8 @@ static int settle_journal(struct supervisor *s, struct error **err)
         if (lives > 0) {
                 error_set(err, ERROR_BUSY, "'%s' runs already: its QEMU (pid %d) lives without a supervisor",
                           s->plan->name, (int)pid);
-                return error_hint(err, "vmlaunch reconcile ends it and undoes what its start did");
+                return error_hint(err, "'vmlaunch destroy %s' ends it and undoes what its start did",
+                                  s->plan->name);
         }
         if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
                 return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
@@ -535,7 +561,6 @@ static void attend(struct supervisor *s)
                 supervisor_start_failed(s, err);
                 return;
         }
-        wire_send_steps(s);
         execution_close_passed(s->execution);
         if (open_control(s, &err) < 0) {
                 supervisor_start_failed(s, err);
@@ -570,7 +595,7 @@ static int start(struct supervisor *s, struct error **err)
         };
         s->execution = execution_new(s->plan, &how);
         if (execution_run(s->execution, err) < 0)
-                return error_wrap(err, "start '%s'", s->plan->name);
+                return -1;
         attend(s);
         return 0;
 }

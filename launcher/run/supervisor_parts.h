@@ -79,6 +79,8 @@ struct supervisor {
         struct verdict verdict;
         int exit_status;
 
+        struct host_helper *helper; /* undoes, once QEMU is gone */
+
         json_t *story, *warnings;
         char *started, *ended, *stderr_text;
         long long last_reset_ms;
@@ -98,9 +100,8 @@ void supervisor_changed(struct supervisor *s);
 void supervisor_flush(struct supervisor *s);
 
 /* supervisor_wire.c */
+/* Once QEMU has greeted, the plan's qmp steps are sent. */
 int wire_connect(struct supervisor *s, struct error **err);
-/* Sends the plan's qmp steps. */
-void wire_send_steps(struct supervisor *s);
 void wire_close(struct supervisor *s);
 void wire_silent(struct supervisor *s, bool silent);
 /* A line in the story, not for each of many. */

@@ -208,14 +208,74 @@ static void on_late(const char *command, json_t *reply, void *data)
                 ops_query_status(s->qmp, on_status, s);
 }
 
+static void send_step(struct supervisor *s, const struct plan_step *step);
+
+static void on_step(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        if (s->state != VM_STARTING)
+                return;
+        if (!reply) {
+                /* A QEMU that ended has more to say on its stderr. */
+                if (error->code != ERROR_DISCONNECTED) {
+                        struct error *failed = error_copy(error);
+
+                        error_wrap(&failed, "a QMP command of the plan");
+                        supervisor_start_failed(s, failed);
+                }
+                return;
+        }
+        if (--s->steps_waiting > 0)
+                return;
+        if (s->cont_step < s->plan->n_steps) {
+                const struct plan_step *step = &s->plan->steps[s->cont_step];
+
+                s->cont_step = s->plan->n_steps;
+                send_step(s, step);
+        } else {
+                supervisor_event(s, EV_READY);
+        }
+}
+
+static void send_step(struct supervisor *s, const struct plan_step *step)
+{
+        json_auto_t *args = generation_fill_json(step->args, s->generation);
+        const char *command = json_string_value(json_object_get(args, "execute"));
+        json_t *arguments = json_object_get(args, "arguments");
+
+        s->steps_waiting++;
+        qmp_client_call(s->qmp, command, json_incref(arguments), QMP_MUTATE, NULL, 0, on_step, s);
+}
+
+static void send_steps(struct supervisor *s)
+{
+        size_t last = s->plan->n_steps;
+
+        for (size_t i = 0; i < s->plan->n_steps; i++)
+                if (s->plan->steps[i].effect == EFFECT_QMP)
+                        last = i;
+        s->cont_step = last;
+        /* All but cont at once; the guest runs when none of them failed. */
+        for (size_t i = 0; i < last && last < s->plan->n_steps; i++)
+                if (s->plan->steps[i].effect == EFFECT_QMP)
+                        send_step(s, &s->plan->steps[i]);
+        if (s->steps_waiting == 0 && last < s->plan->n_steps) {
+                s->cont_step = s->plan->n_steps;
+                send_step(s, &s->plan->steps[last]);
+        }
+}
+
 static void on_ready(json_t *greeting, void *data)
 {
         struct supervisor *s = data;
 
         if (s->control)
                 control_set_greeting(s->control, greeting);
-        if (s->state == VM_STARTING)
+        if (s->state == VM_STARTING) {
+                send_steps(s);
                 return;
+        }
         /* The connection was made anew: what happened in the gap is not known. */
         supervisor_story(s, "QMP is connected again");
         s->reconnects = 0;
@@ -302,64 +362,6 @@ int wire_connect(struct supervisor *s, struct error **err)
         s->agent = AGENT_ABSENT;
         qga_client_set_open(s->qga, false);
         return 0;
-}
-
-static void send_step(struct supervisor *s, const struct plan_step *step);
-
-static void on_step(json_t *reply, const struct error *error, void *data)
-{
-        struct supervisor *s = data;
-
-        if (s->state != VM_STARTING)
-                return;
-        if (!reply) {
-                /* A QEMU that ended has more to say on its stderr. */
-                if (error->code != ERROR_DISCONNECTED) {
-                        struct error *failed = error_copy(error);
-
-                        error_wrap(&failed, "a QMP command of the plan");
-                        supervisor_start_failed(s, failed);
-                }
-                return;
-        }
-        if (--s->steps_waiting > 0)
-                return;
-        if (s->cont_step < s->plan->n_steps) {
-                const struct plan_step *step = &s->plan->steps[s->cont_step];
-
-                s->cont_step = s->plan->n_steps;
-                send_step(s, step);
-        } else {
-                supervisor_event(s, EV_READY);
-        }
-}
-
-static void send_step(struct supervisor *s, const struct plan_step *step)
-{
-        json_auto_t *args = generation_fill_json(step->args, s->generation);
-        const char *command = json_string_value(json_object_get(args, "execute"));
-        json_t *arguments = json_object_get(args, "arguments");
-
-        s->steps_waiting++;
-        qmp_client_call(s->qmp, command, json_incref(arguments), QMP_MUTATE, NULL, 0, on_step, s);
-}
-
-void wire_send_steps(struct supervisor *s)
-{
-        size_t last = s->plan->n_steps;
-
-        for (size_t i = 0; i < s->plan->n_steps; i++)
-                if (s->plan->steps[i].effect == EFFECT_QMP)
-                        last = i;
-        s->cont_step = last;
-        /* All but cont at once; the guest runs when none of them failed. */
-        for (size_t i = 0; i < last && last < s->plan->n_steps; i++)
-                if (s->plan->steps[i].effect == EFFECT_QMP)
-                        send_step(s, &s->plan->steps[i]);
-        if (s->steps_waiting == 0 && last < s->plan->n_steps) {
-                s->cont_step = s->plan->n_steps;
-                send_step(s, &s->plan->steps[last]);
-        }
 }
 
 void wire_close(struct supervisor *s)
