@@ -35,12 +35,12 @@ struct qemu_facts {
 };
 
 /*
- * The emulator to use: spec's EMULATOR when given (allowed by EMULATORS of the host layer, or no list), else the
- * first of qemu-kvm-one, qemu-kvm, /usr/libexec/qemu-kvm, qemu-system-ARCH in the fixed PATH. Absolute path, owned
- * by the caller. No such program: ERROR_HOST that says what was looked for.
+ * The emulator to use: spec's EMULATOR when given (spec_build() has held it against EMULATORS), else the first of
+ * qemu-kvm-one, qemu-kvm, /usr/libexec/qemu-kvm (these for the host's own architecture), qemu-system-ARCH in the
+ * fixed PATH. Absolute path, owned by the caller. No such program: ERROR_HOST that says what was looked for.
  */
 struct vm_spec;
-int qemu_find(const struct vm_spec *spec, const struct site *site, char **ret_path, struct error **err);
+int qemu_find(const struct vm_spec *spec, char **ret_path, struct error **err);
 /*
  * The facts of the binary: from the cache when its identity is known there, else by a probe with a deadline;
  * write_cache: keep the result (start, run and doctor do; plan, explain and validate do not).

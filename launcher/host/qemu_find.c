@@ -47,18 +47,6 @@ static char *look_up(const char *name)
         return NULL;
 }
 
-/* An entry of the list is a path, or a name that is looked up as EMULATOR is. */
-static bool is_listed(char *const *list, const char *path)
-{
-        for (size_t i = 0; list[i]; i++) {
-                _cleanup_free_ char *entry = list[i][0] == '/' ? xstrdup(list[i]) : look_up(list[i]);
-
-                if (entry && strcmp(entry, path) == 0)
-                        return true;
-        }
-        return false;
-}
-
 static int check_given(const char *given, const char *path, struct error **err)
 {
         struct stat st;
@@ -73,25 +61,14 @@ static int check_given(const char *given, const char *path, struct error **err)
         return 0;
 }
 
-static int find_given(const struct vm_spec *spec, const struct site *site, char **ret, struct error **err)
+static int find_given(const struct vm_spec *spec, char **ret, struct error **err)
 {
-        const struct origin *origin = vm_spec_origin(spec, "EMULATOR");
         _cleanup_free_ char *given = text_printable(spec->emulator), *path = NULL;
 
         if (spec->emulator[0] == '/')
                 path = xstrdup(spec->emulator);
-        else if (strchr(spec->emulator, '/'))
-                return error_set(err, ERROR_INVALID, "EMULATOR '%s' is neither a name nor an absolute path",
-                                 given);
         else
                 path = look_up(spec->emulator);
-        /* Not permitted before not there: a template learns nothing of files it may not use. */
-        if (site->emulators && origin && origin->layer == LAYER_TEMPLATE &&
-            (!path || !is_listed(site->emulators, path))) {
-                error_set(err, ERROR_NOT_PERMITTED, "EMULATOR '%s' is not on this host's list of EMULATORS",
-                          given);
-                return error_hint(err, "add it to EMULATORS in host.conf");
-        }
         if (!path)
                 return error_set(err, ERROR_HOST, "EMULATOR '%s' is not on this host", given);
         if (check_given(given, path, err) < 0)
@@ -100,7 +77,7 @@ static int find_given(const struct vm_spec *spec, const struct site *site, char 
         return 0;
 }
 
-int qemu_find(const struct vm_spec *spec, const struct site *site, char **ret_path, struct error **err)
+int qemu_find(const struct vm_spec *spec, char **ret_path, struct error **err)
 {
         const char *arch = spec->os.arch ? spec->os.arch : "x86_64";
         _cleanup_free_ char *system = xasprintf("qemu-system-%s", arch);
@@ -109,7 +86,7 @@ int qemu_find(const struct vm_spec *spec, const struct site *site, char **ret_pa
         struct utsname uts;
 
         if (spec->emulator)
-                return find_given(spec, site, ret_path, err);
+                return find_given(spec, ret_path, err);
         if (uname(&uts) < 0)
                 return error_os(err, errno, "uname");
         for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
