@@ -1,8 +1,9 @@
 /*
  * confine - what a process may do: QEMU's ids and capabilities, the supervisor's lowered ones.
  *
- * The child's part makes bare system calls: between fork and exec it may have been made by clone3(), which runs no
- * atfork handlers, and libcap-ng keeps state and allocates. The supervisor's and helper's part uses libcap-ng.
+ * The child's part makes bare system calls: between fork and exec it may have been made by clone3(), which
+ * runs no atfork handlers, and libcap-ng keeps state and allocates. The supervisor's and helper's part uses
+ * libcap-ng.
  */
 #pragma once
 
@@ -10,9 +11,10 @@
 #include "launcher/plan/launch_plan.h"
 
 /*
- * In the child, before exec: groups, gid and uid of the plan, bounding and ambient set empty, every capability set
- * empty, no_new_privs. Not root and already of the planned uid: ids stay, and the bounding set as far as one may.
- * Async-signal-safe. 0, or -1 with errno and in *ret_what the words for the call that failed.
+ * In the child, before exec: groups, gid and uid of the plan, bounding and ambient set empty, every
+ * capability set empty, no_new_privs. Not root and already of the planned uid: ids stay, and the bounding set
+ * as far as one may. Async-signal-safe. 0, or -1 with errno and in *ret_what the words for the call that
+ * failed.
  */
 int confine_child(const struct plan_confinement *confine, const char **ret_what);
 
@@ -21,7 +23,7 @@ int confine_lower_capabilities(struct error **err);
 /* Keeps only these capabilities (CAP_KILL, ...), effective and permitted; the others are gone for good. */
 int confine_keep_capabilities(const int *capabilities, size_t n, struct error **err);
 /*
- * pidfd_send_signal() with CAP_KILL made effective around the one call: QEMU has another uid than its supervisor. A
- * process that has ended already is fine.
+ * pidfd_send_signal() with CAP_KILL made effective around the one call: QEMU has another uid than its
+ * supervisor. A process that has ended already is fine.
  */
 int confine_send_signal(int pidfd, int sig, struct error **err);

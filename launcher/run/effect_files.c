@@ -23,8 +23,6 @@ static int unpack_failed(const json_error_t *why, const char *effect, struct err
         return error_set(err, ERROR_FAILED, "step %s: %s", effect, why->text);
 }
 
-/* --- uid-claim ------------------------------------------------------------------------------------------------ */
-
 int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         _cleanup_free_ char *name = NULL, *what = NULL;
@@ -49,11 +47,9 @@ int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *l
         return 1;
 }
 
-/* --- image-open, file-open ------------------------------------------------------------------------------------ */
-
 /*
- * NFS with root_squash: root is nobody there, so the file's owner is asked. The kernel takes the file capabilities
- * away while fsuid is not 0 (capabilities(7)).
+ * NFS with root_squash: root is nobody there, so the file's owner is asked. The kernel takes the file
+ * capabilities away while fsuid is not 0 (capabilities(7)).
  */
 static int open_as_owner(const char *path, int flags)
 {
@@ -199,8 +195,6 @@ int file_open_carry_out(struct effect_run *run, const json_t *args, struct error
         return 0;
 }
 
-/* --- directory ------------------------------------------------------------------------------------------------ */
-
 static const char *path_in_run(const char *run_dir, const char *path, struct error **err)
 {
         const char *below = effect_path_in_run(run_dir, path);
@@ -264,8 +258,6 @@ int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *l
                 return 0;
         return fd_remove_tree(undo->vm_dirfd, below, err) < 0 ? -1 : 1;
 }
-
-/* --- listen --------------------------------------------------------------------------------------------------- */
 
 /* The path as bind() takes it; by way of the directory's fd where the whole does not fit. */
 static int socket_address(const struct effect_run *run, const char *path, const char *below,
@@ -338,11 +330,10 @@ int listen_undo(struct effect_undo *undo, const json_t *args, const json_t *lear
         return remove_file(undo->vm_dirfd, below, err);
 }
 
-/* --- stderr --------------------------------------------------------------------------------------------------- */
-
 /*
- * A file of exactly max bytes that can neither grow nor shrink. QEMU writes from offset 0; past the end write()
- * fails with EPERM (fcntl(2), F_SEAL_GROW). Only pages that are written take memory; the first NUL ends the text.
+ * A file of exactly max bytes that can neither grow nor shrink. QEMU writes from offset 0; past the end
+ * write() fails with EPERM (fcntl(2), F_SEAL_GROW). Only pages that are written take memory; the first NUL
+ * ends the text.
  */
 int stderr_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
@@ -360,8 +351,6 @@ int stderr_carry_out(struct effect_run *run, const json_t *args, struct error **
         return 0;
 }
 
-/* --- machine-lock, live-template ------------------------------------------------------------------------------ */
-
 /* fd_write_file_at() writes beside the file: what a crash between its two steps leaves. */
 static void remove_half_written(int dirfd, const char *path, pid_t writer)
 {
@@ -371,8 +360,8 @@ static void remove_half_written(int dirfd, const char *path, pid_t writer)
 }
 
 /*
- * machine.lock is what the guest has seen and must see again, so it outlives the VM's run. A guest that never ran
- * has seen nothing: undo of a start that failed puts back what was there before.
+ * machine.lock is what the guest has seen and must see again, so it outlives the VM's run. A guest that never
+ * ran has seen nothing: undo of a start that failed puts back what was there before.
  */
 int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {

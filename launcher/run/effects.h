@@ -1,10 +1,11 @@
 /*
  * effects - the table of what plan steps do on the host, and how each is undone.
  *
- * One row per enum plan_effect. carry_out does all or nothing: when it fails it leaves nothing behind. undo works
- * from the journal's record only (args, and what carry_out had learned), perhaps in another process and after a
- * crash in the middle of carry_out: it is idempotent, does not mind what is gone, and leaves what belongs to
- * another run. All block, with deadlines: for the executor and the host helper, not for the supervisor's loop.
+ * One row per enum plan_effect. carry_out does all or nothing: when it fails it leaves nothing behind. undo
+ * works from the journal's record only (args, and what carry_out had learned), perhaps in another process and
+ * after a crash in the middle of carry_out: it is idempotent, does not mind what is gone, and leaves what
+ * belongs to another run. All block, with deadlines: for the executor and the host helper, not for the
+ * supervisor's loop.
  */
 #pragma once
 
@@ -57,7 +58,8 @@ struct effect_undo {
 
 struct effect {
         int (*carry_out)(struct effect_run *run, const json_t *args, struct error **err);
-        /* 1: undone, 0: there was nothing to undo, -1: *err. learned: an object, empty when nothing was learned. */
+        /* 1: undone, 0: there was nothing to undo, -1: *err. learned: an object, empty when nothing was
+         * learned. */
         int (*undo)(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 };
 
@@ -75,7 +77,7 @@ int effect_take_lock(struct effect_run *run, const char *name, const char *what,
                      struct error **err);
 /* *nl is opened when it is NULL. */
 int effect_netlink(struct netlink **nl, struct error **err);
-/* NULL when path is not strictly below run_dir or has "..", "." or empty parts: undo removes what it names. */
+/* NULL when path is not strictly below run_dir or has "..", "." or empty parts: undo removes what it is. */
 const char *effect_path_in_run(const char *run_dir, const char *path);
 
 int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error **err);
@@ -104,8 +106,8 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 
 /*
- * Is the process that the journal learned of still there, and ours? Proven by pid, start time and, because pids and
- * clock ticks could meet again, by the VM's uid or the generation on its command line (the latter QEMU can
- * overwrite, the former it cannot). 1: yes, with a pidfd; 0: no; -1: *err. ret_pidfd may be NULL.
+ * Is the process that the journal learned of still there, and ours? Proven by pid, start time and, because
+ * pids and clock ticks could meet again, by the VM's uid or the generation on its command line (the latter
+ * QEMU can overwrite, the former it cannot). 1: yes, with a pidfd; 0: no; -1: *err. ret_pidfd may be NULL.
  */
 int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err);

@@ -1,11 +1,11 @@
 /*
  * execute - a plan's steps in order, and the undo stack.
  *
- * Each effect is a row of one table: carry out and undo (effects.h). Before a step is done it is in the journal;
- * when a step fails the steps before it are undone in reverse, and the same undo serves stop, crash and reconcile.
- * Undo needs nothing but the journal's record of the step and is idempotent: what is gone is fine, what belongs to
- * another run is left. The execution owns the fds that steps opened, by name, until spawn has passed them on or
- * execution_free(), and the locks until execution_free().
+ * Each effect is a row of one table: carry out and undo (effects.h). Before a step is done it is in the
+ * journal; when a step fails the steps before it are undone in reverse, and the same undo serves stop, crash
+ * and reconcile. Undo needs nothing but the journal's record of the step and is idempotent: what is gone is
+ * fine, what belongs to another run is left. The execution owns the fds that steps opened, by name, until
+ * spawn has passed them on or execution_free(), and the locks until execution_free().
  *
  * The journal of a run, one object per line:
  *
@@ -41,15 +41,16 @@ void execution_free(struct execution *execution);
 DEFINE_FREEP(struct execution, execution_free)
 
 /*
- * Does all host steps and spawn, in order. On failure everything done is undone and *err says which step failed.
- * Blocking; before QEMU runs the supervisor has nothing else to do. A journal that is not empty: ERROR_BUSY.
+ * Does all host steps and spawn, in order. On failure everything done is undone and *err says which step
+ * failed. Blocking; before QEMU runs the supervisor has nothing else to do. A journal that is not empty:
+ * ERROR_BUSY.
  */
 int execution_run(struct execution *execution, struct error **err);
-/* The guest runs: from now on the machine.lock that this start wrote is kept. Without it the undo puts back the one
- * there was, so that a start that failed leaves no trace. */
+/* The guest runs: from now on the machine.lock that this start wrote is kept. Without it the undo puts back
+ * the one there was, so that a start that failed leaves no trace. */
 int execution_mark_started(struct execution *execution, struct error **err);
-/* After execution_run(): pid and pidfd (owned by the execution) of QEMU, the sealed stderr memfd (-1: none; read it
- * with pread(), the first NUL is its end). */
+/* After execution_run(): pid and pidfd (owned by the execution) of QEMU, the sealed stderr memfd (-1: none;
+ * read it with pread(), the first NUL is its end). */
 pid_t execution_qemu_pid(const struct execution *execution);
 int execution_qemu_pidfd(const struct execution *execution);
 int execution_stderr_fd(const struct execution *execution);
@@ -57,9 +58,10 @@ int execution_stderr_fd(const struct execution *execution);
 void execution_close_passed(struct execution *execution);
 
 /*
- * Undoes, newest first, every step the journal at dirfd names as begun; goes on after an error and reports the first
- * few as a list. Ends with an empty journal when all is undone. Blocking with deadlines: run it before QEMU runs, in
- * the host helper, or in a verb. what_done may be NULL: called with one line per undone step.
+ * Undoes, newest first, every step the journal at dirfd names as begun; goes on after an error and reports
+ * the first few as a list. Ends with an empty journal when all is undone. Blocking with deadlines: run it
+ * before QEMU runs, in the host helper, or in a verb. what_done may be NULL: called with one line per undone
+ * step.
  */
 int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
                  struct error **err);

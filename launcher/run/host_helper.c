@@ -37,8 +37,6 @@ struct host_helper {
         void *data;
 };
 
-/* --- the supervisor's side ------------------------------------------------------------------------------------ */
-
 /* fds[0..4] become 0..4 and nothing else is passed on. */
 static void __attribute__((noreturn)) child(const int *fds)
 {
@@ -220,8 +218,6 @@ struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
         helper->deadline = loop_add_deadline(loop, (uint64_t)deadline_ms + GRACE_MS, on_deadline, helper);
         return helper;
 }
-
-/* --- the helper's side ---------------------------------------------------------------------------------------- */
 
 static void add_line(const char *line, void *data)
 {

@@ -57,8 +57,8 @@ static void close_fds(unsigned first, unsigned last, bool only_mark)
 }
 
 /*
- * All sources go above the highest number of the table first: no source is overwritten before it was used. tmp has
- * n_fds + 1 places. *sock moves too.
+ * All sources go above the highest number of the table first: no source is overwritten before it was used.
+ * tmp has n_fds + 1 places. *sock moves too.
  */
 static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp)
 {

@@ -1,9 +1,9 @@
 /*
  * spawn - forks and confines a process and lets it exec, with exactly the fds and environment given.
  *
- * The child is a new session in directory "/" with umask 077, no blocked or ignored signals, /dev/null as 0 and 1
- * and stderr_fd as 2. It waits before its exec until the parent has written down who it is: a parent that dies
- * before leaves no process behind. Resource limits, priority and affinity stay the caller's.
+ * The child is a new session in directory "/" with umask 077, no blocked or ignored signals, /dev/null as 0
+ * and 1 and stderr_fd as 2. It waits before its exec until the parent has written down who it is: a parent
+ * that dies before leaves no process behind. Resource limits, priority and affinity stay the caller's.
  */
 #pragma once
 

@@ -1,8 +1,8 @@
 /*
  * stand_in - takes QEMU's place: says on stderr what it was given, then waits to be killed.
  *
- * Lines: "fd N -> TARGET", "arg I TEXT", "env TEXT", "cwd PATH", "umask OCTAL", "sid 0|1 (is it the leader)", "ignored
- * N" and "blocked N" for signals, the lines of /proc/self/status about ids and capabilities, "end".
+ * Lines: "fd N -> TARGET", "arg I TEXT", "env TEXT", "cwd PATH", "umask OCTAL", "sid 0|1 (is it the leader)",
+ * "ignored N" and "blocked N" for signals, the lines of /proc/self/status about ids and capabilities, "end".
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -52,7 +52,7 @@ static void say_signals(void)
         for (int sig = 1; sig < NSIG; sig++) {
                 struct sigaction action;
 
-                if (sigaction(sig, NULL, &action) == 0 && action.sa_handler != SIG_DFL)
+                if (sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
                         dprintf(2, "ignored %d\n", sig);
                 if (sigismember(&blocked, sig) > 0)
                         dprintf(2, "blocked %d\n", sig);

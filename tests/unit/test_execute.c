@@ -1,6 +1,6 @@
 /*
- * The executor as any user: effects that need no rights, in a directory of the test's own. What needs root is in
- * tests/integration/execute.c.
+ * The executor as any user: effects that need no rights, in a directory of the test's own. What needs root is
+ * in tests/integration/execute.c.
  */
 #include <errno.h>
 #include <fcntl.h>
