@@ -45,14 +45,16 @@ json_t *generation_fill_json(const json_t *json, const char *generation)
         }
         if (json_is_object(json)) {
                 copy = json_object();
-                json_object_foreach ((json_t *)json, key, value)
+                json_object_foreach ((json_t *)json, key, value) {
                         json_object_set_new(copy, key, generation_fill_json(value, generation));
+                }
                 return copy;
         }
         if (json_is_array(json)) {
                 copy = json_array();
-                json_array_foreach ((json_t *)json, i, value)
+                json_array_foreach ((json_t *)json, i, value) {
                         json_array_append_new(copy, generation_fill_json(value, generation));
+                }
                 return copy;
         }
         return json_incref((json_t *)json);

@@ -393,8 +393,7 @@ static void qemu_gets_exactly_what_the_plan_says(void **state)
         struct fixture *f = *state;
         _cleanup_free_ char *said = NULL, *disk = below(f, "disk.raw"), *base = below(f, "base.raw");
         _cleanup_free_ char *fd3 = xasprintf("fd 3 -> %s\n", base), *fd4 = xasprintf("fd 4 -> %s\n", disk);
-        /* An fd that somebody left inheritable, and a signal ignored and one blocked, must not get through.
-         * */
+        /* An inheritable fd, a signal ignored and one blocked must not get through. */
         _cleanup_close_ int stray = fcntl(2, F_DUPFD, 40);
         sigset_t blocked;
 
