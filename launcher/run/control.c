@@ -1,7 +1,6 @@
 #include "launcher/run/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -360,12 +359,10 @@ static void on_closed(const struct error *error, void *data)
 {
         struct client *client = data;
 
+        /* What was no JSON, over a limit or never finished is worth a line in the log; going away is not. */
         if (error->code == ERROR_FAILED || error->code == ERROR_DEADLINE) {
-                int fd = fcntl(json_stream_fd(client->stream), F_DUPFD_CLOEXEC, 0);
                 _cleanup_free_ char *text = error_text(error);
 
-                if (fd >= 0)
-                        say_and_close(fd, text);
                 cut_off(client, text);
         } else {
                 cut_off(client, NULL);
