@@ -6,9 +6,8 @@
 
 int agent_check(struct build *build, struct error **err)
 {
-        if (build->spec->features.guest_agent && !qemu_has_device(build->in->qemu, "virtio-serial-pci"))
-                return build_error(build, err, ERROR_HOST, BECAUSE, "%s has no device 'virtio-serial-pci'",
-                                   build->in->qemu->path);
+        if (build->spec->features.guest_agent)
+                return build_need_device(build, BECAUSE, "virtio-serial-pci", err);
         return 0;
 }
 

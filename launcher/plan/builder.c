@@ -90,6 +90,14 @@ int build_error(const struct build *build, struct error **err, enum error_code c
         return -1;
 }
 
+int build_need_device(const struct build *build, const char *reference, const char *type, struct error **err)
+{
+        if (qemu_has_device(build->in->qemu, type))
+                return 0;
+        return build_error(build, err, ERROR_HOST, reference, "%s has no device '%s'", build->in->qemu->path,
+                           type);
+}
+
 void build_warn(struct build *build, const char *reference, const char *format, ...)
 {
         const struct origin *origin = reference ? vm_spec_origin(build->spec, reference) : NULL;

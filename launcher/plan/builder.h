@@ -75,6 +75,8 @@ void build_device(struct build *build, json_t *device);
 /* An error with the place of the reference ("DISK[0]/IO") and its name in front; always -1. code says what kind. */
 int build_error(const struct build *build, struct error **err, enum error_code code, const char *reference,
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* ERROR_HOST when this QEMU has no such device type. */
+int build_need_device(const struct build *build, const char *reference, const char *type, struct error **err);
 /* reference NULL: no place. */
 void build_warn(struct build *build, const char *reference, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

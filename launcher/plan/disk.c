@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "launcher/plan/builder.h"
 
@@ -175,7 +174,7 @@ static int check_kind(struct build *build, size_t i, struct error **err)
 static int check_disk(struct build *build, size_t i, struct error **err)
 {
         const struct disk_spec *disk = &build->spec->disks[i];
-        const char *type = disk_device_type(disk);
+        _cleanup_free_ char *reference = NULL;
 
         if (check_kind(build, i, err) < 0)
                 return -1;
@@ -197,12 +196,10 @@ static int check_disk(struct build *build, size_t i, struct error **err)
 
                 return disk_error(build, err, ERROR_INVALID, i, "TARGET", text);
         }
-        if (!qemu_has_device(build->in->qemu, type)) {
-                _cleanup_free_ char *text = xasprintf("%s has no device '%s'", build->in->qemu->path, type);
-
-                return disk_error(build, err, ERROR_HOST, i, "TARGET", text);
-        }
-        return 0;
+        reference = xasprintf("DISK[%zu]/TARGET", i);
+        if (disk->bus == DISK_BUS_SCSI && build_need_device(build, reference, "virtio-scsi-pci", err) < 0)
+                return -1;
+        return build_need_device(build, reference, disk_device_type(disk), err);
 }
 
 /* One image twice in a VM is fine only while nobody writes. */
@@ -426,11 +423,14 @@ static void device_args(struct build *build, size_t i)
         const struct disk_spec *disk = &build->spec->disks[i];
         const struct image_chain *chain = build->in->chains[i];
         const struct plan_disk *place = &build->disks[i];
+        _cleanup_free_ char *reference = xasprintf("DISK[%zu]/TARGET", i);
+        const struct origin *target = vm_spec_origin(build->spec, reference);
         _cleanup_text_ struct text because = TEXT_INIT;
         json_t *device;
 
         build_refer(build, &because, "DISK[%zu]/TARGET", i);
-        build_refer(build, &because, "DISK[%zu]/DEV_PREFIX", i);
+        if (target && target->layer == LAYER_RULE)
+                build_refer(build, &because, "DISK[%zu]/DEV_PREFIX", i);
         build_refer(build, &because, "DISK[%zu]/TYPE", i);
         if (disk->type != DISK_TYPE_CDROM)
                 build_refer(build, &because, "DISK[%zu]/CACHE", i);

@@ -1,6 +1,5 @@
 /* Machine type, accelerator, clock, boot files, and what machine.lock keeps of them. */
 #include <string.h>
-#include <sys/stat.h>
 
 #include "launcher/plan/builder.h"
 
@@ -53,7 +52,7 @@ static int unknown_machine(struct build *build, struct error **err)
 {
         const struct qemu_facts *qemu = build->in->qemu;
         const char *wanted = build->spec->os.machine;
-        const char **names = xcalloc(2 * qemu->n_machines + 1, sizeof(*names)), *nearest;
+        const char **names = xcalloc(2 * qemu->n_machines + 1, sizeof(*names)), *nearest, *newest = NULL;
         _cleanup_text_ struct text aliases = TEXT_INIT;
         size_t n = 0;
 
@@ -64,12 +63,17 @@ static int unknown_machine(struct build *build, struct error **err)
                 if (machine->alias) {
                         names[n++] = machine->alias;
                         text_addf(&aliases, "%s%s", aliases.length ? ", " : "", machine->alias);
+                        /* Of versions the newest is meant, not the one that is spelt most alike. */
+                        if (strncmp(wanted, machine->name, strcspn(machine->name, "0123456789")) == 0)
+                                newest = machine->name;
                 }
         }
         nearest = text_nearest(wanted, names);
         build_error(build, err, ERROR_INVALID, "OS/MACHINE", "QEMU %u.%u.%u has no machine '%s'", qemu->major,
                     qemu->minor, qemu->micro, wanted);
-        if (nearest)
+        if (newest)
+                error_hint(err, "its newest one of that kind is '%s'", newest);
+        else if (nearest)
                 error_hint(err, "did you mean '%s'?", nearest);
         else
                 error_hint(err, "it has %s, and their versioned names", text_str(&aliases));
@@ -163,10 +167,9 @@ void machine_args(struct build *build)
         keyval_add(&value, "memory-backend", "ram0");
         build_refer(build, &because, "OS/MACHINE");
         build_refer(build, &because, "ACCEL");
-        if (!build->spec->features.acpi) {
+        build_refer(build, &because, "FEATURES/ACPI");
+        if (!build->spec->features.acpi)
                 keyval_add(&value, "acpi", "off");
-                build_refer(build, &because, "FEATURES/ACPI");
-        }
         build_option(build, text_str(&because), "-machine", "%s", text_str(&value));
 }
 

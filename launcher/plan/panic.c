@@ -8,9 +8,8 @@ static const char *driver(const struct build *build)
 
 int panic_check(struct build *build, struct error **err)
 {
-        if (build->spec->panic.present && !qemu_has_device(build->in->qemu, driver(build)))
-                return build_error(build, err, ERROR_HOST, "PANIC/MODEL", "%s has no device '%s'",
-                                   build->in->qemu->path, driver(build));
+        if (build->spec->panic.present)
+                return build_need_device(build, "PANIC/MODEL", driver(build), err);
         return 0;
 }
 

@@ -35,16 +35,27 @@ static char *place_name(enum bus bus, unsigned index)
         }
 }
 
-/* The index of an address on this bus, or -1. Written in one way only, so comparing names is parsing. */
-static int place_find(const struct map *map, enum bus bus, const char *address)
+/* The index of an address on this bus (n places), or -1. Each place has one spelling. */
+static int place_find(enum bus bus, unsigned n, const char *address)
 {
-        for (unsigned i = 0; i < map->n[bus]; i++) {
-                _cleanup_free_ char *name = place_name(bus, i);
+        static const char *const starts[BUSES] = {
+                [BUS_PORTS] = "rp",
+                [BUS_PC] = "pci.0:",
+                [BUS_BRIDGE] = PCI_BRIDGE ":",
+        };
+        static const unsigned firsts[BUSES] = { [BUS_PORTS] = 1, [BUS_PC] = PC_FIRST_SLOT, [BUS_BRIDGE] = 1 };
+        _cleanup_free_ char *number = NULL, *name = NULL;
+        uint32_t value;
 
-                if (strcmp(name, address) == 0)
-                        return (int)i;
-        }
-        return -1;
+        if (!text_starts_with(address, starts[bus]))
+                return -1;
+        number = xstrdup(address + strlen(starts[bus]));
+        if (bus == BUS_PORTS)
+                number[strcspn(number, ":")] = '\0';
+        if (!text_parse_u32(number, &value) || value < firsts[bus] || value - firsts[bus] >= n)
+                return -1;
+        name = place_name(bus, value - firsts[bus]);
+        return strcmp(name, address) == 0 ? (int)(value - firsts[bus]) : -1;
 }
 
 static const char *locked_address(const struct machine_lock *lock, const char *id)
@@ -85,14 +96,10 @@ static void map_init(struct map *map, bool is_q35, unsigned root_ports, const st
                 for (size_t i = 0; i < n; i++) {
                         const char *address =
                                 devices[i].wanted ? devices[i].wanted : locked_address(lock, devices[i].id);
+                        int index = address ? place_find(BUS_PORTS, PORTS_MAX, address) : -1;
 
-                        while (address && map->n[BUS_PORTS] < PORTS_MAX) {
-                                bool is_port = text_starts_with(address, "rp");
-
-                                if (!is_port || place_find(map, BUS_PORTS, address) >= 0)
-                                        break;
-                                map->n[BUS_PORTS]++;
-                        }
+                        if (index >= (int)map->n[BUS_PORTS])
+                                map->n[BUS_PORTS] = (unsigned)index + 1;
                 }
                 if (map->n[BUS_PORTS] > PORTS_MAX)
                         map->n[BUS_PORTS] = PORTS_MAX;
@@ -103,7 +110,7 @@ static void map_init(struct map *map, bool is_q35, unsigned root_ports, const st
                 map->places[bus] = xcalloc(map->n[bus] + 1, sizeof(struct place));
         for (size_t i = 0; lock && i < lock->n_addresses; i++)
                 for (int bus = 0; bus < BUSES; bus++) {
-                        int index = place_find(map, bus, lock->addresses[i].address);
+                        int index = place_find(bus, map->n[bus], lock->addresses[i].address);
 
                         if (index >= 0 && !map->places[bus][index].had)
                                 map->places[bus][index].had = lock->addresses[i].device;
@@ -125,7 +132,7 @@ static void take(struct map *map, enum bus bus, unsigned index, struct pci_devic
 static int place_wanted(struct map *map, bool is_q35, struct pci_device *device, struct error **err)
 {
         enum bus bus = device_bus(is_q35, device);
-        int index = place_find(map, bus, device->wanted);
+        int index = place_find(bus, map->n[bus], device->wanted);
 
         if (index < 0)
                 return error_set(err, ERROR_INVALID, "device '%s': this machine has no PCI address '%s'",
@@ -174,7 +181,7 @@ int pci_place(bool is_q35, unsigned root_ports, const struct machine_lock *lock,
         for (size_t i = 0; i < n; i++) {
                 const char *address = devices[i].address ? NULL : locked_address(lock, devices[i].id);
                 enum bus bus = device_bus(is_q35, &devices[i]);
-                int index = address ? place_find(&map, bus, address) : -1;
+                int index = address ? place_find(bus, map.n[bus], address) : -1;
 
                 if (index >= 0 && !map.places[bus][index].taken)
                         take(&map, bus, (unsigned)index, &devices[i]);

@@ -165,8 +165,10 @@ static void write_argv(struct build *build)
         _cleanup_text_ struct text emulator = TEXT_INIT;
 
         build_refer(build, &emulator, "EMULATOR");
-        if (!emulator.length)
-                text_add(&emulator, "rule: the first emulator found on this host");
+        if (!emulator.length) {
+                build_refer(build, &emulator, "OS/ARCH");
+                text_add(&emulator, " rule: the first emulator found on this host");
+        }
         build_flag(build, text_str(&emulator), build->in->qemu->path);
         machine_args_identity(build);
         machine_args(build);

@@ -15,7 +15,7 @@ int serial_check(struct build *build, struct error **err)
         if (build->spec->n_serials > SERIAL_MAX)
                 return build_error(build, err, ERROR_INVALID, "SERIAL[4]/TYPE", "a PC has %d serial ports",
                                    SERIAL_MAX);
-        return 0;
+        return build->spec->n_serials ? build_need_device(build, "SERIAL[0]/TYPE", "isa-serial", err) : 0;
 }
 
 void serial_args(struct build *build)
