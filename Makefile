@@ -18,7 +18,7 @@ endif
 WERROR    ?=
 PKGS      := jansson libcap-ng libmnl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lcap-ng -lmnl)
+PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lcap-ng -lmnl) -lm
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DVMLAUNCH_VERSION='"$(VERSION)"' -I. $(WARN) $(WERROR) \
              -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
 
@@ -117,9 +117,12 @@ endif
 # Chains of implicit rules keep their objects.
 .SECONDARY:
 
-.PHONY: check-unit asan fuzz
+.PHONY: check-unit bless asan fuzz
 check-unit: $(UNIT_BIN) $(REPLAY_BIN) ## unit tests and corpus replay: seconds, any user, nothing installed
 	@tests/unit.sh $(UNIT_BIN) $(REPLAY_BIN)
+
+bless: $B/tests/test_golden ## write the golden plans anew: review the diff like code
+	@BLESS=1 $B/tests/test_golden >/dev/null 2>&1 || $B/tests/test_golden
 
 asan: ## check-unit with address and undefined behaviour sanitizers
 	$(MAKE) B=build/asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all' \

@@ -1,0 +1,415 @@
+/*
+ * Golden plans: each tests/golden/NAME.tmpl is planned for a recorded host and compared with NAME.plan. With
+ * BLESS=1 in the environment (`make bless`) NAME.plan is written instead. What comments of the template say:
+ *
+ *   # TEST: sentence                      the test's name
+ *   # HOST: debian12-v1                   tests/golden/hosts/debian12-v1.json: {"host": ..., "qemu": ...}
+ *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block]
+ *   # FILE: /path mode=0644               a kernel or initrd that exists, owned by root
+ *   # CLAIMED: UID NAME                   another VM's machine.lock keeps this uid
+ *   # LOCK: line                          a line of machine.lock
+ *   # DRIVER: line, # HOST_CONF: line     a line of vmm_exec_kvm.conf, host.conf
+ *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
+ *   # EXPLAIN                             NAME.plan ends with what explain says
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/spec_build.h"
+#include "launcher/plan/plan_build.h"
+
+#define GOLDEN_DIR "tests/golden"
+#define FILE_MAX   (1 << 20)
+
+struct golden_case {
+        char *name; /* "disk-virtio" */
+        char *text;
+        struct template *template;
+        struct site *site;
+        struct vm_spec *spec;
+        struct host_facts *host;
+        struct qemu_facts *qemu;
+        struct machine_lock *lock;
+        struct image_chain **chains;
+        struct plan_input input;
+};
+
+static char *read_file(const char *path)
+{
+        struct error *err = NULL;
+        char *text = NULL;
+
+        if (fd_read_file_at(AT_FDCWD, path, FILE_MAX, &text, NULL, &err) < 0)
+                error_free(err);
+        return text;
+}
+
+/* The next "# WORD: rest" line from *cursor on; new string, NULL: no more. */
+static char *next_line(const char *text, const char *word, size_t *cursor)
+{
+        _cleanup_free_ char *start = xasprintf("# %s: ", word);
+
+        for (const char *line = text + *cursor; *line;) {
+                size_t n = strcspn(line, "\n");
+                const char *next = line + n + (line[n] == '\n');
+
+                if (text_starts_with(line, start)) {
+                        *cursor = (size_t)(next - text);
+                        return xstrndup(line + strlen(start), n - strlen(start));
+                }
+                line = next;
+        }
+        return NULL;
+}
+
+/* All lines of this word, each ended; NULL: none. */
+static char *all_lines(const char *text, const char *word)
+{
+        struct text out = TEXT_INIT;
+        size_t cursor = 0;
+
+        for (;;) {
+                _cleanup_free_ char *line = next_line(text, word, &cursor);
+
+                if (!line)
+                        return out.length ? text_take(&out) : NULL;
+                text_addf(&out, "%s\n", line);
+        }
+}
+
+/* The value of key=value among the words of the line, "" when there is none; new string. */
+static char *word_value(const char *line, const char *key)
+{
+        _cleanup_free_ char *start = xasprintf(" %s=", key);
+        const char *found = strstr(line, start);
+
+        return found ? xstrndup(found + strlen(start), strcspn(found + strlen(start), " ")) : xstrdup("");
+}
+
+static char *image_line(const char *text, const char *path)
+{
+        size_t cursor = 0;
+
+        for (;;) {
+                _cleanup_free_ char *line = next_line(text, "IMAGE", &cursor);
+
+                if (!line)
+                        return NULL;
+                if (strcspn(line, " ") == strlen(path) && text_starts_with(line, path))
+                        return TAKE_PTR(line);
+        }
+}
+
+static int read_chain(const struct golden_case *golden, const struct disk_spec *disk,
+                      struct image_chain **ret, struct error **err)
+{
+        struct image_chain *chain = xcalloc(1, sizeof(*chain));
+        char *path = xstrdup(disk->path);
+
+        while (*path) {
+                _cleanup_free_ char *line = image_line(golden->text, path);
+                _cleanup_free_ char *format = line ? word_value(line, "format") : NULL;
+                _cleanup_free_ char *size = line ? word_value(line, "size") : NULL;
+                struct image_layer layer = { .path = path };
+
+                if (!line) {
+                        error_set(err, ERROR_INVALID, "there is no image '%s'", path);
+                        free(path);
+                        image_chain_free(chain);
+                        return -1;
+                }
+                layer.format = chain->n_layers == 0           ? disk->format
+                               : strcmp(format, "qcow2") == 0 ? DISK_FORMAT_QCOW2
+                                                              : DISK_FORMAT_RAW;
+                text_parse_u64(size, &layer.virtual_size);
+                layer.file = (struct file_facts){
+                        .exists = true,
+                        .mode = (strstr(line, " block") ? S_IFBLK : S_IFREG) | 0644,
+                        .size = layer.virtual_size,
+                };
+                ARRAY_GROW(chain->layers, chain->n_layers);
+                chain->layers[chain->n_layers++] = layer;
+                path = word_value(line, "backing");
+        }
+        free(path);
+        *ret = chain;
+        return 0;
+}
+
+static void read_file_facts(const struct golden_case *golden, const char *path, struct file_facts *ret)
+{
+        size_t cursor = 0;
+
+        for (;;) {
+                _cleanup_free_ char *line = next_line(golden->text, "FILE", &cursor), *mode = NULL;
+
+                if (!line)
+                        return;
+                if (!path || strcspn(line, " ") != strlen(path) || !text_starts_with(line, path))
+                        continue;
+                mode = word_value(line, "mode");
+                *ret = (struct file_facts){
+                        .exists = true,
+                        .mode = S_IFREG | (mode_t)strtoul(mode, NULL, 8),
+                        .size = 4096,
+                };
+        }
+}
+
+static void read_host(struct golden_case *golden)
+{
+        size_t cursor = 0;
+        _cleanup_free_ char *name = next_line(golden->text, "HOST", &cursor);
+        _cleanup_free_ char *path = name ? xasprintf("%s/hosts/%s.json", GOLDEN_DIR, name) : NULL;
+        json_auto_t *json = path ? json_load_file(path, 0, NULL) : NULL;
+        struct error *err = NULL;
+
+        if (!json)
+                fail_msg("%s: no recorded host '%s'", golden->name, name ? name : "");
+        if (host_facts_from_json(json_object_get(json, "host"), &golden->host, &err) < 0 ||
+            qemu_facts_from_json(json_object_get(json, "qemu"), &golden->qemu, &err) < 0)
+                fail_msg("%s: %s", path, err->message);
+        for (cursor = 0;;) {
+                _cleanup_free_ char *line = next_line(golden->text, "CLAIMED", &cursor);
+                struct host_facts *host = golden->host;
+
+                if (!line)
+                        return;
+                host->claimed_uids = xreallocarray(host->claimed_uids, host->n_claimed_uids + 1,
+                                                   sizeof(host->claimed_uids[0]));
+                host->claimed_uids[host->n_claimed_uids++] = (struct claimed_uid){
+                        .uid = (uid_t)strtoul(line, NULL, 10),
+                        .vm = xstrdup(strchr(line, ' ') + 1),
+                };
+        }
+}
+
+/* Everything after the host; text is the template's. */
+static int build_plan(struct golden_case *golden, const char *template_text, struct launch_plan **ret,
+                      struct error **err)
+{
+        _cleanup_free_ char *driver = all_lines(golden->text, "DRIVER"), *file = NULL;
+        _cleanup_free_ char *host_conf = all_lines(golden->text, "HOST_CONF");
+        _cleanup_free_ char *lock = all_lines(golden->text, "LOCK");
+
+        file = xasprintf("%s.tmpl", golden->name);
+        if (template_parse(file, template_text, strlen(template_text), &golden->template, err) < 0 ||
+            site_from_text(NULL, driver, NULL, host_conf, NULL, &golden->site, err) < 0 ||
+            spec_build(golden->template, golden->site, "/vm", golden->name, &golden->spec, err) < 0)
+                return -1;
+        if (lock && machine_lock_parse("machine.lock", lock, &golden->lock, err) < 0)
+                return -1;
+        golden->chains = xcalloc(golden->spec->n_disks + 1, sizeof(*golden->chains));
+        for (size_t i = 0; i < golden->spec->n_disks; i++)
+                if (golden->spec->disks[i].path &&
+                    read_chain(golden, &golden->spec->disks[i], &golden->chains[i], err) < 0)
+                        return -1;
+        golden->input = (struct plan_input){
+                .spec = golden->spec,
+                .site = golden->site,
+                .host = golden->host,
+                .qemu = golden->qemu,
+                .chains = golden->chains,
+                .lock = golden->lock,
+        };
+        read_file_facts(golden, golden->spec->os.kernel, &golden->input.kernel);
+        read_file_facts(golden, golden->spec->os.initrd, &golden->input.initrd);
+        return plan_build(&golden->input, ret, err);
+}
+
+/* All but name, text and host. */
+static void plan_done(struct golden_case *golden)
+{
+        for (size_t i = 0; golden->chains && i < golden->spec->n_disks; i++)
+                image_chain_free(golden->chains[i]);
+        free(golden->chains);
+        machine_lock_free(golden->lock);
+        vm_spec_free(golden->spec);
+        site_free(golden->site);
+        template_free(golden->template);
+}
+
+static void golden_done(struct golden_case *golden)
+{
+        plan_done(golden);
+        host_facts_free(golden->host);
+        qemu_facts_free(golden->qemu);
+        free(golden->text);
+}
+
+/* live.tmpl is a template: planned, it gives the same QEMU again. */
+static void check_live_template(const struct golden_case *golden, const struct launch_plan *plan)
+{
+        struct golden_case again = {
+                .name = golden->name,
+                .text = golden->text,
+                .host = golden->host,
+                .qemu = golden->qemu,
+        };
+        _cleanup_free_ char *argv = launch_plan_argv(plan), *argv_again = NULL;
+        struct launch_plan *plan_again = NULL;
+        const char *live = NULL;
+        struct error *err = NULL;
+
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_LIVE_TEMPLATE)
+                        live = json_string_value(json_object_get(plan->steps[i].args, "text"));
+        if (build_plan(&again, live, &plan_again, &err) < 0)
+                fail_msg("%s: live.tmpl gives no plan: %s", golden->name, err->message);
+        argv_again = launch_plan_argv(plan_again);
+        assert_string_equal(argv, argv_again);
+        launch_plan_free(plan_again);
+        plan_done(&again);
+}
+
+static void add_plan(const struct golden_case *golden, const struct launch_plan *plan, struct text *out)
+{
+        _cleanup_free_ char *text = launch_plan_text(plan);
+        json_auto_t *json = launch_plan_json(plan);
+        json_t *word;
+        size_t i;
+
+        text_addf(out, "%s\nargv\n", text);
+        json_array_foreach (json_object_get(json, "argv"), i, word) {
+                _cleanup_free_ char *encoded = json_dumps(word, JSON_ENCODE_ANY);
+
+                text_addf(out, "%s\n", encoded);
+        }
+        if (strstr(golden->text, "# EXPLAIN\n")) {
+                _cleanup_free_ char *explained = plan_explain_text(plan, golden->spec);
+
+                text_addf(out, "\nexplain\n%s", explained);
+        }
+}
+
+static void add_errors(const struct error *err, struct text *out)
+{
+        for (; err; err = err->next) {
+                _cleanup_free_ char *text = error_text(err);
+
+                text_addf(out, "error   %s\n", text);
+                if (err->excerpt)
+                        text_addf(out, "%s\n", err->excerpt);
+                if (err->hint)
+                        text_addf(out, "          %s\n", err->hint);
+        }
+}
+
+/* Says where two texts part. */
+static void compare(const char *name, const char *expected, const char *got)
+{
+        unsigned line = 1;
+
+        while (*expected && *got) {
+                size_t n = strcspn(expected, "\n"), m = strcspn(got, "\n");
+
+                if (n != m || strncmp(expected, got, n) != 0)
+                        break;
+                expected += n + (expected[n] == '\n');
+                got += m + (got[m] == '\n');
+                line++;
+        }
+        if (*expected || *got)
+                fail_msg("%s.plan:%u\n  expected: %.*s\n  got:      %.*s\n(`make bless` if that is right)",
+                         name, line, (int)strcspn(expected, "\n"), expected, (int)strcspn(got, "\n"), got);
+}
+
+static void gives_its_plan(void **state)
+{
+        struct golden_case golden = { .name = *state };
+        _cleanup_free_ char *template_path = xasprintf("%s/%s.tmpl", GOLDEN_DIR, golden.name);
+        _cleanup_free_ char *plan_path = xasprintf("%s/%s.plan", GOLDEN_DIR, golden.name), *expected = NULL;
+        _cleanup_text_ struct text out = TEXT_INIT;
+        struct launch_plan *plan = NULL;
+        struct error *err = NULL;
+        size_t cursor = 0;
+        _cleanup_free_ char *expect_error = NULL;
+
+        golden.text = read_file(template_path);
+        assert_non_null(golden.text);
+        expect_error = next_line(golden.text, "EXPECT_ERROR", &cursor);
+        read_host(&golden);
+        if (build_plan(&golden, golden.text, &plan, &err) == 0) {
+                add_plan(&golden, plan, &out);
+                check_live_template(&golden, plan);
+                if (expect_error)
+                        fail_msg("%s: planned, though an error is expected", golden.name);
+        } else {
+                add_errors(err, &out);
+                if (!expect_error || error_exit_status(err) != atoi(expect_error))
+                        fail_msg("%s: exit status %d\n%s", golden.name, error_exit_status(err),
+                                 text_str(&out));
+        }
+        if (getenv("BLESS")) {
+                struct error *write_error = NULL;
+
+                if (fd_write_file_at(AT_FDCWD, plan_path, text_str(&out), out.length, 0644, 0, &write_error) <
+                    0)
+                        fail_msg("%s", write_error->message);
+        } else {
+                expected = read_file(plan_path);
+                if (!expected)
+                        fail_msg("%s: there is no %s (`make bless`)", golden.name, plan_path);
+                compare(golden.name, expected, text_str(&out));
+        }
+        error_free(err);
+        launch_plan_free(plan);
+        golden_done(&golden);
+}
+
+static int is_template(const struct dirent *entry)
+{
+        return text_ends_with(entry->d_name, ".tmpl");
+}
+
+/* The sentence of # TEST:, in the words of a test name. */
+static char *test_name(const char *name)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s.tmpl", GOLDEN_DIR, name), *text = read_file(path);
+        size_t cursor = 0;
+        char *sentence = text ? next_line(text, "TEST", &cursor) : NULL;
+
+        return sentence ? sentence : xstrdup(name);
+}
+
+int main(void)
+{
+        struct dirent **entries;
+        int n = scandir(GOLDEN_DIR, &entries, is_template, alphasort), failed;
+        struct CMUnitTest *tests;
+
+        if (n <= 0) {
+                fprintf(stderr, "no templates in %s: run from the top of the source\n", GOLDEN_DIR);
+                return 1;
+        }
+        tests = xcalloc((size_t)n, sizeof(*tests));
+        for (int i = 0; i < n; i++) {
+                char *name = xstrndup(entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".tmpl"));
+
+                tests[i] = (struct CMUnitTest){
+                        .name = test_name(name),
+                        .test_func = gives_its_plan,
+                        .initial_state = name,
+                };
+                free(entries[i]);
+        }
+        free(entries);
+        failed = _cmocka_run_group_tests("golden", tests, (size_t)n, NULL, NULL);
+        for (int i = 0; i < n; i++) {
+                free((char *)tests[i].name);
+                free(tests[i].initial_state);
+        }
+        free(tests);
+        return failed;
+}
