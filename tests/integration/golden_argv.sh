@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Every golden plan's argv is accepted by the real QEMU (argv is stricter about types than QMP), with stand-ins for
+# its fds. Goldens of hosts with KVM or another QEMU are skipped. Needs no root where namespaces for users exist.
+set -uo pipefail
+cd "$(dirname "$0")/../.." || exit
+check=$PWD/${BUILD:-build}/tests/argv_check
+
+if [[ -z ${IN_NETNS:-} ]]; then
+    if ((EUID == 0)); then
+        IN_NETNS=1 exec unshare -n "$0" "$@"
+    fi
+    IN_NETNS=1 exec unshare -Urn "$0" "$@"
+fi
+command -v qemu-system-x86_64 >/dev/null || { echo "skip golden_argv: no qemu-system-x86_64"; exit 77; }
+machines=$(qemu-system-x86_64 -machine help | awk '{print $1}')
+images=$(mktemp -d "${BUILD:-build}/golden_argv.XXXXXX")
+trap 'rm -rf "$images"' EXIT
+
+# A golden by its file name; images as its "# IMAGE:" lines say.
+check_one() { # NAME
+    local name=$1 template=tests/golden/$1.tmpl plan=tests/golden/$1.plan machine path line format size
+    grep -q '^# EXPECT_ERROR' "$template" && return 0
+    grep -q 'accel=kvm' "$plan" && { echo "skip $name: needs KVM"; return 0; }
+    machine=$(sed -nE 's/^ +-machine ([^,]+),.*/\1/p' "$plan")
+    grep -qx "$machine" <<<"$machines" || { echo "skip $name: this QEMU has no $machine"; return 0; }
+    grep -qE '^# IMAGE:.* block' "$template" && { echo "skip $name: needs a block device"; return 0; }
+    mkdir "$images/$name"
+    while read -r line; do
+        path=${line%% *}
+        format=$(sed -E 's/.* format=([^ ]+).*/\1/' <<<"$line")
+        size=$(sed -E 's/.* size=([^ ]+).*/\1/' <<<"$line")
+        qemu-img create -q -f "$format" "$images/$name/${path//\//_}" "$size" >/dev/null
+    done < <(sed -n 's/^# IMAGE: //p' "$template")
+    timeout -k 5 90 "$check" "$plan" "$images/$name" >"$images/$name.log" 2>&1
+    case $? in
+    0) echo "ok $name" ;;
+    77) echo "skip $name: $(tail -1 "$images/$name.log")" ;;
+    *)
+        echo "not ok $name"
+        cat "$images/$name.log"
+        failed=1
+        ;;
+    esac
+    rm -rf "${images:?}/$name"
+}
+
+failed=0
+if (($#)); then
+    names=("$@")
+else
+    mapfile -t names < <(cd tests/golden && printf '%s\n' *.tmpl | sed 's/\.tmpl$//')
+fi
+for name in "${names[@]}"; do
+    check_one "$name"
+done
+exit "$failed"

@@ -1,0 +1,239 @@
+/*
+ * argv_check - does the real QEMU take the argv of a golden plan?
+ *
+ * usage: argv_check NAME.plan IMAGES. Starts QEMU as the plan says but for confinement, with stand-ins for its
+ * fds: sockets, an empty kernel, taps (of the network namespace it runs in), and images from the directory
+ * IMAGES, where '/' in their names is '_'. Accepted means: greeting on the QMP socket, and status "prelaunch".
+ * Exit status: 0 accepted, 1 refused (QEMU's words on stderr), 77 something is missing here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/argv.h"
+#include "base/fd.h"
+#include "base/text.h"
+#include "net/tap.h"
+
+#define DEADLINE_MS 60000
+#define FDS_MAX     512
+/* Where stand-ins wait until the child moves them to their numbers. */
+#define PARKING 600
+
+struct stand_ins {
+        int child[FDS_MAX], ours[FDS_MAX];
+        size_t n;
+        struct sockaddr_un qmp;
+};
+
+static int missing(const char *what, const char *why)
+{
+        fprintf(stderr, "argv_check: %s: %s\n", what, why);
+        return 77;
+}
+
+static int listener(struct stand_ins *stand_ins, const char *name)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        /* Abstract: nothing to clean up. */
+        snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "vmlaunch-argv-check-%d-%s", getpid(),
+                 name);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0)
+                return -1;
+        if (strcmp(name, "qmp.sock") == 0)
+                stand_ins->qmp = address;
+        return fd;
+}
+
+/* The least that -kernel takes with an -initrd: the header of a bzImage (Linux' boot protocol 2.12). */
+static int kernel(void)
+{
+        unsigned char image[16384] = { 0 };
+        int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+        image[0x1f1] = 1;
+        memcpy(image + 0x1fe, "\x55\xaa", 2);
+        memcpy(image + 0x202, "HdrS\x0c\x02", 6);
+        image[0x211] = 1;
+        memcpy(image + 0x22c, "\xff\xff\xff\x7f", 4);
+        memcpy(image + 0x238, "\xff\x07", 2);
+        if (fd < 0 || write(fd, image, sizeof(image)) != sizeof(image))
+                return -1;
+        return fd;
+}
+
+static int image(const char *directory, const char *rest)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s", directory, rest + 3);
+        int fd;
+
+        for (char *p = path + strlen(directory) + 1; *p; p++)
+                if (*p == '/')
+                        *p = '_';
+        fd = open(path, (text_starts_with(rest, "rw") ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+        if (fd < 0)
+                fprintf(stderr, "argv_check: %s: %s\n", path, strerror(errno));
+        return fd;
+}
+
+/* what: "socket qmp.sock", "kernel PATH", "image rw PATH", "tap NAME queue 0". */
+static int stand_in(struct stand_ins *stand_ins, const char *what, const char *directory)
+{
+        struct error *err = NULL;
+        int fd = -1;
+
+        if (text_starts_with(what, "socket "))
+                return listener(stand_ins, what + 7);
+        if (text_starts_with(what, "kernel "))
+                return kernel();
+        if (text_starts_with(what, "initrd "))
+                return kernel(); /* any bytes do */
+        if (text_starts_with(what, "image "))
+                return image(directory, what + 6);
+        if (text_starts_with(what, "tap ")) {
+                _cleanup_free_ char *name = xstrndup(what + 4, strcspn(what + 4, " "));
+
+                if (tap_open(name, 1, true, &fd, &err) < 0) {
+                        fprintf(stderr, "argv_check: %s\n", err->message);
+                        error_free(err);
+                        return -1;
+                }
+        }
+        return fd;
+}
+
+/* Reads the plan's text: lines "fd N WHAT", and after "argv" one JSON string per line. */
+static int read_plan(const char *text, const char *directory, struct stand_ins *stand_ins, struct argv *argv)
+{
+        bool in_argv = false;
+
+        for (const char *line = text; *line;) {
+                size_t n = strcspn(line, "\n");
+                _cleanup_free_ char *copy = xstrndup(line, n);
+                int child, at = 0;
+
+                line += n + (line[n] == '\n');
+                if (strcmp(copy, "argv") == 0) {
+                        in_argv = true;
+                } else if (in_argv && *copy == '"') {
+                        json_auto_t *word = json_loads(copy, JSON_DECODE_ANY, NULL);
+
+                        argv_add(argv, json_string_value(word));
+                } else if (in_argv) {
+                        in_argv = false;
+                } else if (sscanf(copy, "fd %d %n", &child, &at) == 1 && child != 2 &&
+                           stand_ins->n < FDS_MAX) {
+                        int fd = stand_in(stand_ins, copy + at, directory);
+
+                        if (fd < 0)
+                                return missing("stand-in", copy);
+                        stand_ins->child[stand_ins->n] = child;
+                        stand_ins->ours[stand_ins->n++] = fcntl(fd, F_DUPFD_CLOEXEC, PARKING);
+                        close(fd);
+                }
+        }
+        return argv->n ? 0 : missing("plan", "has no argv");
+}
+
+static void run_child(const struct stand_ins *stand_ins, const struct argv *argv)
+{
+        for (size_t i = 0; i < stand_ins->n; i++)
+                if (dup2(stand_ins->ours[i], stand_ins->child[i]) < 0)
+                        _exit(127);
+        execv(argv->items[0], argv->items);
+        _exit(127);
+}
+
+/* Sends the command and waits for its reply's "return", which the caller owns; NULL: none came. */
+static json_t *ask(FILE *from, FILE *to, const char *command)
+{
+        char line[65536];
+
+        if (command) {
+                fprintf(to, "{\"execute\":\"%s\"}\n", command);
+                fflush(to);
+        }
+        while (fgets(line, sizeof(line), from)) {
+                json_t *message = json_loads(line, 0, NULL);
+                json_t *reply = json_object_get(message, command ? "return" : "QMP");
+
+                if (reply) {
+                        json_incref(reply);
+                        json_decref(message);
+                        return reply;
+                }
+                json_decref(message);
+        }
+        return NULL;
+}
+
+static bool accepted(const struct stand_ins *stand_ins)
+{
+        struct timeval limit = { .tv_sec = DEADLINE_MS / 1000 };
+        int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        json_auto_t *greeting = NULL, *ready = NULL, *status = NULL, *done = NULL;
+        FILE *from, *to;
+        bool ok;
+
+        setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+        if (connect(sock, (const struct sockaddr *)&stand_ins->qmp, sizeof(stand_ins->qmp)) < 0)
+                return false;
+        from = fdopen(sock, "r");
+        to = fdopen(dup(sock), "w");
+        greeting = ask(from, to, NULL);
+        ready = greeting ? ask(from, to, "qmp_capabilities") : NULL;
+        status = ready ? ask(from, to, "query-status") : NULL;
+        ok = status && strcmp(json_string_value(json_object_get(status, "status")), "prelaunch") == 0;
+        done = ok ? ask(from, to, "quit") : NULL;
+        fclose(from);
+        fclose(to);
+        return ok;
+}
+
+int main(int argc, char **argv)
+{
+        _cleanup_argv_ struct argv qemu = ARGV_INIT;
+        _cleanup_free_ char *text = NULL;
+        struct stand_ins stand_ins = { .n = 0 };
+        struct error *err = NULL;
+        bool ok;
+        int status;
+        pid_t pid;
+
+        if (argc != 3) {
+                fprintf(stderr, "usage: argv_check NAME.plan IMAGES\n");
+                return 2;
+        }
+        signal(SIGPIPE, SIG_IGN);
+        if (fd_read_file_at(AT_FDCWD, argv[1], 1 << 20, &text, NULL, &err) < 0)
+                return missing(argv[1], err->message);
+        status = read_plan(text, argv[2], &stand_ins, &qemu);
+        if (status)
+                return status;
+        pid = fork();
+        if (pid < 0)
+                return missing("fork", strerror(errno));
+        if (pid == 0)
+                run_child(&stand_ins, &qemu);
+        /* The child has them: a QEMU that ends closes the last listener, which ends the wait for a greeting. */
+        for (size_t i = 0; i < stand_ins.n; i++)
+                close(stand_ins.ours[i]);
+        ok = accepted(&stand_ins);
+        if (!ok)
+                kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        if (ok && (!WIFEXITED(status) || WEXITSTATUS(status) != 0)) {
+                fprintf(stderr, "argv_check: QEMU ended with status 0x%x\n", status);
+                ok = false;
+        }
+        return ok ? 0 : 1;
+}
