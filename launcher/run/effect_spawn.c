@@ -14,9 +14,9 @@
 #include "launcher/run/spawn.h"
 
 #define KILL_DEADLINE_MS 5000
-/* A process between fork and exec has neither our uid nor QEMU's command line yet. */
-#define PROVE_DEADLINE_MS 1000
-#define PROVE_STEP_MS     5
+/* How long a child between fork and exec may take to go one way or the other, and how often that is looked at. */
+#define SETTLE_DEADLINE_MS 5000
+#define SETTLE_STEP_MS     2
 /* The kernel's limit of one argument is 128 KiB, of all of them a quarter of the stack limit. */
 #define CMDLINE_MAX (8u << 20)
 #define STATUS_MAX  16384
@@ -29,11 +29,44 @@ static int write_down(pid_t pid, void *data, struct error **err)
 {
         struct born *born = data;
 
+        if (born->run->forked)
+                born->run->forked();
         return effect_learn(born->run,
                             json_pack("{s:i, s:I, s:I}", "pid", (int)pid, "start",
                                       (json_int_t)process_start_time(pid), "uid",
                                       (json_int_t)born->run->plan->confine.uid),
                             err);
+}
+
+/*
+ * The journal's first byte is locked (OFD, so it ends with the last process that has it) by the executor while it
+ * spawns and by the child until its exec.
+ */
+static int lock_spawning(int vm_dirfd, int *ret_fd, struct error **err)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+        _cleanup_close_ int fd = openat(vm_dirfd, "journal", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+        if (fd < 0)
+                return error_os(err, errno, "open the journal");
+        for (long long deadline = fd_now_ms() + SETTLE_DEADLINE_MS; fcntl(fd, F_OFD_SETLK, &lock) < 0;) {
+                if (errno != EAGAIN && errno != EACCES)
+                        return error_os(err, errno, "lock the journal");
+                if (fd_now_ms() >= deadline)
+                        return error_set(err, ERROR_DEADLINE,
+                                         "a process of this run is between fork and exec for more than %d s",
+                                         SETTLE_DEADLINE_MS / 1000);
+                poll(NULL, 0, SETTLE_STEP_MS);
+        }
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int spawn_wait_settled(int vm_dirfd, struct error **err)
+{
+        _cleanup_close_ int fd = -1;
+
+        return lock_spawning(vm_dirfd, &fd, err);
 }
 
 static int collect_fds(const struct effect_run *run, struct spawn_fd *fds, size_t *ret_n, int *ret_stderr,
@@ -72,6 +105,7 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
                                          .stderr_fd = -1,
                                          .confine = &plan->confine,
                                          .cgroup = &cgroup };
+        _cleanup_close_ int spawning = -1;
         struct born born = { .run = run };
 
         (void)args;
@@ -85,6 +119,9 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
                 return -1;
         if (plan->cgroup && cgroup_entry_open(run->cgroup, plan->cgroup, &cgroup, err) < 0)
                 return -1;
+        if (lock_spawning(run->vm->fd, &spawning, err) < 0)
+                return -1;
+        request.hold_fd = spawning;
         return spawn(&request, write_down, &born, &run->qemu_pid, &run->qemu_pidfd, err);
 }
 
@@ -126,7 +163,6 @@ static bool has_ended(int pidfd, int wait_ms)
 int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err)
 {
         json_int_t number = 0, start = 0, uid = -1;
-        long long deadline = fd_now_ms() + PROVE_DEADLINE_MS;
         _cleanup_close_ int pidfd = -1;
         pid_t pid;
 
@@ -139,17 +175,12 @@ int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, st
         pidfd = fd_pidfd_open(pid);
         if (pidfd < 0)
                 return errno == ESRCH ? 0 : error_os(err, errno, "look at process %d", (int)pid);
-        for (;;) {
-                /* The pidfd was opened first: what it names cannot become another process below. */
-                if (process_start_time(pid) != (unsigned long long)start || has_ended(pidfd, 0))
-                        return 0;
-                /* uid 0 says nothing: many have it. */
-                if ((uid > 0 && process_has_uid(pid, (uid_t)uid)) || process_has_generation(pid, generation))
-                        break;
-                if (fd_now_ms() >= deadline)
-                        return 0;
-                has_ended(pidfd, PROVE_STEP_MS);
-        }
+        /* The pidfd was opened first: what it names cannot become another process below. */
+        if (process_start_time(pid) != (unsigned long long)start || has_ended(pidfd, 0))
+                return 0;
+        /* uid 0 says nothing: many have it. */
+        if (!(uid > 0 && process_has_uid(pid, (uid_t)uid)) && !process_has_generation(pid, generation))
+                return 0;
         if (ret_pidfd)
                 *ret_pidfd = TAKE_FD(pidfd);
         return 1;
@@ -158,9 +189,12 @@ int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, st
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
         _cleanup_close_ int pidfd = -1;
-        int alive = qemu_prove(learned, undo->generation, &pidfd, err);
+        int alive;
 
         (void)args;
+        if (spawn_wait_settled(undo->vm_dirfd, err) < 0)
+                return -1;
+        alive = qemu_prove(learned, undo->generation, &pidfd, err);
         if (alive <= 0)
                 return alive;
         if (confine_send_signal(pidfd, SIGKILL, err) < 0)

@@ -43,6 +43,7 @@ struct effect_run {
         size_t n_locks;
         pid_t qemu_pid; /* 0: none */
         int qemu_pidfd;
+        void (*forked)(void); /* tests, NULL: none */
 };
 
 /* What an undo works with: all of it from the journal but for the host's own. */
@@ -105,6 +106,11 @@ int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct er
 int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 
+/*
+ * Waits until no process is between fork and exec on behalf of this journal. Such a one has fds and locks of its
+ * executor, which may have died, and may be in no journal. ERROR_DEADLINE after some seconds.
+ */
+int spawn_wait_settled(int vm_dirfd, struct error **err);
 /*
  * Is the process that the journal learned of still there, and ours? Proven by pid, start time and, because
  * pids and clock ticks could meet again, by the VM's uid or the generation on its command line (the latter

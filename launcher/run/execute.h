@@ -30,7 +30,8 @@ struct execution_options {
         const char *generation;
         const struct cgroup_host *cgroup; /* the host's, for cgroup steps; borrowed */
         int fail_step;                    /* tests: the step that fails instead of being done, -1: none */
-        undo_line_fn *undone;             /* each step a failed start takes back; may be NULL */
+        void (*forked)(void); /* tests: QEMU's process is there and in no journal yet; NULL: none */
+        undo_line_fn *undone; /* each step a failed start takes back; may be NULL */
         void *undone_data;
 };
 

@@ -58,19 +58,21 @@ static void close_fds(unsigned first, unsigned last, bool only_mark)
 
 /*
  * All sources go above the highest number of the table first: no source is overwritten before it was used.
- * tmp has n_fds + 1 places. *sock moves too.
+ * tmp has n_fds places. *sock moves too.
  */
 static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp)
 {
-        int above = 3, null_fd;
+        int above = 3, null_fd, moved;
 
         for (size_t i = 0; i < request->n_fds; i++)
                 if (request->fds[i].child_fd >= above)
                         above = request->fds[i].child_fd + 1;
-        tmp[request->n_fds] = fcntl(*sock, F_DUPFD_CLOEXEC, above);
-        if (tmp[request->n_fds] < 0)
+        moved = fcntl(*sock, F_DUPFD_CLOEXEC, above);
+        if (moved < 0)
                 give_up(*sock, "arrange the fds");
-        *sock = tmp[request->n_fds];
+        *sock = moved;
+        if (request->hold_fd >= 0 && fcntl(request->hold_fd, F_DUPFD_CLOEXEC, above) < 0)
+                give_up(*sock, "arrange the fds");
         for (size_t i = 0; i < request->n_fds; i++) {
                 tmp[i] = fcntl(request->fds[i].fd, F_DUPFD_CLOEXEC, above);
                 if (tmp[i] < 0)

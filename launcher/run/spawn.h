@@ -24,6 +24,7 @@ struct spawn_request {
         const struct spawn_fd *fds;
         size_t n_fds;
         int stderr_fd; /* -1: /dev/null */
+        int hold_fd;   /* open in the child until its exec or end, whatever becomes of us; -1: none */
         const struct plan_confinement *confine;
         struct cgroup_entry *cgroup; /* CGROUP_ENTRY_INIT: none */
 };

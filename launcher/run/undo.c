@@ -214,6 +214,8 @@ int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
 
                 if (step->effect != EFFECT_SPAWN || step->failed)
                         continue;
+                if (spawn_wait_settled(vm_dirfd, err) < 0)
+                        return -1;
                 lives = qemu_prove(step->learned, journal.generation, NULL, err);
                 if (lives > 0)
                         *ret_pid = (pid_t)json_integer_value(json_object_get(step->learned, "pid"));

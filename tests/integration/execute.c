@@ -46,6 +46,7 @@ struct fixture {
         struct launch_plan plan;
         struct execution *execution;
         struct text undone;
+        void (*forked)(void);
 };
 
 static void add_step(struct launch_plan *plan, enum plan_effect effect, json_t *args)
@@ -261,6 +262,7 @@ static int run_plan(struct fixture *f, int fail_step, struct error **err)
                                                    .generation = GENERATION,
                                                    .cgroup = &f->cgroup,
                                                    .fail_step = fail_step,
+                                                   .forked = f->forked,
                                                    .undone = note_undone,
                                                    .undone_data = &f->undone };
 
@@ -918,6 +920,31 @@ static void real_qemu_answers_on_its_listener_sandboxed(void **state)
         assert_host_clean(f);
 }
 
+static void die(void)
+{
+        kill(getpid(), SIGKILL);
+}
+
+/* The executor's worst moment: QEMU's process is forked and in no journal. */
+static void executor_killed_right_after_its_fork_leaves_no_lock_behind(void **state)
+{
+        struct fixture *f = *state;
+
+        f->forked = die;
+        for (unsigned i = 0; i < 30; i++) {
+                struct error *err = NULL;
+                pid_t pid = fork();
+
+                if (pid == 0) {
+                        run_plan(f, -1, &err);
+                        _exit(1);
+                }
+                waitpid(pid, NULL, 0);
+                undo_all(f);
+                assert_host_clean(f);
+        }
+}
+
 static void start_costs_a_few_milliseconds(void **state)
 {
         struct fixture *f = *state;
@@ -961,6 +988,7 @@ int main(int argc, char **argv)
                 TEST(run_that_ended_unseen_is_cleaned_up_and_lost),
                 TEST(vm_with_a_living_supervisor_is_left_alone),
                 TEST(real_qemu_answers_on_its_listener_sandboxed),
+                TEST(executor_killed_right_after_its_fork_leaves_no_lock_behind),
                 TEST(start_costs_a_few_milliseconds),
         };
 
