@@ -78,8 +78,53 @@ static int place_devices(struct build *build, struct error **err)
         return disk_place_all(build, err);
 }
 
+static bool is_utf8(const char *s)
+{
+        json_auto_t *string = json_string(s ? s : "");
+
+        return string != NULL;
+}
+
+static int check_utf8(const struct build *build, const char *reference, const char *text, struct error **err)
+{
+        if (is_utf8(text))
+                return 0;
+        return build_error(build, err, ERROR_INVALID, reference,
+                           "it has bytes that are not UTF-8, which a plan cannot hold");
+}
+
+/* A plan is JSON: journal, host helper and -blockdev get its strings that way. Names of backing files come from
+ * image headers. */
+static int check_strings(const struct build *build, struct error **err)
+{
+        const struct vm_spec *spec = build->spec;
+        const struct os_spec *os = &spec->os;
+
+        if (!is_utf8(spec->template_file) || !is_utf8(build->in->qemu->path) ||
+            !is_utf8(build->in->site->paths.run) || !is_utf8(build->in->site->paths.state))
+                return error_set(
+                        err, ERROR_INVALID,
+                        "the name of the template, of QEMU or of a directory of vmlaunch is not UTF-8");
+        if (check_utf8(build, "OS/KERNEL", os->kernel, err) < 0 ||
+            check_utf8(build, "OS/INITRD", os->initrd, err) < 0 ||
+            check_utf8(build, "OS/KERNEL_CMD", os->kernel_cmd, err) < 0 ||
+            check_utf8(build, "OS/ROOT", os->root, err) < 0)
+                return -1;
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                const struct image_chain *chain = build->in->chains[i];
+                _cleanup_free_ char *source = xasprintf("DISK[%zu]/SOURCE", i);
+
+                for (size_t l = 0; chain && l < chain->n_layers; l++)
+                        if (check_utf8(build, source, chain->layers[l].path, err) < 0)
+                                return l ? error_hint(err, "it is the name of a backing file") : -1;
+        }
+        return 0;
+}
+
 static int decide(struct build *build, struct error **err)
 {
+        if (check_strings(build, err) < 0)
+                return -1;
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
             machine_decide_accel(build, err) < 0 || cpu_check(build, err) < 0)
                 return -1;
@@ -207,7 +252,7 @@ static void lock_step(struct build *build)
 }
 
 /* The template as the guest sees it: the same spec with machine and addresses as decided here. */
-static void live_template_step(struct build *build)
+static int live_template_step(struct build *build, struct error **err)
 {
         struct vm_spec live = *build->spec;
         _cleanup_free_ char *text = NULL;
@@ -226,9 +271,14 @@ static void live_template_step(struct build *build)
         text = spec_to_template(&live);
         free(live.disks);
         free(live.nics);
+        if (!is_utf8(text))
+                return error_set(
+                        err, ERROR_INVALID,
+                        "a value of the template has bytes that are not UTF-8, which a plan cannot hold");
         build_step(build, "rule: the template is the state", EFFECT_LIVE_TEMPLATE,
                    json_pack("{s:o, s:s}", "path", json_sprintf("%s/live.tmpl", build->plan->run_dir), "text",
                              text));
+        return 0;
 }
 
 static int cgroup_steps(struct build *build, struct error **err)
@@ -283,8 +333,7 @@ static int write_steps(struct build *build, struct error **err)
         build_step(build, "rule: QEMU's messages are kept, within bounds", EFFECT_STDERR,
                    json_pack("{s:s, s:i}", "fd", "stderr", "max", STDERR_MAX));
         lock_step(build);
-        live_template_step(build);
-        if (nic_steps(build, err) < 0 || cgroup_steps(build, err) < 0)
+        if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || cgroup_steps(build, err) < 0)
                 return -1;
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
         build_step(build, "rule: everything is in place", EFFECT_QMP,

@@ -3,6 +3,7 @@
 
 #include "conf/attr.h"
 #include "launcher/plan/plan_build.h"
+#include "launcher/plan/plan_word.h"
 
 /* A cursor over a because: references separated by blanks, then perhaps "rule: words" up to the end. */
 struct causes {
@@ -213,7 +214,7 @@ static void print_argument(const json_t *entry, struct text *out)
         size_t i;
 
         json_array_foreach (words, i, item) {
-                _cleanup_free_ char *quoted = text_shell_quoted(json_string_value(item));
+                _cleanup_free_ char *quoted = plan_word(json_string_value(item));
 
                 text_addf(out, "%s%s", i ? " " : "", quoted);
         }

@@ -4,6 +4,7 @@
 
 #include "cgroups/cgroup_plan.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/plan_word.h"
 #include "net/net_plan.h"
 
 static const char *string_of(const json_t *args, const char *key)
@@ -24,7 +25,9 @@ static void add_quoted_lines(struct text *out, const char *text)
         while (*text) {
                 size_t n = strcspn(text, "\n");
 
-                text_addf(out, "          | %.*s\n", (int)n, text);
+                _cleanup_free_ char *visible = plan_visible(text, n);
+
+                text_addf(out, "          | %s\n", visible);
                 text += n + (text[n] == '\n');
         }
 }
@@ -32,7 +35,8 @@ static void add_quoted_lines(struct text *out, const char *text)
 static void print_file_step(const struct plan_step *step, struct text *out)
 {
         const json_t *args = step->args;
-        const char *path = string_of(args, "path");
+        const char *raw_path = string_of(args, "path");
+        _cleanup_free_ char *path = plan_visible(raw_path, strlen(raw_path));
 
         switch (step->effect) {
         case EFFECT_UID_CLAIM:
@@ -104,7 +108,7 @@ static void print_exec(const struct launch_plan *plan, struct text *out)
         for (char **variable = plan->env; variable && *variable; variable++)
                 text_addf(out, "env     %s\n", *variable);
         for (size_t i = 0; i < plan->n_args; i++) {
-                _cleanup_free_ char *quoted = text_shell_quoted(plan->args[i].text);
+                _cleanup_free_ char *quoted = plan_word(plan->args[i].text);
 
                 if (i == 0)
                         text_addf(out, "exec    %s", quoted);
@@ -132,8 +136,9 @@ static void print_warnings(const struct launch_plan *plan, struct text *out)
 {
         for (const struct error *warning = plan->warnings; warning; warning = warning->next) {
                 _cleanup_free_ char *text = error_text(warning);
+                _cleanup_free_ char *visible = plan_visible(text, strlen(text));
 
-                text_addf(out, "warning %s\n", text);
+                text_addf(out, "warning %s\n", visible);
                 if (warning->hint)
                         text_addf(out, "          %s\n", warning->hint);
         }
@@ -152,8 +157,11 @@ char *launch_plan_text(const struct launch_plan *plan)
                         print_cgroup_step(&plan->steps[i], &out);
         for (size_t i = 0; i < plan->n_steps; i++)
                 print_file_step(&plan->steps[i], &out);
-        for (size_t i = 0; i < plan->n_fds; i++)
-                text_addf(&out, "fd      %-13d %s\n", plan->fds[i].child_fd, plan->fds[i].text);
+        for (size_t i = 0; i < plan->n_fds; i++) {
+                _cleanup_free_ char *what = plan_visible(plan->fds[i].text, strlen(plan->fds[i].text));
+
+                text_addf(&out, "fd      %-13d %s\n", plan->fds[i].child_fd, what);
+        }
         print_exec(plan, &out);
         print_confine(plan, &out);
         for (size_t i = 0; i < plan->n_steps; i++)

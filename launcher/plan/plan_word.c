@@ -1,0 +1,62 @@
+#include "launcher/plan/plan_word.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/text.h"
+
+/* U+0000 to U+001F, U+007F, and U+0080 to U+009F, which are C2 80 to C2 9F. */
+static bool is_control(const char *s)
+{
+        unsigned char first = (unsigned char)s[0], second = (unsigned char)(first ? s[1] : 0);
+
+        return first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0);
+}
+
+static bool has_control(const char *s)
+{
+        for (; *s; s++)
+                if (is_control(s))
+                        return true;
+        return false;
+}
+
+char *plan_visible(const char *s, size_t n)
+{
+        struct text out = TEXT_INIT;
+
+        for (size_t i = 0; i < n; i++) {
+                bool is_two_bytes = (unsigned char)s[i] == 0xc2 && i + 1 < n;
+
+                if (!is_control(s + i)) {
+                        text_add_bytes(&out, s + i, 1);
+                        continue;
+                }
+                text_addf(&out, "\\x%02x", (unsigned char)s[i]);
+                if (is_two_bytes)
+                        text_addf(&out, "\\x%02x", (unsigned char)s[++i]);
+        }
+        return text_take(&out);
+}
+
+char *plan_word(const char *s)
+{
+        struct text out = TEXT_INIT;
+
+        if (!has_control(s))
+                return text_shell_quoted(s);
+        text_add(&out, "$'");
+        for (; *s; s++) {
+                _cleanup_free_ char *visible =
+                        plan_visible(s, is_control(s) && (unsigned char)*s == 0xc2 ? 2 : 1);
+
+                if (*s == '\'' || *s == '\\')
+                        text_addf(&out, "\\%c", *s);
+                else
+                        text_add(&out, visible);
+                if (is_control(s) && (unsigned char)*s == 0xc2)
+                        s++;
+        }
+        text_add(&out, "'");
+        return text_take(&out);
+}

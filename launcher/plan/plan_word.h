@@ -1,0 +1,14 @@
+/*
+ * plan_word - user text in a plan for people: no byte that a terminal would obey, no line that is not one.
+ *
+ * New strings. Names come from templates and, for backing files, from image headers. Input is UTF-8 (plan_build()
+ * refuses anything else).
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* One word of a shell command: as text_shell_quoted(), or $'...' when it has control characters. */
+char *plan_word(const char *s);
+/* n bytes with control characters written as \xNN. */
+char *plan_visible(const char *s, size_t n);
