@@ -102,9 +102,14 @@ json_t *launch_plan_json(const struct launch_plan *plan)
         for (size_t i = 0; i < plan->n_fds; i++)
                 json_array_append_new(fds, json_pack("{s:i, s:s, s:s}", "fd", plan->fds[i].child_fd, "source",
                                                      plan->fds[i].source, "what", plan->fds[i].text));
-        root = json_pack("{s:i, s:s, s:s, s:s*, s:s, s:o, s:o, s:o}", "schema", 1, "name", plan->name, "uuid",
-                         plan->uuid, "template", plan->template_file, "emulator", plan->emulator, "argv",
-                         argv, "env", env, "fds", fds);
+        root = json_pack("{s:i, s:s, s:s}", "schema", 1, "name", plan->name, "uuid", plan->uuid);
+        /* Left out when there is none, or when its directory's name is not UTF-8. */
+        if (plan->template_file)
+                json_object_set_new(root, "template", json_string(plan->template_file));
+        json_object_set_new(root, "emulator", json_string(plan->emulator));
+        json_object_set_new(root, "argv", argv);
+        json_object_set_new(root, "env", env);
+        json_object_set_new(root, "fds", fds);
         json_object_set_new(root, "net", steps_json(plan, is_net, false));
         json_object_set_new(root, "cgroup", steps_json(plan, is_cgroup_write, false));
         json_object_set_new(root, "files", files_json(plan));

@@ -9,11 +9,13 @@ if [[ -z ${IN_NETNS:-} ]]; then
     if ((EUID == 0)); then
         IN_NETNS=1 exec unshare -n "$0" "$@"
     fi
+    unshare -Urn true 2>/dev/null || { echo "skip golden_argv: no user namespaces here, and not root"; exit 77; }
     IN_NETNS=1 exec unshare -Urn "$0" "$@"
 fi
 command -v qemu-system-x86_64 >/dev/null || { echo "skip golden_argv: no qemu-system-x86_64"; exit 77; }
 machines=$(qemu-system-x86_64 -machine help | awk '{print $1}')
-images=$(mktemp -d "${BUILD:-build}/golden_argv.XXXXXX")
+# Not in /tmp: images are opened past the page cache, which tmpfs of older kernels refuses.
+images=$(mktemp -d "${BUILD:-build}/golden_argv.XXXXXX") || { echo "skip golden_argv: ${BUILD:-build} cannot be written"; exit 77; }
 trap 'rm -rf "$images"' EXIT
 
 # A golden by its file name; images as its "# IMAGE:" lines say.

@@ -314,6 +314,64 @@ static void steps_come_in_the_order_that_undo_needs(void **state)
         fixture_done(&f);
 }
 
+static void json_has_the_members_of_schema_1(void **state)
+{
+        static const char *const arrays[] = { "argv",    "env", "fds",      "net",   "cgroup", "files",
+                                              "helpers", "qmp", "warnings", "steps", "devices" };
+        json_auto_t *json = NULL;
+        struct fixture f;
+
+        (void)state;
+        fixture_init(&f, MINIMAL "NIC = [ BRIDGE = \"br0\" ]\n");
+        assert_int_equal(fixture_plan(&f, NULL), 0);
+        json = launch_plan_json(f.plan);
+        assert_int_equal(json_integer_value(json_object_get(json, "schema")), 1);
+        for (size_t i = 0; i < ARRAY_SIZE(arrays); i++)
+                if (!json_is_array(json_object_get(json, arrays[i])))
+                        fail_msg("no array '%s'", arrays[i]);
+        assert_int_equal(json_array_size(json_object_get(json, "argv")), f.plan->n_args);
+        assert_int_equal(json_array_size(json_object_get(json, "steps")), f.plan->n_steps);
+        assert_int_equal(json_array_size(json_object_get(json, "net")), 4);
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(json, "confine"), "uid")),
+                         f.plan->confine.uid);
+        fixture_done(&f);
+}
+
+static void a_template_whose_directory_is_not_utf8_is_left_out_of_json(void **state)
+{
+        json_auto_t *json = NULL;
+        struct fixture f;
+
+        (void)state;
+        fixture_init(&f, MINIMAL);
+        assert_int_equal(fixture_plan(&f, NULL), 0);
+        free(f.plan->template_file);
+        f.plan->template_file = xstrdup("/vm\xff/web.tmpl");
+        json = launch_plan_json(f.plan);
+        assert_non_null(json);
+        assert_null(json_object_get(json, "template"));
+        fixture_done(&f);
+}
+
+static void shell_and_argv_printers_give_every_argument(void **state)
+{
+        _cleanup_free_ char *shell = NULL, *argv = NULL;
+        struct fixture f;
+        size_t lines = 0;
+
+        (void)state;
+        fixture_init(&f, MINIMAL);
+        assert_int_equal(fixture_plan(&f, NULL), 0);
+        shell = launch_plan_shell(f.plan);
+        argv = launch_plan_argv(f.plan);
+        for (const char *p = argv; *p; p++)
+                lines += *p == '\n';
+        assert_int_equal(lines, f.plan->n_args);
+        assert_true(text_starts_with(shell, "/usr/bin/qemu-system-x86_64 -name guest=web,"));
+        assert_non_null(strstr(shell, "'{\"qom-type\":\"memory-backend-ram\""));
+        fixture_done(&f);
+}
+
 static void effect_names_are_read_back(void **state)
 {
         (void)state;
@@ -340,6 +398,9 @@ int main(void)
                 cmocka_unit_test(uid_of_machine_lock_outside_the_range_is_given_up),
                 cmocka_unit_test(every_argument_and_step_says_why_it_is_there),
                 cmocka_unit_test(steps_come_in_the_order_that_undo_needs),
+                cmocka_unit_test(json_has_the_members_of_schema_1),
+                cmocka_unit_test(a_template_whose_directory_is_not_utf8_is_left_out_of_json),
+                cmocka_unit_test(shell_and_argv_printers_give_every_argument),
                 cmocka_unit_test(effect_names_are_read_back),
         };
 
