@@ -41,6 +41,12 @@ static const char *reason_now(const struct supervisor *s)
         return NULL;
 }
 
+/* A guest that is being rebooted counts as running, unless somebody has paused it. */
+static const char *state_now(const struct supervisor *s)
+{
+        return vm_state_name(s->state == VM_REBOOTING && s->paused ? VM_PAUSED : s->state);
+}
+
 static json_t *number_or_null(json_int_t n)
 {
         return n ? json_integer(n) : json_null();
@@ -56,7 +62,7 @@ json_t *supervisor_record(const struct supervisor *s)
         json_object_set_new(record, "name", story_string(plan->name));
         json_object_set_new(record, "uuid", story_string(plan->uuid));
         json_object_set_new(record, "generation", story_string(s->generation));
-        json_object_set_new(record, "state", json_string(vm_state_name(s->state)));
+        json_object_set_new(record, "state", json_string(state_now(s)));
         json_object_set_new(record, "reason", story_string(reason_now(s)));
         json_object_set_new(record, "verdict",
                             judged ? json_string(verdict_name(s->verdict.kind)) : json_null());
@@ -129,7 +135,7 @@ static bool same(const char *a, const char *b)
 
 void supervisor_changed(struct supervisor *s)
 {
-        const char *state = vm_state_name(s->state), *reason = reason_now(s);
+        const char *state = state_now(s), *reason = reason_now(s);
 
         if (same(s->told_state, state) && same(s->told_reason, reason) && s->told_agent == s->agent)
                 return;
