@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -63,27 +64,26 @@ static int read_shutdown_arguments(const struct supervisor *s, json_t *arguments
 {
         const struct plan_policy *policy = &s->plan->policy;
         const char *mode = "auto";
-        json_int_t timeout_s = policy->shutdown_timeout_s;
+        double timeout_s = policy->shutdown_timeout_s;
         int reboot = 0, force = -1;
         json_error_t why;
 
-        if (arguments && json_unpack_ex(arguments, &why, 0, "{s?:s, s?:b, s?:b, s?:I!}", "mode", &mode,
+        /* F: an integer or a real, both are seconds. */
+        if (arguments && json_unpack_ex(arguments, &why, 0, "{s?:s, s?:b, s?:b, s?:F!}", "mode", &mode,
                                         "reboot", &reboot, "force", &force, "timeout", &timeout_s) < 0)
-                return error_set(err, ERROR_FAILED, "vmlaunch-shutdown: %s", why.text);
+                return error_set(err, ERROR_FAILED, "%s", why.text);
         if (!shutdown_mode_from_name(mode, &ret->mode)) {
                 _cleanup_free_ char *shown = text_printable(mode);
 
-                return error_set(err, ERROR_FAILED,
-                                 "vmlaunch-shutdown: mode '%s' is not one of auto, agent, acpi, destroy",
+                return error_set(err, ERROR_FAILED, "mode '%s' is not one of auto, agent, acpi, destroy",
                                  shown);
         }
-        if (timeout_s < 1 || timeout_s > TIMEOUT_MAX_S)
-                return error_set(err, ERROR_FAILED,
-                                 "vmlaunch-shutdown: timeout is not between 1 and %d seconds", TIMEOUT_MAX_S);
+        if (!(timeout_s > 0 && timeout_s <= TIMEOUT_MAX_S))
+                return error_set(err, ERROR_FAILED, "timeout is not between 1 and %d seconds", TIMEOUT_MAX_S);
         if (reboot && ret->mode == SHUTDOWN_DESTROY)
-                return error_set(err, ERROR_FAILED, "vmlaunch-shutdown: a destroy is no reboot");
+                return error_set(err, ERROR_FAILED, "a destroy is no reboot");
         ret->reboot = reboot;
-        ret->timeout_s = (unsigned)timeout_s;
+        ret->timeout_s = (unsigned)ceil(timeout_s);
         /* FORCE_DESTROY is about guests that do not stop: neither a reboot nor a hurried destroy is. */
         if (force < 0)
                 force = policy->force_destroy && !reboot && ret->mode != SHUTDOWN_DESTROY;

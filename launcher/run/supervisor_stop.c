@@ -159,6 +159,16 @@ void stop_begin(struct supervisor *s, bool join)
         take_step(s, step);
 }
 
+static const char *no_means(const struct shutdown_request *request, const struct shutdown_facts *facts)
+{
+        if (request->mode == SHUTDOWN_ACPI)
+                return "the VM has no ACPI";
+        if (request->mode == SHUTDOWN_AGENT)
+                return facts->agent == AGENT_NONE ? "the VM has no guest agent" : "the guest agent is absent";
+        return facts->agent == AGENT_NONE ? "the VM has neither ACPI nor a guest agent"
+                                          : "the VM has no ACPI, and the guest agent is absent";
+}
+
 int stop_request(struct supervisor *s, const struct shutdown_request *request, const char *who,
                  struct error **err)
 {
@@ -180,19 +190,9 @@ int stop_request(struct supervisor *s, const struct shutdown_request *request, c
                                  vm_state_name(s->state));
         if (move.action == DO_ASK_GUEST || move.action == DO_JOIN)
                 step = shutdown_begin(&trial, request, &facts);
-        if (step == SHUTDOWN_NO_MEANS) {
-                const char *why = request->mode == SHUTDOWN_AGENT || !facts.has_acpi
-                                          ? (facts.agent == AGENT_NONE ? "the VM has no guest agent"
-                                                                       : "the guest agent is absent")
-                                          : "";
-
-                if (request->mode != SHUTDOWN_AGENT && !facts.has_acpi)
-                        return error_set(err, ERROR_GUEST,
-                                         "the VM has no ACPI%s%s: the guest cannot be asked",
-                                         *why && request->mode == SHUTDOWN_AUTO ? " and " : "",
-                                         request->mode == SHUTDOWN_AUTO ? why : "");
-                return error_set(err, ERROR_GUEST, "%s: the guest cannot be asked", why);
-        }
+        if (step == SHUTDOWN_NO_MEANS)
+                return error_set(err, ERROR_GUEST, "the guest cannot be asked: %s",
+                                 no_means(request, &facts));
         supervisor_story(s, "%s asked for by %s (mode %s, %u s%s)", request->reboot ? "reboot" : "shutdown",
                          who, shutdown_mode_name(request->mode), request->timeout_s,
                          request->force ? ", force" : "");
