@@ -647,14 +647,12 @@ static void set_disks(struct spec_builder *builder, const char *base_dir)
         }
 }
 
-static bool mac_is_taken(const struct vm_spec *spec, const uint8_t mac[6], size_t until)
+/* By a NIC that has its address already: those before this one, and those that were given one. */
+static bool mac_is_taken(const struct vm_spec *spec, const uint8_t mac[6], size_t index)
 {
-        for (size_t i = 0; i < spec->n_nics; i++) {
-                bool given = spec_origin(&attr_nic, &spec->nics[i], "MAC")->layer == LAYER_TEMPLATE;
-
-                if ((given || i < until) && memcmp(spec->nics[i].mac, mac, 6) == 0)
+        for (size_t i = 0; i < spec->n_nics; i++)
+                if (i != index && spec->nics[i].mac_text && memcmp(spec->nics[i].mac, mac, 6) == 0)
                         return true;
-        }
         return false;
 }
 
