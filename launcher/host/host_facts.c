@@ -119,7 +119,8 @@ static int compare_claims(const void *a, const void *b)
         return strcmp(x->vm, y->vm);
 }
 
-/* A lock that cannot be read does not keep other VMs from starting: RUN/uids still keeps two running ones apart. */
+/* A lock that cannot be read does not keep other VMs from starting: RUN/uids still keeps two running ones
+ * apart. */
 static int read_claimed_uids(const struct paths *paths, struct host_facts *facts, struct error **err)
 {
         char **names = NULL;

@@ -160,17 +160,18 @@ int qemu_facts_from_json(const json_t *json, struct qemu_facts **ret, struct err
         return 0;
 }
 
-/* "DEV-INO-SIZE-MTIME" of the file that path leads to; new string. */
-static int identity_of(const char *path, char **ret, struct error **err)
+/* "DEV-INO-SIZE-MTIME" of the file that path leads to; new string, NULL and *err on failure. */
+static char *identity_of(const char *path, struct error **err)
 {
         struct stat st;
 
-        if (stat(path, &st) < 0)
-                return error_os(err, errno, "look at QEMU '%s'", path);
-        *ret = xasprintf("%llx-%llu-%lld-%lld.%09ld", (unsigned long long)st.st_dev,
+        if (stat(path, &st) < 0) {
+                error_os(err, errno, "look at QEMU '%s'", path);
+                return NULL;
+        }
+        return xasprintf("%llx-%llu-%lld-%lld.%09ld", (unsigned long long)st.st_dev,
                          (unsigned long long)st.st_ino, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
                          st.st_mtim.tv_nsec);
-        return 0;
 }
 
 /* NULL for anything that is not a good cache: then it is asked again. */
@@ -186,7 +187,7 @@ static struct qemu_facts *read_cache(const char *file, const char *identity)
                 return NULL;
         json = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
         if (!json || json_integer_value(json_object_get(json, "schema")) != CACHE_SCHEMA ||
-            qemu_facts_from_json(json_object_get(json, "qemu"), &facts, &error) < 0 ||
+            qemu_facts_from_json(json_object_get(json, "qemu"), &facts, &error) < 0 || !facts ||
             strcmp(facts->identity, identity) != 0)
                 return NULL;
         return TAKE_PTR(facts);
@@ -210,9 +211,9 @@ int qemu_facts_get(const char *path, const struct paths *paths, bool write_cache
                    struct error **err)
 {
         _cleanup_(qemu_facts_freep) struct qemu_facts *facts = NULL;
-        _cleanup_free_ char *identity = NULL, *file = NULL, *after = NULL;
+        _cleanup_free_ char *identity = identity_of(path, err), *file = NULL, *after = NULL;
 
-        if (identity_of(path, &identity, err) < 0)
+        if (!identity)
                 return -1;
         file = xasprintf("%s/qemu-%s.json", paths->cache, identity);
         facts = read_cache(file, identity);
@@ -223,7 +224,10 @@ int qemu_facts_get(const char *path, const struct paths *paths, bool write_cache
                 *ret = TAKE_PTR(facts);
                 return 0;
         }
-        if (qemu_probe(path, QEMU_PROBE_DEADLINE_MS, &facts, err) < 0 || identity_of(path, &after, err) < 0)
+        if (qemu_probe(path, QEMU_PROBE_DEADLINE_MS, &facts, err) < 0)
+                return -1;
+        after = identity_of(path, err);
+        if (!after)
                 return -1;
         facts->identity = TAKE_PTR(identity);
         /* Replaced while it was asked: whose answers these are is not known. */

@@ -35,9 +35,10 @@ struct qemu_facts {
 };
 
 /*
- * The emulator to use: spec's EMULATOR when given (spec_build() has held it against EMULATORS), else the first of
- * qemu-kvm-one, qemu-kvm, /usr/libexec/qemu-kvm (these for the host's own architecture), qemu-system-ARCH in the
- * fixed PATH. Absolute path, owned by the caller. No such program: ERROR_HOST that says what was looked for.
+ * The emulator to use: spec's EMULATOR when given (spec_build() has held it against EMULATORS), else the
+ * first of qemu-kvm-one, qemu-kvm, /usr/libexec/qemu-kvm (these for the host's own architecture),
+ * qemu-system-ARCH in the fixed PATH. Absolute path, owned by the caller. No such program: ERROR_HOST that
+ * says what was looked for.
  */
 struct vm_spec;
 int qemu_find(const struct vm_spec *spec, char **ret_path, struct error **err);

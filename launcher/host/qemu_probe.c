@@ -60,7 +60,8 @@ static void __attribute__((noreturn)) child(const char *path, int sock, int stde
         /* clang-format off */
         char *const argv[] = { (char *)path, "-machine", "none", "-accel", "tcg", "-accel", "qtest",
                                "-nodefaults", "-no-user-config", "-display", "none", "-S",
-                               "-chardev", "socket,id=probe,fd=3", "-mon", "chardev=probe,mode=control", NULL };
+                               "-chardev", "socket,id=probe,fd=3", "-mon", "chardev=probe,mode=control",
+                               NULL };
         /* clang-format on */
         const struct rlimit no_core = { 0, 0 };
         int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -378,8 +379,8 @@ static void finish(struct probe *probe)
         }
         qmp_client_free(probe->client);
         if (probe->pid > 0) {
-                /* The group too: a stand-in may have started QEMU as its child. The pid is not free for others
-                 * before it is waited for. */
+                /* The group too: a stand-in may have started QEMU as its child. The pid is not free for
+                 * others before it is waited for. */
                 kill(-probe->pid, SIGKILL);
                 kill(probe->pid, SIGKILL);
                 while (waitpid(probe->pid, NULL, 0) < 0 && errno == EINTR)

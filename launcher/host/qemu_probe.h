@@ -1,12 +1,12 @@
 /*
  * qemu_probe - asks one QEMU binary by QMP what it can do.
  *
- * The binary runs with `-machine none`, so it opens no device and no file, and talks over a socketpair, so nothing
- * is written anywhere. Whose binary it is may have been said by a template: when the caller is root it runs as
- * nobody, without groups, so with less than the VM's own uid will have; always with no_new_privs, no ambient
- * capabilities, an environment of PATH and LC_ALL, and no fd but the socket. It never sees /dev/kvm (accelerators tcg,
- * else qtest), so its answers do not depend on who asks. It dies with the caller and is killed, with its
- * process group, at the deadline.
+ * The binary runs with `-machine none`, so it opens no device and no file, and talks over a socketpair, so
+ * nothing is written anywhere. Whose binary it is may have been said by a template: when the caller is root
+ * it runs as nobody, without groups, so with less than the VM's own uid will have; always with
+ * no_new_privs, no ambient capabilities, an environment of PATH and LC_ALL, and no fd but the socket. It
+ * never sees /dev/kvm (accelerators tcg, else qtest), so its answers do not depend on who asks. It dies
+ * with the caller and is killed, with its process group, at the deadline.
  */
 #pragma once
 

@@ -1,10 +1,10 @@
 /*
  * lock_file - lock files below RUN: images/DEV-INO for an image, uids/UID for a uid.
  *
- * A lock is an OFD lock (fcntl(2)) on the first byte, shared or exclusive; it belongs to the open file and ends
- * with the last process that has it, however that one dies. Behind it the file has one line of fixed length per
- * holder, and each holder keeps its own line locked: a line that nobody locks is a dead holder's and does not
- * count. So the holder that an error names is one that really has the lock.
+ * A lock is an OFD lock (fcntl(2)) on the first byte, shared or exclusive; it belongs to the open file and
+ * ends with the last process that has it, however that one dies. Behind it the file has one line of fixed
+ * length per holder, and each holder keeps its own line locked: a line that nobody locks is a dead holder's
+ * and does not count. So the holder that an error names is one that really has the lock.
  *
  * Files are 0600: who may open a lock file may lock it, and so keep others out. Directories are 0755.
  */
@@ -22,13 +22,13 @@ struct lock_request {
 };
 
 /*
- * Takes the lock without waiting; the directory of name is made when missing. *ret_fd holds the lock: pass it on or
- * close it to end the lock, lock_file_release() to remove the file as well. Conflict: ERROR_BUSY,
+ * Takes the lock without waiting; the directory of name is made when missing. *ret_fd holds the lock: pass
+ * it on or close it to end the lock, lock_file_release() to remove the file as well. Conflict: ERROR_BUSY,
  * "image '/x.qcow2' is in use by VM 'web' (read-write)".
  */
 int lock_file_take(int run_dirfd, const struct lock_request *request, int *ret_fd, struct error **err);
-/* Ends the lock, and removes the file when nobody else has it. Other processes that have the same open file (a copy
- * of the fd) lose the lock too. */
+/* Ends the lock, and removes the file when nobody else has it. Other processes that have the same open file
+ * (a copy of the fd) lose the lock too. */
 void lock_file_release(int run_dirfd, const char *name, int fd_consume);
 /* Removes the file of a lock whose holders have all gone; one that is held stays, a missing one is fine. */
 void lock_file_sweep(int run_dirfd, const char *name);

@@ -166,10 +166,9 @@ char *machine_lock_text(const struct machine_lock *lock)
                             *uid = xasprintf("%u", (unsigned)lock->uid);
         _cleanup_text_ struct text out = TEXT_INIT;
 
-        text_add(
-                &out,
-                "# Written by vmlaunch: what the guest has seen and must see again. Remove this file to have\n"
-                "# it laid out anew at the next start.\n");
+        text_add(&out,
+                 "# Written by vmlaunch: what the guest has seen and must see again. Remove this file to\n"
+                 "# have it laid out anew at the next start.\n");
         add_line(&out, "LAYOUT", layout);
         add_line(&out, "UUID", lock->uuid);
         add_line(&out, "MACHINE", lock->machine);

@@ -223,8 +223,9 @@ bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid)
 }
 
 /*
- * First out of the way in one move, under a name nobody else takes: a new run that makes the directory anew must not
- * lose files to us. Somebody who opened it before that may still put a lock file in, and then notices.
+ * First out of the way in one move, under a name nobody else takes: a new run that makes the directory anew
+ * must not lose files to us. Somebody who opened it before that may still put a lock file in, and then
+ * notices.
  */
 static void remove_directory(const struct vm_dir *vm)
 {

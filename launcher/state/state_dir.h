@@ -1,8 +1,8 @@
 /*
  * state_dir - where a VM's files are, its lock, journal and record.
  *
- * RUN/NAME (0755): lock journal record.json (0644, for list) live.tmpl control.sock (0666) and private/ (0700).
- * STATE/NAME: machine.lock. RUN/images, RUN/uids: lock files (lock_file.h).
+ * RUN/NAME (0755): lock journal record.json (0644, for list) live.tmpl control.sock (0666) and private/
+ * (0700). STATE/NAME: machine.lock. RUN/images, RUN/uids: lock files (lock_file.h).
  */
 #pragma once
 
@@ -20,15 +20,16 @@ struct vm_dir {
 };
 
 /*
- * Creates RUN/NAME when missing and takes its lock (OFD, so it belongs to the open file and ends with the last
- * process that has it). Taken already: ERROR_BUSY that names the holder's pid. A previous run's journal that is not
- * empty is the caller's business: journal_is_empty(). "images" and "uids" are no VM names: ERROR_INVALID.
+ * Creates RUN/NAME when missing and takes its lock (OFD, so it belongs to the open file and ends with the
+ * last process that has it). Taken already: ERROR_BUSY that names the holder's pid. A previous run's
+ * journal that is not empty is the caller's business: journal_is_empty(). "images" and "uids" are no VM
+ * names: ERROR_INVALID.
  */
 int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
 /* Opens without lock. ERROR_NO_SUCH_VM when there is no such directory. */
 int vm_dir_open(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
-/* Is somebody holding the lock? Tests without taking it; a caller who may not open the lock file learns it from
- * /proc/locks. ret_pid may be NULL and gets 0 when the pid is not known. */
+/* Is somebody holding the lock? Tests without taking it; a caller who may not open the lock file learns it
+ * from /proc/locks. ret_pid may be NULL and gets 0 when the pid is not known. */
 bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid);
 /* Closes and frees; accepts NULL. keep_directory false: removes RUN/NAME first, if we hold its lock. */
 void vm_dir_release(struct vm_dir *vm, bool keep_directory);

@@ -78,8 +78,8 @@ static int check_kind(const struct stat *st, struct error **err)
         return 0;
 }
 
-/* Looked at before it is opened, as opening alone does something to a fifo or a tape; what counts is the fstat()
- * after it. */
+/* Looked at before it is opened, as opening alone does something to a fifo or a tape; what counts is the
+ * fstat() after it. */
 static int open_image(const char *path, int *ret_fd, struct stat *ret_st, struct error **err)
 {
         _cleanup_close_ int fd = -1;
@@ -253,7 +253,7 @@ int image_chain_read(const char *path, enum disk_format format, bool format_is_g
 {
         _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
         _cleanup_free_ char *next = NULL;
-        struct file_id ids[IMAGE_CHAIN_MAX];
+        struct file_id ids[IMAGE_CHAIN_MAX] = { 0 };
 
         if (path[0] != '/')
                 return error_set(err, ERROR_INVALID, "image '%s' has no absolute path", path);

@@ -34,8 +34,8 @@ struct image_chain {
 };
 
 /*
- * Reads the chain of path. format NONE or guess: what the header says decides nothing: a guessed raw whose first
- * bytes are a qcow2 header is an error that asks for FORMAT. The error names the layer.
+ * Reads the chain of path. format NONE or guess: what the header says decides nothing: a guessed raw whose
+ * first bytes are a qcow2 header is an error that asks for FORMAT. The error names the layer.
  */
 int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
                      struct image_chain **ret, struct error **err);

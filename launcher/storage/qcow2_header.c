@@ -1,6 +1,6 @@
 /*
- * The first bytes of a qcow2 image: QEMU's docs/interop/qcow2.txt. Everything is checked before it is used, and
- * what we do not know is refused: the guest must not see an image other than the one the plan shows.
+ * The first bytes of a qcow2 image: QEMU's docs/interop/qcow2.txt. Everything is checked before it is used,
+ * and what we do not know is refused: the guest must not see an image other than the one the plan shows.
  */
 #include <endian.h>
 #include <string.h>

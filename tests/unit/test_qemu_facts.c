@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "conf/vm_spec.h"
+#include "launcher/host/host_facts.h"
 #include "launcher/host/qemu_facts.h"
 #include "launcher/host/qemu_probe.h"
 
@@ -318,6 +319,33 @@ static void emulator_that_cannot_run_is_an_error(void **state)
         }
 }
 
+/* tests/unit.sh runs the tests at the top of the source tree. */
+static void recorded_hosts_are_understood(void **state)
+{
+        static const char *const names[] = { "debian12-v1", "debian12-hybrid", "debian12-v2-kvm", "nocgroup",
+                                             "qemu82" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                _cleanup_free_ char *path = xasprintf("tests/golden/hosts/%s.json", names[i]);
+                _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+                _cleanup_(qemu_facts_freep) struct qemu_facts *qemu = NULL;
+                json_auto_t *json = json_load_file(path, 0, NULL), *host_again = NULL, *qemu_again = NULL;
+                struct error *err = NULL;
+
+                assert_non_null(json);
+                assert_int_equal(host_facts_from_json(json_object_get(json, "host"), &host, &err), 0);
+                assert_int_equal(qemu_facts_from_json(json_object_get(json, "qemu"), &qemu, &err), 0);
+                host_again = host_facts_to_json(host);
+                qemu_again = qemu_facts_to_json(qemu);
+                assert_true(json_equal(json_object_get(json, "host"), host_again));
+                assert_true(json_equal(json_object_get(json, "qemu"), qemu_again));
+                assert_non_null(qemu_machine_find(qemu, "q35"));
+                assert_true(qemu_has_device(qemu, "virtio-blk-pci"));
+                assert_true(qemu_has_cpu_model(qemu, "max"));
+        }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -333,6 +361,7 @@ int main(void)
                 TEST(emulator_is_a_path_or_a_name_in_the_fixed_directories),
                 TEST(host_without_qemu_says_what_to_install),
                 TEST(emulator_that_cannot_run_is_an_error),
+                cmocka_unit_test(recorded_hosts_are_understood),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
