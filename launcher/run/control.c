@@ -440,25 +440,31 @@ int control_listen(int dirfd, const char *name, int *ret_fd, struct error **err)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        const char *fresh;
         mode_t mask;
         int n, result;
 
         if (fd < 0)
                 return error_os(err, errno, "make a socket for '%s'", name);
         /* Through the directory's fd: RUN/NAME may be longer than the 108 bytes of sun_path (unix(7)). */
-        n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
+        n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s.new", dirfd, name);
         if (n < 0 || (size_t)n >= sizeof(address.sun_path))
                 return error_set(err, ERROR_INVALID, "the socket name '%s' is too long", name);
-        if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
-                return error_os(err, errno, "remove the old '%s'", name);
+        fresh = strrchr(address.sun_path, '/') + 1;
+        if (unlinkat(dirfd, fresh, 0) < 0 && errno != ENOENT)
+                return error_os(err, errno, "remove the old '%s'", fresh);
         /* The mode is right from birth. No threads here that could see the mask. */
         mask = umask(0111);
         result = bind(fd, (struct sockaddr *)&address, sizeof(address));
         umask(mask);
         if (result < 0)
                 return error_os(err, errno, "bind '%s'", name);
-        if (listen(fd, CONTROL_CLIENTS) < 0)
-                return error_os(err, errno, "listen at '%s'", name);
+        /* Who sees the name can connect: between bind() and listen() it would be refused. */
+        if (listen(fd, CONTROL_CLIENTS) < 0 || renameat(dirfd, fresh, dirfd, name) < 0) {
+                error_os(err, errno, "listen at '%s'", name);
+                unlinkat(dirfd, fresh, 0);
+                return -1;
+        }
         *ret_fd = TAKE_FD(fd);
         return 0;
 }
