@@ -32,10 +32,9 @@ assert_contains() { [[ $1 == *"$2"* ]] || fail "${3:-text}: '$1' does not contai
 
 # expect STATUS COMMAND...: runs it, leaves what it wrote in $OUT and $ERR
 expect() {
-    local want=$1 got
+    local want=$1 got=0
     shift
-    "$@" >"$WORK/out" 2>"$WORK/err"
-    got=$?
+    "$@" >"$WORK/out" 2>"$WORK/err" || got=$?
     OUT=$(<"$WORK/out") ERR=$(<"$WORK/err")
     ((got == want)) || fail "'$*' ended with $got, expected $want: $OUT $ERR"
 }
@@ -78,6 +77,7 @@ leftovers() {
     find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name private -o -path '*/images/*' -o -path '*/uids/*' \) 2>/dev/null | sed 's/^/file: /'
     find "$ROOT/run" -name journal -size +0 2>/dev/null | sed 's/^/journal: /'
     pgrep -f "guest=$VM," 2>/dev/null | sed 's/^/process: /'
+    return 0
 }
 assert_clean() {
     local left
@@ -96,6 +96,8 @@ run_one_test() { # NAME
     export BRIDGE=vbr0
     export VMLAUNCH_ROOT=$ROOT
     mkdir -p "$ROOT"
+    # QEMU and stand-ins run under uids of their own.
+    chmod 755 "$WORK" "$ROOT"
     local begin=$EPOCHREALTIME status line
     (
         set -e
