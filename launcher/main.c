@@ -1,4 +1,80 @@
-int main(void)
+/*
+ * vmlaunch - global options, verb lookup, exit status.
+ */
+#include <jansson.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "launcher/verb/command_line.h"
+#include "launcher/verb/output.h"
+
+static void show_help(const struct verb_context *context)
 {
-        return 2;
+        _cleanup_free_ char *help =
+                context->verb ? command_line_verb_help(context->verb) : command_line_help();
+
+        output_text(help);
+}
+
+static enum log_level level_of(const struct verb_context *context)
+{
+        if (context->quiet)
+                return LOG_LEVEL_ERROR;
+        return context->verbose > 1 ? LOG_LEVEL_DEBUG : context->verbose ? LOG_LEVEL_INFO : LOG_LEVEL_NOTICE;
+}
+
+static int run_verb(struct verb_context *context, struct error **err)
+{
+        if (context->verb->needs_site) {
+                if (geteuid() != 0 && !context->system) {
+                        error_set(err, ERROR_NOT_PERMITTED, "%s: the VMs of this host belong to root",
+                                  context->verb->name);
+                        return error_hint(err,
+                                          "run it as root, or add --system to look at the system's instance");
+                }
+                if (site_load(context->root, &context->site, err) < 0)
+                        return -1;
+                output_warnings(context->site->warnings, context);
+        }
+        return context->verb->run(context, err);
+}
+
+int main(int argc, char **argv)
+{
+        struct verb_context context = { 0 };
+        _cleanup_error_ struct error *err = NULL;
+        int status = 0;
+
+        json_set_alloc_funcs(xmalloc, free);
+        /* A client that goes away is an error of its own write(), not a signal. */
+        signal(SIGPIPE, SIG_IGN);
+        switch (command_line_parse(argc, argv, getenv("VMLAUNCH_ROOT"), &context, &err)) {
+        case COMMAND_LINE_HELP:
+                show_help(&context);
+                break;
+        case COMMAND_LINE_VERSION:
+                output_text("vmlaunch " VMLAUNCH_VERSION "\n");
+                break;
+        case COMMAND_LINE_RUN:
+                log_set_level(level_of(&context));
+                status = run_verb(&context, &err);
+                break;
+        case COMMAND_LINE_ERROR:
+                break;
+        }
+        if (err) {
+                output_errors(err, &context);
+                status = error_exit_status(err);
+        }
+        if (fflush(stdout) != 0 && status == 0) {
+                log_error("cannot write the result to stdout");
+                status = 1;
+        }
+        command_line_done(&context);
+        return status;
 }

@@ -1,0 +1,132 @@
+#include "launcher/live/control_client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/fd.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include "launcher/state/state_dir.h"
+#include "qmp/qmp_client.h"
+
+/* The supervisor answers at once unless its host is in trouble. */
+#define GREETING_MS 3000
+
+struct control_client {
+        struct loop *loop;
+        struct qmp_client *qmp;
+        bool ended;
+        /* Events that came during a call wait here, so that none is lost between calls. */
+        json_t *events;
+};
+
+static void on_event(const char *name, json_t *event_data, json_t *event, void *data)
+{
+        struct control_client *client = data;
+
+        (void)event;
+        json_array_append_new(client->events, json_pack("{s:s, s:O?}", "name", name, "data", event_data));
+}
+
+static void on_disconnect(const struct error *error, void *data)
+{
+        struct control_client *client = data;
+
+        (void)error;
+        client->ended = true;
+}
+
+/* A bound path has 108 bytes at most (unix(7)); through the directory's fd any directory will do. */
+static int connect_at(int dirfd, const char *name)
+{
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
+        if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return -1;
+        return TAKE_FD(sock);
+}
+
+int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
+                        struct error **err)
+{
+        static const struct qmp_client_handlers handlers = { .on_event = on_event,
+                                                             .on_disconnect = on_disconnect };
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        struct vm_dir *dir = NULL;
+        int sock, os_errno;
+
+        if (vm_dir_open(paths, vm, &dir, err) < 0)
+                return -1;
+        sock = connect_at(dir->fd, "control.sock");
+        os_errno = errno;
+        if (sock < 0) {
+                if (os_errno == ENOENT)
+                        error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", vm);
+                else if (os_errno == ECONNREFUSED) {
+                        error_set(err, ERROR_NOT_RUNNING, "the supervisor of '%s' is gone", vm);
+                        error_hint(err, "vmlaunch reconcile %s says what is left", vm);
+                } else
+                        error_os(err, os_errno, "connect to the supervisor of '%s'", vm);
+                vm_dir_release(dir, true);
+                return -1;
+        }
+        vm_dir_release(dir, true);
+        client = xcalloc(1, sizeof(*client));
+        client->loop = loop_new();
+        client->events = json_array();
+        client->qmp = qmp_client_new(client->loop, sock, GREETING_MS, &handlers, client);
+        if (qmp_client_wait_ready(client->qmp, err) < 0)
+                return error_wrap(err, "talk to the supervisor of '%s'", vm);
+        *ret = TAKE_PTR(client);
+        return 0;
+}
+
+void control_client_free(struct control_client *client)
+{
+        if (!client)
+                return;
+        qmp_client_free(client->qmp);
+        json_decref(client->events);
+        loop_free(client->loop);
+        free(client);
+}
+
+int control_client_call(struct control_client *client, const char *command, json_t *arguments,
+                        json_t **ret_reply, struct error **err)
+{
+        return qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err);
+}
+
+int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,
+                        void *data, struct error **err)
+{
+        for (;;) {
+                long long left;
+
+                while (json_array_size(client->events)) {
+                        json_t *event = json_incref(json_array_get(client->events, 0));
+                        bool done;
+
+                        json_array_remove(client->events, 0);
+                        done = fn(json_string_value(json_object_get(event, "name")),
+                                  json_object_get(event, "data"), data);
+                        json_decref(event);
+                        if (done)
+                                return 0;
+                }
+                if (client->ended) {
+                        fn(NULL, NULL, data);
+                        return 0;
+                }
+                left = deadline_ms - fd_now_ms();
+                if (left <= 0)
+                        return error_set(err, ERROR_DEADLINE, "the deadline passed");
+                loop_step(client->loop, left > 60000 ? 60000 : (int)left);
+        }
+}

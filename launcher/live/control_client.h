@@ -1,0 +1,33 @@
+/*
+ * control_client - a verb's connection to the supervisor of one running VM.
+ *
+ * Synchronous for its caller: each call runs a private loop until its answer, its event or its deadline. Speaks
+ * docs/control-socket.md. Deadlines are in milliseconds of fd_now_ms().
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "conf/site.h"
+
+struct control_client;
+
+/*
+ * ERROR_NO_SUCH_VM: no VM of this name has run here. ERROR_NOT_RUNNING: it has, but does not run now (or its
+ * supervisor is gone, which the message says).
+ */
+int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
+                        struct error **err);
+void control_client_free(struct control_client *client);
+DEFINE_FREEP(struct control_client, control_client_free)
+
+/* arguments is stolen and may be NULL; *ret_reply is owned by the caller and may be NULL. */
+int control_client_call(struct control_client *client, const char *command, json_t *arguments,
+                        json_t **ret_reply, struct error **err);
+
+/* Data of an event, borrowed until the next wait, name NULL: the connection has ended. Return true to stop. */
+typedef bool control_event_fn(const char *name, json_t *event_data, void *data);
+/* Runs until fn returns true (0), the deadline passes (-1, ERROR_DEADLINE). */
+int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,
+                        void *data, struct error **err);

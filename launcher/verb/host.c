@@ -1,0 +1,131 @@
+/* reconcile, mac, uuid, help: verbs about this host and the program itself. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/text.h"
+#include "conf/identity.h"
+#include "conf/spec_build.h"
+#include "launcher/host/host_facts.h"
+#include "launcher/run/host_helper.h"
+#include "launcher/run/reconcile.h"
+#include "launcher/verb/command_line.h"
+#include "launcher/verb/output.h"
+#include "launcher/verb/verbs.h"
+
+static void collect(const char *line, void *data)
+{
+        json_array_append_new(data, json_string(line));
+}
+
+int verb_reconcile(struct verb_context *context, struct error **err)
+{
+        const struct paths *paths = &context->site->paths;
+        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        json_auto_t *lines = json_array();
+        bool dry_run = verb_flag(context, "dry-run");
+        int status;
+        size_t i;
+        json_t *line;
+
+        if (host_facts_read(paths, &host, err) < 0)
+                return -1;
+        status = reconcile(paths, &host->cgroup, context->n_args ? context->args[0] : NULL, dry_run, collect,
+                           lines, err);
+        if (context->output == OUTPUT_JSON) {
+                output_json(json_pack("{s:i, s:b, s:O}", "schema", 1, "dry_run", dry_run, "steps", lines));
+                return status;
+        }
+        json_array_foreach (lines, i, line)
+                printf("%s\n", json_string_value(line));
+        if (!json_array_size(lines) && status == 0 && !context->quiet)
+                printf("nothing to do\n");
+        return status;
+}
+
+static int random_bytes(void *bytes, size_t n, struct error **err)
+{
+        if (getrandom(bytes, n, 0) != (ssize_t)n)
+                return error_os(err, errno, "draw random bytes");
+        return 0;
+}
+
+static int print_value(const struct verb_context *context, const char *key, const char *value)
+{
+        if (context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:s}", "schema", 1, key, value));
+        else
+                printf("%s\n", value);
+        return 0;
+}
+
+static int check_name(const char *name, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(name);
+
+        if (spec_name_is_valid(name))
+                return 0;
+        return error_set(err, ERROR_USAGE, "'%s' cannot be a VM's name", shown);
+}
+
+int verb_mac(struct verb_context *context, struct error **err)
+{
+        uint8_t mac[6] = { 0x52, 0x54, 0x00 }, uuid[16];
+        uint32_t nic = 0;
+        char text[18];
+
+        if (context->n_args == 0) {
+                if (random_bytes(mac + 3, 3, err) < 0)
+                        return -1;
+        } else {
+                if (check_name(context->args[0], err) < 0)
+                        return -1;
+                if (context->n_args == 2 && !text_parse_u32(context->args[1], &nic))
+                        return error_set(err, ERROR_USAGE, "'%s' is no NIC number", context->args[1]);
+                identity_uuid(context->args[0], uuid);
+                identity_mac(uuid, nic, mac);
+        }
+        snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+                 mac[5]);
+        return print_value(context, "mac", text);
+}
+
+int verb_uuid(struct verb_context *context, struct error **err)
+{
+        uint8_t uuid[16];
+        char text[37];
+
+        if (context->n_args == 0) {
+                if (random_bytes(uuid, sizeof(uuid), err) < 0)
+                        return -1;
+                /* RFC 4122 section 4.4: version 4, variant 10. */
+                uuid[6] = (uuid[6] & 0x0f) | 0x40;
+                uuid[8] = (uuid[8] & 0x3f) | 0x80;
+        } else {
+                if (check_name(context->args[0], err) < 0)
+                        return -1;
+                identity_uuid(context->args[0], uuid);
+        }
+        text_from_uuid(uuid, text);
+        return print_value(context, "uuid", text);
+}
+
+int verb_help(struct verb_context *context, struct error **err)
+{
+        const struct verb *verb = NULL;
+        _cleanup_free_ char *text = NULL;
+
+        if (context->n_args && !(verb = verb_find(context->args[0])))
+                return error_set(err, ERROR_USAGE, "no verb '%s'", context->args[0]);
+        text = verb ? command_line_verb_help(verb) : command_line_help();
+        output_text(text);
+        return 0;
+}
+
+int verb_host_helper(struct verb_context *context, struct error **err)
+{
+        (void)context;
+        (void)err;
+        return host_helper_main();
+}

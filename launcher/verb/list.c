@@ -1,0 +1,116 @@
+/* list: from the records alone, so that no VM, however stuck, makes it wait. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/spec_build.h"
+#include "launcher/state/state_dir.h"
+#include "launcher/verb/output.h"
+#include "launcher/verb/verbs.h"
+#include "launcher/verb/vm_find.h"
+
+/* Adds {"name","state","pid","template","uuid","verdict"} of one VM; what is stopped only when all. */
+static void add_vm(const struct paths *paths, const char *name, bool all, json_t *array)
+{
+        _cleanup_error_ struct error *error = NULL;
+        json_auto_t *record = NULL;
+        const char *state;
+        json_int_t pid, supervisor;
+
+        /* A directory without a record is a start or an end in progress: nothing to show yet. */
+        if (vm_record(paths, name, &record, &error) < 0)
+                return;
+        state = json_string_value(json_object_get(record, "state"));
+        pid = json_integer_value(json_object_get(record, "pid"));
+        supervisor = json_integer_value(json_object_get(record, "supervisor_pid"));
+        if (!state)
+                state = "unknown";
+        if (strcmp(state, "stopped") == 0) {
+                if (!all)
+                        return;
+                pid = 0;
+        } else if (!process_start_time((pid_t)supervisor)) {
+                state = "unsupervised";
+        }
+        json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:O?, s:O?, s:O?}", "name", name, "state",
+                                               state, "pid", pid ? json_integer(pid) : json_null(),
+                                               "template", json_object_get(record, "template"), "uuid",
+                                               json_object_get(record, "uuid"), "verdict",
+                                               json_object_get(record, "verdict")));
+}
+
+static bool listed(const json_t *array, const char *name)
+{
+        size_t i;
+        json_t *vm;
+
+        json_array_foreach (array, i, vm)
+                if (strcmp(json_string_value(json_object_get(vm, "name")), name) == 0)
+                        return true;
+        return false;
+}
+
+/* VMs of ETC/vms that have no directory in RUN. */
+static void add_defined(const struct paths *paths, json_t *array)
+{
+        _cleanup_free_ char *path = xasprintf("%s/vms", paths->etc);
+        DIR *dir = opendir(path);
+
+        if (!dir)
+                return;
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                _cleanup_free_ char *name = xstrdup(entry->d_name), *file = NULL;
+
+                if (!text_ends_with(name, ".tmpl"))
+                        continue;
+                name[strlen(name) - strlen(".tmpl")] = '\0';
+                if (!spec_name_is_valid(name) || listed(array, name))
+                        continue;
+                file = xasprintf("%s/%s", path, entry->d_name);
+                json_array_append_new(array,
+                                      json_pack("{s:s, s:s, s:n, s:s, s:n, s:n}", "name", name, "state",
+                                                "defined", "pid", "template", file, "uuid", "verdict"));
+        }
+        closedir(dir);
+}
+
+int verb_list(struct verb_context *context, struct error **err)
+{
+        static const char *const headers[] = { "NAME", "STATE", "PID", "TEMPLATE" };
+        const struct paths *paths = &context->site->paths;
+        _cleanup_(table_freep) struct table *table = NULL;
+        json_auto_t *array = json_array();
+        bool all = verb_flag(context, "all");
+        char **names = NULL;
+        size_t i;
+        json_t *vm;
+
+        if (vm_dir_names(paths, &names, err) < 0)
+                return -1;
+        for (char **name = names; *name; name++)
+                add_vm(paths, *name, all, array);
+        names_free(names);
+        if (all)
+                add_defined(paths, array);
+        if (context->output == OUTPUT_JSON) {
+                output_json(json_incref(array));
+                return 0;
+        }
+        table = table_new(headers, ARRAY_SIZE(headers));
+        json_array_foreach (array, i, vm) {
+                json_int_t pid = json_integer_value(json_object_get(vm, "pid"));
+                const char *verdict = json_string_value(json_object_get(vm, "verdict"));
+                const char *state = json_string_value(json_object_get(vm, "state"));
+                _cleanup_free_ char *pid_text = pid ? xasprintf("%lld", (long long)pid) : NULL;
+                _cleanup_free_ char *state_text = verdict && strcmp(state, "stopped") == 0
+                                                          ? xasprintf("%s (%s)", state, verdict)
+                                                          : xstrdup(state);
+
+                table_row(table,
+                          (const char *[]){ json_string_value(json_object_get(vm, "name")), state_text,
+                                            pid_text, json_string_value(json_object_get(vm, "template")) });
+        }
+        table_print(table, context->output);
+        return 0;
+}

@@ -1,0 +1,94 @@
+/* plan, explain, validate, describe: what would happen, and why. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/describe.h"
+#include "launcher/plan/plan_build.h"
+#include "launcher/verb/output.h"
+#include "launcher/verb/prepare.h"
+#include "launcher/verb/verbs.h"
+
+int verb_plan(struct verb_context *context, struct error **err)
+{
+        _cleanup_prepared_ struct prepared prepared = { 0 };
+        const char *format = verb_value(context, "format");
+        _cleanup_free_ char *text = NULL;
+
+        if (!format)
+                format = context->output == OUTPUT_JSON ? "json" : "text";
+        if (strcmp(format, "text") != 0 && strcmp(format, "json") != 0 && strcmp(format, "shell") != 0 &&
+            strcmp(format, "argv") != 0)
+                return error_set(err, ERROR_USAGE, "--format takes text, json, shell or argv, not '%s'",
+                                 format);
+        if (prepare(context, context->args[0], false, &prepared, err) < 0)
+                return -1;
+        if (strcmp(format, "json") == 0) {
+                output_json(launch_plan_json(prepared.plan));
+                return 0;
+        }
+        if (strcmp(format, "text") != 0)
+                output_warnings(prepared.plan->warnings, context);
+        text = strcmp(format, "shell") == 0  ? launch_plan_shell(prepared.plan)
+               : strcmp(format, "argv") == 0 ? launch_plan_argv(prepared.plan)
+                                             : launch_plan_text(prepared.plan);
+        output_text(text);
+        return 0;
+}
+
+int verb_explain(struct verb_context *context, struct error **err)
+{
+        _cleanup_prepared_ struct prepared prepared = { 0 };
+        _cleanup_free_ char *text = NULL;
+
+        if (prepare(context, context->args[0], false, &prepared, err) < 0)
+                return -1;
+        if (context->output == OUTPUT_JSON) {
+                output_json(plan_explain_json(prepared.plan, prepared.spec));
+                return 0;
+        }
+        output_warnings(prepared.plan->warnings, context);
+        text = plan_explain_text(prepared.plan, prepared.spec);
+        output_text(text);
+        return 0;
+}
+
+int verb_validate(struct verb_context *context, struct error **err)
+{
+        _cleanup_prepared_ struct prepared prepared = { 0 };
+        json_t *warnings;
+
+        if (prepare(context, context->args[0], false, &prepared, err) < 0)
+                return -1;
+        if (context->output == OUTPUT_JSON) {
+                warnings = json_array();
+                for (const struct error *w = prepared.plan->warnings; w; w = w->next)
+                        json_array_append_new(warnings, error_to_json(w));
+                output_json(json_pack("{s:i, s:b, s:s, s:o}", "schema", 1, "valid", 1, "name",
+                                      prepared.plan->name, "warnings", warnings));
+                return 0;
+        }
+        output_warnings(prepared.plan->warnings, context);
+        printf("%s: valid: VM '%s'\n", context->args[0], prepared.plan->name);
+        return 0;
+}
+
+int verb_describe(struct verb_context *context, struct error **err)
+{
+        const char *what = context->n_args ? context->args[0] : NULL;
+        _cleanup_free_ char *text = NULL;
+
+        if (context->output == OUTPUT_JSON) {
+                json_t *json = describe_json(what, err);
+
+                if (!json)
+                        return -1;
+                output_json(json);
+                return 0;
+        }
+        text = describe_text(what, err);
+        if (!text)
+                return -1;
+        output_text(text);
+        return 0;
+}

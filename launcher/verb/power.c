@@ -1,0 +1,234 @@
+/* shutdown, destroy, reboot, reset, suspend, resume: what ends, restarts or stops a running guest. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "launcher/host/host_facts.h"
+#include "launcher/live/control_client.h"
+#include "launcher/run/reconcile.h"
+#include "launcher/verb/output.h"
+#include "launcher/verb/verbs.h"
+#include "launcher/verb/vm_find.h"
+
+/* Beyond the VM's own deadline: undo on a busy host. */
+#define END_GRACE_MS 15000
+
+struct vm_connection {
+        char *name;
+        struct control_client *client;
+};
+
+static void vm_connection_done(struct vm_connection *connection)
+{
+        control_client_free(connection->client);
+        free(connection->name);
+}
+
+static int vm_connect(const struct verb_context *context, struct vm_connection *ret, struct error **err)
+{
+        if (vm_find(&context->site->paths, context->args[0], &ret->name, err) < 0)
+                return -1;
+        return control_client_open(&context->site->paths, ret->name, &ret->client, err);
+}
+
+/* What the events of an end or a restart have said. */
+struct outcome {
+        char *verdict, *reason, *result;
+};
+
+static void outcome_done(struct outcome *outcome)
+{
+        free(outcome->verdict);
+        free(outcome->reason);
+        free(outcome->result);
+}
+
+static bool on_event(const char *name, json_t *data, void *user)
+{
+        struct outcome *outcome = user;
+        const char *verdict = json_string_value(json_object_get(data, "verdict"));
+        const char *reason = json_string_value(json_object_get(data, "reason"));
+        const char *text = json_string_value(json_object_get(data, "text"));
+
+        if (!name)
+                return true;
+        if (strcmp(name, "VMLAUNCH_STORY") == 0 && text)
+                log_info("%s", text);
+        if (strcmp(name, "VMLAUNCH_END") == 0) {
+                outcome->verdict = xstrdup(verdict ? verdict : "unknown");
+                outcome->reason = xstrdup_null(reason);
+                return true;
+        }
+        if (strcmp(name, "VMLAUNCH_SHUTDOWN") == 0) {
+                outcome->result = xstrdup_null(json_string_value(json_object_get(data, "result")));
+                outcome->reason = xstrdup_null(reason);
+                return true;
+        }
+        return false;
+}
+
+static void report(const struct verb_context *context, const char *name, const char *did,
+                   const struct outcome *outcome)
+{
+        if (context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:s, s:s, s:s?, s:s?}", "schema", 1, "name", name, "result", did,
+                                      "verdict", outcome ? outcome->verdict : NULL, "reason",
+                                      outcome ? outcome->reason : NULL));
+        else if (!context->quiet)
+                printf("%s %s%s%s\n", name, did, outcome && outcome->verdict ? ": " : "",
+                       outcome && outcome->verdict ? outcome->verdict : "");
+}
+
+/* The supervisor's refusal as the exit status that DESIGN section 3 gives it: the guest's fault is 8. */
+static int refused(struct error **err)
+{
+        if ((*err)->code == ERROR_QMP && (*err)->qmp_class && strcmp((*err)->qmp_class, "GuestRefused") == 0)
+                (*err)->code = ERROR_GUEST;
+        return -1;
+}
+
+static int ask_and_wait(struct verb_context *context, json_t *arguments, bool block, const char *did,
+                        struct error **err)
+{
+        _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
+        _cleanup_(outcome_done) struct outcome outcome = { 0 };
+        json_auto_t *arguments_owned = arguments, *reply = NULL;
+        long long timeout_ms;
+
+        if (vm_connect(context, &vm, err) < 0)
+                return -1;
+        if (control_client_call(vm.client, "vmlaunch-shutdown", json_incref(arguments_owned), &reply, err) <
+            0) {
+                refused(err);
+                return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
+        }
+        if (!block) {
+                report(context, vm.name, "has been asked", NULL);
+                return 0;
+        }
+        timeout_ms = (long long)(json_number_value(json_object_get(reply, "timeout")) * 1000) + END_GRACE_MS;
+        if (control_client_wait(vm.client, fd_now_ms() + timeout_ms, on_event, &outcome, err) < 0)
+                return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
+        if (outcome.result && strcmp(outcome.result, "rebooted") != 0) {
+                bool late = strcmp(outcome.result, "refused") == 0;
+
+                error_set(err, late ? ERROR_DEADLINE : ERROR_GUEST, "%s '%s': %s", context->verb->name,
+                          vm.name, outcome.reason ? outcome.reason : "the guest did not obey");
+                if (late)
+                        error_hint(err, "it is running again; `vmlaunch destroy %s` ends it at once",
+                                   vm.name);
+                return -1;
+        }
+        if (!outcome.verdict && !outcome.result)
+                return error_set(err, ERROR_DISCONNECTED, "%s '%s': its supervisor went away",
+                                 context->verb->name, vm.name);
+        report(context, vm.name, did, &outcome);
+        return 0;
+}
+
+static int add_mode(const struct verb_context *context, json_t *arguments, struct error **err)
+{
+        const char *mode = verb_value(context, "mode");
+
+        if (!mode)
+                return 0;
+        if (strcmp(mode, "auto") != 0 && strcmp(mode, "agent") != 0 && strcmp(mode, "acpi") != 0)
+                return error_set(err, ERROR_USAGE, "--mode takes auto, agent or acpi, not '%s'", mode);
+        json_object_set_new(arguments, "mode", json_string(mode));
+        return 0;
+}
+
+static void add_timeout(const struct verb_context *context, json_t *arguments)
+{
+        if (context->timeout_s >= 0)
+                json_object_set_new(arguments, "timeout", json_integer((json_int_t)ceil(context->timeout_s)));
+}
+
+int verb_shutdown(struct verb_context *context, struct error **err)
+{
+        json_auto_t *arguments = json_object();
+
+        if (add_mode(context, arguments, err) < 0)
+                return -1;
+        add_timeout(context, arguments);
+        if (verb_flag(context, "force"))
+                json_object_set_new(arguments, "force", json_true());
+        return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"), "is off", err);
+}
+
+int verb_reboot(struct verb_context *context, struct error **err)
+{
+        json_auto_t *arguments = json_pack("{s:b}", "reboot", 1);
+
+        if (add_mode(context, arguments, err) < 0)
+                return -1;
+        add_timeout(context, arguments);
+        return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"), "has restarted",
+                            err);
+}
+
+static void print_line(const char *line, void *data)
+{
+        const struct verb_context *context = data;
+
+        if (context->output == OUTPUT_TABLE && !context->quiet)
+                printf("%s\n", line);
+}
+
+/* QEMU lives but nobody supervises it: its own journal says how to end it. */
+static int destroy_orphan(struct verb_context *context, const char *name, struct error **err)
+{
+        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+
+        if (host_facts_read(&context->site->paths, &host, err) < 0)
+                return -1;
+        return orphan_destroy(&context->site->paths, &host->cgroup, name, print_line, context, err);
+}
+
+int verb_destroy(struct verb_context *context, struct error **err)
+{
+        _cleanup_error_ struct error *error = NULL;
+        _cleanup_free_ char *name = NULL;
+        int status = ask_and_wait(context, json_pack("{s:s}", "mode", "destroy"), true, "is gone", &error);
+
+        if (status >= 0 || error->code != ERROR_NOT_RUNNING ||
+            vm_find(&context->site->paths, context->args[0], &name, err) < 0) {
+                if (status < 0 && !*err)
+                        *err = TAKE_PTR(error);
+                return status;
+        }
+        if (orphan_exists(&context->site->paths, name))
+                return destroy_orphan(context, name, err) < 0 ? -1 : 0;
+        *err = TAKE_PTR(error);
+        return -1;
+}
+
+static int power(struct verb_context *context, const char *command, const char *did, struct error **err)
+{
+        _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
+
+        if (vm_connect(context, &vm, err) < 0)
+                return -1;
+        if (control_client_call(vm.client, command, NULL, NULL, err) < 0)
+                return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
+        report(context, vm.name, did, NULL);
+        return 0;
+}
+
+int verb_reset(struct verb_context *context, struct error **err)
+{
+        return power(context, "system_reset", "was reset", err);
+}
+
+int verb_suspend(struct verb_context *context, struct error **err)
+{
+        return power(context, "stop", "is paused", err);
+}
+
+int verb_resume(struct verb_context *context, struct error **err)
+{
+        return power(context, "cont", "is running", err);
+}

@@ -1,0 +1,200 @@
+#include "launcher/verb/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/spec_build.h"
+#include "launcher/host/qemu_facts.h"
+#include "launcher/plan/plan_build.h"
+#include "launcher/state/machine_lock.h"
+#include "launcher/storage/image_chain.h"
+
+void prepared_done(struct prepared *prepared)
+{
+        launch_plan_free(prepared->plan);
+        host_facts_free(prepared->host);
+        vm_spec_free(prepared->spec);
+        *prepared = (struct prepared){ 0 };
+}
+
+/* Where the argument's template is: its path as messages show it. */
+static int find_template(const struct verb_context *context, const char *argument, char **ret_path,
+                         struct error **err)
+{
+        const struct paths *paths = &context->site->paths;
+        _cleanup_free_ char *defined = NULL;
+        struct stat st;
+
+        if (strcmp(argument, "-") == 0 || strchr(argument, '/') ||
+            (stat(argument, &st) == 0 && S_ISREG(st.st_mode))) {
+                *ret_path = xstrdup(argument);
+                return 0;
+        }
+        defined = xasprintf("%s/vms/%s.tmpl", paths->etc, argument);
+        if (spec_name_is_valid(argument) && access(defined, F_OK) == 0) {
+                *ret_path = TAKE_PTR(defined);
+                return 0;
+        }
+        if (text_ends_with(argument, ".tmpl"))
+                return error_os(err, ENOENT, "open '%s'", argument);
+        error_set(err, ERROR_NO_SUCH_VM, "no template file '%s' here and no VM '%s' in %s/vms", argument,
+                  argument, paths->etc);
+        return -1;
+}
+
+/* NAME of the template's file without directory and suffix: the VM's name when the template gives none. */
+static char *default_name(const char *path)
+{
+        const char *slash = strrchr(path, '/');
+        char *name = xstrdup(slash ? slash + 1 : path);
+        char *dot = strrchr(name, '.');
+
+        if (strcmp(path, "-") == 0) {
+                free(name);
+                return xstrdup("stdin");
+        }
+        if (dot && dot != name)
+                *dot = '\0';
+        return name;
+}
+
+static int read_template(const char *path, struct template **ret, char **ret_base_dir, struct error **err)
+{
+        _cleanup_free_ char *text = NULL, *real = NULL;
+        bool is_stdin = strcmp(path, "-") == 0;
+        size_t length;
+
+        if ((is_stdin ? fd_read_all(STDIN_FILENO, "stdin", TEMPLATE_MAX_BYTES, &text, &length, err)
+                      : fd_read_file_at(AT_FDCWD, path, TEMPLATE_MAX_BYTES, &text, &length, err)) < 0)
+                return -1;
+        if (template_parse(path, text, length, ret, err) < 0)
+                return -1;
+        real = is_stdin ? realpath(".", NULL) : realpath(path, NULL);
+        if (!real) {
+                template_free(*ret);
+                *ret = NULL;
+                return error_os(err, errno, "find the directory of '%s'", path);
+        }
+        if (!is_stdin)
+                *strrchr(real, '/') = '\0';
+        *ret_base_dir = *real ? TAKE_PTR(real) : xstrdup("/");
+        return 0;
+}
+
+static int prepare_spec(const struct verb_context *context, const char *argument,
+                        struct template **ret_template, struct vm_spec **ret, struct error **err)
+{
+        _cleanup_free_ char *path = NULL, *base_dir = NULL, *name = NULL;
+
+        if (find_template(context, argument, &path, err) < 0 ||
+            read_template(path, ret_template, &base_dir, err) < 0)
+                return -1;
+        name = default_name(path);
+        return spec_build(*ret_template, context->site, base_dir, name, ret, err);
+}
+
+static void free_chains(struct image_chain **chains, size_t n)
+{
+        for (size_t i = 0; chains && i < n; i++)
+                image_chain_free(chains[i]);
+        free(chains);
+}
+
+/* The place of a disk's path, so that a missing image is reported where it is asked for. */
+static void add_place(const struct vm_spec *spec, const struct disk_spec *disk, struct error **err)
+{
+        _cleanup_free_ char *reference =
+                xasprintf("DISK[%u]/%s", disk->id, disk->source ? "SOURCE" : "IMAGE");
+        const struct origin *origin = vm_spec_origin(spec, reference);
+
+        error_wrap(err, "%s", reference);
+        if (!(*err)->pos.file && origin && origin->pos.file) {
+                (*err)->pos = origin->pos;
+                (*err)->pos.file = xstrdup(origin->pos.file);
+        }
+}
+
+static int read_chains(const struct vm_spec *spec, struct image_chain ***ret, struct error **err)
+{
+        struct image_chain **chains = xcalloc(spec->n_disks + 1, sizeof(*chains));
+
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                const struct disk_spec *disk = &spec->disks[i];
+
+                if (image_chain_read(disk->path, disk->format, disk->format_is_guess, &chains[i], err) < 0) {
+                        add_place(spec, disk, err);
+                        free_chains(chains, spec->n_disks);
+                        return -1;
+                }
+        }
+        *ret = chains;
+        return 0;
+}
+
+/* list and status show the template long after the caller's directory is forgotten. */
+static void show_where(struct launch_plan *plan)
+{
+        char *real = plan->template_file ? realpath(plan->template_file, NULL) : NULL;
+
+        if (real) {
+                free(plan->template_file);
+                plan->template_file = real;
+        }
+}
+
+static int gather(const struct verb_context *context, const char *argument, bool write_cache,
+                  struct template **ret_template, struct prepared *ret, struct error **err)
+{
+        const struct paths *paths = &context->site->paths;
+        _cleanup_prepared_ struct prepared prepared = { 0 };
+        _cleanup_(qemu_facts_freep) struct qemu_facts *qemu = NULL;
+        _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL;
+        _cleanup_free_ char *emulator = NULL;
+        struct image_chain **chains = NULL;
+        struct plan_input input = { .site = context->site };
+        int result;
+
+        if (prepare_spec(context, argument, ret_template, &prepared.spec, err) < 0 ||
+            host_facts_read(paths, &prepared.host, err) < 0 || qemu_find(prepared.spec, &emulator, err) < 0 ||
+            qemu_facts_get(emulator, paths, write_cache, &qemu, err) < 0 ||
+            machine_lock_read(paths->state, prepared.spec->name, &lock, err) < 0)
+                return -1;
+        if (prepared.spec->os.kernel && file_facts_read(prepared.spec->os.kernel, &input.kernel, err) < 0)
+                return -1;
+        if (prepared.spec->os.initrd && file_facts_read(prepared.spec->os.initrd, &input.initrd, err) < 0)
+                return -1;
+        if (read_chains(prepared.spec, &chains, err) < 0)
+                return -1;
+        input.spec = prepared.spec;
+        input.host = prepared.host;
+        input.qemu = qemu;
+        input.chains = chains;
+        input.lock = lock;
+        result = plan_build(&input, &prepared.plan, err);
+        free_chains(chains, prepared.spec->n_disks);
+        if (result < 0)
+                return -1;
+        show_where(prepared.plan);
+        *ret = prepared;
+        prepared = (struct prepared){ 0 };
+        return 0;
+}
+
+int prepare(const struct verb_context *context, const char *argument, bool write_cache, struct prepared *ret,
+            struct error **err)
+{
+        _cleanup_(template_freep) struct template *template = NULL;
+        int result = gather(context, argument, write_cache, &template, ret, err);
+
+        /* Only the parser has had the text at hand. */
+        for (struct error *error = *err; error && template; error = error->next)
+                if (error->pos.file && strcmp(error->pos.file, template->file) == 0)
+                        template_add_excerpt(template, error);
+        return result;
+}

@@ -1,0 +1,160 @@
+/* status: the supervisor's own state, or the record of a VM that has none; never waits for QEMU. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "cgroups/cgroup_apply.h"
+#include "launcher/live/control_client.h"
+#include "launcher/state/state_dir.h"
+#include "launcher/verb/output.h"
+#include "launcher/verb/verbs.h"
+#include "launcher/verb/vm_find.h"
+
+static void line(struct text *out, const char *label, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+static void line(struct text *out, const char *label, const char *format, ...)
+{
+        va_list ap;
+
+        text_addf(out, "  %-11s ", label);
+        va_start(ap, format);
+        text_vaddf(out, format, ap);
+        va_end(ap);
+        text_add(out, "\n");
+}
+
+static const char *string_of(const json_t *json, const char *key)
+{
+        return json_string_value(json_object_get(json, key));
+}
+
+/* What the group's CPU file says now: {"file": value}; an object, empty without cgroups. New reference. */
+static json_t *read_limits(const char *group)
+{
+        _cleanup_cgroup_host_ struct cgroup_host host = { 0 };
+        _cleanup_error_ struct error *error = NULL;
+        json_t *limits = json_object();
+        char *value = NULL;
+        const char *file;
+
+        if (!group || cgroup_host_read("", &host, &error) < 0 || cgroup_host_version(&host) == 0)
+                return limits;
+        file = cgroup_host_version(&host) == 2 ? "cpu.weight" : "cpu.shares";
+        if (cgroup_read(&host, group, "cpu", file, &value, &error) == 0)
+                json_object_set_new(limits, file, json_string(value));
+        free(value);
+        return limits;
+}
+
+static void add_words(struct text *out, const json_t *device, const char *const *keys)
+{
+        for (; *keys; keys++)
+                if (string_of(device, *keys))
+                        text_addf(out, "%s%s", out->length ? "  " : "", string_of(device, *keys));
+}
+
+static void print_device(struct text *out, const json_t *device)
+{
+        static const char *const disk[] = { "target", "bus", "format", "source", "address", NULL },
+                                 *const nic[] = { "target", "bridge", "model", "mac", "address", NULL },
+                                 *const other[] = { "model", "socket", "address", NULL };
+        const char *id = string_of(device, "id"), *kind = string_of(device, "kind");
+        _cleanup_text_ struct text words = TEXT_INIT;
+
+        /* The agent has a line of its own. */
+        if (!id || !kind || strcmp(kind, "agent") == 0)
+                return;
+        add_words(&words, device, strcmp(kind, "disk") == 0 ? disk : strcmp(kind, "nic") == 0 ? nic : other);
+        if (json_is_true(json_object_get(device, "readonly")))
+                text_add(&words, "  read-only");
+        line(out, id, "%s", text_str(&words));
+}
+
+static void print_story(struct text *out, const json_t *story)
+{
+        size_t i, n = json_array_size(story), first = n > 20 ? n - 20 : 0;
+
+        if (n)
+                text_add(out, "  story\n");
+        for (i = first; i < n; i++) {
+                const json_t *step = json_array_get(story, i);
+                const char *time = string_of(step, "time"), *text = string_of(step, "text");
+
+                if (time && text)
+                        text_addf(out, "    %s  %s\n", time, text);
+        }
+}
+
+static char *status_text(const json_t *status)
+{
+        struct text out = TEXT_INIT;
+        const char *state = string_of(status, "state"), *verdict = string_of(status, "verdict"),
+                   *reason = string_of(status, "reason"), *group = string_of(status, "cgroup"),
+                   *agent = string_of(status, "agent"), *stderr_text = string_of(status, "stderr");
+        json_int_t pid = json_integer_value(json_object_get(status, "pid"));
+        const char *key;
+        json_t *value;
+        size_t i;
+
+        text_addf(&out, "%s  %s", string_of(status, "name"), state ? state : "unknown");
+        if (verdict)
+                text_addf(&out, ": %s", verdict);
+        if (reason && *reason)
+                text_addf(&out, " (%s)", reason);
+        text_add(&out, "\n");
+        line(&out, "uuid", "%s", string_of(status, "uuid") ? string_of(status, "uuid") : "-");
+        if (string_of(status, "template"))
+                line(&out, "template", "%s", string_of(status, "template"));
+        if (pid)
+                line(&out, "pid", "%lld, supervisor %lld, uid %lld", (long long)pid,
+                     (long long)json_integer_value(json_object_get(status, "supervisor_pid")),
+                     (long long)json_integer_value(json_object_get(status, "uid")));
+        if (agent && strcmp(agent, "none") != 0)
+                line(&out, "agent", "%s", agent);
+        if (group) {
+                _cleanup_text_ struct text limits = TEXT_INIT;
+
+                json_object_foreach (json_object_get(status, "limits"), key, value)
+                        text_addf(&limits, "  %s = %s", key, json_string_value(value));
+                line(&out, "cgroup", "%s%s", group, text_str(&limits));
+        }
+        json_array_foreach (json_object_get(status, "devices"), i, value)
+                print_device(&out, value);
+        if (stderr_text && *stderr_text)
+                line(&out, "stderr", "%s", stderr_text);
+        print_story(&out, json_object_get(status, "story"));
+        return text_take(&out);
+}
+
+int verb_status(struct verb_context *context, struct error **err)
+{
+        const struct paths *paths = &context->site->paths;
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        _cleanup_error_ struct error *error = NULL;
+        _cleanup_free_ char *name = NULL, *text = NULL;
+        json_auto_t *status = NULL;
+
+        if (vm_find(paths, context->args[0], &name, err) < 0)
+                return -1;
+        if (control_client_open(paths, name, &client, &error) < 0 ||
+            control_client_call(client, "vmlaunch-status", NULL, &status, &error) < 0) {
+                if (vm_record(paths, name, &status, err) < 0)
+                        return -1;
+                if (strcmp(string_of(status, "state") ? string_of(status, "state") : "", "stopped") != 0) {
+                        _cleanup_free_ char *why = error_text(error);
+
+                        json_object_set_new(status, "state", json_string("unknown"));
+                        json_object_set_new(status, "reason", json_string(why));
+                }
+        }
+        if (strcmp(string_of(status, "state") ? string_of(status, "state") : "", "stopped") != 0)
+                json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
+        if (context->output == OUTPUT_JSON) {
+                output_json(json_incref(status));
+                return 0;
+        }
+        text = status_text(status);
+        output_text(text);
+        return 0;
+}

@@ -1,0 +1,220 @@
+#include "launcher/verb/verbs.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define BEFORE "before launch"
+#define LIFE   "life"
+#define LOOK   "look"
+#define HOST   "host"
+
+const struct verb verbs[] = {
+        { .name = "plan",
+          .usage = "plan TEMPLATE|NAME",
+          .summary = "print everything a start would do, and do nothing",
+          .group = BEFORE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .options = { { .name = "format", .arg = "F", .doc = "text, json, shell or argv (text)" } },
+          .run = verb_plan },
+        { .name = "explain",
+          .usage = "explain TEMPLATE|NAME",
+          .summary = "which template line or rule made each argument, and what each attribute made",
+          .group = BEFORE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_explain },
+        { .name = "validate",
+          .usage = "validate TEMPLATE|NAME",
+          .summary = "check a template against this host",
+          .group = BEFORE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_validate },
+        { .name = "describe",
+          .usage = "describe [ATTRIBUTE|SECTION]",
+          .summary = "what an attribute means, takes and does",
+          .group = BEFORE,
+          .max_args = 1,
+          .run = verb_describe },
+
+        { .name = "run",
+          .usage = "run TEMPLATE|NAME",
+          .summary = "run a VM in the foreground until it ends; the status is its verdict",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_run },
+        { .name = "start",
+          .usage = "start TEMPLATE|NAME",
+          .summary = "start a VM and return when its guest runs",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_start },
+        { .name = "shutdown",
+          .usage = "shutdown VM",
+          .summary = "ask the guest to power off and wait until it has",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .options = { { .name = "mode",
+                         .arg = "M",
+                         .doc = "auto, agent or acpi (auto: the agent when it answers, else ACPI)" },
+                       { .name = "force", .doc = "destroy the VM when the deadline passes" },
+                       { .name = "no-block", .doc = "do not wait for the end" } },
+          .run = verb_shutdown },
+        { .name = "destroy",
+          .usage = "destroy VM",
+          .summary = "end a VM at once, as if its power was cut",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_destroy },
+        { .name = "reboot",
+          .usage = "reboot VM",
+          .summary = "ask the guest to restart",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .options = { { .name = "mode", .arg = "M", .doc = "auto, agent or acpi" },
+                       { .name = "no-block", .doc = "do not wait for it" } },
+          .run = verb_reboot },
+        { .name = "reset",
+          .usage = "reset VM",
+          .summary = "press the reset button",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_reset },
+        { .name = "suspend",
+          .usage = "suspend VM",
+          .summary = "stop the guest's CPUs",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_suspend },
+        { .name = "resume",
+          .usage = "resume VM",
+          .summary = "let a suspended guest go on",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_resume },
+        { .name = "wait",
+          .usage = "wait VM --for=WHAT",
+          .summary = "wait until a VM is started, paused or stopped, or its agent answers",
+          .group = LIFE,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .options = { { .name = "for", .arg = "WHAT", .doc = "started, agent, paused or stopped" } },
+          .run = verb_wait },
+
+        { .name = "list",
+          .usage = "list",
+          .summary = "the VMs of this host",
+          .group = LOOK,
+          .needs_site = true,
+          .options = { { .name = "all",
+                         .letter = 'a',
+                         .doc = "also those that are stopped or only defined" } },
+          .run = verb_list },
+        { .name = "status",
+          .usage = "status VM",
+          .summary = "state, devices and the story of a VM",
+          .group = LOOK,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_status },
+        { .name = "log",
+          .usage = "log VM",
+          .summary = "the log of a VM",
+          .group = LOOK,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .options = { { .name = "follow", .letter = 'f', .doc = "go on as lines are added" },
+                       { .name = "lines", .letter = 'n', .arg = "N", .doc = "only the last N lines" } },
+          .run = verb_log },
+        { .name = "console",
+          .usage = "console VM",
+          .summary = "the serial console; ^] leaves",
+          .group = LOOK,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_console },
+
+        { .name = "reconcile",
+          .usage = "reconcile [VM]",
+          .summary = "undo what a run that ended badly has left on the host",
+          .group = HOST,
+          .needs_site = true,
+          .max_args = 1,
+          .options = { { .name = "dry-run", .doc = "say what would be undone" } },
+          .run = verb_reconcile },
+        { .name = "mac",
+          .usage = "mac [NAME [NIC]]",
+          .summary = "a new MAC address, or the one that a VM's NIC gets",
+          .group = HOST,
+          .max_args = 2,
+          .run = verb_mac },
+        { .name = "uuid",
+          .usage = "uuid [NAME]",
+          .summary = "a new UUID, or the one that a VM of this name gets",
+          .group = HOST,
+          .max_args = 1,
+          .run = verb_uuid },
+        { .name = "help",
+          .usage = "help [VERB]",
+          .summary = "this list, or the options of a verb",
+          .group = HOST,
+          .max_args = 1,
+          .run = verb_help },
+
+        { .name = "__host",
+          .usage = "__host",
+          .summary = "host steps of a supervisor",
+          .run = verb_host_helper },
+        { 0 },
+};
+
+const struct verb *verb_find(const char *name)
+{
+        for (const struct verb *verb = verbs; verb->name; verb++)
+                if (strcmp(verb->name, name) == 0)
+                        return verb;
+        return NULL;
+}
+
+const char *verb_value(const struct verb_context *context, const char *option)
+{
+        for (size_t i = 0; i < VERB_MAX_OPTIONS && context->verb->options[i].name; i++)
+                if (strcmp(context->verb->options[i].name, option) == 0)
+                        return context->values[i];
+        assert(!"an option that the verb's row does not have");
+        return NULL;
+}
+
+bool verb_flag(const struct verb_context *context, const char *option)
+{
+        return verb_value(context, option) != NULL;
+}
+
+long long verb_timeout_ms(const struct verb_context *context, long long default_ms)
+{
+        return context->timeout_s < 0 ? default_ms : (long long)(context->timeout_s * 1000);
+}

@@ -1,0 +1,81 @@
+/*
+ * verbs - the table of verbs: name, usage, summary, options, function; --help and completion come from it.
+ *
+ * A verb returns its exit status, or -1 with *err filled in, which main() prints in the format asked for.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "conf/site.h"
+
+enum output_format { OUTPUT_TABLE, OUTPUT_JSON, OUTPUT_TSV };
+
+struct verb_option {
+        const char *name; /* "follow" */
+        char letter;      /* 'f', or '\0' */
+        const char *arg;  /* "N": takes a value; NULL: a flag */
+        const char *doc;
+};
+
+#define VERB_MAX_OPTIONS 8
+
+struct verb;
+
+struct verb_context {
+        const struct verb *verb;
+        enum output_format output;
+        const char *root; /* --root or VMLAUNCH_ROOT, NULL: the system's directories */
+        double timeout_s; /* --timeout, negative: not given */
+        bool quiet, system;
+        unsigned verbose;
+        char **args; /* what is neither option nor verb, NULL-terminated */
+        size_t n_args;
+        const char *values[VERB_MAX_OPTIONS]; /* of verb->options, in their order; "" for a flag given */
+        struct site *site;                    /* read by main() before a verb runs that needs it, else NULL */
+};
+
+struct verb {
+        const char *name, *usage, *summary;
+        const char *group; /* heading in --help; NULL: hidden (called by vmlaunch itself) */
+        bool needs_site;   /* works on an instance: its directories and configuration */
+        size_t min_args, max_args;
+        struct verb_option options[VERB_MAX_OPTIONS];
+        int (*run)(struct verb_context *context, struct error **err);
+};
+
+extern const struct verb verbs[];
+const struct verb *verb_find(const char *name);
+
+/* The value of an option of the verb, "" for a flag that was given, NULL when it was not. */
+const char *verb_value(const struct verb_context *context, const char *option);
+bool verb_flag(const struct verb_context *context, const char *option);
+/* --timeout in milliseconds, or the verb's own default. */
+long long verb_timeout_ms(const struct verb_context *context, long long default_ms);
+
+/* One function per verb, in the file of its subject. */
+int verb_plan(struct verb_context *context, struct error **err);
+int verb_explain(struct verb_context *context, struct error **err);
+int verb_validate(struct verb_context *context, struct error **err);
+int verb_describe(struct verb_context *context, struct error **err);
+int verb_run(struct verb_context *context, struct error **err);
+int verb_start(struct verb_context *context, struct error **err);
+int verb_shutdown(struct verb_context *context, struct error **err);
+int verb_destroy(struct verb_context *context, struct error **err);
+int verb_reboot(struct verb_context *context, struct error **err);
+int verb_reset(struct verb_context *context, struct error **err);
+int verb_suspend(struct verb_context *context, struct error **err);
+int verb_resume(struct verb_context *context, struct error **err);
+int verb_wait(struct verb_context *context, struct error **err);
+int verb_list(struct verb_context *context, struct error **err);
+int verb_status(struct verb_context *context, struct error **err);
+int verb_log(struct verb_context *context, struct error **err);
+int verb_console(struct verb_context *context, struct error **err);
+int verb_reconcile(struct verb_context *context, struct error **err);
+int verb_mac(struct verb_context *context, struct error **err);
+int verb_uuid(struct verb_context *context, struct error **err);
+int verb_help(struct verb_context *context, struct error **err);
+int verb_host_helper(struct verb_context *context, struct error **err);

@@ -1,0 +1,78 @@
+#include "launcher/verb/vm_find.h"
+
+#include <jansson.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "conf/spec_build.h"
+#include "launcher/state/state_dir.h"
+
+int vm_record(const struct paths *paths, const char *name, json_t **ret, struct error **err)
+{
+        struct vm_dir *dir = NULL;
+        int result;
+
+        if (vm_dir_open(paths, name, &dir, err) < 0)
+                return -1;
+        result = record_read(dir->fd, ret, err);
+        vm_dir_release(dir, true);
+        return result;
+}
+
+static char *find_uuid(const struct paths *paths, char *const *names, const char *uuid)
+{
+        for (; *names; names++) {
+                _cleanup_error_ struct error *ignored = NULL;
+                json_auto_t *record = NULL;
+                const char *own;
+
+                if (vm_record(paths, *names, &record, &ignored) < 0)
+                        continue;
+                own = json_string_value(json_object_get(record, "uuid"));
+                if (own && strcasecmp(own, uuid) == 0)
+                        return xstrdup(*names);
+        }
+        return NULL;
+}
+
+static bool contains(char *const *names, const char *name)
+{
+        for (; *names; names++)
+                if (strcmp(*names, name) == 0)
+                        return true;
+        return false;
+}
+
+int vm_find(const struct paths *paths, const char *argument, char **ret_name, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(argument), *one = NULL, *defined = NULL;
+        uint8_t uuid[16];
+        uint64_t id;
+        const char *near;
+        char **names = NULL;
+
+        if (vm_dir_names(paths, &names, err) < 0)
+                return -1;
+        if (contains(names, argument))
+                *ret_name = xstrdup(argument);
+        else if (text_parse_uuid(argument, uuid) && (*ret_name = find_uuid(paths, names, argument)))
+                ;
+        else if (text_parse_u64(argument, &id) && contains(names, one = xasprintf("one-%s", argument)))
+                *ret_name = TAKE_PTR(one);
+        else if (spec_name_is_valid(argument) &&
+                 access(defined = xasprintf("%s/vms/%s.tmpl", paths->etc, argument), F_OK) == 0) {
+                error_set(err, ERROR_NOT_RUNNING, "'%s' is defined but not running", argument);
+                error_hint(err, "vmlaunch start %s", argument);
+        } else {
+                near = text_nearest(argument, (const char *const *)names);
+                error_set(err, ERROR_NO_SUCH_VM, "no VM '%s'", shown);
+                if (near)
+                        error_hint(err, "did you mean '%s'?", near);
+                else
+                        error_hint(err, "vmlaunch list --all shows the VMs of this host");
+        }
+        names_free(names);
+        return *err ? -1 : 0;
+}

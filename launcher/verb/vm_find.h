@@ -1,0 +1,15 @@
+/*
+ * vm_find - which VM an argument means: its name, its UUID, or its OpenNebula id (N is one-N).
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/error.h"
+#include "conf/site.h"
+
+/* The name, owned by the caller. ERROR_NO_SUCH_VM with the nearest name as hint. */
+int vm_find(const struct paths *paths, const char *argument, char **ret_name, struct error **err);
+/* The record of a VM that runs or has run; ERROR_NO_SUCH_VM otherwise. New reference. */
+
+int vm_record(const struct paths *paths, const char *name, json_t **ret, struct error **err);
