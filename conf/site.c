@@ -158,7 +158,8 @@ static int read_settings(struct site *site, struct error **err)
         uint64_t ports = 0;
 
         if (single) {
-                if (single->value[0] != '/' || strchr(single->value, '\n')) {
+                if (single->value[0] != '/' || strchr(single->value, '\n') ||
+                    !template_value_is_writable(single->value)) {
                         _cleanup_free_ char *shown = text_printable(single->value);
 
                         error_at(err, &single->value_pos, "IMAGE_DIR: '%s' is not an absolute path", shown);

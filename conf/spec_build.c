@@ -84,7 +84,7 @@ bool spec_is_given(const struct attr_section *section, const void *record, const
 {
         const struct origin *origin = spec_origin(section, record, key);
 
-        return origin->layer > LAYER_DEFAULT && origin->text && *origin->text;
+        return origin->layer > LAYER_DEFAULT && origin->text && origin->text[strspn(origin->text, " \t\r\n")];
 }
 
 /* A file name that lives as long as the spec. */

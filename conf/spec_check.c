@@ -1,6 +1,5 @@
 /* Rules that span attributes. */
 #include <string.h>
-#include <strings.h>
 
 #include "base/text.h"
 #include "conf/spec_rules.h"
@@ -78,11 +77,35 @@ static void check_kernel(struct spec_builder *builder)
         }
 }
 
+/* What FORMAT or DRIVER says on its own, NONE when the template does not give it. */
+static enum disk_format own_format(const struct disk_spec *disk, const char *key)
+{
+        const struct origin *origin = spec_origin(&attr_disk, disk, key);
+        struct disk_spec alone = { 0 };
+        struct error *error = NULL;
+
+        if (origin->layer != LAYER_TEMPLATE || !spec_is_given(&attr_disk, disk, key))
+                return DISK_FORMAT_NONE;
+        if (attr_set(&attr_disk, attr_find(&attr_disk, key), origin->text, NULL, &alone, &error) < 0)
+                error_free(error); /* said already */
+        return alone.format;
+}
+
+static void check_format(struct spec_builder *builder, const struct disk_spec *disk)
+{
+        enum disk_format format = own_format(disk, "FORMAT"), driver = own_format(disk, "DRIVER");
+        const struct source_pos *format_pos = place(&attr_disk, disk, "FORMAT");
+        const struct source_pos *driver_pos = place(&attr_disk, disk, "DRIVER");
+
+        if (format != DISK_FORMAT_NONE && driver != DISK_FORMAT_NONE && format != driver)
+                spec_fail(builder, driver_pos, "DISK/DRIVER: is not the FORMAT of line %u", format_pos->line);
+        else if (disk->type == DISK_TYPE_CDROM && (format > DISK_FORMAT_RAW || driver > DISK_FORMAT_RAW))
+                spec_fail(builder, format != DISK_FORMAT_NONE ? format_pos : driver_pos,
+                          "DISK: the image of a CD is raw");
+}
+
 static void check_disk(struct spec_builder *builder, struct disk_spec *disk)
 {
-        const struct origin *driver = spec_origin(&attr_disk, disk, "DRIVER");
-        const struct origin *format = spec_origin(&attr_disk, disk, "FORMAT");
-
         if (disk->source && disk->image)
                 spec_fail(builder, place(&attr_disk, disk, "IMAGE"),
                           "DISK/IMAGE: SOURCE is given too (line %u)",
@@ -97,24 +120,7 @@ static void check_disk(struct spec_builder *builder, struct disk_spec *disk)
                           "DISK/IMAGE: '%s' is not the name of an image: no '/', not starting with '.'",
                           shown);
         }
-        if (driver->layer == LAYER_TEMPLATE && spec_is_given(&attr_disk, disk, "FORMAT") &&
-            spec_is_given(&attr_disk, disk, "DRIVER")) {
-                struct disk_spec other = { 0 };
-                struct error *error = NULL;
-
-                if (attr_set(&attr_disk, attr_find(&attr_disk, "DRIVER"), driver->text, NULL, &other,
-                             &error) == 0 &&
-                    disk->type != DISK_TYPE_CDROM && other.format != disk->format)
-                        spec_fail(builder, &driver->pos, "DISK/DRIVER: is not the FORMAT of line %u",
-                                  format->pos.line);
-                error_free(error);
-        }
-        if (disk->type == DISK_TYPE_CDROM && disk->section.origins &&
-            ((spec_is_given(&attr_disk, disk, "FORMAT") && strcasecmp(format->text, "raw") != 0) ||
-             (driver->layer == LAYER_TEMPLATE && spec_is_given(&attr_disk, disk, "DRIVER") &&
-              strcasecmp(driver->text, "raw") != 0)))
-                spec_fail(builder, spec_is_given(&attr_disk, disk, "FORMAT") ? &format->pos : &driver->pos,
-                          "DISK: the image of a CD is raw");
+        check_format(builder, disk);
         if (disk->io == DISK_IO_NATIVE && disk->cache != DISK_CACHE_NONE &&
             disk->cache != DISK_CACHE_DIRECTSYNC) {
                 const struct origin *io = spec_origin(&attr_disk, disk, "IO");

@@ -99,9 +99,9 @@ struct disk_spec {
         char *image;  /* IMAGE as written */
         char *path;   /* absolute: SOURCE beside the template, or IMAGE in IMAGE_DIR */
         enum disk_type type;
-        enum disk_format
-                format; /* explicit FORMAT or DRIVER, the layers' DRIVER, else by the suffix, else raw */
-        bool format_is_guess; /* nobody said it: by suffix or raw */
+        /* explicit FORMAT or DRIVER, else the suffix .qcow2, else the layers' DRIVER, else raw */
+        enum disk_format format;
+        bool format_is_guess; /* the template does not say it: by suffix, or raw because nobody did */
         char *target;         /* "vda"; filled in by rule when absent */
         char *dev_prefix;
         enum disk_bus bus; /* from TARGET, TYPE and the machine's family */

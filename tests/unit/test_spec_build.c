@@ -282,6 +282,8 @@ static void wrong_input_is_rejected_by_name_and_place(void **state)
                 { "MEMORY = 64 IMAGE_DIR = \"/\"", "t:1:13: IMAGE_DIR: is read from host.conf only" },
                 { "MEMORY = 64 DISK = [ TARGET = vda ]",
                   "t:1:13: DISK: SOURCE or IMAGE has to be given (for example SOURCE = \"disk.qcow2\")" },
+                { "MEMORY = 64 DISK = [ SOURCE = \" \" ]",
+                  "t:1:13: DISK: SOURCE or IMAGE has to be given (for example SOURCE = \"disk.qcow2\")" },
                 { "MEMORY = 64 DISK = [ SOURCE = d,\nIMAGE = d ]",
                   "t:2:9: DISK/IMAGE: SOURCE is given too (line 1)" },
                 { "MEMORY = 64 DISK = [ IMAGE = \"../d\" ]",
