@@ -70,7 +70,7 @@ $B/tests/%: $B/tests/tools/%.o $B/libvmlaunch.a
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # What the targets need from the distribution; says so when nothing is missing. GROUPS narrows it.
-deps: ## install the Debian packages that are missing (GROUPS="build test guest lint")
+deps: ## install the Debian packages that are missing (GROUPS="build demo test guest lint")
 	@tests/deps.sh $(GROUPS)
 
 # All variants boot the same guest, so it is not below $B. build.sh knows whether there is anything to do.
@@ -140,3 +140,8 @@ fuzz: ## run one fuzz target with clang's libFuzzer (FUZZ=name SECONDS=60)
 	@mkdir -p $(FUZZ_B)/corpus_$(FUZZ)
 	$(FUZZ_B)/fuzz_$(FUZZ) -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 	        -artifact_prefix=$(FUZZ_B)/$(FUZZ)- $(FUZZ_B)/corpus_$(FUZZ) tests/corpus/$(FUZZ)
+
+.PHONY: demo
+demo: ## from nothing to a running guest and its clean end, each step shown (root)
+	@BUILD=$B tests/demo.sh
+

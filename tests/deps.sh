@@ -1,13 +1,14 @@
 #!/bin/bash
 # Install what is missing of the Debian packages that a group of targets needs.
 #
-# usage: tests/deps.sh [GROUP...]     groups: build test guest lint; without any, all of them
+# usage: tests/deps.sh [GROUP...]     groups: build demo test guest lint; without any, all of them
 #
 # Nothing is asked of the network while nothing is missing. Not being root, it prints the command and fails.
 set -euo pipefail
 export LC_ALL=C
 
 build="gcc make pkg-config libc6-dev libjansson-dev libcap-ng-dev libmnl-dev"
+demo="qemu-system-x86 iproute2 jq"
 test="libcmocka-dev qemu-system-x86 qemu-utils jq socat iproute2 procps"
 guest="cpio lz4"
 lint="clang clang-format clang-tidy cppcheck shellcheck codespell binutils"
@@ -17,11 +18,12 @@ wanted=
 for group; do
     case $group in
     build) wanted+=" $build" ;;
+    demo) wanted+=" $demo" ;;
     test) wanted+=" $test" ;;
     guest) wanted+=" $guest" ;;
     lint) wanted+=" $lint" ;;
     *)
-        echo "deps: no group '$group'; there are: build test guest lint" >&2
+        echo "deps: no group '$group'; there are: build demo test guest lint" >&2
         exit 2
         ;;
     esac

@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# make demo: a real guest from nothing to its clean end, each step shown. Installs what is missing, builds, boots the
+# test guest from dist/examples/demo.tmpl on a bridge of its own, looks at it from all sides, shuts it down. Ends with 0 only
+# when every step did what it says. What it makes, it removes: also after Ctrl-C.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${BUILD:-build}
+bridge=vmldemo0
+tap=vmldemo-0
+work=
+made_bridge=
+
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+    bold=$'\e[1m' plain=$'\e[0m'
+else
+    bold='' plain=''
+fi
+
+clean_up() {
+    local status=$?
+    trap '' INT TERM
+    trap - EXIT
+    if [[ -n $work ]]; then
+        if [[ -e $work/run/vmlaunch/demo/control.sock ]]; then
+            vmlaunch -q destroy demo || true
+        fi
+        vmlaunch -q reconcile >/dev/null 2>&1 || true
+        rm -rf "$work"
+    fi
+    [[ -z $made_bridge ]] || ip link delete "$bridge"
+    ((status == 0)) || echo "demo: failed (status $status)" >&2
+    exit "$status"
+}
+
+vmlaunch() { "$build/vmlaunch" --root "$work" "$@"; }
+heading() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
+# Shows a vmlaunch command as one would type it, and runs it.
+show() {
+    printf '%s$ vmlaunch %s%s\n' "$bold" "$*" "$plain"
+    vmlaunch "$@"
+}
+note() { printf '  %-44s %s\n' "$1" "$2"; }
+die() {
+    echo "demo: $*" >&2
+    exit 1
+}
+# await SECONDS COMMAND...: until it succeeds; for counters, which tell nobody that they count
+await() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.1
+    done
+}
+
+if [[ $(id -u) != 0 ]]; then
+    echo "demo: needs root here, for its bridge, tap and control group: try 'sudo make demo'" >&2
+    exit 1
+fi
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+started=$SECONDS
+
+heading "What is missing is installed, the program and a small Linux guest are built"
+tests/deps.sh build demo guest
+unset MAKEFLAGS MAKELEVEL MFLAGS
+make -s -j"$(nproc)" all
+make -s guest
+size=$(size "$build/vmlaunch" | awk 'NR == 2 { printf "%d KiB of code and data", ($1 + $2) / 1024 }')
+note "$build/vmlaunch" "$("$build/vmlaunch" --version), $size"
+note "build/guest/vmlinuz, initrd.img" "$(du -ch build/guest/vmlinuz build/guest/initrd.img | awk 'END { print $1 }')"
+
+work=$(mktemp -d /tmp/vmlaunch-demo.XXXXXX)
+chmod 755 "$work"
+cp dist/examples/demo.tmpl "$work/"
+ln -s "$PWD"/build/guest/{vmlinuz,initrd.img} "$work/"
+[[ ! -e /sys/class/net/$bridge ]] || die "there is a network interface $bridge already, and it is not mine"
+ip link add "$bridge" type bridge || die "cannot make a bridge: this host gives root no right to (a container?)"
+made_bridge=1
+ip link set "$bridge" up
+template=$work/demo.tmpl
+
+heading "The plan: all that a start would do, here without argv and the texts of files; nothing has happened yet"
+echo "${bold}$ vmlaunch plan $template | grep -v '^  '$plain"
+vmlaunch plan "$template" | grep -v "^  "
+
+heading "Start"
+show start "$template"
+show --timeout 120 wait demo --for=agent
+show status demo
+[[ $(vmlaunch -o json status demo | jq -r .agent) == answering ]] || die "the guest's agent does not answer"
+pid=$(vmlaunch -o json status demo | jq -r .pid)
+
+heading "The guest's console"
+printf '%s$ echo "uname -a; uptime" | vmlaunch console demo%s\n' "$bold" "$plain"
+console=$(printf 'uname -a; uptime\n' | vmlaunch --timeout 2 console demo)
+while read -r line; do echo "  | $line"; done <<<"$console"
+[[ $console == *Linux* ]] || die "the console does not answer"
+
+heading "The tap in its bridge, and what has gone through it"
+[[ $(basename "$(readlink "/sys/class/net/$tap/master")") == "$bridge" ]] || die "$tap is not in $bridge"
+note "$tap" "in $bridge: $(ip -o link show "$tap" | sed -nE 's/.*(mtu [0-9]+).*(state [A-Z]+).*/\1, \2/p')"
+# The guest's own IPv6 says hello to its network.
+packets() { [[ $(<"/sys/class/net/$tap/statistics/rx_packets") -gt 0 ]]; }
+await 20 packets || die "no packet came from the guest"
+counter() { cat "/sys/class/net/$tap/statistics/$1"; }
+note "from the guest" "$(counter rx_packets) packets, $(counter rx_bytes) bytes"
+note "to the guest" "$(counter tx_packets) packets, $(counter tx_bytes) bytes"
+
+heading "Its control group"
+file=$(find /sys/fs/cgroup -path '*/machine.slice/vmlaunch-demo/cpu.*' \
+    \( -name cpu.shares -o -name cpu.weight \) -print -quit 2>/dev/null || true)
+if [[ -n $file ]]; then
+    note "$file" "$(<"$file")"
+    grep -qx "$pid" "${file%/*}/cgroup.procs" || die "QEMU is not in its control group"
+else
+    note "none" "this host has no CPU control group that root may use"
+fi
+
+heading "QEMU, pid $pid, as the kernel sees it"
+grep -E '^(Uid|Gid|Groups|CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):' "/proc/$pid/status" | sed 's/^/  /'
+grep -qx $'CapBnd:\t0000000000000000' "/proc/$pid/status" || die "QEMU has capabilities"
+grep -qx $'Seccomp:\t2' "/proc/$pid/status" || die "QEMU has no seccomp filter"
+
+heading "A clean end"
+show shutdown demo
+show list --all
+verdict=$(vmlaunch -o json status demo | jq -r .verdict)
+[[ ! -e /sys/class/net/$tap ]] || die "the tap is still there"
+[[ ! -e /proc/$pid ]] || die "QEMU is still there"
+echo
+[[ $verdict == guest-off ]] || die "verdict $verdict instead of guest-off"
+echo "${bold}verdict: $verdict$plain (all of it took $((SECONDS - started)) s; nothing is left of it)"
