@@ -141,7 +141,15 @@ fuzz: ## run one fuzz target with clang's libFuzzer (FUZZ=name SECONDS=60)
 	$(FUZZ_B)/fuzz_$(FUZZ) -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 	        -artifact_prefix=$(FUZZ_B)/$(FUZZ)- $(FUZZ_B)/corpus_$(FUZZ) tests/corpus/$(FUZZ)
 
-.PHONY: demo
+.PHONY: demo bench
 demo: ## from nothing to a running guest and its clean end, each step shown (root)
 	@BUILD=$B tests/demo.sh
+
+BENCH_BIN := $B/tests/bare
+$B/tests/bare: $B/tests/bench/bare.o $B/libvmlaunch.a
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+unit-programs: $(BENCH_BIN)
+
+bench: all $(BENCH_BIN) $B/tests/fake_qemu ## start, destroy, plan, list against their bars (root; BENCH_QUICK=1)
+	@BUILD=$B tests/bench/bench.sh
 

@@ -1,0 +1,192 @@
+#!/usr/bin/env bash
+# make bench: what vmlaunch adds to QEMU's own time, against tests/bench/bare.c in the same run: pairs interleaved, medians.
+# Prints a table: what, measured, bar, ok or over. It gates nothing: on a busy machine the best times say more than the
+# medians.
+# BENCH_QUICK=1: 5 pairs instead of 21, 50 VMs instead of 200, 3 s of idling instead of 10.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export LC_ALL=C
+build=$PWD/${BUILD:-build}
+bare=$build/tests/bare
+if ((${BENCH_QUICK:-0})); then
+    pairs=5 many=50 idle=3
+else
+    pairs=21 many=200 idle=10
+fi
+
+if [[ $(id -u) != 0 ]]; then
+    echo "bench: needs root here, for taps and control groups" >&2
+    exit 1
+fi
+for tool in jq qemu-img ip; do
+    command -v "$tool" >/dev/null || { echo "bench: no $tool here: run 'make deps'" >&2 && exit 1; }
+done
+# Taps and bridge are nobody else's.
+if [[ -z ${BENCH_NETNS:-} ]]; then
+    BENCH_NETNS=1 exec unshare --net --mount-proc=/proc -- bash "$0" "$@"
+fi
+
+work=$(mktemp -d /tmp/vmbench.XXXXXX)
+chmod 711 "$work"
+root=$work/root
+mkdir -p "$root"
+clean_up() {
+    trap - EXIT
+    trap '' INT TERM
+    vml -o json list 2>/dev/null | jq -r '.[].name' 2>/dev/null | while read -r name; do
+        vml -q destroy "$name" >/dev/null 2>&1 || true
+    done
+    for file in "$work"/*/pid; do
+        [[ ! -e $file ]] || kill -9 "$(<"$file")" 2>/dev/null || true
+    done
+    rmdir /sys/fs/cgroup/machine.slice/vmbench-$$-* /sys/fs/cgroup/cpu/machine.slice/vmbench-$$-* 2>/dev/null || true
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+ip link set lo up
+ip link add vbr0 type bridge
+ip link set vbr0 up
+
+vml() { "$build/vmlaunch" --root "$root" "$@"; }
+timed() { "$bare" time "$build/vmlaunch" --root "$root" "$@"; }
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
+least() { ms "$(sort -n "$1" | sed -n 1p)"; }
+ms() { awk -v us="$1" 'BEGIN { printf "%.1f", us / 1000 }'; }
+over=0
+# row WHAT MEASURED UNIT BAR [REMARK]: over when the number is above the bar
+row() {
+    local word=ok
+    awk -v a="$2" -v b="$4" 'BEGIN { exit !(a > b) }' && word=over over=$((over + 1))
+    printf '%-52s %9s %-4s %9s  %-5s %s\n' "$1" "$2" "$3" "$4" "$word" "${5:-}"
+}
+
+# query WHAT BAR COMMAND...: a row of its median and best time
+query() {
+    local what=$1 bar=$2 i
+    shift 2
+    for ((i = 0; i < pairs; i++)); do timed "$@"; done >"$work/query"
+    row "$what" "$(ms "$(median <"$work/query")")" ms "$bar" "best $(least "$work/query")"
+}
+
+# template NAME NICS [LINES...]: no kernel and no disk, so QEMU is up as soon as it can be
+template() {
+    local name=$1 nics=$2 i
+    shift 2
+    {
+        printf 'NAME = "%s"\nMEMORY = "256"\nCPU = "1"\nACCEL = "tcg"\nOS = [ MACHINE = "q35" ]\n' "$name"
+        for ((i = 0; i < nics; i++)); do
+            printf 'NIC = [ BRIDGE = "vbr0", TARGET = "%s-%d" ]\n' "$name" "$i"
+        done
+        (($# == 0)) || printf '%s\n' "$@"
+    } >"$root/$name.tmpl"
+}
+# plan_for_bare NAME: after a first start, so that machine.lock is there
+plan_for_bare() {
+    mkdir -p "$work/$1"
+    vml plan --format json "$root/$1.tmpl" >"$work/$1/plan.json"
+}
+
+# bare_group NAME: a control group for the other QEMU like the VM's own: on a busy host it would else get more of the
+# CPU. Prints the file that takes it in; nothing on a host without.
+bare_group() {
+    local base file
+    for base in /sys/fs/cgroup/cpu /sys/fs/cgroup; do
+        [[ -d $base/machine.slice ]] || continue
+        mkdir -p "$base/machine.slice/vmbench-$$-$1"
+        for file in "$base/machine.slice/vmbench-$$-$1"/{tasks,cgroup.procs}; do
+            [[ ! -e $file ]] || { echo "$file" && return; }
+        done
+    done
+}
+
+printf '%-52s %9s %-4s %9s\n' "what (medians of $pairs)" measured '' bar
+
+# --- start and destroy, against bare, pair by pair
+for nics in 0 1 4; do
+    name=b$nics
+    template "$name" "$nics"
+    vml -q start "$root/$name.tmpl"
+    vml -q destroy "$name"
+    plan_for_bare "$name"
+    group=$(bare_group "$name")
+    for list in start bare_start destroy bare_quit; do : >"$work/$list"; done
+    for ((i = 0; i < pairs; i++)); do
+        timed -q start "$root/$name.tmpl" >>"$work/start"
+        timed -q destroy "$name" >>"$work/destroy"
+        "$bare" time "$bare" start "$work/$name/plan.json" "$work/$name" ${group:+"$group"} >>"$work/bare_start"
+        "$bare" time "$bare" quit "$work/$name" >>"$work/bare_quit"
+        rm -f "$work/$name/pid"
+    done
+    ours=$(median <"$work/start") theirs=$(median <"$work/bare_start")
+    row "start to running, $nics NICs: our share" "$(ms $((ours - theirs)))" ms $((12 + 5 * nics)) \
+        "start $(ms "$ours"), bare $(ms "$theirs"); best $(least "$work/start"), $(least "$work/bare_start")"
+    ours=$(median <"$work/destroy") theirs=$(median <"$work/bare_quit")
+    row "destroy to gone, $nics NICs: over QEMU's own exit" "$(ms $((ours - theirs)))" ms 10 \
+        "destroy $(ms "$ours"), bare $(ms "$theirs"); best $(least "$work/destroy"), $(least "$work/bare_quit")"
+done
+
+# --- 20 starts at once
+for ((i = 0; i < 20; i++)); do
+    template "p$i" 1
+    [[ $i == 0 ]] || mkdir -p "$work/p$i"
+    plan_for_bare "p$i"
+    group=$(bare_group "p$i")
+done
+rounds=$((pairs > 5 ? 5 : 3))
+for list in parallel bare_parallel; do : >"$work/$list"; done
+for ((i = 0; i < rounds; i++)); do
+    "$bare" parallel 20 "$build/vmlaunch" --root "$root" -q start "$root/p{}.tmpl" >>"$work/parallel"
+    "$bare" parallel 20 "$build/vmlaunch" --root "$root" -q destroy "p{}" >/dev/null
+    "$bare" parallel 20 "$bare" start "$work/p{}/plan.json" "$work/p{}" ${group:+"${group/-p19\//-p{\}/}"} >>"$work/bare_parallel"
+    "$bare" parallel 20 "$bare" quit "$work/p{}" >/dev/null
+    rm -f "$work"/p*/pid
+done
+ours=$(median <"$work/parallel") theirs=$(median <"$work/bare_parallel")
+row "20 starts in parallel, 1 NIC each: against bare" "$(ratio "$ours" "$theirs")" x 1.2 \
+    "$(ms "$ours"), bare $(ms "$theirs"); best $(least "$work/parallel"), $(least "$work/bare_parallel")"
+
+# --- queries of a VM that runs
+vml -q start "$root/b1.tmpl"
+query "list" 5 list
+query "status" 5 status b1
+pid=$(vml -o json status b1 | jq -r .supervisor_pid)
+switches() { awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$pid/task/"*/status; }
+sleep 1
+before=$(switches)
+sleep "$idle"
+row "wakeups of the supervisor in $idle s" $(($(switches) - before)) '' 0
+row "memory of the supervisor (PSS)" "$(awk '/^Pss:/ { printf "%.2f", $2 / 1024 }' "/proc/$pid/smaps_rollup")" MiB 1.5
+vml -q destroy b1
+
+# --- plans
+query "plan of a VM with 1 NIC" 5 plan "$root/b1.tmpl"
+mkdir -p "$root/etc/vmlaunch"
+echo 'Q35_ROOT_PORTS = "32"' >"$root/etc/vmlaunch/host.conf"
+disks=()
+for ((i = 0; i < 20; i++)); do
+    qemu-img create -q -f qcow2 "$root/disk$i.qcow2" 1G
+    disks+=("DISK = [ SOURCE = \"disk$i.qcow2\", DEV_PREFIX = \"sd\" ]")
+done
+template large 20 "${disks[@]}"
+query "plan of a VM with 20 disks and 20 NICs" 5 plan "$root/large.tmpl"
+rm "$root/etc/vmlaunch/host.conf"
+
+# --- many VMs, with stand-ins for QEMU; one of them and one supervisor stand still
+install -m 755 "$build/tests/fake_qemu" "$root/fake-qemu"
+for ((i = 0; i < many; i++)); do
+    template "m$i" 0 "EMULATOR = \"$root/fake-qemu\""
+    vml -q start "$root/m$i.tmpl"
+done
+kill -STOP "$(vml -o json status m0 | jq -r .pid)" "$(vml -o json status m1 | jq -r .supervisor_pid)"
+stopped=$(jq -r .supervisor_pid "$root/run/vmlaunch/m1/record.json")
+query "list of $many VMs, a QEMU and a supervisor stopped" 30 list
+kill -CONT "$(jq -r .pid "$root/run/vmlaunch/m0/record.json")" "$stopped"
+
+# --- the program
+strip -o "$work/stripped" "$build/vmlaunch"
+row "program, stripped" "$(stat -c %s "$work/stripped" | awk '{ printf "%.2f", $1 / 1048576 }')" MiB 1
+
+echo "$over over their bar"
