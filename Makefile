@@ -141,7 +141,7 @@ fuzz: ## run one fuzz target with clang's libFuzzer (FUZZ=name SECONDS=60)
 	$(FUZZ_B)/fuzz_$(FUZZ) -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 	        -artifact_prefix=$(FUZZ_B)/$(FUZZ)- $(FUZZ_B)/corpus_$(FUZZ) tests/corpus/$(FUZZ)
 
-.PHONY: demo bench
+.PHONY: demo bench install
 demo: ## from nothing to a running guest and its clean end, each step shown (root)
 	@BUILD=$B tests/demo.sh
 
@@ -153,3 +153,11 @@ unit-programs: $(BENCH_BIN)
 bench: all $(BENCH_BIN) $B/tests/fake_qemu ## start, destroy, plan, list against their bars (root; BENCH_QUICK=1)
 	@BUILD=$B tests/bench/bench.sh
 
+# Paths of the installed files; packagers set DESTDIR and PREFIX.
+BINDIR    := $(DESTDIR)$(PREFIX)/bin
+DOCDIR    := $(DESTDIR)$(PREFIX)/share/doc/vmlaunch
+install: all ## install program, documents and examples (DESTDIR= PREFIX=/usr/local)
+	install -D -m 755 $B/vmlaunch $(BINDIR)/vmlaunch
+	install -d $(DOCDIR)/examples
+	install -m 644 LICENSE README.md docs/*.md $(DOCDIR)/
+	install -m 644 dist/examples/*.tmpl $(DOCDIR)/examples/
