@@ -43,11 +43,11 @@ static void tell_ready_fd(struct supervisor *s, json_t *message_consume)
 
 static void tell_failed(struct supervisor *s, const struct error *error, int exit_status)
 {
-        _cleanup_free_ char *why = error_text(error);
-        _cleanup_free_ char *text = xasprintf("start '%s': %s", s->plan->name, why);
+        _cleanup_free_ char *text = error_text(error);
 
+        /* Who reads ready_fd knows which VM it starts. */
         if (s->ready_fd < 0)
-                log_error("%s", text);
+                log_error("start '%s': %s", s->plan->name, text);
         tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}}", "error", "code", error_code_name(error->code),
                                    "message", story_string(text), "hint", story_string(error->hint),
                                    "exit_status", exit_status));
