@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "qmp/json_stream.h"
 
-/* How long accept() is left alone when this process or the host has no fds left. */
+/* How long accept() is left alone when it fails: this process or the host has no fds left, say. */
 #define ACCEPT_PAUSE_MS 1000u
 
 /* docs/control-socket.md; a mutating command gets 5 s, as everywhere. */
@@ -389,20 +389,30 @@ static void add_client(struct control *control, int fd_consume, const struct con
         send_message(client, control->greeting);
 }
 
+static void on_connect(struct loop_source *source, uint32_t events, void *data);
+
 static void accept_again(void *data)
 {
         struct control *control = data;
 
         control->pause = NULL;
-        if (control->listener)
-                loop_set_events(control->listener, EPOLLIN);
+        control->listener = loop_add_fd(control->loop, control->listen_fd, EPOLLIN, on_connect, control);
+}
+
+/* The connection stays in the queue and would wake the loop for ever. Off the loop altogether: no mask of events
+ * keeps EPOLLERR and EPOLLHUP away. */
+static void accept_later(struct control *control)
+{
+        loop_remove(control->loop, control->listener);
+        control->listener = NULL;
+        control->pause = loop_add_deadline(control->loop, ACCEPT_PAUSE_MS, accept_again, control);
 }
 
 static void on_connect(struct loop_source *source, uint32_t events, void *data)
 {
         struct control *control = data;
 
-        (void)events;
+        (void)source;
         /* The rest of a long queue of connections waits for the next round: others want the loop too. */
         for (int i = 0; i < 16; i++) {
                 int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -410,18 +420,14 @@ static void on_connect(struct loop_source *source, uint32_t events, void *data)
                 socklen_t length = sizeof(cred);
                 struct control_peer peer;
 
-                if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-                        /* The connection stays in the queue and would wake the loop for ever. */
-                        loop_set_events(source, 0);
-                        if (!control->pause)
-                                control->pause = loop_add_deadline(control->loop, ACCEPT_PAUSE_MS,
-                                                                   accept_again, control);
+                if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !(events & (EPOLLERR | EPOLLHUP)))
                         return;
-                }
                 if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
                         continue;
-                if (fd < 0)
+                if (fd < 0) {
+                        accept_later(control);
                         return;
+                }
                 if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0) {
                         close(fd);
                         continue;

@@ -1,6 +1,7 @@
 #include "launcher/run/control.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -14,8 +15,8 @@
 struct fixture {
         struct loop *loop;
         struct control *control;
-        struct qmp_client *qmp; /* NULL: none to forward to */
-        int qemu, dirfd;
+        struct qmp_client *qmp;    /* NULL: none to forward to */
+        int qemu, dirfd, listener; /* the listener is the control's */
         char dir[64];
         unsigned ready, own, in_time, late, cut_off;
         bool broadcast_in_own;
@@ -111,6 +112,7 @@ static int set_up(void **state)
         assert_non_null(mkdtemp(f->dir));
         f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(control_listen(f->dirfd, "control.sock", &fd, &err), 0);
+        f->listener = fd;
         f->control = control_new(f->loop, fd, "web", "6f0c", &handlers, f);
         peer_pair(&ours, &f->qemu);
         f->qmp = qmp_client_new(f->loop, ours, 5000, &qmp_handlers, f);
@@ -577,6 +579,47 @@ static void a_long_directory_does_not_matter(void **state)
         unlinkat(f->dirfd, name, AT_REMOVEDIR);
 }
 
+/* How often the loop wakes in ms. */
+static unsigned wakes(struct fixture *f, int ms)
+{
+        long long end = fd_now_ms() + ms, left;
+        unsigned n = 0;
+
+        for (; (left = end - fd_now_ms()) > 0; n++)
+                loop_step(f->loop, (int)left);
+        return n;
+}
+
+static void accept_that_fails_does_not_make_the_loop_spin(void **state)
+{
+        struct fixture *f = *state;
+
+        /* accept() fails from now on, and epoll says EPOLLHUP whatever it is asked for. */
+        shutdown(f->listener, SHUT_RDWR);
+        assert_in_range(wakes(f, 200), 1, 5);
+}
+
+static void client_is_served_when_there_are_fds_again(void **state)
+{
+        struct rlimit none, before;
+        struct fixture *f = *state;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        unsigned woken;
+
+        getrlimit(RLIMIT_NOFILE, &before);
+        none = (struct rlimit){ .rlim_cur = 3, .rlim_max = before.rlim_max };
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", f->dir);
+        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        setrlimit(RLIMIT_NOFILE, &none);
+        woken = wakes(f, 200);
+        setrlimit(RLIMIT_NOFILE, &before);
+        assert_in_range(woken, 1, 5);
+        peer_settle(f->loop, 1100);
+        json_decref(peer_read_json(fd));
+        close(fd);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -597,6 +640,8 @@ int main(void)
                 TEST(a_stranger_is_told_and_closed),
                 TEST(a_finished_control_takes_no_commands_but_sends_what_waits),
                 TEST(a_long_directory_does_not_matter),
+                TEST(accept_that_fails_does_not_make_the_loop_spin),
+                TEST(client_is_served_when_there_are_fds_again),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
