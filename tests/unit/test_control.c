@@ -305,6 +305,47 @@ static void query_commands_lists_the_table(void **state)
         close(client);
 }
 
+static void what_counts_as_a_query_changes_nothing(void **state)
+{
+        struct fixture *f = *state;
+        int client = negotiated_client(f);
+        json_t *reply = ask(f, client, "{\"execute\":\"query-commands\"}\n"), *each;
+        size_t i;
+
+        json_array_foreach (json_object_get(reply, "return"), i, each) {
+                const char *name = json_string_value(json_object_get(each, "name"));
+                const struct control_command *command = control_command_find(name);
+                bool is_query = strncmp(name, "query-", 6) == 0 || strcmp(name, "qom-get") == 0 ||
+                                strcmp(name, "qom-list") == 0 || strcmp(name, "vmlaunch-status") == 0;
+
+                assert_int_equal(command->class, is_query ? QMP_QUERY : QMP_MUTATE);
+                assert_int_equal(command->changes, !is_query);
+        }
+        json_decref(reply);
+        close(client);
+}
+
+static void arguments_of_a_query_reach_qemu_unchanged(void **state)
+{
+        struct fixture *f = *state;
+        const char *path, *property;
+        json_t *command;
+        int client;
+
+        greet(f);
+        client = negotiated_client(f);
+        peer_write(client,
+                   "{\"execute\":\"qom-get\",\"arguments\":{\"path\":\"/machine\",\"property\":\"acpi\"}}\n");
+        peer_settle(f->loop, 5);
+        command = peer_read_json(f->qemu);
+        assert_int_equal(
+                json_unpack(command, "{s:{s:s, s:s}}", "arguments", "path", &path, "property", &property), 0);
+        assert_string_equal(path, "/machine");
+        assert_string_equal(property, "acpi");
+        json_decref(command);
+        close(client);
+}
+
 static void ids_of_three_clients_do_not_mix(void **state)
 {
         struct fixture *f = *state;
@@ -629,6 +670,8 @@ int main(void)
                 TEST(own_commands_are_answered_without_qemu),
                 TEST(what_is_not_in_the_table_is_denied),
                 TEST(query_commands_lists_the_table),
+                TEST(what_counts_as_a_query_changes_nothing),
+                TEST(arguments_of_a_query_reach_qemu_unchanged),
                 TEST(ids_of_three_clients_do_not_mix),
                 TEST(qemus_own_errors_pass_and_a_missing_qemu_is_said),
                 TEST(a_client_that_goes_before_its_answer_harms_nobody),
