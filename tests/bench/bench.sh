@@ -27,9 +27,12 @@ if [[ -z ${BENCH_NETNS:-} ]]; then
 fi
 
 work=$(mktemp -d /tmp/vmbench.XXXXXX)
-chmod 711 "$work"
-root=$work/root
-mkdir -p "$root"
+# A VM's run directory is in memory on real hosts.
+for base in /run /dev/shm /tmp; do
+    [[ $(stat -f -c %T "$base" 2>/dev/null) != tmpfs ]] || break
+done
+root=$(mktemp -d "$base/vmbench.XXXXXX")
+chmod 711 "$work" "$root"
 clean_up() {
     trap - EXIT
     trap '' INT TERM
@@ -40,7 +43,7 @@ clean_up() {
         [[ ! -e $file ]] || kill -9 "$(<"$file")" 2>/dev/null || true
     done
     rmdir /sys/fs/cgroup/machine.slice/vmbench-$$-* /sys/fs/cgroup/cpu/machine.slice/vmbench-$$-* 2>/dev/null || true
-    rm -rf "$work"
+    rm -rf "$work" "$root"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
@@ -117,6 +120,10 @@ for nics in 0 1 4; do
         timed -q start "$root/$name.tmpl" >>"$work/start"
         timed -q destroy "$name" >>"$work/destroy"
         "$bare" time "$bare" start "$work/$name/plan.json" "$work/$name" ${group:+"$group"} >>"$work/bare_start"
+        # QEMU is to leave the bridge with as many ports as the VM's did.
+        for ((nic = 0; nic < nics; nic++)); do
+            ip link set "$name-$nic" master vbr0 up
+        done
         "$bare" time "$bare" quit "$work/$name" >>"$work/bare_quit"
         rm -f "$work/$name/pid"
     done
@@ -135,7 +142,7 @@ for ((i = 0; i < 20; i++)); do
     plan_for_bare "p$i"
     group=$(bare_group "p$i")
 done
-rounds=$((pairs > 5 ? 5 : 3))
+rounds=$((pairs > 5 ? 9 : 3))
 for list in parallel bare_parallel; do : >"$work/$list"; done
 for ((i = 0; i < rounds; i++)); do
     "$bare" parallel 20 "$build/vmlaunch" --root "$root" -q start "$root/p{}.tmpl" >>"$work/parallel"
@@ -175,9 +182,9 @@ query "plan of a VM with 20 disks and 20 NICs" 5 plan "$root/large.tmpl"
 rm "$root/etc/vmlaunch/host.conf"
 
 # --- many VMs, with stand-ins for QEMU; one of them and one supervisor stand still
-install -m 755 "$build/tests/fake_qemu" "$root/fake-qemu"
+install -m 755 "$build/tests/fake_qemu" "$work/fake-qemu"
 for ((i = 0; i < many; i++)); do
-    template "m$i" 0 "EMULATOR = \"$root/fake-qemu\""
+    template "m$i" 0 "EMULATOR = \"$work/fake-qemu\""
     vml -q start "$root/m$i.tmpl"
 done
 kill -STOP "$(vml -o json status m0 | jq -r .pid)" "$(vml -o json status m1 | jq -r .supervisor_pid)"
