@@ -653,6 +653,38 @@ static int still_there(const struct places *places, const char *path, int timeou
                          timeout_ms, text_str(&names));
 }
 
+/* 0, or why the group is still there: EBUSY or ENOTEMPTY when it is in use. */
+static int remove_places(const struct places *places)
+{
+        int why = 0;
+
+        for (size_t i = 0; i < places->n; i++) {
+                int one = remove_empty(places->at[i].dir, DEPTH_MAX);
+
+                why = one ? one : why;
+        }
+        return why;
+}
+
+int cgroup_remove_empty(const struct cgroup_host *host, const char *path, struct error **err)
+{
+        _cleanup_places_ struct places places = { 0 };
+        int why;
+
+        if (cgroup_path_check(path, err) < 0)
+                return -1;
+        if (find_places(host, path, &places, err) < 0) {
+                if ((*err)->code != ERROR_HOST)
+                        return -1;
+                forget_error(err);
+                return 1;
+        }
+        why = remove_places(&places);
+        if (why && why != EBUSY && why != ENOTEMPTY)
+                return error_os(err, why, "remove control group '%s'", path);
+        return why == 0;
+}
+
 int cgroup_remove(const struct cgroup_host *host, const char *path, int timeout_ms, struct error **err)
 {
         static const struct timespec pause = { .tv_nsec = 1000000 };
@@ -670,13 +702,8 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, int timeout_
         }
         for (;;) {
                 _cleanup_pids_ struct pids pids = { 0 };
-                int why = 0;
+                int why = remove_places(&places);
 
-                for (size_t i = 0; i < places.n; i++) {
-                        int one = remove_empty(places.at[i].dir, DEPTH_MAX);
-
-                        why = one ? one : why;
-                }
                 if (why == 0)
                         return 0;
                 if (why != EBUSY && why != ENOTEMPTY)

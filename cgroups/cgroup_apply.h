@@ -69,3 +69,6 @@ int cgroup_entry_enter(const struct cgroup_entry *entry);
  * (a process stuck in the kernel). Waits: not for the supervisor's loop. Needs CAP_KILL for QEMU's uid.
  */
 int cgroup_remove(const struct cgroup_host *host, const char *path, int timeout_ms, struct error **err);
+/* Removes the group where it has no processes, at once; one that has some is left as it is, and none is killed. 1: it
+ * is gone, 0: it has processes. */
+int cgroup_remove_empty(const struct cgroup_host *host, const char *path, struct error **err);

@@ -42,7 +42,16 @@ int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct e
 
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:s}", "path", &path) < 0)
                 return error_set(err, ERROR_FAILED, "step cgroup-create: %s", why.text);
-        return cgroup_create(run->cgroup, path, NULL, err);
+        if (cgroup_create(run->cgroup, path, NULL, err) < 0)
+                return -1;
+        /* QEMU enters later: only a group that is known to be ours can have processes of ours. */
+        if (effect_learn(run, json_pack("{s:b}", "made", 1), err) < 0) {
+                _cleanup_error_ struct error *ignored = NULL;
+
+                cgroup_remove_empty(run->cgroup, path, &ignored);
+                return -1;
+        }
+        return 0;
 }
 
 int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
@@ -50,9 +59,12 @@ int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_
 {
         const char *path = json_string_value(json_object_get(args, "path"));
 
-        (void)learned;
         if (!path)
                 return error_set(err, ERROR_FAILED, "no path");
+        /* The executor died before it knew: another instance's group, which it would have found taken, or its own,
+         * which nobody has entered. */
+        if (!json_is_true(json_object_get(learned, "made")))
+                return cgroup_remove_empty(undo->cgroup, path, err);
         return cgroup_remove(undo->cgroup, path, CGROUP_REMOVE_MS, err) < 0 ? -1 : 1;
 }
 

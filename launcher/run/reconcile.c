@@ -77,10 +77,23 @@ static int close_record(const struct vm_dir *vm, json_t *record, const char *ver
         return record_write(vm->fd, record, err);
 }
 
+/* What its writer died in the middle of: said, because something may be left that nobody knows of. */
+static void tell_garbage(const struct vm_dir *vm, const struct teller *teller)
+{
+        _cleanup_error_ struct error *garbage = NULL, *ignored = NULL;
+        json_auto_t *entries = NULL;
+
+        if (journal_read_lines(vm->fd, &entries, &garbage, &ignored) < 0)
+                return;
+        for (const struct error *one = garbage; one; one = one->next)
+                say(*teller, one->message);
+}
+
 /* Undo, and what a supervisor leaves that is in no journal. */
 static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, const struct teller *teller,
                     struct error **err)
 {
+        tell_garbage(vm, teller);
         if (!journal_is_empty(vm->fd) && undo_journal(vm->fd, cgroup, tell, (void *)teller, err) < 0)
                 return -1;
         unlinkat(vm->fd, "control.sock", 0);
@@ -110,6 +123,7 @@ static int describe(const struct vm_dir *vm, struct teller teller, struct error 
         json_auto_t *record = NULL;
         int closed = record_is_closed(vm, &record, err);
 
+        tell_garbage(vm, &teller);
         teller.what = "would undo: ";
         if (closed < 0 || (!journal_is_empty(vm->fd) && undo_describe(vm->fd, tell, &teller, err) < 0))
                 return -1;

@@ -75,6 +75,9 @@ json_t *supervisor_record(const struct supervisor *s)
         json_object_set_new(record, "uid", json_integer((json_int_t)plan->confine.uid));
         json_object_set_new(record, "cgroup", story_string(plan->cgroup));
         json_object_set_new(record, "template", story_string(plan->template_file));
+        /* Nothing in this version freezes a guest or works in the background. */
+        json_object_set_new(record, "frozen", json_false());
+        json_object_set_new(record, "jobs", json_array());
         json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));
         json_object_set_new(record, "devices", plan->devices ? json_incref(plan->devices) : json_array());
         json_object_set(record, "warnings", s->warnings);

@@ -705,6 +705,71 @@ static void journal_of_a_killed_executor_undoes_all(void **state)
         assert_int_equal(unfinished, 40);
 }
 
+/* A journal whose last entry says that the group is about to be made. */
+static void write_begun_group(struct fixture *f)
+{
+        _cleanup_error_ struct error *err = NULL;
+        json_auto_t *run = json_pack("{s:{s:s, s:s, s:s, s:i}}", "run", "name", "web", "generation",
+                                     GENERATION, "run_dir", f->vm->path, "executor", 1);
+        json_auto_t *step =
+                json_pack("{s:i, s:s, s:{s:s}}", "n", 0, "effect", "cgroup-create", "args", "path", f->group);
+
+        assert_int_equal(journal_append(f->vm->fd, run, &err), 0);
+        assert_int_equal(journal_append(f->vm->fd, step, &err), 0);
+}
+
+static void group_that_another_instance_has_made_is_not_emptied(void **state)
+{
+        struct fixture *f = *state;
+        struct error *err = NULL;
+        pid_t pid = fork();
+
+        if (pid == 0)
+                for (;;)
+                        pause();
+        assert_int_equal(cgroup_create(&f->cgroup, f->group, NULL, &err), 0);
+        assert_int_equal(cgroup_attach(&f->cgroup, f->group, pid, &err), 0);
+        write_begun_group(f);
+        undo_all(f);
+        assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+        assert_true(group_exists(f));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        assert_int_equal(cgroup_remove(&f->cgroup, f->group, 5000, &err), 0);
+}
+
+static void group_made_by_an_executor_that_died_at_once_is_removed(void **state)
+{
+        struct fixture *f = *state;
+        struct error *err = NULL;
+
+        assert_int_equal(cgroup_create(&f->cgroup, f->group, NULL, &err), 0);
+        write_begun_group(f);
+        undo_all(f);
+        assert_false(group_exists(f));
+}
+
+static void lines_of_the_journal_that_are_no_steps_are_reported(void **state)
+{
+        struct fixture *f = *state;
+        struct error *err = NULL;
+        _cleanup_text_ struct text lines = TEXT_INIT;
+        _cleanup_close_ int fd = -1;
+
+        write_begun_group(f);
+        fd = openat(f->vm->fd, "journal", O_WRONLY | O_APPEND | O_CLOEXEC);
+        assert_int_equal(write(fd, "{\"n\":1,\"eff\n", 12), 12);
+        vm_dir_release(f->vm, true);
+        f->vm = NULL;
+        assert_int_equal(reconcile(&f->paths, &f->cgroup, "web", true, note_undone, &lines, &err), 0);
+        assert_non_null(strstr(text_str(&lines), "web: line 3 of the journal is no step"));
+        text_done(&lines);
+        assert_int_equal(reconcile(&f->paths, &f->cgroup, "web", false, note_undone, &lines, &err), 0);
+        assert_non_null(strstr(text_str(&lines), "web: line 3 of the journal is no step"));
+        lock_vm(f);
+        assert_true(journal_is_empty(f->vm->fd));
+}
+
 static void on_helper_end(const struct error *error, const json_t *undone, void *data)
 {
         struct loop *loop = data;
@@ -763,6 +828,133 @@ static void helper_undoes_what_a_lowered_supervisor_may_not(void **state)
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(WEXITSTATUS(status), 0);
         assert_host_clean(f);
+}
+
+/* A helper that this program plays itself: the VM's directory has a file that says how. */
+static int play_helper(void)
+{
+        sigset_t alarm_set;
+
+        if (faccessat(3, "deaf", F_OK, 0) < 0 && faccessat(3, "stuck", F_OK, 0) < 0)
+                return host_helper_main();
+        sigemptyset(&alarm_set);
+        sigaddset(&alarm_set, SIGALRM);
+        sigprocmask(SIG_BLOCK, &alarm_set, NULL);
+        /* As one that a kernel call holds: a signal of its supervisor does not end it. */
+        if (faccessat(3, "stuck", F_OK, 0) == 0) {
+                _cleanup_free_ char *pid = xasprintf("%d", (int)getpid());
+                struct error *err = NULL;
+
+                if (fd_write_file_at(3, "stuck", pid, strlen(pid), 0600, 0, &err) < 0 ||
+                    setresuid(VM_UID, VM_UID, VM_UID) < 0)
+                        return 1;
+        }
+        for (;;)
+                pause();
+}
+
+struct helper_end {
+        struct loop *loop;
+        char *text;
+        enum error_code code;
+};
+
+static void note_helper_end(const struct error *error, const json_t *undone, void *data)
+{
+        struct helper_end *end = data;
+
+        (void)undone;
+        end->code = error ? error->code : (enum error_code)0;
+        end->text = error ? error_text(error) : NULL;
+        loop_quit(end->loop, 0);
+}
+
+/* How a helper with so much time ends, and after how many ms. */
+static struct helper_end let_help(struct fixture *f, unsigned deadline_ms, long long *ret_ms)
+{
+        struct helper_end end = { .loop = loop_new() };
+        struct error *err = NULL;
+        long long begun = fd_now_ms();
+
+        assert_non_null(
+                host_helper_undo(end.loop, f->vm, &f->cgroup, deadline_ms, note_helper_end, &end, &err));
+        loop_run(end.loop);
+        *ret_ms = fd_now_ms() - begun;
+        loop_free(end.loop);
+        return end;
+}
+
+static void helper_ends_itself_at_its_deadline(void **state)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+        struct fixture *f = *state;
+        _cleanup_close_ int fd = -1;
+        struct helper_end end;
+        long long ms;
+
+        run_fine(f);
+        /* As if a process were between fork and exec: the undo waits for it, longer than the helper may. */
+        fd = openat(f->vm->fd, "journal", O_RDWR | O_CLOEXEC);
+        assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+        end = let_help(f, 200, &ms);
+        assert_int_equal(end.code, ERROR_DEADLINE);
+        assert_string_equal(end.text, "the host helper did not end within 200 ms");
+        assert_in_range(ms, 150, 900);
+        free(end.text);
+        /* What is owed is owed still. */
+        assert_false(journal_is_empty(f->vm->fd));
+}
+
+static void helper_that_hears_no_alarm_is_killed(void **state)
+{
+        struct fixture *f = *state;
+        struct helper_end end;
+        long long ms;
+
+        run_fine(f);
+        write_file(f, "run/web/deaf", "");
+        end = let_help(f, 100, &ms);
+        assert_int_equal(end.code, ERROR_DEADLINE);
+        assert_string_equal(end.text, "the host helper did not end within 100 ms");
+        assert_in_range(ms, 1000, 1900);
+        free(end.text);
+}
+
+static int live_with_a_stuck_helper(struct fixture *f)
+{
+        struct helper_end end;
+        struct error *err = NULL;
+        long long ms;
+
+        if (confine_keep_capabilities(NULL, 0, &err) < 0)
+                return 1;
+        end = let_help(f, 100, &ms);
+        if (end.code != ERROR_DEADLINE || !strstr(end.text, "a kernel call holds it"))
+                return 2;
+        return ms > 3000 ? 3 : 0;
+}
+
+static void helper_that_cannot_be_killed_is_not_waited_for(void **state)
+{
+        _cleanup_free_ char *path = NULL, *text = NULL;
+        struct fixture *f = *state;
+        struct error *err = NULL;
+        int status = -1;
+        pid_t pid;
+
+        run_fine(f);
+        write_file(f, "run/web/stuck", "");
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        pid = fork();
+        if (pid == 0)
+                _exit(live_with_a_stuck_helper(f));
+        waitpid(pid, &status, 0);
+        assert_int_equal(fd_read_file_at(f->vm->fd, "stuck", 16, &text, NULL, &err), 0);
+        pid = (pid_t)atoi(text);
+        assert_true(pid > 1);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* A supervisor that runs the plan and dies; its QEMU's pid. */
@@ -983,7 +1175,13 @@ int main(int argc, char **argv)
                 TEST(tap_of_another_run_is_left_alone),
                 TEST(second_start_over_an_unfinished_run_is_busy),
                 TEST(journal_of_a_killed_executor_undoes_all),
+                TEST(group_that_another_instance_has_made_is_not_emptied),
+                TEST(group_made_by_an_executor_that_died_at_once_is_removed),
+                TEST(lines_of_the_journal_that_are_no_steps_are_reported),
                 TEST(helper_undoes_what_a_lowered_supervisor_may_not),
+                TEST(helper_ends_itself_at_its_deadline),
+                TEST(helper_that_hears_no_alarm_is_killed),
+                TEST(helper_that_cannot_be_killed_is_not_waited_for),
                 TEST(live_qemu_without_supervisor_is_reported_and_destroyed_when_asked),
                 TEST(run_that_ended_unseen_is_cleaned_up_and_lost),
                 TEST(vm_with_a_living_supervisor_is_left_alone),
@@ -994,7 +1192,7 @@ int main(int argc, char **argv)
 
         /* The host helper is started from /proc/self/exe. */
         if (argc == 2 && strcmp(argv[1], "__host") == 0)
-                return host_helper_main();
+                return play_helper();
         if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || access("/dev/net/tun", R_OK | W_OK) < 0) {
                 puts("skipped: needs root, network namespaces and /dev/net/tun");
                 return 77;
