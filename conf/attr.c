@@ -212,8 +212,9 @@ static char *size_example(const struct attr *row)
                          (unsigned long long)(bytes / row->plain_unit), row->unit);
 }
 
-static int find_word(const struct attr_section *section, const struct attr *row, const char *value,
-                     const struct source_pos *pos, const struct attr_word **ret, struct error **err)
+/* NULL and *err when it is none of the row's words, or one of a later version. */
+static const struct attr_word *find_word(const struct attr_section *section, const struct attr *row,
+                                         const char *value, const struct source_pos *pos, struct error **err)
 {
         _cleanup_free_ char *shown = text_printable(value);
         _cleanup_free_ const char **names = NULL;
@@ -223,11 +224,11 @@ static int find_word(const struct attr_section *section, const struct attr *row,
 
         for (const struct attr_word *word = row->words; word->text; word++) {
                 if (strcasecmp(word->text, value) == 0) {
-                        if (word->coming)
-                                return wrong(section, row, pos, err,
-                                             "'%s' is not supported by this version of vmlaunch", word->text);
-                        *ret = word;
-                        return 0;
+                        if (!word->coming)
+                                return word;
+                        wrong(section, row, pos, err, "'%s' is not supported by this version of vmlaunch",
+                              word->text);
+                        return NULL;
                 }
                 if (word->coming)
                         continue;
@@ -239,9 +240,11 @@ static int find_word(const struct attr_section *section, const struct attr *row,
         nearest = text_nearest(value, names);
         add_words(&list, row->words);
         if (nearest)
-                return wrong(section, row, pos, err, "'%s' is not one of %s; did you mean '%s'?", shown,
-                             text_str(&list), nearest);
-        return wrong(section, row, pos, err, "'%s' is not one of %s", shown, text_str(&list));
+                wrong(section, row, pos, err, "'%s' is not one of %s; did you mean '%s'?", shown,
+                      text_str(&list), nearest);
+        else
+                wrong(section, row, pos, err, "'%s' is not one of %s", shown, text_str(&list));
+        return NULL;
 }
 
 static bool ifname_is_valid(const char *s)
@@ -317,7 +320,8 @@ static int set_text(const struct attr_section *section, const struct attr *row, 
         const struct attr_word *word;
 
         if (row->words) {
-                if (find_word(section, row, value, pos, &word, err) < 0)
+                word = find_word(section, row, value, pos, err);
+                if (!word)
                         return -1;
                 value = word->text;
         }
@@ -423,7 +427,8 @@ int attr_set(const struct attr_section *section, const struct attr *row, const c
                         *(uint64_t *)field = number;
                 break;
         case ATTR_ENUM:
-                if (find_word(section, row, value, pos, &word, err) < 0)
+                word = find_word(section, row, value, pos, err);
+                if (!word)
                         return -1;
                 if (field)
                         *(int *)field = word->value;

@@ -102,7 +102,7 @@ static int setting_error(const struct template *layer, struct error **err)
 
 static int read_uid_range(struct site *site, struct error **err)
 {
-        const struct template *layer;
+        const struct template *layer = NULL;
         const struct template_attribute *single = find_setting(site, "UID_RANGE", &layer);
         const char *value = single ? single->value : attr_find(&attr_vm, "UID_RANGE")->dflt;
         _cleanup_free_ char *first = xstrdup(value), *shown = text_printable(value);

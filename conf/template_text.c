@@ -303,7 +303,7 @@ static int count_item(struct parser *p, size_t offset)
 static int read_pair(struct parser *p, struct template_attribute *vector)
 {
         struct template_value pair = { 0 };
-        size_t start;
+        size_t start = 0;
 
         if (read_name(p, &pair.name, &start) < 0)
                 return -1;
@@ -399,7 +399,7 @@ static int read_attribute(struct parser *p)
         _cleanup_(attribute_done) struct template_attribute attribute = { 0 };
         _cleanup_free_ char *name = NULL;
         struct template *template = p->template;
-        size_t start;
+        size_t start = 0;
 
         p->in_vector = false;
         if (read_name(p, &name, &start) < 0 || count_item(p, start) < 0)

@@ -14,7 +14,7 @@
 #define CALLS_MAX 256
 #define LATE_MAX  64
 
-        static const unsigned class_ms[] = { [QMP_QUERY] = 500, [QMP_MUTATE] = 5000, [QMP_HEAVY] = 30000 };
+static const unsigned class_ms[] = { [QMP_QUERY] = 500, [QMP_MUTATE] = 5000, [QMP_HEAVY] = 30000 };
 
 struct call {
         struct call *next;

@@ -33,7 +33,7 @@ tidy() {
 }
 cppcheck_all() {
     cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,portability,performance --inline-suppr \
-        --suppressions-list=tests/lint/cppcheck.txt -j "$jobs" -I. -D_GNU_SOURCE -DVMLAUNCH_VERSION='""' \
+        --suppressions-list=tests/lint/cppcheck.txt --library=tests/lint/jansson.cfg -j "$jobs" -I. -D_GNU_SOURCE -DVMLAUNCH_VERSION='""' \
         base conf net cgroups qmp launcher
 }
 shell() { git ls-files '*.sh' .ci/run | xargs shellcheck -x; }

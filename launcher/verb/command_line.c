@@ -16,16 +16,24 @@ static const struct verb_option global_options[] = {
         { 0 },
 };
 
-static const struct verb_option *find_option(const struct verb_option *options, size_t max, const char *name,
-                                             size_t length, char letter)
+static const struct verb_option *find_long(const struct verb_option *options, size_t max, const char *name,
+                                           size_t length)
 {
         for (size_t i = 0; i < max && options[i].name; i++)
-                if (letter ? options[i].letter == letter
-                           : strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0)
+                if (strlen(options[i].name) == length && memcmp(options[i].name, name, length) == 0)
                         return &options[i];
         return NULL;
 }
 
+static const struct verb_option *find_letter(const struct verb_option *options, size_t max, char letter)
+{
+        for (size_t i = 0; i < max && options[i].name; i++)
+                if (options[i].letter == letter)
+                        return &options[i];
+        return NULL;
+}
+
+/* value: "" for a flag. */
 static int set_global(struct verb_context *context, const struct verb_option *option, const char *value,
                       enum command_line_result *result, struct error **err)
 {
@@ -69,12 +77,13 @@ static int take_option(struct verb_context *context, int argc, char **argv, int 
         const char *name = word + 1 + is_long;
         size_t length = is_long ? strcspn(name, "=") : 1;
         const struct verb_option *option =
-                find_option(global_options, ARRAY_SIZE(global_options), name, length, is_long ? '\0' : *name);
+                is_long ? find_long(global_options, ARRAY_SIZE(global_options), name, length)
+                        : find_letter(global_options, ARRAY_SIZE(global_options), *name);
         bool global = option != NULL;
 
         if (!option && context->verb)
-                option = find_option(context->verb->options, VERB_MAX_OPTIONS, name, length,
-                                     is_long ? '\0' : *name);
+                option = is_long ? find_long(context->verb->options, VERB_MAX_OPTIONS, name, length)
+                                 : find_letter(context->verb->options, VERB_MAX_OPTIONS, *name);
         if (!option) {
                 _cleanup_free_ char *shown = text_printable(word);
 
@@ -91,12 +100,12 @@ static int take_option(struct verb_context *context, int argc, char **argv, int 
                 /* -vv, -qf: more letters in one word */
                 for (const char *letter = name; *letter; letter++) {
                         const struct verb_option *each =
-                                find_option(global_options, ARRAY_SIZE(global_options), NULL, 0, *letter);
+                                find_letter(global_options, ARRAY_SIZE(global_options), *letter);
 
                         if (!each || each->arg)
                                 return error_set(err, ERROR_USAGE, "unknown option '-%c' in '%s'", *letter,
                                                  word);
-                        set_global(context, each, NULL, result, err);
+                        set_global(context, each, "", result, err);
                 }
                 return 0;
         }
@@ -106,9 +115,11 @@ static int take_option(struct verb_context *context, int argc, char **argv, int 
                                          option->arg);
                 value = argv[++*i];
         }
+        if (!value)
+                value = "";
         if (global)
                 return set_global(context, option, value, result, err);
-        context->values[option - context->verb->options] = value ? value : "";
+        context->values[option - context->verb->options] = value;
         return 0;
 }
 

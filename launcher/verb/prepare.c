@@ -55,10 +55,6 @@ static char *default_name(const char *path)
         char *name = xstrdup(slash ? slash + 1 : path);
         char *dot = strrchr(name, '.');
 
-        if (strcmp(path, "-") == 0) {
-                free(name);
-                return xstrdup("stdin");
-        }
         if (dot && dot != name)
                 *dot = '\0';
         return name;
@@ -95,7 +91,7 @@ static int prepare_spec(const struct verb_context *context, const char *argument
         if (find_template(context, argument, &path, err) < 0 ||
             read_template(path, ret_template, &base_dir, err) < 0)
                 return -1;
-        name = default_name(path);
+        name = strcmp(path, "-") == 0 ? xstrdup("stdin") : default_name(path);
         return spec_build(*ret_template, context->site, base_dir, name, ret, err);
 }
 
@@ -122,7 +118,7 @@ static void add_place(const struct vm_spec *spec, const struct disk_spec *disk, 
 
 static int read_chains(const struct vm_spec *spec, struct image_chain ***ret, struct error **err)
 {
-        struct image_chain **chains = xcalloc(spec->n_disks + 1, sizeof(*chains));
+        struct image_chain **chains = xcalloc(spec->n_disks + 1, sizeof(struct image_chain *));
 
         for (size_t i = 0; i < spec->n_disks; i++) {
                 const struct disk_spec *disk = &spec->disks[i];

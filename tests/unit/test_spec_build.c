@@ -568,6 +568,7 @@ static void an_emulator_has_to_be_on_the_list(void **state)
         _cleanup_error_ struct error *err = NULL;
 
         (void)state;
+        assert_string_equal(listed->emulator, "/opt/a");
         assert_string_equal(again->emulator, "/opt/c");
         assert_null(try_build(site, "MEMORY = 64 EMULATOR = \"/opt/b\"", &err));
         assert_string_equal(err->message, "EMULATOR: '/opt/b' is not on the EMULATORS list of host.conf");
