@@ -76,7 +76,8 @@ work=$(mktemp -d /tmp/vmlaunch-demo.XXXXXX)
 chmod 755 "$work"
 cp dist/examples/demo.tmpl "$work/"
 ln -s "$PWD"/build/guest/{vmlinuz,initrd.img} "$work/"
-[[ ! -e /sys/class/net/$bridge ]] || die "there is a network interface $bridge already, and it is not mine"
+[[ ! -e /sys/class/net/$bridge ]] || \
+    die "there is an interface $bridge already that is not mine: another demo, or 'ip link delete $bridge'"
 ip link add "$bridge" type bridge || die "cannot make a bridge: this host gives root no right to (a container?)"
 made_bridge=1
 ip link set "$bridge" up
