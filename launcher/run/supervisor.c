@@ -330,6 +330,14 @@ static void end(struct supervisor *s)
 
 /* The actions. */
 
+/* Reading the template and QEMU's facts took 2 MiB that are free now: back to the kernel, once. */
+static void give_back_memory(void)
+{
+#ifdef __GLIBC__
+        malloc_trim(0);
+#endif
+}
+
 static void tell_ready(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
@@ -349,10 +357,7 @@ static void tell_ready(struct supervisor *s)
         sd_notify("READY=1");
         if (!s->options->foreground)
                 log_set_stderr(0);
-        /* Reading the template and QEMU's facts took 2 MiB that are free now: back to the kernel, once. */
-#ifdef __GLIBC__
-        malloc_trim(0);
-#endif
+        give_back_memory();
 }
 
 static void report(struct supervisor *s, const char *result)
