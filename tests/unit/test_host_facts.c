@@ -12,39 +12,11 @@
 
 #include "base/fd.h"
 #include "launcher/host/host_facts.h"
+#include "tests/unit/scratch.h"
 
 #define LOCK                                                                                          \
         "LAYOUT = \"1\"\nUUID = \"b1c2d3e4-0000-4000-8000-000000000001\"\nMACHINE = \"pc-q35-7.2\"\n" \
         "FAMILY = \"q35\"\nUID = \"%u\"\n"
-
-struct fixture {
-        char root[64];
-        struct paths paths;
-};
-
-static int set_up(void **state)
-{
-        struct fixture *f = xcalloc(1, sizeof(*f));
-
-        strcpy(f->root, "/tmp/vmlaunch-test-XXXXXX");
-        assert_non_null(mkdtemp(f->root));
-        assert_int_equal(chmod(f->root, 0755), 0);
-        paths_init(&f->paths, f->root);
-        *state = f;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        struct fixture *f = *state;
-        struct error *err = NULL;
-
-        fd_remove_tree(AT_FDCWD, f->root, &err);
-        assert_null(err);
-        paths_done(&f->paths);
-        free(f);
-        return 0;
-}
 
 static void add_lock(struct fixture *f, const char *vm, const char *text)
 {

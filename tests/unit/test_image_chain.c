@@ -12,36 +12,9 @@
 
 #include "base/fd.h"
 #include "launcher/storage/image_chain.h"
+#include "tests/unit/scratch.h"
 
 #define MIB (1024u * 1024u)
-
-struct fixture {
-        char path[64];
-        int fd;
-};
-
-static int set_up(void **state)
-{
-        struct fixture *f = xcalloc(1, sizeof(*f));
-
-        strcpy(f->path, "/tmp/vmlaunch-test-XXXXXX");
-        assert_non_null(mkdtemp(f->path));
-        f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        *state = f;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        struct fixture *f = *state;
-        struct error *err = NULL;
-
-        close(f->fd);
-        fd_remove_tree(AT_FDCWD, f->path, &err);
-        assert_null(err);
-        free(f);
-        return 0;
-}
 
 /* A qcow2 header to spoil; bytes is one cluster. */
 struct header {

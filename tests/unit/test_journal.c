@@ -10,34 +10,7 @@
 
 #include "base/fd.h"
 #include "launcher/state/state_dir.h"
-
-struct fixture {
-        char path[64];
-        int fd;
-};
-
-static int set_up(void **state)
-{
-        struct fixture *f = xcalloc(1, sizeof(*f));
-
-        strcpy(f->path, "/tmp/vmlaunch-test-XXXXXX");
-        assert_non_null(mkdtemp(f->path));
-        f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        *state = f;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        struct fixture *f = *state;
-        struct error *err = NULL;
-
-        close(f->fd);
-        fd_remove_tree(AT_FDCWD, f->path, &err);
-        assert_null(err);
-        free(f);
-        return 0;
-}
+#include "tests/unit/scratch.h"
 
 static void append(struct fixture *f, const char *what)
 {

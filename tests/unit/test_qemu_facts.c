@@ -14,41 +14,12 @@
 #include "launcher/host/host_facts.h"
 #include "launcher/host/qemu_facts.h"
 #include "launcher/host/qemu_probe.h"
-
-struct fixture {
-        char root[64];
-        struct paths paths;
-};
-
-static int set_up(void **state)
-{
-        struct fixture *f = xcalloc(1, sizeof(*f));
-
-        strcpy(f->root, "/tmp/vmlaunch-test-XXXXXX");
-        assert_non_null(mkdtemp(f->root));
-        /* As root, the probe runs as another user. */
-        assert_int_equal(chmod(f->root, 0755), 0);
-        paths_init(&f->paths, f->root);
-        *state = f;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        struct fixture *f = *state;
-        struct error *err = NULL;
-
-        fd_remove_tree(AT_FDCWD, f->root, &err);
-        assert_null(err);
-        paths_done(&f->paths);
-        free(f);
-        return 0;
-}
+#include "tests/unit/scratch.h"
 
 /* An emulator that is a shell script; new string, its path. */
 static char *stand_in(struct fixture *f, const char *script)
 {
-        char *path = xasprintf("%s/qemu", f->root);
+        char *path = xasprintf("%s/qemu", f->path);
         _cleanup_free_ char *text = xasprintf("#!/bin/sh\n%s\n", script);
         struct error *err = NULL;
 
@@ -141,7 +112,7 @@ static void facts_survive_json_and_the_cache(void **state)
         assert_int_equal(stat(file, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0644);
         /* By another name of the same file: from the cache, as the file itself says so no more. */
-        other = xasprintf("%s/link", f->root);
+        other = xasprintf("%s/link", f->path);
         assert_int_equal(symlink(path, other), 0);
         third = get(f, other, false);
         assert_string_equal(third->path, other);
@@ -225,13 +196,13 @@ static void silent_binary_is_killed_at_the_deadline_with_its_children(void **sta
         struct fixture *f = *state;
         long long begin = fd_now_ms();
         _cleanup_free_ char *script =
-                xasprintf("echo waiting >&2; sleep 60 & echo $! >%s/pid; wait", f->root);
+                xasprintf("echo waiting >&2; sleep 60 & echo $! >%s/pid; wait", f->path);
 
-        assert_int_equal(chmod(f->root, 0777), 0);
+        assert_int_equal(chmod(f->path, 0777), 0);
         assert_fails(f, script, ERROR_DEADLINE, "within 700 ms what it can do: waiting");
         assert_true(fd_now_ms() - begin < 10000);
         {
-                _cleanup_free_ char *file = xasprintf("%s/pid", f->root), *text = NULL, *proc = NULL;
+                _cleanup_free_ char *file = xasprintf("%s/pid", f->path), *text = NULL, *proc = NULL;
                 struct error *err = NULL;
                 struct stat st;
                 int tries = 0;
@@ -252,12 +223,12 @@ static void probe_runs_without_privileges_and_with_a_bare_environment(void **sta
         _cleanup_free_ char *script =
                 xasprintf("{ env | sort; grep -E '^(Uid|Groups|CapEff|NoNewPrivs):' /proc/self/status; ls "
                           "/proc/self/fd; } >%s/out; exit 1",
-                          f->root);
-        _cleanup_free_ char *file = xasprintf("%s/out", f->root), *text = NULL;
+                          f->path);
+        _cleanup_free_ char *file = xasprintf("%s/out", f->path), *text = NULL;
         struct error *err = NULL;
         int extra = open("/dev/null", O_RDONLY);
 
-        assert_int_equal(chmod(f->root, 0777), 0);
+        assert_int_equal(chmod(f->path, 0777), 0);
         assert_int_equal(setenv("SECRET", "word", 1), 0);
         assert_fails(f, script, ERROR_HOST, "does not work");
         close(extra);

@@ -14,36 +14,7 @@
 
 #include "base/fd.h"
 #include "launcher/state/state_dir.h"
-
-struct fixture {
-        char root[64];
-        struct paths paths;
-};
-
-static int set_up(void **state)
-{
-        struct fixture *f = xcalloc(1, sizeof(*f));
-
-        strcpy(f->root, "/tmp/vmlaunch-test-XXXXXX");
-        assert_non_null(mkdtemp(f->root));
-        /* The tests look at it as another user, too. */
-        assert_int_equal(chmod(f->root, 0755), 0);
-        paths_init(&f->paths, f->root);
-        *state = f;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        struct fixture *f = *state;
-        struct error *err = NULL;
-
-        fd_remove_tree(AT_FDCWD, f->root, &err);
-        assert_null(err);
-        paths_done(&f->paths);
-        free(f);
-        return 0;
-}
+#include "tests/unit/scratch.h"
 
 static struct vm_dir *lock(struct fixture *f, const char *name)
 {
