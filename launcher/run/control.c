@@ -1,5 +1,6 @@
 #include "launcher/run/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,12 +61,12 @@ struct client {
         struct client *next;
 };
 
-/* A command on its way to QEMU. */
-struct call {
+/* A command on its way to QEMU, or one of our own that is answered later. */
+struct control_call {
         struct control *control; /* NULL: freed meanwhile */
         struct client *client;   /* NULL: gone meanwhile */
         json_t *id;
-        struct call *next;
+        struct control_call *next;
 };
 
 struct control {
@@ -77,13 +78,17 @@ struct control {
         void *data;
         struct client *clients;
         unsigned n_clients;
-        struct call *calls;
+        unsigned long long last_client; /* the number of the newest one */
+        struct control_call *calls;
+        /* The command of our own that is being handled, for control_answer_later(). */
+        struct client *asking;
+        const json_t *asking_id;
         bool finished;
 };
 
 static void free_client(struct client *client)
 {
-        for (struct call *call = client->control->calls; call; call = call->next)
+        for (struct control_call *call = client->control->calls; call; call = call->next)
                 if (call->client == client)
                         call->client = NULL;
         json_stream_free(client->stream);
@@ -100,6 +105,8 @@ static void reap(void *data)
 
                 if (client->dead) {
                         *at = client->next;
+                        if (control->handlers.on_gone)
+                                control->handlers.on_gone(&client->peer, control->data);
                         free_client(client);
                 } else {
                         at = &client->next;
@@ -190,10 +197,10 @@ static void send_our_error(struct client *client, const json_t *id, const struct
         send_error(client, id, class_of(error), text);
 }
 
-static void forget_call(struct call *call)
+static void forget_call(struct control_call *call)
 {
         if (call->control)
-                for (struct call **at = &call->control->calls; *at; at = &(*at)->next)
+                for (struct control_call **at = &call->control->calls; *at; at = &(*at)->next)
                         if (*at == call) {
                                 *at = call->next;
                                 break;
@@ -202,9 +209,45 @@ static void forget_call(struct call *call)
         free(call);
 }
 
+static struct control_call *add_call(struct client *client, const json_t *id)
+{
+        struct control *control = client->control;
+        struct control_call *call = xcalloc(1, sizeof(*call));
+
+        call->control = control;
+        call->client = client;
+        call->id = json_incref((json_t *)id);
+        call->next = control->calls;
+        control->calls = call;
+        client->in_flight++;
+        return call;
+}
+
+struct control_call *control_answer_later(struct control *control)
+{
+        assert(control->asking);
+        return add_call(control->asking, control->asking_id);
+}
+
+void control_answer(struct control_call *call, json_t *value_consume, const struct error *error)
+{
+        struct client *client = call->client;
+
+        if (client) {
+                client->in_flight--;
+                if (value_consume)
+                        send_return(client, call->id, value_consume);
+                else
+                        send_our_error(client, call->id, error);
+        } else {
+                json_decref(value_consume);
+        }
+        forget_call(call);
+}
+
 static void on_reply(json_t *reply, const struct error *error, void *data)
 {
-        struct call *call = data;
+        struct control_call *call = data;
         struct control *control = call->control;
         struct client *client = call->client;
 
@@ -235,7 +278,7 @@ static void forward(struct client *client, const struct control_command *command
         struct control *control = client->control;
         _cleanup_error_ struct error *err = NULL;
         struct qmp_client *qmp;
-        struct call *call;
+        struct control_call *call;
 
         if (client->in_flight >= CONTROL_IN_FLIGHT) {
                 send_error(client, id, "Busy", "too many commands of this client wait for QEMU");
@@ -246,13 +289,7 @@ static void forward(struct client *client, const struct control_command *command
                 send_our_error(client, id, err);
                 return;
         }
-        call = xcalloc(1, sizeof(*call));
-        call->control = control;
-        call->client = client;
-        call->id = json_incref((json_t *)id);
-        call->next = control->calls;
-        control->calls = call;
-        client->in_flight++;
+        call = add_call(client, id);
         qmp_client_forward(qmp, message, command->class, NULL, 0, on_reply, call);
 }
 
@@ -273,13 +310,21 @@ static void run_own(struct client *client, const struct control_command *command
         _cleanup_error_ struct error *err = NULL;
         json_t *value;
 
-        if (strcmp(command->name, "query-commands") == 0)
-                value = list_commands();
-        else
-                value = control->handlers.on_own(command, arguments, &client->peer, control->data, &err);
+        if (strcmp(command->name, "query-commands") == 0) {
+                send_return(client, id, list_commands());
+                return;
+        }
+        if (client->in_flight >= CONTROL_IN_FLIGHT) {
+                send_error(client, id, "Busy", "too many commands of this client wait for their answers");
+                return;
+        }
+        control->asking = client;
+        control->asking_id = id;
+        value = control->handlers.on_own(command, arguments, &client->peer, control->data, &err);
+        control->asking = NULL;
         if (value)
                 send_return(client, id, value);
-        else
+        else if (err)
                 send_our_error(client, id, err);
 }
 
@@ -389,6 +434,7 @@ static void add_client(struct control *control, int fd_consume, const struct con
 
         client->control = control;
         client->peer = *peer;
+        client->peer.client = ++control->last_client;
         client->stream = json_stream_new(control->loop, fd_consume, &options, &handlers, client);
         client->next = control->clients;
         control->clients = client;
@@ -569,7 +615,7 @@ void control_free(struct control *control)
                 free_client(client);
         }
         /* Their callbacks come from the qmp_client, which outlives us or not. */
-        for (struct call *call = control->calls; call; call = call->next)
+        for (struct control_call *call = control->calls; call; call = call->next)
                 call->control = NULL;
         json_decref(control->greeting);
         free(control);

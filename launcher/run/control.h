@@ -27,6 +27,7 @@
 struct control_peer {
         uid_t uid;
         pid_t pid;
+        unsigned long long client; /* number of the connection: never the same twice */
 };
 
 struct control_command {
@@ -39,8 +40,8 @@ struct control_command {
 const struct control_command *control_command_find(const char *name);
 
 struct control_handlers {
-        /* A command of our own: the value of "return", a new reference, or NULL and *err. arguments may be
-         * NULL. */
+        /* A command of our own: the value of "return", a new reference, or NULL and *err, or NULL alone after
+         * control_answer_later(). arguments may be NULL. */
         json_t *(*on_own)(const struct control_command *command, json_t *arguments,
                           const struct control_peer *peer, void *data, struct error **err);
         /* Where to forward a command, or NULL and *err. */
@@ -50,6 +51,9 @@ struct control_handlers {
         void (*on_answer)(bool in_time, void *data);
         /* A client was cut off and why, for the log. May be NULL. */
         void (*on_cut_off)(const struct control_peer *peer, const char *why, void *data);
+        /* A connection has ended, by whom ever; from the loop, once. What the client held is to be let go. May be
+         * NULL. */
+        void (*on_gone)(const struct control_peer *peer, void *data);
 };
 
 struct control;
@@ -63,6 +67,14 @@ struct control *control_new(struct loop *loop, int listen_fd_consume, const char
 /* Closes everything at once. Commands that QEMU has not answered are forgotten. */
 void control_free(struct control *control);
 DEFINE_FREEP(struct control, control_free)
+
+/*
+ * Inside on_own only: the command being handled is answered later, by exactly one control_answer() with a value or
+ * an error. That may come when the client, or all of control, is gone already: then it only frees.
+ */
+struct control_call;
+struct control_call *control_answer_later(struct control *control);
+void control_answer(struct control_call *call, json_t *value_consume, const struct error *error);
 
 /* QEMU's greeting, the whole {"QMP": ...}: later clients see its version, which was zero before. */
 void control_set_greeting(struct control *control, const json_t *qemu_greeting);

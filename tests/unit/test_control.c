@@ -19,7 +19,10 @@ struct fixture {
         int qemu, dirfd, listener; /* the listener is the control's */
         char dir[64];
         unsigned ready, own, in_time, late, cut_off;
-        bool broadcast_in_own;
+        bool broadcast_in_own, answer_later;
+        struct control_call *owed[2];
+        unsigned gone;
+        unsigned long long asked_by, gone_client;
 };
 
 static void on_ready(json_t *greeting, void *data)
@@ -56,6 +59,11 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
         assert_int_equal(peer->uid, geteuid());
         assert_int_equal(peer->pid, getpid());
         f->own++;
+        f->asked_by = peer->client;
+        if (f->answer_later) {
+                f->owed[f->own - 1] = control_answer_later(f->control);
+                return NULL;
+        }
         for (int i = 0; f->broadcast_in_own && i < 40; i++)
                 broadcast_filler(f);
         if (json_object_get(arguments, "fail")) {
@@ -94,6 +102,14 @@ static void on_cut_off(const struct control_peer *peer, const char *why, void *d
         f->cut_off++;
 }
 
+static void on_gone(const struct control_peer *peer, void *data)
+{
+        struct fixture *f = data;
+
+        f->gone++;
+        f->gone_client = peer->client;
+}
+
 static int set_up(void **state)
 {
         static const struct control_handlers handlers = {
@@ -101,6 +117,7 @@ static int set_up(void **state)
                 .on_forward = on_forward,
                 .on_answer = on_answer,
                 .on_cut_off = on_cut_off,
+                .on_gone = on_gone,
         };
         static const struct qmp_client_handlers qmp_handlers = { .on_ready = on_ready, .on_event = on_event };
         struct fixture *f = xcalloc(1, sizeof(*f));
@@ -661,6 +678,54 @@ static void client_is_served_when_there_are_fds_again(void **state)
         close(fd);
 }
 
+static void an_own_command_may_be_answered_later_with_its_own_id(void **state)
+{
+        struct fixture *f = *state;
+        int client = negotiated_client(f);
+        struct error *error = NULL;
+        json_t *reply;
+
+        f->answer_later = true;
+        peer_write(client, "{\"execute\":\"vmlaunch-status\",\"id\":1}\n{\"execute\":\"vmlaunch-status\","
+                           "\"id\":2}\n");
+        peer_settle(f->loop, 5);
+        assert_int_equal(f->own, 2);
+        f->answer_later = false;
+        reply = ask(f, client, "{\"execute\":\"vmlaunch-status\",\"id\":3}\n");
+        assert_int_equal(json_integer_value(json_object_get(reply, "id")), 3);
+        json_decref(reply);
+        control_answer(f->owed[0], json_integer(7), NULL);
+        reply = peer_read_json(client);
+        assert_int_equal(json_integer_value(json_object_get(reply, "return")), 7);
+        close(client);
+        json_decref(reply);
+        peer_settle(f->loop, 5);
+        /* Nobody is left to hear it. */
+        error_set(&error, ERROR_BUSY, "no");
+        control_answer(f->owed[1], NULL, error);
+        error_free(error);
+}
+
+static void the_end_of_a_connection_is_told_once_with_its_number(void **state)
+{
+        struct fixture *f = *state;
+        int a = negotiated_client(f), b = negotiated_client(f);
+        unsigned long long number;
+
+        json_decref(ask(f, a, "{\"execute\":\"vmlaunch-status\"}\n"));
+        number = f->asked_by;
+        json_decref(ask(f, b, "{\"execute\":\"vmlaunch-status\"}\n"));
+        assert_true(number != f->asked_by);
+        assert_int_equal(f->gone, 0);
+        close(a);
+        peer_spin_until(f->loop, &f->gone, 1);
+        assert_true(f->gone_client == number);
+        peer_settle(f->loop, 5);
+        assert_int_equal(f->gone, 1);
+        close(b);
+        peer_spin_until(f->loop, &f->gone, 2);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -685,6 +750,8 @@ int main(void)
                 TEST(a_long_directory_does_not_matter),
                 TEST(accept_that_fails_does_not_make_the_loop_spin),
                 TEST(client_is_served_when_there_are_fds_again),
+                TEST(an_own_command_may_be_answered_later_with_its_own_id),
+                TEST(the_end_of_a_connection_is_told_once_with_its_number),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
