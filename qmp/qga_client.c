@@ -15,10 +15,12 @@
 
 struct request {
         struct request *next;
-        const char *command;
+        char *command;
         json_t *arguments;
         unsigned timeout_ms;
         bool silent; /* no reply when it works */
+        bool urgent; /* written behind its sync at once; timeout_ms is for both */
+        struct qga_outcome outcome;
         qga_reply_fn *fn;
         void *data;
         struct error *error; /* decided outside of the loop; both NULL: silence was the answer */
@@ -38,12 +40,14 @@ struct qga_client {
         struct request *decided, **decided_end;   /* their callbacks come from the loop */
         unsigned n_requests;
         struct loop_source *deadline, *kick;
-        bool freed;    /* memory goes when the callback that did it has returned */
-        unsigned busy; /* callbacks of ours on the stack */
+        struct qga_outcome outcome; /* of the request whose callback runs */
+        bool freed;                 /* memory goes when the callback that did it has returned */
+        unsigned busy;              /* callbacks of ours on the stack */
 };
 
 static void request_free(struct request *request)
 {
+        free(request->command);
         json_decref(request->arguments);
         error_free(request->error);
         free(request);
@@ -93,10 +97,26 @@ static void send_sync(struct qga_client *client, const char *command)
         json_decref(arguments);
 }
 
+static void send_request(struct qga_client *client, struct request *request)
+{
+        request->outcome.sent = true;
+        send_command(client, request->command, request->arguments);
+        if (request->silent)
+                send_sync(client, "guest-sync");
+}
+
+static void call_back(struct qga_client *client, struct request *request, json_t *reply,
+                      const struct error *error)
+{
+        client->outcome = request->outcome;
+        request->fn(reply, error, request->data);
+        request_free(request);
+}
+
 /* Begins the conversation of the first request, or rests. */
 static void start(struct qga_client *client)
 {
-        const struct request *request = client->requests;
+        struct request *request = client->requests;
         struct error *error = NULL;
 
         set_deadline(client, 0);
@@ -112,7 +132,10 @@ static void start(struct qga_client *client)
         error_free(error);
         json_stream_skip_to_ff(client->stream);
         send_sync(client, "guest-sync-delimited");
-        set_deadline(client, request->timeout_ms < QGA_SYNC_MS ? request->timeout_ms : QGA_SYNC_MS);
+        if (request->urgent)
+                send_request(client, request);
+        set_deadline(client, request->timeout_ms < QGA_SYNC_MS || request->urgent ? request->timeout_ms
+                                                                                  : QGA_SYNC_MS);
 }
 
 /* Ends the first request and goes on with the next. From the loop only. */
@@ -124,8 +147,7 @@ static void finish(struct qga_client *client, json_t *reply, const struct error 
         if (client->state != GONE)
                 client->state = IDLE;
         set_deadline(client, 0);
-        request->fn(reply, error, request->data);
-        request_free(request);
+        call_back(client, request, reply, error);
         if (!client->freed && client->state == IDLE)
                 start(client);
 }
@@ -179,8 +201,7 @@ static void finish_decided(struct qga_client *client)
 
                 if (request == last)
                         last = NULL;
-                request->fn(request->error ? NULL : json_null(), request->error, request->data);
-                request_free(request);
+                call_back(client, request, request->error ? NULL : json_null(), request->error);
         }
 }
 
@@ -232,13 +253,28 @@ static void decide_all(struct qga_client *client, enum error_code code, const ch
         }
 }
 
+/*
+ * While its guest is frozen the agent refuses all but a few commands, with the class of a command that it does not have
+ * (qga/main.c, ga_disable_not_allowed_freeze()). Only the text tells them apart.
+ */
+static bool is_frozen(const json_t *refusal)
+{
+        const char *class = json_string_value(json_object_get(refusal, "class"));
+        const char *desc = json_string_value(json_object_get(refusal, "desc"));
+
+        return class && desc && strcmp(class, "CommandNotFound") == 0 && strstr(desc, "frozen");
+}
+
 static void take_answer(struct qga_client *client, json_t *message)
 {
         json_t *result = json_object_get(message, "return");
         const json_t *refusal = json_object_get(message, "error");
         struct error *error = NULL;
 
-        if (refusal) {
+        if (refusal && is_frozen(refusal)) {
+                client->requests->outcome.frozen = true;
+                finish_with(client, ERROR_BUSY, "the guest's file systems are frozen");
+        } else if (refusal) {
                 reply_error(&error, client->requests->command, refusal);
                 error_wrap(&error, "guest agent");
                 finish(client, NULL, error);
@@ -269,10 +305,10 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
                         json_stream_skip_to_ff(client->stream);
                 } else {
                         client->state = ASKED;
-                        send_command(client, request->command, request->arguments);
-                        if (request->silent)
-                                send_sync(client, "guest-sync");
-                        set_deadline(client, request->timeout_ms);
+                        if (!request->outcome.sent) {
+                                send_request(client, request);
+                                set_deadline(client, request->timeout_ms);
+                        }
                 }
         }
         leave(client);
@@ -365,26 +401,35 @@ void qga_client_set_open(struct qga_client *client, bool open)
         start(client);
 }
 
-static void ask(struct qga_client *client, const char *command, json_t *arguments, unsigned timeout_ms,
-                bool silent, qga_reply_fn *fn, void *data)
+/* Before all that wait; what is under way is given up. */
+static void begin_now(struct qga_client *client, struct request *request)
 {
-        struct request *request = xcalloc(1, sizeof(*request));
+        if (client->state != IDLE) {
+                struct request *given_up = take_first(&client->requests, &client->requests_end);
 
-        request->command = command;
-        request->arguments = arguments;
-        request->timeout_ms = timeout_ms ? timeout_ms : 1;
-        request->silent = silent;
-        request->fn = fn;
-        request->data = data;
+                client->n_requests--;
+                decide(client, given_up, ERROR_BUSY, "given up, the guest is to be thawed");
+        }
+        request->next = client->requests;
+        client->requests = request;
+        if (!request->next)
+                client->requests_end = &request->next;
+        client->n_requests++;
+        start(client);
+}
+
+static void submit(struct qga_client *client, struct request *request)
+{
         if (client->freed) {
                 error_set(&request->error, ERROR_DISCONNECTED, "guest agent: %s: the connection was closed",
-                          command);
-                fn(NULL, request->error, data);
-                request_free(request);
+                          request->command);
+                call_back(client, request, NULL, request->error);
         } else if (client->state == GONE) {
                 decide(client, request, ERROR_DISCONNECTED, "the connection was closed");
         } else if (client->port_closed) {
                 decide(client, request, ERROR_GUEST, "it is not running");
+        } else if (request->urgent) {
+                begin_now(client, request);
         } else if (client->n_requests >= REQUESTS_MAX) {
                 decide(client, request, ERROR_BUSY, "too many requests wait");
         } else {
@@ -394,17 +439,72 @@ static void ask(struct qga_client *client, const char *command, json_t *argument
         }
 }
 
+static struct request *request_new(const char *command, json_t *arguments_consume, unsigned timeout_ms,
+                                   qga_reply_fn *fn, void *data)
+{
+        struct request *request = xcalloc(1, sizeof(*request));
+
+        request->command = xstrdup(command);
+        request->arguments = arguments_consume;
+        request->timeout_ms = timeout_ms ? timeout_ms : 1;
+        request->fn = fn;
+        request->data = data;
+        return request;
+}
+
+void qga_client_call(struct qga_client *client, const char *command, json_t *arguments_consume,
+                     unsigned timeout_ms, qga_reply_fn *fn, void *data)
+{
+        struct request *request = request_new(command, arguments_consume, timeout_ms, fn, data);
+
+        request->silent = qga_command_is_silent(command);
+        submit(client, request);
+}
+
+bool qga_command_is_silent(const char *command)
+{
+        return strcmp(command, "guest-shutdown") == 0 || text_starts_with(command, "guest-suspend-");
+}
+
+const struct qga_outcome *qga_client_outcome(const struct qga_client *client)
+{
+        return &client->outcome;
+}
+
 void qga_client_ping(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
 {
-        ask(client, "guest-ping", NULL, timeout_ms, false, fn, data);
+        qga_client_call(client, "guest-ping", NULL, timeout_ms, fn, data);
 }
 
 void qga_client_info(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
 {
-        ask(client, "guest-info", NULL, timeout_ms, false, fn, data);
+        qga_client_call(client, "guest-info", NULL, timeout_ms, fn, data);
 }
 
 void qga_client_shutdown(struct qga_client *client, const char *mode, qga_reply_fn *fn, void *data)
 {
-        ask(client, "guest-shutdown", json_pack("{s:s}", "mode", mode), QGA_COMMAND_MS, true, fn, data);
+        qga_client_call(client, "guest-shutdown", json_pack("{s:s}", "mode", mode), QGA_COMMAND_MS, fn, data);
+}
+
+void qga_client_freeze(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
+{
+        qga_client_call(client, "guest-fsfreeze-freeze", NULL, timeout_ms, fn, data);
+}
+
+void qga_client_thaw(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
+{
+        struct request *request = request_new("guest-fsfreeze-thaw", NULL, timeout_ms, fn, data);
+
+        request->urgent = true;
+        submit(client, request);
+}
+
+void qga_client_freeze_status(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
+{
+        qga_client_call(client, "guest-fsfreeze-status", NULL, timeout_ms, fn, data);
+}
+
+void qga_client_sync_time(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
+{
+        qga_client_call(client, "guest-set-time", NULL, timeout_ms, fn, data);
 }

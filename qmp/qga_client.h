@@ -10,8 +10,9 @@
  *
  * Every request ends in exactly one call of its callback, from the loop or from qga_client_free():
  * reply, NULL: the "return" value, borrowed · ERROR_GUEST: the agent is absent, or what it sent is no answer ·
- * ERROR_QMP: it refused (while frozen even with CommandNotFound) · ERROR_DEADLINE · ERROR_BUSY: too many
- * requests wait · ERROR_DISCONNECTED: the socket ended, or the client was freed. Callbacks may make requests
+ * ERROR_QMP: it refused · ERROR_DEADLINE · ERROR_BUSY: too many requests wait, it was given up for a thaw, or the
+ * guest's file systems are frozen (the agent says CommandNotFound then, which elsewhere means: too old) ·
+ * ERROR_DISCONNECTED: the socket ended, or the client was freed. Callbacks may make requests
  * and may free the client.
  *
  * Time: at most QGA_SYNC_MS (or timeout_ms, when that is less) to synchronise, from the moment the request's
@@ -48,14 +49,42 @@ DEFINE_FREEP(struct qga_client, qga_client_free)
  */
 void qga_client_set_open(struct qga_client *client, bool open);
 
+/* What is known of a request beyond its reply or error. */
+struct qga_outcome {
+        bool sent;   /* the command was written: without an answer nobody knows what it did or will yet do */
+        bool frozen; /* refused because the guest's file systems are frozen */
+};
+/* Of the request whose callback runs; inside it only. */
+const struct qga_outcome *qga_client_outcome(const struct qga_client *client);
+
+/* Any command; command is copied, arguments may be NULL. */
+void qga_client_call(struct qga_client *client, const char *command, json_t *arguments_consume,
+                     unsigned timeout_ms, qga_reply_fn *fn, void *data);
+/*
+ * Commands that have no reply when they work, only an error when they do not (qga's schema: success-response
+ * false). A guest-sync is sent behind them: its answer with no error before it, the port's closing or the socket's
+ * end is the acknowledgement, and the callback gets JSON null.
+ */
+bool qga_command_is_silent(const char *command);
+
 void qga_client_ping(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
 /* Reply: version and supported_commands of guest-info. */
 void qga_client_info(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
 /*
- * mode: "powerdown", "reboot" or "halt". guest-shutdown has no reply when it works (qga's schema:
- * success-response false), only an error when it does not. So a guest-sync is sent behind it: its answer
- * with no error before it, the port's closing or the socket's end is the acknowledgement, and the callback
- * gets JSON null. It says that the guest was told, not that it stops: wait for QEMU's SHUTDOWN event, with a
- * deadline. No sign within QGA_COMMAND_MS is ERROR_DEADLINE: ask by ACPI then.
+ * mode: "powerdown", "reboot" or "halt". A silent command: JSON null says that the guest was told, not that it stops:
+ * wait for QEMU's SHUTDOWN event, with a deadline. No sign within QGA_COMMAND_MS is ERROR_DEADLINE: ask by ACPI
+ * then.
  */
 void qga_client_shutdown(struct qga_client *client, const char *mode, qga_reply_fn *fn, void *data);
+/* Reply: how many file systems are frozen. May take long: the guest writes out what it has not written. */
+void qga_client_freeze(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
+/*
+ * Reply: how many were thawed. Goes before everything: what is under way is given up with ERROR_BUSY, and the command
+ * is written at once, behind its sync and without waiting for it. An agent that is still freezing reads it right
+ * after, also when nobody listens any more. timeout_ms is for sync and answer together.
+ */
+void qga_client_thaw(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
+/* Reply: "frozen" or "thawed". */
+void qga_client_freeze_status(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
+/* Sets the guest's clock by its hardware clock, which QEMU keeps with the host's. */
+void qga_client_sync_time(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);

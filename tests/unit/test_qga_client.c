@@ -16,7 +16,8 @@ struct outcome {
         enum error_code code;
         char *text; /* of the error */
         json_t *reply;
-        bool free_client, ask_again;
+        bool free_client, ask_again, thaw;
+        struct qga_outcome was;
 };
 
 static void on_disconnect(const struct error *error, void *data)
@@ -34,6 +35,12 @@ static void answered(json_t *reply, const struct error *error, void *data)
         assert_true(!reply == !!error);
         o->calls++;
         o->failed = error != NULL;
+        if (o->fixture->client)
+                o->was = *qga_client_outcome(o->fixture->client);
+        if (o->thaw) {
+                o->thaw = false;
+                qga_client_thaw(o->fixture->client, 1000, answered, o);
+        }
         if (error) {
                 o->code = error->code;
                 free(o->text);
@@ -306,10 +313,112 @@ static void a_refusal_has_its_class(void **state)
         qga_client_info(f->client, 1000, answered, &o);
         sync_up(f);
         expect(f, "guest-info");
-        peer_write(f->peer, "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"frozen\\nstate\"}}\n");
+        peer_write(f->peer, "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"not\\nfound\"}}\n");
         peer_spin_until(f->loop, &o.calls, 1);
         assert_int_equal(o.code, ERROR_QMP);
-        assert_string_equal(o.text, "guest agent: guest-info: CommandNotFound: frozen state");
+        assert_string_equal(o.text, "guest agent: guest-info: CommandNotFound: not found");
+        finish(f);
+}
+
+static void a_refusal_because_of_the_freeze_is_no_missing_command(void **state)
+{
+        struct fixture *f = begin();
+        _cleanup_outcome_ struct outcome o = { .fixture = f };
+
+        (void)state;
+        qga_client_call(f->client, "guest-exec", json_pack("{s:s}", "path", "/bin/true"), 1000, answered, &o);
+        sync_up(f);
+        expect(f, "guest-exec");
+        peer_write(f->peer, "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"Command guest-exec has "
+                            "been disabled: the agent is in frozen state\"}}\n");
+        peer_spin_until(f->loop, &o.calls, 1);
+        assert_int_equal(o.code, ERROR_BUSY);
+        assert_true(o.was.frozen);
+        assert_true(o.was.sent);
+        finish(f);
+}
+
+static void a_thaw_is_written_while_the_freeze_has_not_answered(void **state)
+{
+        struct fixture *f = begin();
+        _cleanup_outcome_ struct outcome freeze = { .fixture = f };
+        _cleanup_outcome_ struct outcome thaw = { .fixture = f };
+        _cleanup_outcome_ struct outcome ping = { .fixture = f };
+        _cleanup_free_ char *reply = NULL;
+        json_int_t number;
+
+        (void)state;
+        qga_client_freeze(f->client, 60000, answered, &freeze);
+        qga_client_ping(f->client, 1000, answered, &ping);
+        sync_up(f);
+        expect(f, "guest-fsfreeze-freeze");
+        qga_client_thaw(f->client, 1000, answered, &thaw);
+        /* Both are there before anything was answered; the loop has not even run. */
+        number = expect(f, "guest-sync-delimited");
+        expect(f, "guest-fsfreeze-thaw");
+        peer_spin_until(f->loop, &freeze.calls, 1);
+        assert_int_equal(freeze.code, ERROR_BUSY);
+        assert_true(freeze.was.sent);
+        /* The late answer of the freeze is nobody's, and not the thaw's. */
+        reply = xasprintf("{\"return\": 3}\n\xff{\"return\": %lld}\n{\"return\": 2}\n", (long long)number);
+        peer_write(f->peer, reply);
+        peer_spin_until(f->loop, &thaw.calls, 1);
+        assert_int_equal(json_integer_value(thaw.reply), 2);
+        assert_int_equal(freeze.calls, 1);
+        sync_up(f);
+        expect(f, "guest-ping");
+        finish(f);
+}
+
+static void a_freeze_that_was_never_written_says_so(void **state)
+{
+        struct fixture *f = begin();
+        _cleanup_outcome_ struct outcome o = { .fixture = f };
+
+        (void)state;
+        qga_client_freeze(f->client, 30, answered, &o);
+        peer_spin_until(f->loop, &o.calls, 1);
+        assert_int_equal(o.code, ERROR_DEADLINE);
+        assert_false(o.was.sent);
+        finish(f);
+}
+
+static void a_thaw_goes_before_those_that_wait_and_may_come_from_a_callback(void **state)
+{
+        struct fixture *f = begin();
+        _cleanup_outcome_ struct outcome a = { .fixture = f, .thaw = true };
+        _cleanup_outcome_ struct outcome b = { .fixture = f };
+
+        (void)state;
+        qga_client_ping(f->client, 1000, answered, &a);
+        qga_client_info(f->client, 1000, answered, &b);
+        sync_up(f);
+        expect(f, "guest-ping");
+        peer_write(f->peer, "{\"return\": {}}\n");
+        peer_spin_until(f->loop, &a.calls, 1);
+        sync_up(f);
+        expect(f, "guest-fsfreeze-thaw");
+        peer_write(f->peer, "{\"return\": 0}\n");
+        peer_spin_until(f->loop, &a.calls, 2);
+        sync_up(f);
+        expect(f, "guest-info");
+        finish(f);
+}
+
+static void a_suspend_is_acknowledged_by_the_sync_behind_it(void **state)
+{
+        struct fixture *f = begin();
+        _cleanup_outcome_ struct outcome o = { .fixture = f };
+        _cleanup_free_ char *reply = NULL;
+
+        (void)state;
+        qga_client_call(f->client, "guest-suspend-ram", NULL, 1000, answered, &o);
+        sync_up(f);
+        expect(f, "guest-suspend-ram");
+        reply = xasprintf("{\"return\": %lld}\n", (long long)expect(f, "guest-sync"));
+        peer_write(f->peer, reply);
+        peer_spin_until(f->loop, &o.calls, 1);
+        assert_true(json_is_null(o.reply));
         finish(f);
 }
 
@@ -491,6 +600,11 @@ int main(void)
                 cmocka_unit_test(a_babbling_agent_is_not_read_between_requests),
                 cmocka_unit_test(an_agent_that_does_not_read_fails_requests_one_by_one),
                 cmocka_unit_test(a_refusal_has_its_class),
+                cmocka_unit_test(a_refusal_because_of_the_freeze_is_no_missing_command),
+                cmocka_unit_test(a_thaw_is_written_while_the_freeze_has_not_answered),
+                cmocka_unit_test(a_freeze_that_was_never_written_says_so),
+                cmocka_unit_test(a_thaw_goes_before_those_that_wait_and_may_come_from_a_callback),
+                cmocka_unit_test(a_suspend_is_acknowledged_by_the_sync_behind_it),
                 cmocka_unit_test(a_shutdown_is_acknowledged_by_the_sync_behind_it),
                 cmocka_unit_test(a_shutdown_that_is_refused_says_so),
                 cmocka_unit_test(a_shutdown_is_acknowledged_by_the_end_of_agent_or_qemu),
