@@ -43,6 +43,11 @@ static const struct attr vm_rows[] = {
                  "template it has to be on host.conf's EMULATORS list. Absent: the first of qemu-kvm-one, qemu-kvm, "
                  "/usr/libexec/qemu-kvm, qemu-system-ARCH.",
           .source = "DESIGN 5.2" },
+        { "AGENT_ALLOW", TEXT(agent_allow), .lookup = LOOKUP_A, .max = 4096, .lands = "rule",
+          .doc = "Guest agent commands that may be asked for beyond the harmless ones, separated by blanks or commas; "
+                 "'*' at the end stands for any ending: \"guest-exec guest-file-*\". Absent: none, so no programs, "
+                 "files, passwords or keys of the guest.",
+          .source = "DESIGN 6" },
 
         /* The host's own settings: read by site.c. */
         { "EMULATORS", .kind = ATTR_TEXT, .lookup = LOOKUP_HOST, .lands = "rule",

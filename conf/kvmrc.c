@@ -28,7 +28,8 @@ const struct kvmrc_row kvmrc_rows[] = {
           .plain = "http://opennebula.org/xmlns/libvirt/1.0" },
         { "LIBVIRT_MD_KEY", "one", without_libvirt, .plain = "one" },
         { "QEMU_PROTOCOL", "qemu+ssh", later, .plain = "qemu+ssh" },
-        { "SYNC_TIME", "yes", later, .plain = "yes" },
+        { "SYNC_TIME", "yes", "set the guest's clock by its agent when a paused guest goes on",
+          .here = true },
         { "VIRSH_RETRIES", "3", without_libvirt, .plain = "3" },
         { "VIRSH_TIMEOUT", "60", later, .plain = "60" },
         UNSET("VIRSH_TRIES", without_libvirt),
@@ -70,7 +71,7 @@ const struct kvmrc_row kvmrc_rows[] = {
 
 void kvmrc_init(struct kvmrc *kvmrc)
 {
-        *kvmrc = (struct kvmrc){ .shutdown_timeout_s = 180 };
+        *kvmrc = (struct kvmrc){ .shutdown_timeout_s = 180, .sync_time = true };
 }
 
 static const struct kvmrc_row *find_row(const char *name)
@@ -180,8 +181,9 @@ static int assign(struct reader *reader, const char *name, const char *value, co
                 return 0;
         }
         if (row->here) {
-                bool *field =
-                        strcmp(name, "FORCE_DESTROY") == 0 ? &kvmrc->force_destroy : &kvmrc->cancel_no_acpi;
+                bool *field = strcmp(name, "FORCE_DESTROY") == 0 ? &kvmrc->force_destroy
+                              : strcmp(name, "SYNC_TIME") == 0   ? &kvmrc->sync_time
+                                                                 : &kvmrc->cancel_no_acpi;
 
                 if (!*value)
                         return *field = false, 0;

@@ -30,6 +30,7 @@ struct kvmrc {
         unsigned shutdown_timeout_s; /* SHUTDOWN_TIMEOUT, 180 */
         bool force_destroy;          /* FORCE_DESTROY, no */
         bool cancel_no_acpi;         /* CANCEL_NO_ACPI, no */
+        bool sync_time;              /* SYNC_TIME, yes */
 };
 
 struct site {

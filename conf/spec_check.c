@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "conf/agent_allow.h"
 #include "conf/spec_rules.h"
 
 enum { MAX_IDE_DISKS = 4, MAX_SCSI_DISKS = 256 };
@@ -194,12 +195,32 @@ static void check_nics(struct spec_builder *builder)
         }
 }
 
+static void check_agent_allow(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        const struct origin *origin = spec_origin(&attr_vm, spec, "AGENT_ALLOW");
+        _cleanup_free_ char *bad = spec->agent_allow ? agent_allow_bad_word(spec->agent_allow) : NULL;
+
+        if (bad) {
+                _cleanup_free_ char *shown = text_printable(bad);
+
+                spec_fail(
+                        builder, &origin->pos,
+                        "AGENT_ALLOW: '%s' is no guest agent command (for example guest-exec or guest-file-*)",
+                        shown);
+        } else if (spec->agent_allow && origin->layer == LAYER_TEMPLATE && !spec->features.guest_agent) {
+                spec_fail(builder, &origin->pos,
+                          "AGENT_ALLOW: the VM has no guest agent (FEATURES/GUEST_AGENT)");
+        }
+}
+
 void spec_check(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
 
         check_required(builder);
         check_emulator(builder);
+        check_agent_allow(builder);
         check_kernel(builder);
         for (size_t i = 0; i < spec->n_disks; i++)
                 check_disk(builder, &spec->disks[i]);

@@ -138,7 +138,8 @@ struct vm_spec {
         uint32_t vcpu;
         uint64_t memory; /* bytes, a multiple of 1 KiB */
         enum accel accel;
-        char *emulator; /* absolute path or a bare name; NULL: found on the host */
+        char *agent_allow; /* AGENT_ALLOW as written; NULL: none (conf/agent_allow.h) */
+        char *emulator;    /* absolute path or a bare name; NULL: found on the host */
         struct os_spec os;
         struct features_spec features;
         struct cpu_model_spec cpu_model;

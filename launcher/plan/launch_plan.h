@@ -89,6 +89,8 @@ struct plan_policy {
         bool has_agent, has_acpi, has_panic;
         unsigned shutdown_timeout_s;
         bool force_destroy, cancel_no_acpi;
+        bool sync_time;    /* SYNC_TIME: when a paused guest goes on */
+        char *agent_allow; /* AGENT_ALLOW; owned, NULL: none */
 };
 
 struct launch_plan {

@@ -118,10 +118,11 @@ json_t *launch_plan_json(const struct launch_plan *plan)
         json_object_set_new(root, "qmp", steps_json(plan, is_qmp, false));
         json_object_set_new(root, "devices", json_incref(plan->devices));
         json_object_set_new(root, "policy",
-                            json_pack("{s:b, s:b, s:b, s:i, s:b, s:b}", "agent", policy->has_agent, "acpi",
-                                      policy->has_acpi, "panic", policy->has_panic, "shutdown_timeout",
-                                      (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
-                                      "cancel_no_acpi", policy->cancel_no_acpi));
+                            json_pack("{s:b, s:b, s:b, s:i, s:b, s:b, s:b, s:s?}", "agent", policy->has_agent,
+                                      "acpi", policy->has_acpi, "panic", policy->has_panic,
+                                      "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy",
+                                      policy->force_destroy, "cancel_no_acpi", policy->cancel_no_acpi,
+                                      "sync_time", policy->sync_time, "agent_allow", policy->agent_allow));
         json_object_set_new(root, "warnings", warnings_json(plan->warnings));
         json_object_set_new(root, "steps", steps_json(plan, is_any, true));
         return root;

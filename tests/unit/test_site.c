@@ -46,6 +46,7 @@ static void nothing_configured_gives_the_defaults(void **state)
         assert_null(site->emulators);
         assert_int_equal(site->kvmrc.shutdown_timeout_s, 180);
         assert_false(site->kvmrc.force_destroy || site->kvmrc.cancel_no_acpi);
+        assert_true(site->kvmrc.sync_time);
         assert_null(site->warnings);
 }
 
@@ -166,13 +167,14 @@ static void kvmrc_is_read_and_never_executed(void **state)
         _cleanup_(site_freep) struct site *site = build(
                 NULL, NULL, NULL,
                 "# comment\n\nexport LANG=C\nexport SHUTDOWN_TIMEOUT=60 # seconds\n  FORCE_DESTROY=\"yes\"\r\n"
-                "CANCEL_NO_ACPI='YES'\nexport SYNC_TIME=yes\nexport MIGRATE_OPTIONS=\"--unsafe\"\n");
+                "CANCEL_NO_ACPI='YES'\nexport SYNC_TIME=no\nexport MIGRATE_OPTIONS=\"--unsafe\"\n");
         _cleanup_free_ char *text = error_text(site->warnings);
 
         (void)state;
         assert_int_equal(site->kvmrc.shutdown_timeout_s, 60);
         assert_true(site->kvmrc.force_destroy);
         assert_true(site->kvmrc.cancel_no_acpi);
+        assert_false(site->kvmrc.sync_time);
         assert_int_equal(error_count(site->warnings), 1);
         assert_string_equal(text,
                             "/etc/vmlaunch/kvmrc:8:1: not supported by this version of vmlaunch, going on "
