@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "launcher/run/keeper.h"
 #include "launcher/verb/command_line.h"
 #include "launcher/verb/output.h"
 
@@ -50,6 +52,9 @@ int main(int argc, char **argv)
         _cleanup_error_ struct error *err = NULL;
         int status = 0;
 
+        /* First of all: its memory stays what it is now. */
+        if (argc > 2 && strcmp(argv[1], "__keeper") == 0)
+                return keeper_main(argv + 2);
         json_set_alloc_funcs(xmalloc, free);
         /* A client that goes away is an error of its own write(), not a signal. */
         signal(SIGPIPE, SIG_IGN);

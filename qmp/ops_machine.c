@@ -35,6 +35,11 @@ void ops_query_status(struct qmp_client *client, qmp_reply_fn *fn, void *data)
         qmp_client_call(client, "query-status", NULL, QMP_QUERY, NULL, 0, fn, data);
 }
 
+void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data)
+{
+        qmp_client_call(client, "query-chardev", NULL, QMP_QUERY, NULL, 0, fn, data);
+}
+
 int ops_status_read(json_t *reply, enum run_state *ret, struct error **err)
 {
         const char *word = json_string_value(json_object_get(reply, "status"));

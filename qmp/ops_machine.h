@@ -41,6 +41,8 @@ void ops_query_status(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 /* What the reply of query-status says. */
 int ops_status_read(json_t *reply, enum run_state *ret, struct error **err);
 
+void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data);
+
 void ops_cont(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 void ops_stop(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 /* The reply says that the button was pressed, not that the guest listens. */

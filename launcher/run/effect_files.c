@@ -16,11 +16,15 @@
 #define FILE_COPY_MAX    (1u << 30)
 #define MACHINE_LOCK_MAX (256u << 10)
 #define LISTEN_BACKLOG   16
-#define LOCK_NAME_UID    "uids/%u"
 
 static int unpack_failed(const json_error_t *why, const char *effect, struct error **err)
 {
         return error_set(err, ERROR_FAILED, "step %s: %s", effect, why->text);
+}
+
+char *uid_lock_name(unsigned uid)
+{
+        return xasprintf("uids/%u", uid);
 }
 
 int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error **err)
@@ -31,15 +35,14 @@ int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error
 
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:I}", "uid", &uid) < 0)
                 return unpack_failed(&why, "uid-claim", err);
-        name = xasprintf(LOCK_NAME_UID, (unsigned)uid);
+        name = uid_lock_name((unsigned)uid);
         what = xasprintf("uid %u", (unsigned)uid);
         return effect_take_lock(run, name, what, false, err);
 }
 
 int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        _cleanup_free_ char *name =
-                xasprintf(LOCK_NAME_UID, (unsigned)json_integer_value(json_object_get(args, "uid")));
+        _cleanup_free_ char *name = uid_lock_name((unsigned)json_integer_value(json_object_get(args, "uid")));
 
         (void)learned, (void)err;
         /* Held still: by our own supervisor, which removes it, or by the next VM. */

@@ -81,6 +81,8 @@ int effect_netlink(struct netlink **nl, struct error **err);
 /* NULL when path is not strictly below run_dir or has "..", "." or empty parts: undo removes what it is. */
 const char *effect_path_in_run(const char *run_dir, const char *path);
 
+/* The lock file of a uid, below RUN; new string. */
+char *uid_lock_name(unsigned uid);
 int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int image_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);

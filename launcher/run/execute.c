@@ -11,6 +11,9 @@
 #include "launcher/run/generation.h"
 #include "launcher/state/lock_file.h"
 
+/* The name of an adopted QEMU's stderr: its plan is gone. */
+#define ADOPTED_STDERR "stderr"
+
 struct execution {
         struct effect_run run;
         int fail_step;
@@ -33,6 +36,31 @@ struct execution *execution_new(const struct launch_plan *plan, const struct exe
         execution->fail_step = options->fail_step;
         execution->undone = options->undone;
         execution->undone_data = options->undone_data;
+        return execution;
+}
+
+struct execution *execution_adopt(const struct launch_plan *plan, const struct execution_options *options,
+                                  pid_t pid, int pidfd_consume, int stderr_fd_consume, const json_t *locks,
+                                  struct error **ret_lost)
+{
+        struct execution *execution = execution_new(plan, options);
+        struct effect_run *run = &execution->run;
+        json_t *lock;
+        size_t i;
+
+        run->qemu_pid = pid;
+        run->qemu_pidfd = pidfd_consume;
+        if (stderr_fd_consume >= 0)
+                effect_keep_fd(run, ADOPTED_STDERR, stderr_fd_consume);
+        run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        json_array_foreach ((json_t *)locks, i, lock) {
+                struct error *one = NULL;
+
+                if (effect_take_lock(run, json_string_value(json_object_get(lock, "name")),
+                                     json_string_value(json_object_get(lock, "what")),
+                                     json_is_true(json_object_get(lock, "shared")), &one) < 0)
+                        error_append(ret_lost, one);
+        }
         return execution;
 }
 
@@ -171,20 +199,18 @@ int execution_qemu_pidfd(const struct execution *execution)
         return execution->run.qemu_pidfd;
 }
 
-/* The name that the plan's stderr step gave its fd; NULL: it has none. */
+/* The name that the plan's stderr step gave its fd. */
 static const char *stderr_name(const struct launch_plan *plan)
 {
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_STDERR)
                         return json_string_value(json_object_get(plan->steps[i].args, "fd"));
-        return NULL;
+        return ADOPTED_STDERR;
 }
 
 int execution_stderr_fd(const struct execution *execution)
 {
-        const char *name = stderr_name(execution->run.plan);
-
-        return name ? effect_find_fd(&execution->run, name) : -1;
+        return effect_find_fd(&execution->run, stderr_name(execution->run.plan));
 }
 
 void execution_close_passed(struct execution *execution)

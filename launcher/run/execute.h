@@ -68,5 +68,24 @@ int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *w
                  struct error **err);
 /* Calls fn with the line of every step that undo_journal() would look at, in its order; changes nothing. */
 int undo_describe(int vm_dirfd, undo_line_fn *fn, void *data, struct error **err);
+/* What adoption has to know of a journal; owned. name NULL: it says nothing. */
+struct journal_run {
+        char *name, *generation, *run_dir;
+        bool started;
+        json_t *spawned; /* {"pid","start","uid"} of QEMU's process; NULL: none is known */
+        json_t *locks;   /* [{"name","what","shared"}] of images and uid */
+};
+int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err);
+void journal_run_done(struct journal_run *run);
+#define _cleanup_journal_run_ _cleanup_(journal_run_done)
+
+/*
+ * The execution of a run whose executor is gone: QEMU as proven (qemu_prove()), and the locks its supervisor had.
+ * Those that another one has meanwhile are named in *ret_lost (a list; NULL: none). pid 0: QEMU has ended.
+ */
+struct execution *execution_adopt(const struct launch_plan *plan, const struct execution_options *options,
+                                  pid_t pid, int pidfd_consume, int stderr_fd_consume, const json_t *locks,
+                                  struct error **ret_lost);
+
 /* Does the QEMU of this journal live? 1: yes, *ret_pid; 0: no, or none was spawned; -1: *err. */
 int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err);

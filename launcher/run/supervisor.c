@@ -192,7 +192,16 @@ static void on_last_words(void *data)
         supervisor_event(s, EV_QEMU_EXITED);
 }
 
-static void on_child(int pidfd, void *data)
+void supervisor_qemu_exited(struct supervisor *s)
+{
+        s->exited = true;
+        if (s->qmp)
+                s->last_words = loop_add_deadline(s->loop, LAST_WORDS_MS, on_last_words, s);
+        else
+                supervisor_event(s, EV_QEMU_EXITED);
+}
+
+void supervisor_on_child(int pidfd, void *data)
 {
         struct supervisor *s = data;
         pid_t pid;
@@ -202,11 +211,10 @@ static void on_child(int pidfd, void *data)
                 pid = waitpid(s->pid, &s->end.wait_status, 0);
         while (pid < 0 && errno == EINTR);
         s->child = NULL;
-        s->exited = true;
-        if (s->qmp)
-                s->last_words = loop_add_deadline(s->loop, LAST_WORDS_MS, on_last_words, s);
+        if (pid < 0)
+                keeper_await_status(s);
         else
-                supervisor_event(s, EV_QEMU_EXITED);
+                supervisor_qemu_exited(s);
 }
 
 /* The memfd has its full size from the start: what QEMU wrote ends at the first NUL. */
@@ -266,7 +274,7 @@ static void on_helper(const struct error *error, const json_t *lines, void *data
         undone(s, error);
 }
 
-static void begin_undo(struct supervisor *s)
+void supervisor_begin_undo(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
 
@@ -303,7 +311,7 @@ static void clean_up(struct supervisor *s)
         supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
         wire_close(s);
         supervisor_changed(s);
-        begin_undo(s);
+        supervisor_begin_undo(s);
 }
 
 static void end(struct supervisor *s)
@@ -338,26 +346,31 @@ static void give_back_memory(void)
 #endif
 }
 
-static void tell_ready(struct supervisor *s)
+void supervisor_tell_ready(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
 
-        s->end.ready = true;
-        if (execution_mark_started(s->execution, &err) < 0) {
-                log_warning("%s: %s", s->plan->name, err->message);
-                error_free(TAKE_PTR(err));
-        }
-        supervisor_story(s, "the guest runs");
         supervisor_flush(s);
         if (confine_lower_capabilities(&err) == 0)
                 s->lowered = true;
         else
                 log_warning("%s: %s; going on with them", s->plan->name, err->message);
-        tell_ready_fd(s, json_pack("{s:i}", "pid", (int)s->pid));
+        tell_ready_fd(s, json_pack("{s:i, s:i}", "pid", (int)s->pid, "supervisor_pid", (int)getpid()));
         sd_notify("READY=1");
         if (!s->options->foreground)
                 log_set_stderr(0);
         give_back_memory();
+}
+
+static void tell_ready(struct supervisor *s)
+{
+        _cleanup_error_ struct error *err = NULL;
+
+        s->end.ready = true;
+        if (execution_mark_started(s->execution, &err) < 0)
+                log_warning("%s: %s", s->plan->name, err->message);
+        supervisor_story(s, "the guest runs");
+        supervisor_tell_ready(s);
 }
 
 static void report(struct supervisor *s, const char *result)
@@ -496,7 +509,7 @@ void supervisor_start_failed(struct supervisor *s, struct error *error)
 
 /* The start. */
 
-static void open_log(struct supervisor *s)
+void supervisor_open_log(struct supervisor *s)
 {
         _cleanup_free_ char *copy = xstrdup(s->plan->log_path);
         _cleanup_error_ struct error *err = NULL;
@@ -543,7 +556,7 @@ static void note_warnings(struct supervisor *s)
         }
 }
 
-static int open_control(struct supervisor *s, struct error **err)
+int supervisor_open_control(struct supervisor *s, struct error **err)
 {
         static const struct control_handlers handlers = {
                 .on_own = on_own,
@@ -567,17 +580,25 @@ static void attend(struct supervisor *s)
         s->pid = execution_qemu_pid(s->execution);
         s->pidfd = execution_qemu_pidfd(s->execution);
         s->pid_start = process_start_time(s->pid);
-        s->child = loop_add_child(s->loop, s->pidfd, on_child, s);
+        s->child = loop_add_child(s->loop, s->pidfd, supervisor_on_child, s);
         if (wire_connect(s, &err) < 0) {
                 supervisor_start_failed(s, err);
                 return;
         }
         execution_close_passed(s->execution);
-        if (open_control(s, &err) < 0) {
+        if (supervisor_open_control(s, &err) < 0) {
                 supervisor_start_failed(s, err);
                 return;
         }
         supervisor_story(s, "QEMU started, pid %d", (int)s->pid);
+}
+
+void supervisor_hear_signals(struct supervisor *s)
+{
+        loop_add_signal(s->loop, SIGTERM, on_signal, s);
+        loop_add_signal(s->loop, SIGINT, on_signal, s);
+        loop_add_signal(s->loop, SIGHUP, on_signal, s);
+        signal(SIGPIPE, SIG_IGN);
 }
 
 static int start(struct supervisor *s, struct error **err)
@@ -586,13 +607,11 @@ static int start(struct supervisor *s, struct error **err)
         struct execution_options how;
 
         /* Before the lock: a signal from here on is an orderly end. */
-        loop_add_signal(s->loop, SIGTERM, on_signal, s);
-        loop_add_signal(s->loop, SIGINT, on_signal, s);
-        loop_add_signal(s->loop, SIGHUP, on_signal, s);
-        signal(SIGPIPE, SIG_IGN);
+        supervisor_hear_signals(s);
         if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
                 return -1;
-        open_log(s);
+        supervisor_open_log(s);
+        keeper_attend(s, true);
         if (settle_journal(s, err) < 0)
                 return -1;
         s->state = VM_STARTING;
@@ -639,6 +658,7 @@ static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
         control_free(s->control);
+        fd_close(&s->keeper_fd);
         execution_free(s->execution);
         leave_directory(s, keep);
         log_set_file(-1);
@@ -657,6 +677,15 @@ static void done(struct supervisor *s, bool keep)
         free(s->stderr_text);
 }
 
+int supervisor_loop(struct supervisor *s, bool keep_directory)
+{
+        int status = loop_run(s->loop);
+
+        flush_clients(s);
+        done(s, keep_directory);
+        return status;
+}
+
 int supervisor_run(struct launch_plan *plan, const struct supervisor_options *options)
 {
         struct supervisor s = {
@@ -667,6 +696,7 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
                 .log_fd = -1,
                 .ready_fd = options->ready_fd,
                 .pidfd = -1,
+                .keeper_fd = options->keeper_fd,
                 .agent = plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE,
                 .story = json_array(),
                 .started = story_now(),
@@ -681,8 +711,5 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
                 done(&s, s.state != VM_STARTING);
                 return status;
         }
-        status = loop_run(s.loop);
-        flush_clients(&s);
-        done(&s, true);
-        return status;
+        return supervisor_loop(&s, true);
 }

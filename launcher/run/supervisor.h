@@ -10,6 +10,7 @@
 #include "conf/site.h"
 #include "launcher/host/host_facts.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/run/adopt.h"
 
 struct supervisor_options {
         const struct site *site;
@@ -17,7 +18,14 @@ struct supervisor_options {
         int ready_fd; /* gets one JSON line: {"pid":N} once the guest runs, or {"error":{...}}; -1: none; consumed */
         bool foreground; /* errors and warnings on stderr, SIGINT is a request to shut down */
         int fail_step;   /* tests, -1: none */
+        int keeper_fd;   /* its socket (keeper.h), -1: none; consumed */
 };
 
 /* Runs the VM to its end. Returns the exit status of `run`. */
 int supervisor_run(struct launch_plan *plan, const struct supervisor_options *options);
+/*
+ * Takes over the run that lost its supervisor: its QEMU, or what that one left. vm_consume is locked, adoption as just
+ * read; borrowed but for its fds. Returns the exit status of `run`.
+ */
+int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
+                     const struct supervisor_options *options);

@@ -46,6 +46,11 @@ struct supervisor {
         unsigned long long pid_start;
         int pidfd; /* borrowed from the execution */
         bool exited;
+        bool resuming; /* s->asked is what the last supervisor was asked; taken up when the guest is seen */
+        bool adopted;  /* begun by a supervisor that is gone: QEMU is not our child */
+        int keeper_fd;
+        struct loop_source *keeper, *status_wait;
+        bool status_known; /* the keeper has told end.wait_status */
         struct loop_source *child, *last_words;
 
         struct qmp_client *qmp;
@@ -88,6 +93,19 @@ struct supervisor {
 };
 
 /* supervisor.c */
+/* Signals and log, once the VM's directory is ours; the control socket; the loop to the end, and all given back. */
+void supervisor_hear_signals(struct supervisor *s);
+void supervisor_open_log(struct supervisor *s);
+int supervisor_open_control(struct supervisor *s, struct error **err);
+int supervisor_loop(struct supervisor *s, bool keep_directory);
+/* QEMU's pidfd. */
+void supervisor_on_child(int pidfd, void *data);
+/* QEMU has ended, and how is known or never will be. */
+void supervisor_qemu_exited(struct supervisor *s);
+/* The guest runs and is looked after: who waits for that is told. */
+void supervisor_tell_ready(struct supervisor *s);
+/* After the verdict. */
+void supervisor_begin_undo(struct supervisor *s);
 void supervisor_event(struct supervisor *s, enum vm_event event);
 /* Before the guest runs: why it never will. Steals the error. */
 void supervisor_start_failed(struct supervisor *s, struct error *error);
@@ -99,6 +117,18 @@ json_t *supervisor_record(const struct supervisor *s);
 void supervisor_changed(struct supervisor *s);
 void supervisor_flush(struct supervisor *s);
 
+/* supervisor_adopt.c */
+/* The keeper's socket, if there is one: it gets lock and log, and tells how QEMU ended. */
+void keeper_attend(struct supervisor *s, bool give);
+/* QEMU, no child of ours, has ended: waits a moment for the keeper's word, then goes on without it. */
+void keeper_await_status(struct supervisor *s);
+/* The record's "end" and "asked": what a successor has to know of an end that has begun. */
+json_t *adopt_end_to_json(const struct supervisor *s);
+/* query-status of an adopted QEMU whose guest may never have run. */
+void adopt_settle_start(struct supervisor *s);
+/* The guest is known to run: what its last supervisor was asked and had not ended goes on. */
+void adopt_resume_request(struct supervisor *s);
+
 /* supervisor_wire.c */
 /* Once QEMU has greeted, the plan's qmp steps are sent. */
 int wire_connect(struct supervisor *s, struct error **err);
@@ -107,6 +137,12 @@ void wire_silent(struct supervisor *s, bool silent);
 /* A line in the story, not for each of many. */
 void wire_note_reset(struct supervisor *s);
 bool wire_is_up(const struct supervisor *s);
+/* Connects now, or again later until it works. */
+void wire_try(struct supervisor *s);
+/* A reply of query-status that somebody else has asked for. */
+void wire_status(struct supervisor *s, json_t *reply);
+/* Is the agent's port open in the guest? For a connection that has missed events. */
+void wire_ask_agent_port(struct supervisor *s);
 
 /* supervisor_stop.c */
 struct shutdown_facts stop_facts(const struct supervisor *s);

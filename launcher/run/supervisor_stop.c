@@ -221,6 +221,8 @@ static void send_signal(struct supervisor *s, int sig)
         _cleanup_error_ struct error *err = NULL;
 
         s->end.we_killed = true;
+        /* A successor must not take it for a stranger's doing. */
+        supervisor_flush(s);
         if (!s->exited && confine_send_signal(s->pidfd, sig, &err) < 0) {
                 _cleanup_free_ char *text = error_text(err);
 

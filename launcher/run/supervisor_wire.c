@@ -104,6 +104,8 @@ static void set_agent_open(struct supervisor *s, bool open)
                 supervisor_changed(s);
 }
 
+static void on_reconnect(void *data);
+
 /* QEMU. */
 
 static void on_status(json_t *reply, const struct error *error, void *data)
@@ -126,6 +128,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         case RUN_STATE_RUNNING:
                 s->paused = false;
                 supervisor_event(s, EV_RESUMED);
+                adopt_resume_request(s);
                 break;
         case RUN_STATE_SHUTDOWN:
                 supervisor_event(s, EV_GUEST_OFF);
@@ -139,6 +142,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         case RUN_STATE_WATCHDOG:
                 s->paused = true;
                 supervisor_event(s, EV_PAUSED);
+                adopt_resume_request(s);
                 break;
         default:
                 break;
@@ -194,6 +198,37 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 if (id && strcmp(id, AGENT_PORT) == 0)
                         set_agent_open(s, json_is_true(json_object_get(event_data, "open")));
         }
+}
+
+static void on_chardevs(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+        json_t *chardev;
+        size_t i;
+
+        (void)error;
+        json_array_foreach (reply, i, chardev) {
+                const char *label = json_string_value(json_object_get(chardev, "label"));
+
+                if (label && strcmp(label, AGENT_PORT) == 0)
+                        set_agent_open(s, json_is_true(json_object_get(chardev, "frontend-open")));
+        }
+}
+
+void wire_ask_agent_port(struct supervisor *s)
+{
+        if (s->qga && wire_is_up(s))
+                ops_query_chardev(s->qmp, on_chardevs, s);
+}
+
+void wire_status(struct supervisor *s, json_t *reply)
+{
+        on_status(reply, NULL, s);
+}
+
+void wire_try(struct supervisor *s)
+{
+        on_reconnect(s);
 }
 
 static void on_late(const char *command, json_t *reply, void *data)
@@ -273,13 +308,17 @@ static void on_ready(json_t *greeting, void *data)
         if (s->control)
                 control_set_greeting(s->control, greeting);
         if (s->state == VM_STARTING) {
-                send_steps(s);
+                if (s->adopted)
+                        adopt_settle_start(s);
+                else
+                        send_steps(s);
                 return;
         }
         /* The connection was made anew: what happened in the gap is not known. */
         supervisor_story(s, "QMP is connected again");
         s->reconnects = 0;
         ops_query_status(s->qmp, on_status, s);
+        wire_ask_agent_port(s);
         supervisor_changed(s);
 }
 
@@ -325,17 +364,17 @@ static void on_disconnect(const struct error *error, void *data)
                 supervisor_event(s, EV_QEMU_EXITED);
                 return;
         }
-        if (s->state == VM_STARTING && error->code == ERROR_DEADLINE) {
+        if (s->state == VM_STARTING && !s->adopted && error->code == ERROR_DEADLINE) {
                 struct error *failed = NULL;
 
                 error_set(&failed, ERROR_DEADLINE, "QEMU has not greeted in %u s", GREETING_MS / 1000);
                 supervisor_start_failed(s, failed);
-        } else if (s->state == VM_STARTING && error->code != ERROR_DISCONNECTED) {
+        } else if (s->state == VM_STARTING && !s->adopted && error->code != ERROR_DISCONNECTED) {
                 struct error *failed = error_copy(error);
 
                 error_wrap(&failed, "QMP");
                 supervisor_start_failed(s, failed);
-        } else if (s->state != VM_STARTING && s->state < VM_QUITTING) {
+        } else if ((s->state != VM_STARTING || s->adopted) && s->state < VM_QUITTING) {
                 reconnect_later(s);
         }
 }

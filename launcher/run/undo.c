@@ -202,6 +202,61 @@ int undo_describe(int vm_dirfd, undo_line_fn *fn, void *data, struct error **err
         return 0;
 }
 
+void journal_run_done(struct journal_run *run)
+{
+        free(run->name);
+        free(run->generation);
+        free(run->run_dir);
+        json_decref(run->spawned);
+        json_decref(run->locks);
+}
+
+/* The lock that a step took, as its executor named it; NULL: none. */
+static json_t *lock_of(const struct journal_step *step)
+{
+        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const char *name = json_string_value(json_object_get(step->learned, "lock"));
+        const char *kind = json_string_value(json_object_get(step->args, "lock"));
+        _cleanup_free_ char *what = NULL, *file = NULL;
+        unsigned uid;
+
+        if (step->effect == EFFECT_UID_CLAIM) {
+                uid = (unsigned)json_integer_value(json_object_get(step->args, "uid"));
+                file = uid_lock_name(uid);
+                what = xasprintf("uid %u", uid);
+                return json_pack("{s:s, s:s, s:b}", "name", file, "what", what, "shared", 0);
+        }
+        if (step->effect != EFFECT_IMAGE_OPEN || !name || !path)
+                return NULL;
+        what = xasprintf("image '%s'", path);
+        return json_pack("{s:s, s:s, s:b}", "name", name, "what", what, "shared",
+                         kind && strcmp(kind, "shared") == 0);
+}
+
+int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
+{
+        _cleanup_(run_journal_done) struct run_journal journal = { 0 };
+
+        if (run_journal_read(vm_dirfd, &journal, err) < 0)
+                return -1;
+        *ret = (struct journal_run){ .name = xstrdup_null(journal.name),
+                                     .generation = xstrdup_null(journal.generation),
+                                     .run_dir = xstrdup_null(journal.run_dir),
+                                     .started = journal.started,
+                                     .locks = json_array() };
+        for (size_t i = 0; i < journal.n_steps; i++) {
+                const struct journal_step *step = &journal.steps[i];
+                json_t *lock = step->failed ? NULL : lock_of(step);
+
+                if (lock)
+                        json_array_append_new(ret->locks, lock);
+                if (step->effect == EFFECT_SPAWN && !step->failed && json_object_size(step->learned) > 0 &&
+                    !ret->spawned)
+                        ret->spawned = json_incref(step->learned);
+        }
+        return 0;
+}
+
 int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
 {
         _cleanup_(run_journal_done) struct run_journal journal = { 0 };

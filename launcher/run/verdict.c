@@ -16,11 +16,27 @@ static const struct {
         [VERDICT_ASKED] = { "asked", 0 },      [VERDICT_GUEST_OFF] = { "guest-off", 0 },
         [VERDICT_KILLED] = { "killed", 11 },   [VERDICT_NEVER_STARTED] = { "never-started", 1 },
         [VERDICT_CRASHED] = { "crashed", 12 }, [VERDICT_PANICKED] = { "panicked", 14 },
+        [VERDICT_LOST] = { "lost", 15 },
 };
 
 const char *verdict_name(enum verdict_kind kind)
 {
         return verdicts[kind].name;
+}
+
+bool verdict_from_name(const char *name, enum verdict_kind *ret)
+{
+        for (size_t i = 1; i < ARRAY_SIZE(verdicts); i++)
+                if (strcmp(verdicts[i].name, name) == 0) {
+                        *ret = (enum verdict_kind)i;
+                        return true;
+                }
+        return false;
+}
+
+int verdict_exit_status(enum verdict_kind kind)
+{
+        return verdicts[kind].exit_status;
 }
 
 void verdict_done(struct verdict *verdict)
@@ -130,6 +146,18 @@ static void say_how(struct text *out, int wait_status)
         }
 }
 
+/* What was seen before the end is all there is. */
+static enum verdict_kind kind_unseen(const struct run_end *end)
+{
+        if (!end->ready)
+                return VERDICT_NEVER_STARTED;
+        if (end->panicked)
+                return VERDICT_PANICKED;
+        if (end->guest_off)
+                return VERDICT_GUEST_OFF;
+        return end->asked || end->we_quit || end->we_killed ? VERDICT_ASKED : VERDICT_LOST;
+}
+
 static enum verdict_kind kind_of(const struct run_end *end)
 {
         bool by_signal = WIFSIGNALED(end->wait_status);
@@ -139,6 +167,8 @@ static enum verdict_kind kind_of(const struct run_end *end)
         /* QEMU makes status 0 of a SIGTERM, SIGINT or SIGHUP: only the event tells. */
         bool told_by_signal = end->shutdown_reason && strcmp(end->shutdown_reason, "host-signal") == 0;
 
+        if (end->status_unknown)
+                return kind_unseen(end);
         if (!end->ready)
                 return end->asked && !end->start_error ? VERDICT_ASKED : VERDICT_NEVER_STARTED;
         if (by_signal && !our_kill)
@@ -168,7 +198,7 @@ void verdict_judge(const struct run_end *end, struct verdict *ret)
         case VERDICT_ASKED:
                 text_add(&reason,
                          end->ready ? "destroyed as asked" : "stopped as asked before its guest ran");
-                if (WIFSIGNALED(end->wait_status))
+                if (!end->status_unknown && WIFSIGNALED(end->wait_status))
                         text_add(&reason, ", by signal");
                 break;
         case VERDICT_GUEST_OFF:
@@ -180,8 +210,14 @@ void verdict_judge(const struct run_end *end, struct verdict *ret)
         case VERDICT_NEVER_STARTED:
                 if (end->start_error)
                         text_add(&reason, end->start_error);
+                else if (end->status_unknown)
+                        text_add(&reason, "QEMU ended unseen before its guest ran");
                 else
                         say_how(&reason, end->wait_status);
+                quote = true;
+                break;
+        case VERDICT_LOST:
+                text_add(&reason, "QEMU ended unseen: its supervisor was gone");
                 quote = true;
                 break;
         case VERDICT_KILLED:

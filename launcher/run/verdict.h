@@ -17,6 +17,7 @@ enum verdict_kind {
         VERDICT_KILLED,   /* by a signal that is not ours */
         VERDICT_CRASHED,  /* exit status not 0, or a signal of its own making: SEGV, ABRT, SYS, ... */
         VERDICT_PANICKED, /* the guest panicked */
+        VERDICT_LOST,     /* QEMU ended unseen: nobody can know how */
 };
 
 struct run_end {
@@ -27,6 +28,7 @@ struct run_end {
         bool we_quit;   /* quit was sent */
         bool we_killed; /* SIGKILL or SIGTERM was sent by us */
         int wait_status;
+        bool status_unknown;         /* nobody could wait for QEMU: wait_status says nothing */
         const char *start_error;     /* why the start failed before QEMU ended; NULL */
         const char *shutdown_reason; /* of the last SHUTDOWN event: "host-signal", ...; NULL */
         const char *qemu_stderr;     /* whole; NULL or "": silent */
@@ -44,6 +46,9 @@ void verdict_done(struct verdict *verdict);
 
 /* "guest-off" and so on, as in record and status. */
 const char *verdict_name(enum verdict_kind kind);
+/* false: no such name. */
+bool verdict_from_name(const char *name, enum verdict_kind *ret);
+int verdict_exit_status(enum verdict_kind kind);
 
 /*
  * The last lines of QEMU's stderr as one printable line, at most about 400 bytes; NULL when it said nothing. QEMU

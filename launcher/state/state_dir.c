@@ -168,6 +168,23 @@ int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret
         return 0;
 }
 
+int vm_dir_take_over(const struct paths *paths, const char *name, int lock_fd_consume, struct vm_dir **ret,
+                     struct error **err)
+{
+        _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;
+        _cleanup_close_ int lock = lock_fd_consume;
+
+        if (vm_dir_open(paths, name, &vm, err) < 0)
+                return -1;
+        if (!same_file(vm->fd, "lock", lock) || lock_whole(lock) < 0)
+                return error_set(err, ERROR_FAILED, "what was passed on is not the lock of '%s'", name);
+        if (write_pid(lock, err) < 0)
+                return -1;
+        vm->lock_fd = TAKE_FD(lock);
+        *ret = TAKE_PTR(vm);
+        return 0;
+}
+
 int vm_dir_open(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err)
 {
         _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;

@@ -26,6 +26,12 @@ struct vm_dir {
  * names: ERROR_INVALID.
  */
 int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
+/*
+ * The same with a lock that an earlier holder has passed on (the fd's open file has it); what is no lock of this VM is
+ * ERROR_FAILED.
+ */
+int vm_dir_take_over(const struct paths *paths, const char *name, int lock_fd_consume, struct vm_dir **ret,
+                     struct error **err);
 /* Opens without lock. ERROR_NO_SUCH_VM when there is no such directory. */
 int vm_dir_open(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
 /* Is somebody holding the lock? Tests without taking it; a caller who may not open the lock file learns it

@@ -4,11 +4,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "conf/spec_build.h"
+#include "launcher/run/keeper.h"
+#include "launcher/run/reconcile.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
@@ -25,36 +29,142 @@ static int need_root(struct error **err)
         return error_hint(err, "run it as root; plan, explain and validate work as any user");
 }
 
+/* Its stderr is nobody's, and the supervisor that would have a log did not come to be. */
+static void log_adoption_failed(const struct verb_context *context, const struct error *error)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s.log", context->site->paths.log, context->args[0]);
+        _cleanup_free_ char *text = error_text(error);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+
+        log_set_file(fd);
+        log_error("%s", text);
+        log_set_file(-1);
+}
+
+/* vm_consume is locked. */
+static int adopt(const struct verb_context *context, struct vm_dir *vm_consume, bool foreground,
+                 int keeper_fd, struct error **err)
+{
+        _cleanup_adoption_ struct adoption adoption = { .pidfd = -1, .stderr_fd = -1 };
+        struct host_facts host = { 0 };
+        struct supervisor_options options = { .site = context->site,
+                                              .host = &host,
+                                              .ready_fd = -1,
+                                              .foreground = foreground,
+                                              .fail_step = -1,
+                                              .keeper_fd = keeper_fd };
+        int status = -1;
+
+        /* Of the host only what an undo needs. */
+        if (cgroup_host_read("", &host.cgroup, err) < 0 ||
+            adoption_read(&context->site->paths, vm_consume, &adoption, err) < 0) {
+                error_wrap(err, "adopt '%s'", vm_consume->name);
+                vm_dir_release(vm_consume, true);
+        } else {
+                status = supervisor_adopt(vm_consume, &adoption, &options);
+        }
+        cgroup_host_done(&host.cgroup);
+        return status;
+}
+
+/* run of a VM whose QEMU lives and that nobody supervises. */
+static int adopt_orphan(const struct verb_context *context, const char *name, struct error **err)
+{
+        struct vm_dir *vm = NULL;
+
+        if (vm_dir_lock(&context->site->paths, name, &vm, err) < 0)
+                return -1;
+        return adopt(context, vm, true, -1, err);
+}
+
+int verb_adopt(struct verb_context *context, struct error **err)
+{
+        struct vm_dir *vm = NULL;
+        int status = -1;
+
+        if (need_root(err) < 0)
+                return -1;
+        if (fcntl(KEEPER_SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0 ||
+            fcntl(KEEPER_LOCK_FD, F_SETFD, FD_CLOEXEC) < 0)
+                return error_set(err, ERROR_USAGE, "__adopt is started by a keeper, which gives it a lock");
+        prctl(PR_SET_NAME, "vmlaunch");
+        log_set_stderr(false);
+        if (vm_dir_take_over(&context->site->paths, context->args[0], KEEPER_LOCK_FD, &vm, err) == 0)
+                status = adopt(context, vm, false, KEEPER_SOCKET_FD, err);
+        if (status >= 0)
+                return status;
+        log_adoption_failed(context, *err);
+        error_free(TAKE_PTR(*err));
+        return KEEPER_TRY_AGAIN;
+}
+
 int verb_run(struct verb_context *context, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
         struct supervisor_options options = {
-                .site = context->site, .ready_fd = -1, .foreground = true, .fail_step = -1
+                .site = context->site, .ready_fd = -1, .foreground = true, .fail_step = -1, .keeper_fd = -1
         };
 
-        if (need_root(err) < 0 || prepare(context, context->args[0], true, &prepared, err) < 0)
+        if (need_root(err) < 0)
                 return -1;
+        /* A QEMU that lives needs no template any more. */
+        if (spec_name_is_valid(context->args[0]) && orphan_exists(&context->site->paths, context->args[0]))
+                return adopt_orphan(context, context->args[0], err);
+        if (prepare(context, context->args[0], true, &prepared, err) < 0)
+                return -1;
+        if (orphan_exists(&context->site->paths, prepared.plan->name))
+                return adopt_orphan(context, prepared.plan->name, err);
         output_warnings(prepared.plan->warnings, context);
         options.host = prepared.host;
         return supervisor_run(prepared.plan, &options);
 }
 
-/* In the child of start: a process of its own, with nothing of the caller's terminal. */
+/* In the child of the keeper-to-be. */
 static void __attribute__((noreturn))
-become_supervisor(struct verb_context *context, struct prepared *prepared, int ready_fd)
+become_supervisor(struct verb_context *context, struct prepared *prepared, int ready_fd, int keeper_fd)
 {
         struct supervisor_options options = {
-                .site = context->site, .host = prepared->host, .ready_fd = ready_fd, .fail_step = -1
+                .site = context->site,
+                .host = prepared->host,
+                .ready_fd = ready_fd,
+                .fail_step = -1,
+                .keeper_fd = keeper_fd,
         };
-        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        _exit(supervisor_run(prepared->plan, &options));
+}
+
+/* In the child of start: a process of its own, with nothing of the caller's terminal. The keeper, once the supervisor is
+ * its child. */
+static void __attribute__((noreturn))
+become_keeper(struct verb_context *context, struct prepared *prepared, int ready_fd)
+{
+        char *root = context->site->paths.root, *name = prepared->plan->name;
+        char *adopt_argv[] = { "vmlaunch", "--root", root, "__adopt", name, NULL };
+        char *plain_argv[] = { "vmlaunch", "__adopt", name, NULL };
+        int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), sockets[2], status = 0;
+        _cleanup_error_ struct error *ignored = NULL;
+        pid_t pid;
 
         setsid();
         if (chdir("/") < 0 || null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0 ||
-            dup2(null_fd, 2) < 0)
+            dup2(null_fd, 2) < 0 || keeper_prepare(sockets, &ignored) < 0)
                 _exit(1);
         close(null_fd);
         log_set_stderr(false);
-        _exit(supervisor_run(prepared->plan, &options));
+        pid = fork();
+        if (pid == 0) {
+                close(sockets[0]);
+                become_supervisor(context, prepared, ready_fd, sockets[1]);
+        }
+        close(sockets[1]);
+        close(ready_fd);
+        if (pid < 0)
+                _exit(1);
+        keeper_become(pid, sockets[0], *root ? adopt_argv : plain_argv);
+        /* The supervisor does without; its status is still start's to know. */
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
 /* The supervisor's {"error": {...}} as an error of ours: the same exit status, words and hint. */
@@ -74,7 +184,8 @@ static int take_error(const char *vm, const json_t *json, struct error **err)
         return error_wrap(err, "start '%s'", vm);
 }
 
-static int await_ready(const char *vm, int fd, pid_t supervisor, long long *ret_qemu_pid, struct error **err)
+static int await_ready(const char *vm, int fd, pid_t keeper, long long *ret_qemu_pid,
+                       long long *ret_supervisor, struct error **err)
 {
         _cleanup_free_ char *line = NULL;
         json_auto_t *json = NULL;
@@ -84,18 +195,19 @@ static int await_ready(const char *vm, int fd, pid_t supervisor, long long *ret_
                 return -1;
         json = json_loads(line, 0, NULL);
         if (!json) {
-                while (waitpid(supervisor, &status, 0) < 0 && errno == EINTR)
+                while (waitpid(keeper, &status, 0) < 0 && errno == EINTR)
                         ;
                 return error_set(err, ERROR_FAILED,
                                  "start '%s': the supervisor ended without a word (status %#x)", vm,
                                  (unsigned)status);
         }
         if (json_object_get(json, "error")) {
-                while (waitpid(supervisor, &status, 0) < 0 && errno == EINTR)
+                while (waitpid(keeper, &status, 0) < 0 && errno == EINTR)
                         ;
                 return take_error(vm, json_object_get(json, "error"), err);
         }
         *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
+        *ret_supervisor = json_integer_value(json_object_get(json, "supervisor_pid"));
         return 0;
 }
 
@@ -103,7 +215,7 @@ int verb_start(struct verb_context *context, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
         _cleanup_close_ int reader = -1;
-        long long qemu_pid = 0;
+        long long qemu_pid = 0, supervisor = 0;
         int ready[2];
         pid_t pid;
 
@@ -116,18 +228,18 @@ int verb_start(struct verb_context *context, struct error **err)
         pid = fork();
         if (pid == 0) {
                 close(ready[0]);
-                become_supervisor(context, &prepared, ready[1]);
+                become_keeper(context, &prepared, ready[1]);
         }
         close(ready[1]);
         reader = ready[0];
         if (pid < 0)
                 return error_os(err, errno, "start '%s': fork", prepared.plan->name);
-        if (await_ready(prepared.plan->name, reader, pid, &qemu_pid, err) < 0)
+        if (await_ready(prepared.plan->name, reader, pid, &qemu_pid, &supervisor, err) < 0)
                 return -1;
         if (context->output == OUTPUT_JSON)
-                output_json(json_pack("{s:i, s:s, s:s, s:I, s:i}", "schema", 1, "name", prepared.plan->name,
+                output_json(json_pack("{s:i, s:s, s:s, s:I, s:I}", "schema", 1, "name", prepared.plan->name,
                                       "uuid", prepared.plan->uuid, "pid", (json_int_t)qemu_pid,
-                                      "supervisor_pid", (int)pid));
+                                      "supervisor_pid", (json_int_t)supervisor));
         else if (!context->quiet)
                 printf("%s is running, QEMU pid %lld\n", prepared.plan->name, qemu_pid);
         return 0;

@@ -185,6 +185,13 @@ const struct verb verbs[] = {
           .max_args = 1,
           .run = verb_help },
 
+        { .name = "__adopt",
+          .usage = "__adopt NAME",
+          .summary = "a supervisor in place of one that was killed; started by a keeper",
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 1,
+          .run = verb_adopt },
         { .name = "__host",
           .usage = "__host",
           .summary = "host steps of a supervisor",

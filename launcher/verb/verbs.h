@@ -78,4 +78,5 @@ int verb_reconcile(struct verb_context *context, struct error **err);
 int verb_mac(struct verb_context *context, struct error **err);
 int verb_uuid(struct verb_context *context, struct error **err);
 int verb_help(struct verb_context *context, struct error **err);
+int verb_adopt(struct verb_context *context, struct error **err);
 int verb_host_helper(struct verb_context *context, struct error **err);

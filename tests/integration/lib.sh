@@ -77,6 +77,7 @@ leftovers() {
     find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name private -o -path '*/images/*' -o -path '*/uids/*' \) 2>/dev/null | sed 's/^/file: /'
     find "$ROOT/run" -name journal -size +0 2>/dev/null | sed 's/^/journal: /'
     pgrep -f "guest=$VM," 2>/dev/null | sed 's/^/process: /'
+    pgrep -f "(__keeper|__adopt) .*$VM\$" 2>/dev/null | sed 's/^/keeper: /'
     return 0
 }
 assert_clean() {

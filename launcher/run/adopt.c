@@ -1,0 +1,171 @@
+#include "launcher/run/adopt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "launcher/run/effects.h"
+
+#define CMDLINE_MAX (8u << 20)
+/* Of a run whose record is gone: kvmrc's default of SHUTDOWN_TIMEOUT. */
+#define DEFAULT_SHUTDOWN_S 180
+#define SHUTDOWN_MAX_S     86400
+
+json_t *adopt_policy_to_json(const struct plan_policy *policy)
+{
+        return json_pack("{s:b, s:b, s:b, s:i, s:b, s:b}", "agent", policy->has_agent, "acpi",
+                         policy->has_acpi, "panic", policy->has_panic, "shutdown_timeout",
+                         (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
+                         "cancel_no_acpi", policy->cancel_no_acpi);
+}
+
+static bool flag(const json_t *json, const char *key, bool otherwise)
+{
+        const json_t *value = json_object_get(json, key);
+
+        return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}
+
+struct plan_policy adopt_policy_from_json(const json_t *json)
+{
+        json_int_t timeout = json_integer_value(json_object_get(json, "shutdown_timeout"));
+
+        return (struct plan_policy){
+                .has_agent = flag(json, "agent", false),
+                .has_acpi = flag(json, "acpi", true),
+                .has_panic = flag(json, "panic", false),
+                .shutdown_timeout_s =
+                        timeout > 0 && timeout <= SHUTDOWN_MAX_S ? (unsigned)timeout : DEFAULT_SHUTDOWN_S,
+                .force_destroy = flag(json, "force_destroy", false),
+                .cancel_no_acpi = flag(json, "cancel_no_acpi", false),
+        };
+}
+
+void adoption_done(struct adoption *adoption)
+{
+        launch_plan_free(adoption->plan);
+        json_decref(adoption->record);
+        error_free(adoption->trouble);
+        journal_run_done(&adoption->journal);
+        free(adoption->generation);
+        fd_close(&adoption->pidfd);
+        fd_close(&adoption->stderr_fd);
+}
+
+static const char *string_of(const json_t *json, const char *key)
+{
+        return json_string_value(json_object_get(json, key));
+}
+
+/* The argument behind "-uuid": QEMU's own word for who it is. New string or NULL. */
+static char *uuid_of_process(pid_t pid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)pid), *text = NULL;
+        struct error *ignored = NULL;
+        size_t n = 0;
+
+        if (fd_read_file_at(AT_FDCWD, path, CMDLINE_MAX, &text, &n, &ignored) < 0) {
+                error_free(ignored);
+                return NULL;
+        }
+        for (const char *arg = text; arg < text + n; arg += strlen(arg) + 1)
+                if (strcmp(arg, "-uuid") == 0 && arg + sizeof("-uuid") < text + n)
+                        return xstrdup(arg + sizeof("-uuid"));
+        return NULL;
+}
+
+static struct launch_plan *thin_plan(const struct paths *paths, const struct vm_dir *vm,
+                                     const struct adoption *adoption)
+{
+        struct launch_plan *plan = xcalloc(1, sizeof(*plan));
+        const json_t *record = adoption->record, *devices = json_object_get(record, "devices");
+        const json_t *policy = json_object_get(record, "policy");
+        const json_t *uid = json_object_get(adoption->journal.spawned, "uid");
+        struct stat st;
+
+        plan->name = xstrdup(vm->name);
+        plan->uuid = xstrdup_null(string_of(record, "uuid"));
+        if (!plan->uuid && adoption->pid)
+                plan->uuid = uuid_of_process(adoption->pid);
+        plan->template_file = xstrdup_null(string_of(record, "template"));
+        plan->run_dir = xstrdup(vm->path);
+        plan->log_path = xasprintf("%s/%s.log", paths->log, vm->name);
+        plan->cgroup = xstrdup_null(string_of(record, "cgroup"));
+        plan->devices = json_is_array(devices) ? json_deep_copy(devices) : json_array();
+        plan->policy = adopt_policy_from_json(policy);
+        /* A record without a policy says nothing of the agent; its socket does. */
+        if (!json_is_object(policy))
+                plan->policy.has_agent = fstatat(vm->fd, "private/agent.sock", &st, AT_SYMLINK_NOFOLLOW) == 0;
+        if (!json_is_integer(uid))
+                uid = json_object_get(record, "uid");
+        plan->confine.uid = (uid_t)json_integer_value(uid);
+        return plan;
+}
+
+/* What the record says of QEMU's process, in the journal's words; NULL: nothing. */
+static json_t *spawned_by_record(const json_t *record)
+{
+        json_int_t pid = 0, start = 0, uid = -1;
+
+        if (json_unpack((json_t *)record, "{s:I, s:I, s:I}", "pid", &pid, "pid_start", &start, "uid", &uid) <
+            0)
+                return NULL;
+        return json_pack("{s:I, s:I, s:I}", "pid", pid, "start", start, "uid", uid);
+}
+
+static int prove(struct adoption *adoption, struct error **err)
+{
+        json_t *spawned = adoption->journal.spawned;
+        int lives;
+
+        adoption->last_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
+        if (!spawned || !adoption->generation || !*adoption->generation)
+                return 0;
+        lives = qemu_prove(spawned, adoption->generation, &adoption->pidfd, err);
+        if (lives <= 0)
+                return lives;
+        adoption->pid = adoption->last_pid;
+        adoption->pid_start = (unsigned long long)json_integer_value(json_object_get(spawned, "start"));
+        return 0;
+}
+
+static void open_stderr(struct adoption *adoption)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/fd/2", (int)adoption->pid);
+        struct stat st;
+        int fd;
+
+        /* Only the memfd that the executor gave it: a regular file. */
+        if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+                return;
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        adoption->stderr_fd = fd;
+}
+
+int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct adoption *ret,
+                  struct error **err)
+{
+        _cleanup_adoption_ struct adoption adoption = { .pidfd = -1, .stderr_fd = -1 };
+
+        /* First nobody is between fork and exec any more: the journal is complete then. */
+        if (!journal_is_empty(vm->fd) && spawn_wait_settled(vm->fd, err) < 0)
+                return -1;
+        if (journal_run_read(vm->fd, &adoption.journal, err) < 0)
+                return -1;
+        if (record_read(vm->fd, &adoption.record, &adoption.trouble) < 0)
+                adoption.record = json_object();
+        adoption.generation =
+                xstrdup_null(adoption.journal.generation ?: string_of(adoption.record, "generation"));
+        if (!adoption.journal.spawned)
+                adoption.journal.spawned = spawned_by_record(adoption.record);
+        if (prove(&adoption, err) < 0)
+                return -1;
+        if (adoption.pid)
+                open_stderr(&adoption);
+        adoption.plan = thin_plan(paths, vm, &adoption);
+        *ret = adoption;
+        adoption = (struct adoption){ .pidfd = -1, .stderr_fd = -1 };
+        return 0;
+}

@@ -1,0 +1,204 @@
+#!/usr/bin/env bash
+# Supervisors that die: the keeper, adoption, and what is known of a QEMU that ended meanwhile.
+. "$(dirname "$0")/lib.sh"
+
+log_of() { cat "$ROOT/var/log/vmlaunch/$VM.log"; }
+keeper_of() { awk '/^PPid:/ { print $2 }' "/proc/$(status_of supervisor_pid)/status"; }
+comm_of() { cat "/proc/$1/comm" 2>/dev/null; }
+is_gone() { [[ ! -e /proc/$1 ]]; }
+milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
+
+# The guest runs and its agent answers; $QEMU, $SUPERVISOR and $KEEPER are its processes.
+start_guest() {
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 90 wait "$VM" --for=agent
+    QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
+    assert_eq "$(comm_of "$KEEPER")" vmlaunch-keeper "the supervisor's parent"
+}
+# Another supervisor than the one given has taken over.
+adopted_after() {
+    local pid
+    pid=$(status_of supervisor_pid)
+    [[ $pid != "$1" && $pid != null ]] && log_of | grep -q "adopted by supervisor pid $pid"
+}
+
+test_killed_supervisor_is_replaced_within_a_second_and_shutdown_works() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    start_guest
+    local begin
+    begin=$(milliseconds)
+    kill -9 "$SUPERVISOR"
+    await 5 adopted_after "$SUPERVISOR"
+    local took=$(($(milliseconds) - begin))
+    ((took < 1000)) || fail "it took $took ms"
+    assert_eq "$(status_of pid)" "$QEMU" "pid of QEMU"
+    assert_eq "$(keeper_of)" "$KEEPER" "pid of the keeper"
+    await 5 status_is state running
+    await 5 status_is agent answering
+    assert_contains "$(status_of "devices[].kind")" nic
+    expect 0 vml suspend "$VM"
+    expect 0 vml --timeout 5 wait "$VM" --for=paused
+    expect 0 vml shutdown "$VM"
+    assert_contains "$OUT" guest-off
+    assert_clean
+    await 5 is_gone "$KEEPER"
+}
+
+test_keeper_gives_up_after_three_restarts_and_run_adopts() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    start_guest
+    local last=$SUPERVISOR
+    for _ in 1 2 3; do
+        kill -9 "$last"
+        await 5 adopted_after "$last"
+        last=$(status_of supervisor_pid)
+    done
+    kill -9 "$last"
+    await 5 is_gone "$KEEPER"
+    assert_contains "$(log_of)" "giving up, QEMU goes on without one"
+    [[ -d /proc/$QEMU ]] || fail "QEMU is gone"
+    assert_contains "$(vml list)" unsupervised
+    vml run "$VM" 2>"$WORK/run.err" &
+    local run=$! status=0
+    await 5 adopted_after "$last"
+    assert_eq "$(status_of pid)" "$QEMU"
+    await 5 status_is agent answering
+    expect 0 vml destroy "$VM"
+    wait "$run" || status=$?
+    assert_eq "$status" 0 "exit status of run"
+    assert_eq "$(status_of verdict)" asked
+}
+
+test_qemu_killed_while_its_supervisor_is_dead_is_known_to_be_killed() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    start_guest
+    kill -STOP "$KEEPER"
+    kill -9 "$SUPERVISOR" "$QEMU"
+    sleep 0.2
+    kill -CONT "$KEEPER"
+    await 10 is_gone "$KEEPER"
+    assert_eq "$(status_of verdict)" killed
+    assert_contains "$(status_of reason)" SIGKILL
+    assert_clean
+}
+
+test_qemu_killed_after_adoption_is_known_to_be_killed() {
+    need_root
+    template
+    start_guest
+    kill -9 "$SUPERVISOR"
+    await 5 adopted_after "$SUPERVISOR"
+    kill -SEGV "$QEMU"
+    await 10 is_gone "$KEEPER"
+    assert_eq "$(status_of verdict)" crashed
+}
+
+test_qemu_killed_while_its_supervisor_is_stopped_is_known_to_be_killed() {
+    need_root
+    template
+    start_guest
+    kill -STOP "$SUPERVISOR"
+    kill -9 "$QEMU"
+    sleep 0.2
+    kill -CONT "$SUPERVISOR"
+    await 10 is_gone "$KEEPER"
+    assert_eq "$(status_of verdict)" killed
+}
+
+# guest_does COMMAND: in the guest, half a second from now.
+guest_does() { printf '(sleep 1; %s) &\n' "$1" | vml --timeout 1 console "$VM" >/dev/null || true; }
+
+unseen_end() { # COMMAND VERDICT
+    start_guest
+    guest_does "$1"
+    kill -STOP "$KEEPER"
+    kill -9 "$SUPERVISOR"
+    sleep 3
+    kill -CONT "$KEEPER"
+    await 10 is_gone "$KEEPER"
+    assert_eq "$(status_of verdict)" "$2"
+    assert_clean
+}
+test_guest_that_powers_off_while_nobody_listens_is_guest_off() {
+    need_root
+    template
+    unseen_end 'poweroff -f' guest-off
+}
+test_guest_that_panics_while_nobody_listens_is_panicked() {
+    need_root
+    template 'PANIC = [ MODEL = "pci" ]'
+    sed -i 's/ guest.small//' "$TEMPLATE"
+    unseen_end 'echo c >/proc/sysrq-trigger' panicked
+}
+test_guest_that_resets_while_nobody_listens_runs_on() {
+    need_root
+    template
+    start_guest
+    guest_does 'reboot -f'
+    kill -STOP "$KEEPER"
+    kill -9 "$SUPERVISOR"
+    sleep 3
+    kill -CONT "$KEEPER"
+    await 5 adopted_after "$SUPERVISOR"
+    assert_eq "$(status_of pid)" "$QEMU"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    expect 0 vml shutdown "$VM"
+    assert_eq "$(status_of verdict)" guest-off
+}
+
+test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
+    need_root
+    template
+    start_guest
+    kill -9 "$KEEPER"
+    sleep 0.2
+    assert_eq "$(status_of state)" running
+    kill -9 "$SUPERVISOR"
+    expect 0 vml reconcile "$VM"
+    assert_contains "$OUT" "runs without its supervisor"
+    vml run "$VM" 2>"$WORK/run.err" &
+    local run=$! status=0
+    await 5 adopted_after "$SUPERVISOR"
+    assert_eq "$(status_of pid)" "$QEMU"
+    kill -9 "$QEMU"
+    wait "$run" || status=$?
+    assert_eq "$status" 15 "exit status of run"
+    assert_eq "$(status_of verdict)" lost
+}
+
+test_shutdown_goes_on_under_the_next_supervisor() {
+    need_root
+    CMDLINE="guest.noacpi guest.noagent" template
+    expect 0 vml start "$TEMPLATE"
+    sleep 3
+    SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
+    expect 0 vml --timeout 3 shutdown --force --no-block "$VM"
+    kill -9 "$SUPERVISOR"
+    await 5 adopted_after "$SUPERVISOR"
+    await 10 is_gone "$KEEPER"
+    assert_eq "$(status_of verdict)" asked
+}
+
+test_supervisor_killed_before_the_guest_runs_leaves_nothing() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    local n
+    for n in 1 2 3 4; do
+        vml start "$TEMPLATE" >"$WORK/start.out" 2>&1 &
+        local start=$! status=0
+        # Some time of a start; the lock is the first thing that is there.
+        until [[ -s $ROOT/run/vmlaunch/$VM/lock ]]; do sleep 0.002; done
+        sleep "0.0$((n * 2 - 1))"
+        kill -9 "$(head -1 "$ROOT/run/vmlaunch/$VM/lock")" 2>/dev/null || true
+        wait "$start" || status=$?
+        if ((status == 0)); then
+            expect 0 vml destroy "$VM"
+        fi
+        assert_clean
+    done
+}
+
+run_tests "$@"
