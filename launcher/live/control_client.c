@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -52,6 +53,26 @@ static int connect_at(int dirfd, const char *name)
         return TAKE_FD(sock);
 }
 
+/* A supervisor that was killed has a successor in some 20 ms. */
+#define SUCCESSOR_MS      500
+#define SUCCESSOR_STEP_MS 5
+
+/* Nobody listens but the VM is locked: its keeper is putting a new supervisor in place. */
+static int connect_soon(const struct vm_dir *dir, int *ret_errno)
+{
+        const long long until = fd_now_ms() + SUCCESSOR_MS;
+
+        for (;;) {
+                int sock = connect_at(dir->fd, "control.sock");
+
+                *ret_errno = errno;
+                if (sock >= 0 || *ret_errno != ECONNREFUSED || fd_now_ms() >= until ||
+                    !vm_dir_is_locked(dir, NULL))
+                        return sock;
+                poll(NULL, 0, SUCCESSOR_STEP_MS);
+        }
+}
+
 int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
                         struct error **err)
 {
@@ -63,8 +84,7 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
 
         if (vm_dir_open(paths, vm, &dir, err) < 0)
                 return -1;
-        sock = connect_at(dir->fd, "control.sock");
-        os_errno = errno;
+        sock = connect_soon(dir, &os_errno);
         if (sock < 0) {
                 if (os_errno == ENOENT)
                         error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", vm);
