@@ -11,7 +11,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "launcher/run/keeper.h"
 #include "launcher/verb/command_line.h"
 #include "launcher/verb/output.h"
 
@@ -54,7 +53,7 @@ int main(int argc, char **argv)
 
         /* First of all: its memory stays what it is now. */
         if (argc > 2 && strcmp(argv[1], "__keeper") == 0)
-                return keeper_main(argv + 2);
+                return verb_keeper(argv + 2);
         json_set_alloc_funcs(xmalloc, free);
         /* A client that goes away is an error of its own write(), not a signal. */
         signal(SIGPIPE, SIG_IGN);

@@ -77,6 +77,11 @@ static int adopt_orphan(const struct verb_context *context, const char *name, st
         return adopt(context, vm, true, -1, err);
 }
 
+int verb_keeper(char **argv)
+{
+        return keeper_main(argv);
+}
+
 int verb_adopt(struct verb_context *context, struct error **err)
 {
         struct vm_dir *vm = NULL;
