@@ -13,6 +13,13 @@ static const struct attr_word accel_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word crash_words[] = {
+        WORD("destroy", CRASH_DESTROY),
+        WORD("restart", CRASH_RESTART),
+        WORD("preserve", CRASH_PRESERVE),
+        WORDS_END,
+};
+
 #define ATTR_OF struct vm_spec
 static const struct attr vm_rows[] = {
         { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 128, .lands = "name",
@@ -43,6 +50,12 @@ static const struct attr vm_rows[] = {
                  "template it has to be on host.conf's EMULATORS list. Absent: the first of qemu-kvm-one, qemu-kvm, "
                  "/usr/libexec/qemu-kvm, qemu-system-ARCH.",
           .source = "DESIGN 5.2" },
+        { "ON_CRASH", ENUM(on_crash, crash_action, crash_words), .lookup = LOOKUP_A, .dflt = "destroy",
+          .lands = "rule",
+          .doc = "When the guest panics, which it tells by the PANIC device: destroy ends the VM with the verdict "
+                 "panicked; restart resets it, three times in ten minutes at most, then destroy; preserve leaves it "
+                 "paused to be looked at.",
+          .source = "libvirt-behaviour, guest panics" },
         { "AGENT_ALLOW", TEXT(agent_allow), .lookup = LOOKUP_A, .max = 4096, .lands = "rule",
           .doc = "Guest agent commands that may be asked for beyond the harmless ones, separated by blanks or commas; "
                  "'*' at the end stands for any ending: \"guest-exec guest-file-*\". Absent: none, so no programs, "
@@ -82,7 +95,6 @@ static const struct attr vm_rows[] = {
         COMING_IN("SPICE_OPTIONS", A, "Devices of a SPICE guest, as libvirt XML."),
         COMING_IN("RAW", B, "libvirt XML added to every VM."),
         COMING("PMU", "Virtual performance counters."),
-        COMING("ON_CRASH", "What happens after a guest panic."),
         COMING("TPM_STATE", "State of the virtual TPM, base64 of a tar.gz."),
         COMING("NOTIFY_READY", "When the unit counts as started: qmp or agent."),
         COMING("SHUTDOWN_TIMEOUT", "Seconds a shutdown may take, instead of kvmrc's."),

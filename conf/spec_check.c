@@ -195,6 +195,17 @@ static void check_nics(struct spec_builder *builder)
         }
 }
 
+/* From a layer it is a default for those VMs that have the device. */
+static void check_on_crash(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        const struct origin *origin = spec_origin(&attr_vm, spec, "ON_CRASH");
+
+        if (spec->on_crash != CRASH_DESTROY && origin->layer == LAYER_TEMPLATE && !spec->panic.present)
+                spec_fail(builder, &origin->pos,
+                          "ON_CRASH: nothing tells of a panic without PANIC = [ MODEL = \"pci\" ]");
+}
+
 static void check_agent_allow(struct spec_builder *builder)
 {
         const struct vm_spec *spec = builder->spec;
@@ -221,6 +232,7 @@ void spec_check(struct spec_builder *builder)
         check_required(builder);
         check_emulator(builder);
         check_agent_allow(builder);
+        check_on_crash(builder);
         check_kernel(builder);
         for (size_t i = 0; i < spec->n_disks; i++)
                 check_disk(builder, &spec->disks[i]);

@@ -42,6 +42,7 @@ struct section {
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum cpu_mode { CPU_MODE_NONE, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_HOST_MODEL, CPU_MODE_NAMED };
 enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA };
+enum crash_action { CRASH_DESTROY, CRASH_RESTART, CRASH_PRESERVE };
 enum disk_type { DISK_TYPE_FILE, DISK_TYPE_BLOCK, DISK_TYPE_CDROM };
 enum disk_format { DISK_FORMAT_NONE, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
 enum disk_cache {
@@ -138,6 +139,7 @@ struct vm_spec {
         uint32_t vcpu;
         uint64_t memory; /* bytes, a multiple of 1 KiB */
         enum accel accel;
+        enum crash_action on_crash;
         char *agent_allow; /* AGENT_ALLOW as written; NULL: none (conf/agent_allow.h) */
         char *emulator;    /* absolute path or a bare name; NULL: found on the host */
         struct os_spec os;

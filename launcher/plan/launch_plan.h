@@ -89,8 +89,9 @@ struct plan_policy {
         bool has_agent, has_acpi, has_panic;
         unsigned shutdown_timeout_s;
         bool force_destroy, cancel_no_acpi;
-        bool sync_time;    /* SYNC_TIME: when a paused guest goes on */
-        char *agent_allow; /* AGENT_ALLOW; owned, NULL: none */
+        bool restart_on_panic, keep_on_panic; /* ON_CRASH; neither: the VM ends */
+        bool sync_time;                       /* SYNC_TIME: when a paused guest goes on */
+        char *agent_allow;                    /* AGENT_ALLOW; owned, NULL: none */
 };
 
 struct launch_plan {
@@ -119,6 +120,8 @@ DEFINE_FREEP(struct launch_plan, launch_plan_free)
 /* Printers (DESIGN section 3); new strings. JSON: schema 1, members argv env fds net cgroup files confine helpers
  * qmp warnings steps. */
 char *launch_plan_text(const struct launch_plan *plan);
+/* The same object is in the record, for a supervisor that adopts. */
+json_t *plan_policy_to_json(const struct plan_policy *policy);
 json_t *launch_plan_json(const struct launch_plan *plan);
 /* One command line for a shell, fds as the plan numbers them. */
 char *launch_plan_shell(const struct launch_plan *plan);

@@ -366,6 +366,8 @@ static void write_policy(struct build *build)
                 .shutdown_timeout_s = kvmrc->shutdown_timeout_s,
                 .force_destroy = kvmrc->force_destroy,
                 .cancel_no_acpi = kvmrc->cancel_no_acpi,
+                .restart_on_panic = spec->on_crash == CRASH_RESTART,
+                .keep_on_panic = spec->on_crash == CRASH_PRESERVE,
                 .sync_time = kvmrc->sync_time && spec->features.guest_agent,
                 .agent_allow = xstrdup_null(spec->agent_allow),
         };

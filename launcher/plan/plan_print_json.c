@@ -90,9 +90,21 @@ static json_t *warnings_json(const struct error *warning)
         return array;
 }
 
+json_t *plan_policy_to_json(const struct plan_policy *policy)
+{
+        const char *on_crash = policy->restart_on_panic ? "restart"
+                               : policy->keep_on_panic  ? "preserve"
+                                                        : "destroy";
+
+        return json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:s?}", "agent", policy->has_agent, "acpi",
+                         policy->has_acpi, "panic", policy->has_panic, "on_crash", on_crash,
+                         "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy",
+                         policy->force_destroy, "cancel_no_acpi", policy->cancel_no_acpi, "sync_time",
+                         policy->sync_time, "agent_allow", policy->agent_allow);
+}
+
 json_t *launch_plan_json(const struct launch_plan *plan)
 {
-        const struct plan_policy *policy = &plan->policy;
         json_t *argv = json_array(), *env = json_array(), *fds = json_array(), *root;
 
         for (size_t i = 0; i < plan->n_args; i++)
@@ -117,12 +129,7 @@ json_t *launch_plan_json(const struct launch_plan *plan)
         json_object_set_new(root, "helpers", json_array());
         json_object_set_new(root, "qmp", steps_json(plan, is_qmp, false));
         json_object_set_new(root, "devices", json_incref(plan->devices));
-        json_object_set_new(root, "policy",
-                            json_pack("{s:b, s:b, s:b, s:i, s:b, s:b, s:b, s:s?}", "agent", policy->has_agent,
-                                      "acpi", policy->has_acpi, "panic", policy->has_panic,
-                                      "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy",
-                                      policy->force_destroy, "cancel_no_acpi", policy->cancel_no_acpi,
-                                      "sync_time", policy->sync_time, "agent_allow", policy->agent_allow));
+        json_object_set_new(root, "policy", plan_policy_to_json(&plan->policy));
         json_object_set_new(root, "warnings", warnings_json(plan->warnings));
         json_object_set_new(root, "steps", steps_json(plan, is_any, true));
         return root;

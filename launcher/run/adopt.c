@@ -13,12 +13,9 @@
 #define DEFAULT_SHUTDOWN_S 180
 #define SHUTDOWN_MAX_S     86400
 
-json_t *adopt_policy_to_json(const struct plan_policy *policy)
+static const char *string_of(const json_t *json, const char *key)
 {
-        return json_pack("{s:b, s:b, s:b, s:i, s:b, s:b}", "agent", policy->has_agent, "acpi",
-                         policy->has_acpi, "panic", policy->has_panic, "shutdown_timeout",
-                         (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
-                         "cancel_no_acpi", policy->cancel_no_acpi);
+        return json_string_value(json_object_get(json, key));
 }
 
 static bool flag(const json_t *json, const char *key, bool otherwise)
@@ -31,6 +28,7 @@ static bool flag(const json_t *json, const char *key, bool otherwise)
 struct plan_policy adopt_policy_from_json(const json_t *json)
 {
         json_int_t timeout = json_integer_value(json_object_get(json, "shutdown_timeout"));
+        const char *on_crash = string_of(json, "on_crash");
 
         return (struct plan_policy){
                 .has_agent = flag(json, "agent", false),
@@ -40,6 +38,10 @@ struct plan_policy adopt_policy_from_json(const json_t *json)
                         timeout > 0 && timeout <= SHUTDOWN_MAX_S ? (unsigned)timeout : DEFAULT_SHUTDOWN_S,
                 .force_destroy = flag(json, "force_destroy", false),
                 .cancel_no_acpi = flag(json, "cancel_no_acpi", false),
+                .restart_on_panic = on_crash && strcmp(on_crash, "restart") == 0,
+                .keep_on_panic = on_crash && strcmp(on_crash, "preserve") == 0,
+                .sync_time = flag(json, "sync_time", false),
+                .agent_allow = xstrdup_null(string_of(json, "agent_allow")),
         };
 }
 
@@ -52,11 +54,6 @@ void adoption_done(struct adoption *adoption)
         free(adoption->generation);
         fd_close(&adoption->pidfd);
         fd_close(&adoption->stderr_fd);
-}
-
-static const char *string_of(const json_t *json, const char *key)
-{
-        return json_string_value(json_object_get(json, key));
 }
 
 /* The argument behind "-uuid": QEMU's own word for who it is. New string or NULL. */

@@ -35,6 +35,6 @@ int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct ado
 void adoption_done(struct adoption *adoption);
 #define _cleanup_adoption_ _cleanup_(adoption_done)
 
-/* The record's "policy". What is missing or of the wrong type keeps its default: ACPI is there, nothing is forced. */
-json_t *adopt_policy_to_json(const struct plan_policy *policy);
+/* The record's "policy". What is missing or of the wrong type keeps its default: ACPI is there, nothing is forced. Its
+ * strings are the caller's. */
 struct plan_policy adopt_policy_from_json(const json_t *json);

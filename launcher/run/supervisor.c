@@ -411,7 +411,8 @@ static void on_restart(json_t *reply, const struct error *error, void *data)
 
 static void restart(struct supervisor *s)
 {
-        supervisor_story(s, "the guest powered off, starting it again");
+        stop_end(s);
+        supervisor_story(s, "the guest is off, starting it again");
         if (!s->qmp) {
                 supervisor_event(s, EV_FAILED);
                 return;
@@ -438,6 +439,7 @@ static void note_end(struct supervisor *s, enum vm_event event)
                 supervisor_story(s, "the guest powered off");
                 break;
         case EV_GUEST_PANICKED:
+        case EV_PANIC_RESTARTS:
                 s->end.panicked = true;
                 supervisor_story(s, "the guest panicked");
                 break;

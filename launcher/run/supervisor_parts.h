@@ -25,6 +25,10 @@
 #include "qmp/qga_client.h"
 #include "qmp/qmp_client.h"
 
+/* ON_CRASH = "restart" in this time. */
+#define PANIC_RESTARTS  3
+#define PANIC_WINDOW_MS 600000
+
 struct supervisor {
         const struct launch_plan *plan;
         const struct supervisor_options *options;
@@ -89,6 +93,8 @@ struct supervisor {
         json_t *story, *warnings;
         char *started, *ended, *stderr_text;
         long long last_reset_ms;
+        long long panic_restarts[PANIC_RESTARTS]; /* when, oldest first; 0: none */
+        bool kept;                                /* the guest has panicked and stays as it is */
         struct loop_source *flush;
 };
 

@@ -31,6 +31,7 @@ enum vm_event {
         EV_GUEST_OFF,      /* SHUTDOWN: the guest has powered off, QEMU stands still */
         EV_GUEST_RESET,    /* RESET by the guest; 2 to 5 of them for one reboot (qemu-lab section 4) */
         EV_GUEST_PANICKED, /* GUEST_PANICKED, QEMU stands still */
+        EV_PANIC_RESTARTS, /* GUEST_PANICKED, and the guest is to be started again */
         EV_GUEST_WILL_NOT, /* the shutdown or reboot was given up */
         EV_QEMU_EXITED,    /* its pidfd */
         EV_UNDONE,         /* the undo has ended, well or not */

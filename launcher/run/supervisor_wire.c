@@ -108,6 +108,38 @@ static void on_reconnect(void *data);
 
 /* QEMU. */
 
+/* ON_CRASH. Heard of by event and by query-status, so it may be the second time. */
+static void panicked(struct supervisor *s)
+{
+        const struct plan_policy *policy = &s->plan->policy;
+        long long *times = s->panic_restarts, now = fd_now_ms();
+
+        if (s->kept || s->state == VM_RESTARTING)
+                return;
+        if (policy->keep_on_panic && (s->state == VM_RUNNING || s->state == VM_PAUSED)) {
+                s->kept = s->paused = true;
+                s->run_state = RUN_STATE_GUEST_PANICKED;
+                supervisor_story(s, "the guest panicked, and stays as it is (ON_CRASH)");
+                supervisor_event(s, EV_PAUSED);
+                return;
+        }
+        if (!policy->restart_on_panic) {
+                supervisor_event(s, EV_GUEST_PANICKED);
+                return;
+        }
+        if (times[0] && now - times[0] < PANIC_WINDOW_MS) {
+                supervisor_story(s, "the guest was restarted %d times in %d min after a panic: no more",
+                                 PANIC_RESTARTS, PANIC_WINDOW_MS / 60000);
+                supervisor_event(s, EV_GUEST_PANICKED);
+                return;
+        }
+        memmove(times, times + 1, (PANIC_RESTARTS - 1) * sizeof(*times));
+        times[PANIC_RESTARTS - 1] = now;
+        if (s->state != VM_STOPPING)
+                supervisor_story(s, "the guest panicked");
+        supervisor_event(s, EV_PANIC_RESTARTS);
+}
+
 static void on_status(json_t *reply, const struct error *error, void *data)
 {
         struct supervisor *s = data;
@@ -134,7 +166,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
                 supervisor_event(s, EV_GUEST_OFF);
                 break;
         case RUN_STATE_GUEST_PANICKED:
-                supervisor_event(s, EV_GUEST_PANICKED);
+                panicked(s);
                 break;
         case RUN_STATE_PAUSED:
         case RUN_STATE_IO_ERROR:
@@ -184,6 +216,7 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
         } else if (strcmp(name, "RESUME") == 0) {
                 s->paused = false;
                 s->run_state = RUN_STATE_RUNNING;
+                s->kept = false;
                 supervisor_event(s, EV_RESUMED);
         } else if (strcmp(name, "SHUTDOWN") == 0) {
                 on_shutdown_event(s, event_data);
@@ -191,7 +224,7 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 if (json_is_true(json_object_get(event_data, "guest")))
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
-                supervisor_event(s, EV_GUEST_PANICKED);
+                panicked(s);
         } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
                 const char *id = json_string_value(json_object_get(event_data, "id"));
 

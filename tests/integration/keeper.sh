@@ -201,4 +201,30 @@ test_supervisor_killed_before_the_guest_runs_leaves_nothing() {
     done
 }
 
+panic_guest() { # ON_CRASH
+    template 'PANIC = [ MODEL = "pci" ]' "ON_CRASH = \"$1\""
+    sed -i 's/ guest.small//' "$TEMPLATE"
+    start_guest
+    printf 'echo c >/proc/sysrq-trigger\n' | vml --timeout 1 console "$VM" >/dev/null || true
+}
+test_on_crash_restart_starts_a_guest_that_panics_again() {
+    need_root
+    panic_guest restart
+    await 20 grep -q "the guest has rebooted" "$ROOT/var/log/vmlaunch/$VM.log"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    assert_eq "$(status_of pid)" "$QEMU"
+    expect 0 vml destroy "$VM"
+}
+test_on_crash_preserve_leaves_a_guest_that_panics_paused() {
+    need_root
+    panic_guest preserve
+    await 20 status_is state paused
+    await 5 status_is reason guest-panicked
+    kill -9 "$SUPERVISOR"
+    await 5 adopted_after "$SUPERVISOR"
+    await 5 status_is state paused
+    await 5 status_is reason guest-panicked
+    expect 0 vml destroy "$VM"
+}
+
 run_tests "$@"

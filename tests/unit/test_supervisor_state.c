@@ -113,6 +113,15 @@ static void the_resets_of_one_reboot_are_reported_once(void **state)
         assert_int_equal(vm_next(VM_RUNNING, EV_GUEST_RESET).action, DO_NOTE_RESET);
 }
 
+static void a_panic_restarts_the_guest_unless_it_was_to_go_off(void **state)
+{
+        (void)state;
+        assert_int_equal(vm_next(VM_RUNNING, EV_PANIC_RESTARTS).action, DO_RESTART);
+        assert_int_equal(vm_next(VM_REBOOTING, EV_PANIC_RESTARTS).action, DO_RESTART);
+        assert_int_equal(vm_next(VM_RESTARTING, EV_PANIC_RESTARTS).action, DO_NOTHING);
+        assert_int_equal(vm_next(VM_STOPPING, EV_PANIC_RESTARTS).action, DO_QUIT);
+}
+
 static void a_refused_shutdown_leads_back_to_running(void **state)
 {
         (void)state;
@@ -140,6 +149,7 @@ int main(void)
                 cmocka_unit_test(quit_and_clean_up_lead_only_where_they_belong),
                 cmocka_unit_test(a_power_off_during_a_reboot_restarts_the_guest),
                 cmocka_unit_test(the_resets_of_one_reboot_are_reported_once),
+                cmocka_unit_test(a_panic_restarts_the_guest_unless_it_was_to_go_off),
                 cmocka_unit_test(a_refused_shutdown_leads_back_to_running),
                 cmocka_unit_test(a_second_shutdown_joins_the_first),
         };
