@@ -89,6 +89,11 @@ static json_t *query(struct qmp_client *client, const char *command, json_t *arg
         return reply;
 }
 
+void ops_closefd(struct qmp_client *client, const char *name, qmp_reply_fn *fn, void *data)
+{
+        qmp_client_call(client, "closefd", json_pack("{s:s}", "fdname", name), QMP_MUTATE, NULL, 0, fn, data);
+}
+
 json_t *ops_query_version(struct qmp_client *client, struct error **err)
 {
         return query(client, "query-version", NULL, err);

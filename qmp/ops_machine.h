@@ -51,6 +51,9 @@ void ops_system_reset(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 /* QEMU may be gone before its reply is read: ERROR_DISCONNECTED is an answer too. */
 void ops_quit(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 
+/* Forgets a name given with getfd. */
+void ops_closefd(struct qmp_client *client, const char *name, qmp_reply_fn *fn, void *data);
+
 json_t *ops_query_version(struct qmp_client *client, struct error **err);
 json_t *ops_query_target(struct qmp_client *client, struct error **err);
 json_t *ops_query_machines(struct qmp_client *client, struct error **err);

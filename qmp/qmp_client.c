@@ -247,16 +247,18 @@ void qmp_client_call(struct qmp_client *client, const char *command, json_t *arg
                class_ms[class], fds, n_fds);
 }
 
-void qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
-                        const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
+json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
+                              const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
         const char *command = json_string_value(json_object_get(message, "execute"));
         struct call *call = add_call(client, command ? command : "a command without name", fn, data);
         json_t *copy = json_copy((json_t *)message);
+        json_int_t id = call->id;
 
         call->whole = true;
-        json_object_set_new(copy, "id", json_integer(call->id));
+        json_object_set_new(copy, "id", json_integer(id));
         submit(client, call, copy, class_ms[class], fds, n_fds);
+        return id;
 }
 
 static void negotiated(json_t *reply, const struct error *error, void *data)
@@ -282,9 +284,14 @@ static void take_greeting(struct qmp_client *client, json_t *message)
         struct call *call;
 
         if (!json_is_object(json_object_get(message, "QMP"))) {
+                const json_t *refusal = json_object_get(message, "error");
                 struct error *error = NULL;
 
-                error_set(&error, ERROR_FAILED, "what answers is not QMP: its first message is no greeting");
+                if (json_is_object(refusal))
+                        reply_error(&error, "connect", refusal);
+                else
+                        error_set(&error, ERROR_FAILED,
+                                  "what answers is not QMP: its first message is no greeting");
                 disconnect(client, error);
                 return;
         }
@@ -318,11 +325,12 @@ static void take_reply(struct qmp_client *client, json_t *message)
         }
         if (call->late) {
                 _cleanup_free_ char *command = TAKE_PTR(call->command);
+                json_int_t id = call->id;
 
                 forget_late(client, call);
                 json_object_del(message, "id");
                 if (client->handlers.on_late)
-                        client->handlers.on_late(command, message, client->data);
+                        client->handlers.on_late(command, id, message, client->data);
         } else if (call->whole) {
                 json_object_del(message, "id");
                 finish(client, call, message, NULL);

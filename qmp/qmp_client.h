@@ -36,8 +36,8 @@ struct qmp_client_handlers {
         void (*on_ready)(json_t *greeting, void *data);
         /* event_data may be NULL; event is the whole object. */
         void (*on_event)(const char *name, json_t *event_data, json_t *event, void *data);
-        /* The answer (whole, without id) to a call whose deadline had passed. */
-        void (*on_late)(const char *command, json_t *reply, void *data);
+        /* The answer (whole, without id) to a call whose deadline had passed. id: qmp_client_forward()'s. */
+        void (*on_late)(const char *command, json_int_t id, json_t *reply, void *data);
         /* Once, after every pending call had its error; no event comes after it. ERROR_DEADLINE when
          * the greeting did not come: a monitor serves one client, the next one hangs. */
         void (*on_disconnect)(const struct error *error, void *data);
@@ -59,10 +59,10 @@ void qmp_client_call(struct qmp_client *client, const char *command, json_t *arg
                      const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
 /*
  * Passes on somebody's command object with an id of our own in place of theirs. The callback gets the whole
- * reply object without id, "return" or "error".
+ * reply object without id, "return" or "error". Returns the id, which is never 0.
  */
-void qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
-                        const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
+json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
+                              const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
 
 /*
  * Run the loop until ready, or until the reply. Not from a callback. *ret_reply is owned by the caller;

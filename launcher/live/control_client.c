@@ -73,6 +73,27 @@ static int connect_soon(const struct vm_dir *dir, int *ret_errno)
         }
 }
 
+/* The supervisor's own classes (docs/control-socket.md) as the exit statuses of DESIGN section 3. */
+static int translate(struct error **err)
+{
+        static const struct {
+                const char *class;
+                enum error_code code;
+        } classes[] = {
+                { "NotPermitted", ERROR_NOT_PERMITTED },
+                { "GuestRefused", ERROR_GUEST },
+                { "Busy", ERROR_BUSY },
+                { "DeadlinePassed", ERROR_DEADLINE },
+                { "NotRunning", ERROR_NOT_RUNNING },
+        };
+
+        if ((*err)->code == ERROR_QMP && (*err)->qmp_class)
+                for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+                        if (strcmp((*err)->qmp_class, classes[i].class) == 0)
+                                (*err)->code = classes[i].code;
+        return -1;
+}
+
 int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
                         struct error **err)
 {
@@ -101,8 +122,10 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
         client->loop = loop_new();
         client->events = json_array();
         client->qmp = qmp_client_new(client->loop, sock, GREETING_MS, &handlers, client);
-        if (qmp_client_wait_ready(client->qmp, err) < 0)
+        if (qmp_client_wait_ready(client->qmp, err) < 0) {
+                translate(err);
                 return error_wrap(err, "talk to the supervisor of '%s'", vm);
+        }
         *ret = TAKE_PTR(client);
         return 0;
 }
@@ -120,7 +143,9 @@ void control_client_free(struct control_client *client)
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,
                         json_t **ret_reply, struct error **err)
 {
-        return qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err);
+        if (qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err) < 0)
+                return translate(err);
+        return 0;
 }
 
 int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,

@@ -13,49 +13,20 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/run/fd_names.h"
+#include "launcher/run/unsettled.h"
 #include "qmp/json_stream.h"
+#include "qmp/ops_machine.h"
 
 /* How long accept() is left alone when it fails: this process or the host has no fds left, say. */
 #define ACCEPT_PAUSE_MS 1000u
-
-/* docs/control-socket.md; a mutating command gets 5 s, as everywhere. */
-static const struct control_command commands[] = {
-        { "vmlaunch-status", CONTROL_OWN, QMP_QUERY, false },
-        { "vmlaunch-shutdown", CONTROL_OWN, QMP_MUTATE, true },
-        { "query-commands", CONTROL_OWN, QMP_QUERY, false },
-        { "query-status", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-name", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-uuid", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-version", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-block", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-chardev", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-cpus-fast", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-named-block-nodes", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-iothreads", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-memdev", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-memory-size-summary", CONTROL_FORWARD, QMP_QUERY, false },
-        { "query-pci", CONTROL_FORWARD, QMP_QUERY, false },
-        { "qom-get", CONTROL_FORWARD, QMP_QUERY, false },
-        { "qom-list", CONTROL_FORWARD, QMP_QUERY, false },
-        { "stop", CONTROL_FORWARD, QMP_MUTATE, true },
-        { "cont", CONTROL_FORWARD, QMP_MUTATE, true },
-        { "system_reset", CONTROL_FORWARD, QMP_MUTATE, true },
-        { "system_powerdown", CONTROL_FORWARD, QMP_MUTATE, true },
-};
-
-const struct control_command *control_command_find(const char *name)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-                if (strcmp(commands[i].name, name) == 0)
-                        return &commands[i];
-        return NULL;
-}
 
 struct client {
         struct control *control;
         struct json_stream *stream;
         struct control_peer peer;
         bool negotiated;
+        struct fd_names fd_names;
         bool dead; /* freed by reap(), so that nobody's callback loses its client under its feet */
         unsigned in_flight;
         struct client *next;
@@ -66,6 +37,13 @@ struct control_call {
         struct control *control; /* NULL: freed meanwhile */
         struct client *client;   /* NULL: gone meanwhile */
         json_t *id;
+        json_int_t qemu_id;
+        struct control_command command;
+        char *name; /* the command's */
+        enum control_role role;
+        bool lists_commands;
+        json_t *keys;    /* of one that changes something */
+        json_int_t mark; /* what the answer of a query settles */
         struct control_call *next;
 };
 
@@ -76,6 +54,8 @@ struct control {
         json_t *greeting;
         struct control_handlers handlers;
         void *data;
+        struct control_roles roles;
+        struct unsettled unsettled;
         struct client *clients;
         unsigned n_clients;
         unsigned long long last_client; /* the number of the newest one */
@@ -92,7 +72,33 @@ static void free_client(struct client *client)
                 if (call->client == client)
                         call->client = NULL;
         json_stream_free(client->stream);
+        fd_names_done(&client->fd_names);
         free(client);
+}
+
+static void on_closefd(json_t *reply, const struct error *error, void *data)
+{
+        /* A name that QEMU has used meanwhile is no more. */
+        (void)reply;
+        (void)error;
+        (void)data;
+}
+
+/* What the client named and did not use would stay in QEMU for ever. */
+static void close_fd_names(struct client *client)
+{
+        const struct control_handlers *handlers = &client->control->handlers;
+        struct qmp_client *qmp = NULL;
+        const char *name;
+        json_t *value;
+
+        if (json_object_size(client->fd_names.held) && handlers->on_clean_up)
+                qmp = handlers->on_clean_up(client->control->data);
+        if (!qmp)
+                return;
+        json_object_foreach (client->fd_names.held, name, value) {
+                ops_closefd(qmp, name, on_closefd, NULL);
+        }
 }
 
 static void reap(void *data)
@@ -105,6 +111,7 @@ static void reap(void *data)
 
                 if (client->dead) {
                         *at = client->next;
+                        close_fd_names(client);
                         if (control->handlers.on_gone)
                                 control->handlers.on_gone(&client->peer, control->data);
                         free_client(client);
@@ -178,6 +185,8 @@ static const char *class_of(const struct error *error)
                 return error->qmp_class;
         case ERROR_GUEST:
                 return "GuestRefused";
+        case ERROR_NOT_PERMITTED:
+                return "NotPermitted";
         case ERROR_BUSY:
                 return "Busy";
         case ERROR_DEADLINE:
@@ -206,6 +215,8 @@ static void forget_call(struct control_call *call)
                                 break;
                         }
         json_decref(call->id);
+        json_decref(call->keys);
+        free(call->name);
         free(call);
 }
 
@@ -245,62 +256,130 @@ void control_answer(struct control_call *call, json_t *value_consume, const stru
         forget_call(call);
 }
 
+/* QEMU's list: what this role may use of it, and ours. */
+static json_t *commands_for(enum control_role role, const json_t *list)
+{
+        json_t *allowed = json_array(), *each;
+        const struct control_command *row;
+        size_t i;
+
+        for (size_t n = 0; (row = control_command_at(n)); n++)
+                if (row->kind == CONTROL_OWN && role >= row->role)
+                        json_array_append_new(allowed, json_pack("{s:s}", "name", row->name));
+        json_array_foreach (list, i, each) {
+                const char *name = json_string_value(json_object_get(each, "name"));
+                struct control_command command;
+
+                if (name && control_command_classify(name, NULL, &command) && role >= command.role)
+                        json_array_append(allowed, each);
+        }
+        return allowed;
+}
+
+static void pass_reply(struct control_call *call, json_t *reply)
+{
+        json_auto_t *copy = json_copy(reply);
+
+        if (call->lists_commands && json_is_array(json_object_get(reply, "return")))
+                json_object_set_new(copy, "return",
+                                    commands_for(call->role, json_object_get(reply, "return")));
+        if (call->id)
+                json_object_set(copy, "id", call->id);
+        send_message(call->client, copy);
+}
+
+/* The deadline has ended the waiting only. */
+static void pass_deadline(struct control_call *call, const struct error *error)
+{
+        _cleanup_free_ char *text = error_text(error), *more = NULL;
+
+        more = xasprintf("%s%s", text,
+                         call->command.changes
+                                 ? "; whether it was done is unknown: a query will show, or the "
+                                   "event VMLAUNCH_LATE"
+                                 : "");
+        send_error(call->client, call->id, class_of(error), more);
+}
+
 static void on_reply(json_t *reply, const struct error *error, void *data)
 {
         struct control_call *call = data;
         struct control *control = call->control;
         struct client *client = call->client;
+        bool too_late = error && error->code == ERROR_DEADLINE;
 
+        if (control && too_late && call->keys)
+                unsettled_add(&control->unsettled, call->qemu_id, &call->command, call->keys);
+        if (control && reply && call->command.shows != SHOWS_NOTHING && json_object_get(reply, "return"))
+                unsettled_shown(&control->unsettled, call->command.shows, call->mark);
         if (client) {
                 client->in_flight--;
-                if (reply) {
-                        json_auto_t *copy = json_copy(reply);
-
-                        if (call->id)
-                                json_object_set(copy, "id", call->id);
-                        send_message(client, copy);
-                } else {
+                if (reply)
+                        pass_reply(call, reply);
+                else if (too_late)
+                        pass_deadline(call, error);
+                else
                         send_our_error(client, call->id, error);
-                }
         }
         forget_call(call);
-        if (control && control->handlers.on_answer) {
-                if (reply)
-                        control->handlers.on_answer(true, control->data);
-                else if (error->code == ERROR_DEADLINE)
-                        control->handlers.on_answer(false, control->data);
-        }
+        if (control && control->handlers.on_answer && (reply || too_late))
+                control->handlers.on_answer(!too_late, control->data);
+}
+
+/* Is what the command would change known? */
+static int check_settled(const struct control *control, const struct control_command *command,
+                         const json_t *keys, struct error **err)
+{
+        const char *first = unsettled_blocks(&control->unsettled, keys);
+
+        if (!first)
+                return 0;
+        error_set(err, ERROR_BUSY,
+                  "'%s' was not answered in its time and what it did is not known: ask with %s first", first,
+                  command->run_state ? "query-status" : "a query that shows it");
+        return -1;
+}
+
+static bool is_too_busy(struct client *client, const json_t *id)
+{
+        if (client->in_flight < CONTROL_IN_FLIGHT)
+                return false;
+        send_error(client, id, "Busy", "too many commands of this client wait for their answers");
+        return true;
 }
 
 static void forward(struct client *client, const struct control_command *command, json_t *message,
-                    const json_t *id)
+                    const json_t *id, const int *fds, size_t n_fds)
 {
         struct control *control = client->control;
+        const json_t *arguments = json_object_get(message, "arguments");
+        json_auto_t *keys = command->changes ? control_command_keys(command, arguments) : NULL;
+        json_auto_t *renamed = NULL, *changed = NULL;
         _cleanup_error_ struct error *err = NULL;
         struct qmp_client *qmp;
         struct control_call *call;
 
-        if (client->in_flight >= CONTROL_IN_FLIGHT) {
-                send_error(client, id, "Busy", "too many commands of this client wait for QEMU");
+        if (is_too_busy(client, id))
                 return;
-        }
-        qmp = control->handlers.on_forward(command, &client->peer, control->data, &err);
-        if (!qmp) {
+        if ((keys && check_settled(control, command, keys, &err) < 0) ||
+            !(qmp = control->handlers.on_forward(command, &client->peer, control->data, &err)) ||
+            fd_names_rewrite(&client->fd_names, command->name, arguments, &renamed, &err) < 0) {
                 send_our_error(client, id, err);
                 return;
         }
+        if (renamed) {
+                changed = json_copy(message);
+                json_object_set(changed, "arguments", renamed);
+        }
         call = add_call(client, id);
-        qmp_client_forward(qmp, message, command->class, NULL, 0, on_reply, call);
-}
-
-/* What a client may ask for; QEMU's own list names hundreds that it may not. */
-static json_t *list_commands(void)
-{
-        json_t *list = json_array();
-
-        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-                json_array_append_new(list, json_pack("{s:s}", "name", commands[i].name));
-        return list;
+        call->command = *command;
+        call->command.name = call->name = xstrdup(command->name);
+        call->role = client->peer.role;
+        call->lists_commands = strcmp(command->name, "query-commands") == 0;
+        call->keys = json_incref(keys);
+        call->mark = unsettled_mark(&control->unsettled);
+        call->qemu_id = qmp_client_forward(qmp, changed ? changed : message, command->class, fds, n_fds,
+                                           on_reply, call);
 }
 
 static void run_own(struct client *client, const struct control_command *command, json_t *arguments,
@@ -310,14 +389,8 @@ static void run_own(struct client *client, const struct control_command *command
         _cleanup_error_ struct error *err = NULL;
         json_t *value;
 
-        if (strcmp(command->name, "query-commands") == 0) {
-                send_return(client, id, list_commands());
+        if (is_too_busy(client, id))
                 return;
-        }
-        if (client->in_flight >= CONTROL_IN_FLIGHT) {
-                send_error(client, id, "Busy", "too many commands of this client wait for their answers");
-                return;
-        }
         control->asking = client;
         control->asking_id = id;
         value = control->handlers.on_own(command, arguments, &client->peer, control->data, &err);
@@ -349,12 +422,10 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
         const json_t *id = json_object_get(message, "id");
         json_t *arguments = json_object_get(message, "arguments");
         const char *name = json_string_value(json_object_get(message, "execute"));
-        const struct control_command *command;
+        struct control_command command;
         const char *key;
         json_t *value;
 
-        (void)fds;
-        (void)n_fds;
         if (client->dead || client->control->finished)
                 return;
         json_object_foreach (message, key, value) {
@@ -383,22 +454,28 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
                            "Expecting capabilities negotiation with 'qmp_capabilities'");
                 return;
         }
-        command = control_command_find(name);
-        if (!command) {
+        if (!control_command_classify(name, arguments, &command)) {
                 _cleanup_free_ char *shown = text_printable(name);
                 _cleanup_free_ char *desc = xasprintf("The command %s has not been found", shown);
 
                 send_error(client, id, "CommandNotFound", desc);
-        } else if (command->kind == CONTROL_OWN) {
-                run_own(client, command, arguments, id);
+        } else if (client->peer.role < command.role) {
+                _cleanup_free_ char *shown = text_printable(name);
+                _cleanup_free_ char *desc =
+                        xasprintf("%s needs the role %s, and this connection's is %s", shown,
+                                  control_role_name(command.role), control_role_name(client->peer.role));
+
+                send_error(client, id, "NotPermitted", desc);
+        } else if (command.kind == CONTROL_OWN) {
+                run_own(client, &command, arguments, id);
         } else {
-                forward(client, command, message, id);
+                forward(client, &command, message, id, fds, n_fds);
         }
 }
 
-static void say_and_close(int fd_consume, const char *desc)
+static void say_and_close(int fd_consume, const char *class, const char *desc)
 {
-        json_auto_t *reply = error_message("GenericError", desc, NULL);
+        json_auto_t *reply = error_message(class, desc, NULL);
         _cleanup_free_ char *line = json_dumps(reply, JSON_COMPACT);
         _cleanup_free_ char *text = xasprintf("%s\n", line);
         ssize_t n = send(fd_consume, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -423,10 +500,11 @@ static void on_closed(const struct error *error, void *data)
 
 static void add_client(struct control *control, int fd_consume, const struct control_peer *peer)
 {
-        static const struct json_stream_options options = {
-                .max_message = CONTROL_MAX_MESSAGE,
+        const struct json_stream_options options = {
+                .max_message = peer->role == ROLE_ADMIN ? CONTROL_MAX_ADMIN : CONTROL_MAX_MESSAGE,
                 .message_ms = CONTROL_MESSAGE_MS,
                 .max_queue = CONTROL_MAX_QUEUE,
+                .max_fds = peer->role == ROLE_ADMIN ? CONTROL_MAX_FDS : 0,
         };
         static const struct json_stream_handlers handlers = { .on_message = on_message,
                                                               .on_closed = on_closed };
@@ -435,6 +513,7 @@ static void add_client(struct control *control, int fd_consume, const struct con
         client->control = control;
         client->peer = *peer;
         client->peer.client = ++control->last_client;
+        fd_names_init(&client->fd_names, client->peer.client);
         client->stream = json_stream_new(control->loop, fd_consume, &options, &handlers, client);
         client->next = control->clients;
         control->clients = client;
@@ -461,6 +540,16 @@ static void accept_later(struct control *control)
         control->pause = loop_add_deadline(control->loop, ACCEPT_PAUSE_MS, accept_again, control);
 }
 
+static void refuse_peer(struct control *control, int fd_consume, const struct control_peer *peer)
+{
+        say_and_close(
+                fd_consume, "NotPermitted",
+                "the control socket is for root, the VM's owner and members of the groups '" CONTROL_OPERATOR_GROUP
+                "' and '" CONTROL_MONITOR_GROUP "'");
+        if (control->handlers.on_cut_off && peer->uid == control->roles.vm_uid)
+                control->handlers.on_cut_off(peer, "it has the uid of the VM's QEMU", control->data);
+}
+
 static void on_connect(struct loop_source *source, uint32_t events, void *data)
 {
         struct control *control = data;
@@ -469,9 +558,7 @@ static void on_connect(struct loop_source *source, uint32_t events, void *data)
         /* The rest of a long queue of connections waits for the next round: others want the loop too. */
         for (int i = 0; i < 16; i++) {
                 int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-                struct ucred cred = { 0 };
-                socklen_t length = sizeof(cred);
-                struct control_peer peer;
+                struct control_peer peer = { 0 };
 
                 if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !(events & (EPOLLERR | EPOLLHUP)))
                         return;
@@ -481,15 +568,11 @@ static void on_connect(struct loop_source *source, uint32_t events, void *data)
                         accept_later(control);
                         return;
                 }
-                if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) < 0) {
-                        close(fd);
-                        continue;
-                }
-                peer = (struct control_peer){ .uid = cred.uid, .pid = cred.pid };
-                if (peer.uid != 0 && peer.uid != geteuid())
-                        say_and_close(fd, "only root and the VM's owner may use the control socket");
+                peer.role = control_role_of_peer(&control->roles, fd, &peer.uid, &peer.pid);
+                if (peer.role == ROLE_NONE)
+                        refuse_peer(control, fd, &peer);
                 else if (control->n_clients >= CONTROL_CLIENTS)
-                        say_and_close(fd, "too many clients are connected");
+                        say_and_close(fd, "GenericError", "too many clients are connected");
                 else
                         add_client(control, fd, &peer);
         }
@@ -535,7 +618,8 @@ static json_t *no_greeting(void)
 }
 
 struct control *control_new(struct loop *loop, int listen_fd_consume, const char *vm, const char *generation,
-                            const struct control_handlers *handlers, void *data)
+                            const struct control_roles *roles, const struct control_handlers *handlers,
+                            void *data)
 {
         struct control *control = xcalloc(1, sizeof(*control));
 
@@ -543,6 +627,8 @@ struct control *control_new(struct loop *loop, int listen_fd_consume, const char
         control->listen_fd = listen_fd_consume;
         control->handlers = *handlers;
         control->data = data;
+        control->roles = *roles;
+        unsettled_init(&control->unsettled);
         control->greeting = no_greeting();
         json_object_set_new(control->greeting, "vmlaunch",
                             json_pack("{s:s, s:s, s:s}", "version", VMLAUNCH_VERSION, "vm", vm, "generation",
@@ -557,6 +643,35 @@ void control_set_greeting(struct control *control, const json_t *qemu_greeting)
 
         if (version)
                 json_object_set(json_object_get(control->greeting, "QMP"), "version", version);
+}
+
+bool control_late(struct control *control, const char *command, json_int_t id, const json_t *reply)
+{
+        json_auto_t *keys = unsettled_late(&control->unsettled, id);
+        const json_t *refusal = json_object_get(reply, "error");
+        json_t *desc = json_object_get(refusal, "desc");
+
+        if (!keys)
+                return false;
+        control_event(control, "VMLAUNCH_LATE",
+                      json_pack("{s:s, s:O, s:s, s:O*}", "command", command, "keys", keys, "result",
+                                refusal ? "failed" : "done", "reason", json_is_string(desc) ? desc : NULL));
+        return true;
+}
+
+void control_disconnected(struct control *control)
+{
+        unsettled_disconnected(&control->unsettled);
+}
+
+void control_shown(struct control *control, enum command_shows shows)
+{
+        unsettled_shown(&control->unsettled, shows, unsettled_mark(&control->unsettled));
+}
+
+const char *control_unsettled(const struct control *control, const json_t *keys)
+{
+        return unsettled_blocks(&control->unsettled, keys);
 }
 
 void control_broadcast(struct control *control, const json_t *event)
@@ -617,6 +732,7 @@ void control_free(struct control *control)
         /* Their callbacks come from the qmp_client, which outlives us or not. */
         for (struct control_call *call = control->calls; call; call = call->next)
                 call->control = NULL;
+        unsettled_done(&control->unsettled);
         json_decref(control->greeting);
         free(control);
 }

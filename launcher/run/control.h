@@ -1,11 +1,12 @@
 /*
  * control - the control socket: many clients on one QMP (docs/control-socket.md).
  *
- * On the loop; never blocks. Deny by default: only the commands of one table are answered, and only to uid 0 or this
- * process's own uid. Everything is bounded: clients, commands in flight of each, bytes of a message, bytes waiting to
- * be sent; a client that does not read is dropped.
- * ids are the client's own; what goes to QEMU gets an id of qmp_client's. Events go to each client that has
- * negotiated.
+ * On the loop; never blocks. Deny by default: who has no role (control_role.h) is cut off, and each command needs a
+ * least role (command_table.h). Everything is bounded: clients, commands in flight of each, bytes and fds of a message,
+ * bytes waiting to be sent; a client that does not read is dropped.
+ * ids are the client's own; what goes to QEMU gets an id of qmp_client's, and names of fds a prefix of the client
+ * (fd_names.h). Events go to each client that has negotiated. What depends on a command whose outcome is unknown is
+ * refused (unsettled.h).
  */
 #pragma once
 
@@ -15,29 +16,26 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "launcher/run/command_table.h"
+#include "launcher/run/control_role.h"
 #include "qmp/qmp_client.h"
 
-#define CONTROL_CLIENTS     64
-#define CONTROL_IN_FLIGHT   64
+#define CONTROL_CLIENTS    64
+#define CONTROL_IN_FLIGHT  64
+#define CONTROL_MAX_QUEUE  (1024u * 1024)
+#define CONTROL_MESSAGE_MS 5000u
+/* Of one message; an admin's may be a whole fragment. QEMU takes 16 fds at once. */
 #define CONTROL_MAX_MESSAGE (64u * 1024)
-#define CONTROL_MAX_QUEUE   (1024u * 1024)
-#define CONTROL_MESSAGE_MS  5000u
+#define CONTROL_MAX_ADMIN   (1024u * 1024)
+#define CONTROL_MAX_FDS     16
 
-/* Who sent a command, by SO_PEERCRED. */
+/* Who sent a command. */
 struct control_peer {
         uid_t uid;
         pid_t pid;
+        enum control_role role;
         unsigned long long client; /* number of the connection: never the same twice */
 };
-
-struct control_command {
-        const char *name;
-        enum { CONTROL_OWN, CONTROL_FORWARD } kind;
-        enum qmp_class class; /* of a forwarded one */
-        bool changes;         /* does something to the guest */
-};
-/* The row of the table, NULL: no such command. */
-const struct control_command *control_command_find(const char *name);
 
 struct control_handlers {
         /* A command of our own: the value of "return", a new reference, or NULL and *err, or NULL alone after
@@ -49,7 +47,9 @@ struct control_handlers {
                                          const struct control_peer *peer, void *data, struct error **err);
         /* Whether QEMU answered a forwarded command in its time. May be NULL. */
         void (*on_answer)(bool in_time, void *data);
-        /* A client was cut off and why, for the log. May be NULL. */
+        /* QEMU's connection, for what a client leaves behind; NULL: down. May be NULL. */
+        struct qmp_client *(*on_clean_up)(void *data);
+        /* A client was cut off and why, or somebody was refused, for the log. May be NULL. */
         void (*on_cut_off)(const struct control_peer *peer, const char *why, void *data);
         /* A connection has ended, by whom ever; from the loop, once. What the client held is to be let go. May be
          * NULL. */
@@ -61,9 +61,10 @@ struct control;
 /* A bound, listening socket at name below dirfd, mode 0666; an old one there is replaced. */
 int control_listen(int dirfd, const char *name, int *ret_fd, struct error **err);
 
-/* vm, generation: for the greeting; copied. */
+/* vm, generation: for the greeting; copied, as roles. */
 struct control *control_new(struct loop *loop, int listen_fd_consume, const char *vm, const char *generation,
-                            const struct control_handlers *handlers, void *data);
+                            const struct control_roles *roles, const struct control_handlers *handlers,
+                            void *data);
 /* Closes everything at once. Commands that QEMU has not answered are forgotten. */
 void control_free(struct control *control);
 DEFINE_FREEP(struct control, control_free)
@@ -78,6 +79,17 @@ void control_answer(struct control_call *call, json_t *value_consume, const stru
 
 /* QEMU's greeting, the whole {"QMP": ...}: later clients see its version, which was zero before. */
 void control_set_greeting(struct control *control, const json_t *qemu_greeting);
+/*
+ * The answer to a command whose deadline had passed: what it settles, and an event VMLAUNCH_LATE. Whether it belongs to
+ * a command of a client's.
+ */
+bool control_late(struct control *control, const char *command, json_int_t id, const json_t *reply);
+/* QEMU's connection is gone: nothing comes late any more. */
+void control_disconnected(struct control *control);
+/* Somebody else has looked, on a new connection: that is known again. */
+void control_shown(struct control *control, enum command_shows shows);
+/* Who else is to be refused: the command that has to be settled first (lent), NULL: none. */
+const char *control_unsettled(const struct control *control, const json_t *keys);
 /* Sends a whole event object to every client that has negotiated. */
 void control_broadcast(struct control *control, const json_t *event);
 /* The same for an event of our own, which gets a timestamp as QEMU's have. data is stolen. */

@@ -131,11 +131,20 @@ static struct qmp_client *on_forward(const struct control_command *command, cons
                 return NULL;
         }
         if (command->changes) {
-                _cleanup_free_ char *who = who_text(peer);
+                _cleanup_free_ char *who = who_text(peer), *shown = text_printable(command->name);
 
-                supervisor_story(s, "%s by %s", command->name, who);
+                s->changed_by_hand = s->changed_by_hand || command->by_hand;
+                supervisor_story(s, "%s by %s%s", shown, who,
+                                 command->by_hand ? ": the VM is changed by hand" : "");
         }
         return s->qmp;
+}
+
+static struct qmp_client *on_clean_up(void *data)
+{
+        struct supervisor *s = data;
+
+        return wire_is_up(s) ? s->qmp : NULL;
 }
 
 static void on_answer(bool in_time, void *data)
@@ -564,13 +573,16 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
                 .on_own = on_own,
                 .on_forward = on_forward,
                 .on_answer = on_answer,
+                .on_clean_up = on_clean_up,
                 .on_cut_off = on_cut_off,
         };
+        struct control_roles roles;
         int fd = -1;
 
         if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
                 return -1;
-        s->control = control_new(s->loop, fd, s->plan->name, s->generation, &handlers, s);
+        control_roles_init(&roles, s->plan->confine.uid);
+        s->control = control_new(s->loop, fd, s->plan->name, s->generation, &roles, &handlers, s);
         return 0;
 }
 

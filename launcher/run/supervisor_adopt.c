@@ -200,6 +200,7 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         s->pidfd = execution_qemu_pidfd(s->execution);
         s->end.ready = adoption->journal.started;
         take_end(s, json_object_get(adoption->record, "end"));
+        s->changed_by_hand = json_is_true(json_object_get(adoption->record, "changed_by_hand"));
         s->paused = state && strcmp(state, "paused") == 0;
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
         keeper_attend(s, false);

@@ -71,6 +71,7 @@ struct supervisor {
         struct loop_source *agent_retry;
 
         struct control *control;
+        bool changed_by_hand; /* by a raw command that we do not follow */
 
         struct shutdown shutdown;
         bool shutting; /* the schedule runs */

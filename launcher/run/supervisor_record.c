@@ -79,6 +79,7 @@ json_t *supervisor_record(const struct supervisor *s)
         /* Nothing in this version freezes a guest or works in the background. */
         json_object_set_new(record, "frozen", json_false());
         json_object_set_new(record, "jobs", json_array());
+        json_object_set_new(record, "changed_by_hand", json_boolean(s->changed_by_hand));
         json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));
         json_object_set_new(record, "devices", plan->devices ? json_incref(plan->devices) : json_array());
         json_object_set(record, "warnings", s->warnings);

@@ -182,6 +182,16 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         supervisor_changed(s);
 }
 
+/* On a new connection nothing older is on its way. */
+static void on_status_anew(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        if (reply && s->control)
+                control_shown(s->control, SHOWS_RUN_STATE);
+        on_status(reply, error, data);
+}
+
 static void on_shutdown_event(struct supervisor *s, json_t *data)
 {
         const char *reason = json_string_value(json_object_get(data, "reason"));
@@ -264,13 +274,14 @@ void wire_try(struct supervisor *s)
         on_reconnect(s);
 }
 
-static void on_late(const char *command, json_t *reply, void *data)
+static void on_late(const char *command, json_int_t id, json_t *reply, void *data)
 {
         struct supervisor *s = data;
 
-        (void)command;
-        (void)reply;
         wire_silent(s, false);
+        if (s->control && control_late(s->control, command, id, reply))
+                supervisor_story(s, "%s was answered after its deadline: %s", command,
+                                 json_object_get(reply, "error") ? "it failed" : "it is done");
         /* The effect that was unknown is settled by asking. */
         if (s->state < VM_QUITTING && s->state != VM_STARTING && wire_is_up(s))
                 ops_query_status(s->qmp, on_status, s);
@@ -350,7 +361,7 @@ static void on_ready(json_t *greeting, void *data)
         /* The connection was made anew: what happened in the gap is not known. */
         supervisor_story(s, "QMP is connected again");
         s->reconnects = 0;
-        ops_query_status(s->qmp, on_status, s);
+        ops_query_status(s->qmp, on_status_anew, s);
         wire_ask_agent_port(s);
         supervisor_changed(s);
 }
@@ -392,6 +403,8 @@ static void on_disconnect(const struct error *error, void *data)
 
         qmp_client_free(s->qmp);
         s->qmp = NULL;
+        if (s->control)
+                control_disconnected(s->control);
         if (s->exited) {
                 /* All it had to say has been read. */
                 supervisor_event(s, EV_QEMU_EXITED);

@@ -50,10 +50,11 @@ static void on_event(const char *name, json_t *event_data, json_t *event, void *
         snprintf(f->last_event, sizeof(f->last_event), "%s", name);
 }
 
-static void on_late(const char *command, json_t *reply, void *data)
+static void on_late(const char *command, json_int_t id, json_t *reply, void *data)
 {
         struct fixture *f = data;
 
+        assert_int_not_equal(id, 0);
         assert_null(json_object_get(reply, "id"));
         assert_non_null(json_object_get(reply, "return"));
         f->late++;
