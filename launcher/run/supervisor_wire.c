@@ -12,6 +12,8 @@
 
 /* From connect() to the end of the negotiation; QEMU may still be loading its libraries. */
 #define GREETING_MS 10000u
+/* A QEMU that fails closes its monitor on the way out; what it has mapped takes the kernel some time. */
+#define HUNG_UP_MS 2000u
 /* The agent's port, launcher/plan/agent.c. */
 #define AGENT_PORT "agent0"
 /* The guest can reset as often as it likes: one line in the story for those of this time. */
@@ -397,6 +399,17 @@ static void reconnect_later(struct supervisor *s)
                 supervisor_changed(s);
 }
 
+/* While it starts QEMU closes its monitor because it ends, which its pidfd says in a moment. */
+static void on_hung_up(void *data)
+{
+        struct supervisor *s = data;
+        struct error *failed = NULL;
+
+        s->reconnect = NULL;
+        error_set(&failed, ERROR_FAILED, "QEMU closed its monitor and did not end");
+        supervisor_start_failed(s, failed);
+}
+
 static void on_disconnect(const struct error *error, void *data)
 {
         struct supervisor *s = data;
@@ -420,7 +433,9 @@ static void on_disconnect(const struct error *error, void *data)
 
                 error_wrap(&failed, "QMP");
                 supervisor_start_failed(s, failed);
-        } else if ((s->state != VM_STARTING || s->adopted) && s->state < VM_QUITTING) {
+        } else if (s->state == VM_STARTING && !s->adopted) {
+                s->reconnect = loop_add_deadline(s->loop, HUNG_UP_MS, on_hung_up, s);
+        } else if (s->state < VM_QUITTING) {
                 reconnect_later(s);
         }
 }
