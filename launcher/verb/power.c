@@ -9,6 +9,7 @@
 #include "launcher/host/host_facts.h"
 #include "launcher/live/control_client.h"
 #include "launcher/run/reconcile.h"
+#include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
@@ -82,6 +83,26 @@ static void report(const struct verb_context *context, const char *name, const c
                        outcome && outcome->verdict ? outcome->verdict : "");
 }
 
+/* The record is written before its readers are told, and a slow one is not waited for: the last word is there. */
+static void read_end(const struct verb_context *context, const char *name, struct outcome *outcome)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+        json_auto_t *record = NULL;
+        struct vm_dir *vm = NULL;
+        const char *state = NULL, *verdict = NULL, *reason = NULL;
+
+        if (vm_dir_open(&context->site->paths, name, &vm, &ignored) < 0)
+                return;
+        if (record_read(vm->fd, &record, &ignored) == 0 &&
+            json_unpack(record, "{s:s, s:s, s?:s}", "state", &state, "verdict", &verdict, "reason",
+                        &reason) == 0 &&
+            strcmp(state, "stopped") == 0) {
+                outcome->verdict = xstrdup(verdict);
+                outcome->reason = xstrdup_null(reason);
+        }
+        vm_dir_release(vm, true);
+}
+
 static int ask_and_wait(struct verb_context *context, json_t *arguments, bool block, const char *did,
                         struct error **err)
 {
@@ -112,6 +133,8 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
                                    vm.name);
                 return -1;
         }
+        if (!outcome.verdict && !outcome.result)
+                read_end(context, vm.name, &outcome);
         if (!outcome.verdict && !outcome.result)
                 return error_set(err, ERROR_DISCONNECTED, "%s '%s': its supervisor went away",
                                  context->verb->name, vm.name);
