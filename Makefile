@@ -30,15 +30,21 @@ FUZZ_SRC  := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$B/tests/replay_%)
 TOOL_SRC  := $(sort $(wildcard tests/tools/*.c))
 TOOL_BIN  := $(TOOL_SRC:tests/tools/%.c=$B/tests/%)
+FAKE_SRC  := $(sort $(wildcard tests/fake/*.c))
+FAKE_OBJ  := $(FAKE_SRC:%.c=$B/%.o)
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps guest
-all: $B/vmlaunch ## build build/vmlaunch and build/libvmlaunch.a
+all: $B/vmlaunch $B/vmlaunch-fake-qemu ## build build/vmlaunch, build/libvmlaunch.a and build/vmlaunch-fake-qemu
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 $B/vmlaunch: $B/launcher/main.o $B/libvmlaunch.a
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# The scripted QMP and agent peer (docs/fake-qemu.md), for our tests and those of integrators.
+$B/vmlaunch-fake-qemu: $(FAKE_OBJ) $B/libvmlaunch.a
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $B/libvmlaunch.a: $(LIB_OBJ)
@@ -158,6 +164,7 @@ BINDIR    := $(DESTDIR)$(PREFIX)/bin
 DOCDIR    := $(DESTDIR)$(PREFIX)/share/doc/vmlaunch
 install: all ## install program, documents and examples (DESTDIR= PREFIX=/usr/local)
 	install -D -m 755 $B/vmlaunch $(BINDIR)/vmlaunch
+	install -D -m 755 $B/vmlaunch-fake-qemu $(BINDIR)/vmlaunch-fake-qemu
 	install -d $(DOCDIR)/examples
 	install -m 644 LICENSE README.md docs/*.md $(DOCDIR)/
 	install -m 644 dist/examples/*.tmpl $(DOCDIR)/examples/
