@@ -320,15 +320,16 @@ static void send_odd_events(struct wire *wire)
 {
         static const char *const names[] = { "SHUTDOWN",       "RESET",  "STOP", "VSERPORT_CHANGE",
                                              "DEVICE_DELETED", "RESUME", "",     "\\u0007" };
-        static const char *const datas[] = {
+        static const char *const contents[] = {
                 "", ",\"data\":null", ",\"data\":7", ",\"data\":[]",
                 ",\"data\":{\"id\":7,\"open\":\"yes\",\"guest\":1,\"reason\":[]}"
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-                for (size_t k = 0; k < ARRAY_SIZE(datas); k++) {
+                for (size_t k = 0; k < ARRAY_SIZE(contents); k++) {
                         /* A STOP stays one whatever its data: a RESUME behind it. */
-                        _cleanup_free_ char *text = xasprintf("{\"event\":\"%s\"%s}\r\n", names[i], datas[k]);
+                        _cleanup_free_ char *text =
+                                xasprintf("{\"event\":\"%s\"%s}\r\n", names[i], contents[k]);
 
                         send_text(wire, text);
                 }
