@@ -540,8 +540,6 @@ static int settle_journal(struct supervisor *s, struct error **err)
         pid_t pid = 0;
         int lives;
 
-        if (journal_is_empty(s->vm->fd))
-                return 0;
         lives = journal_qemu_lives(s->vm->fd, &pid, err);
         if (lives < 0)
                 return -1;
@@ -551,6 +549,8 @@ static int settle_journal(struct supervisor *s, struct error **err)
                 return error_hint(err, "'vmlaunch destroy %s' ends it and undoes what its start did",
                                   s->plan->name);
         }
+        if (journal_is_empty(s->vm->fd))
+                return 0;
         if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
                 return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
         return 0;

@@ -268,7 +268,8 @@ void wire_ask_agent_port(struct supervisor *s)
 
 void wire_status(struct supervisor *s, json_t *reply)
 {
-        on_status(reply, NULL, s);
+        if (reply)
+                on_status(reply, NULL, s);
 }
 
 void wire_try(struct supervisor *s)
