@@ -98,6 +98,8 @@ static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, c
         if (!journal_is_empty(vm->fd) && undo_journal(vm->fd, cgroup, tell, (void *)teller, err) < 0)
                 return -1;
         unlinkat(vm->fd, "control.sock", 0);
+        /* Ours; whoever opened it meanwhile looks again (vm_dir_lock()). */
+        unlinkat(vm->fd, "lock", 0);
         return 0;
 }
 
