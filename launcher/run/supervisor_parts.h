@@ -16,6 +16,7 @@
 #include "launcher/plan/launch_plan.h"
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
+#include "launcher/run/recorder.h"
 #include "launcher/run/shutdown.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_state.h"
@@ -71,7 +72,8 @@ struct supervisor {
         struct loop_source *agent_retry;
 
         struct control *control;
-        bool changed_by_hand; /* by a raw command that we do not follow */
+        struct recorder *recorder; /* NULL: it cannot be written */
+        bool changed_by_hand;      /* by a raw command that we do not follow */
 
         struct shutdown shutdown;
         bool shutting; /* the schedule runs */
