@@ -1,9 +1,11 @@
 /* run and start: a plan carried out, in the foreground or by a supervisor left behind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,12 +76,43 @@ static int take_error(const char *vm, const json_t *json, struct error **err)
         return error_wrap(err, "start '%s'", vm);
 }
 
-static int await_ready(const char *vm, int fd, pid_t supervisor, long long *ret_qemu_pid, struct error **err)
+/*
+ * Until the supervisor has spoken. The first signal is passed on to it, which then takes everything back; the second
+ * leaves it to itself. Blocked from before the fork: the supervisor takes them by signalfd, whenever they come.
+ */
+static int await_word(const char *vm, int fd, int signal_fd, pid_t supervisor, bool *ret_cancelled,
+                      struct error **err)
+{
+        struct pollfd polled[] = { { .fd = fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+        struct signalfd_siginfo info;
+
+        for (;;) {
+                if (poll(polled, ARRAY_SIZE(polled), -1) < 0 && errno != EINTR)
+                        return error_os(err, errno, "wait for the supervisor");
+                if (polled[0].revents)
+                        return 0;
+                if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+                        continue;
+                if (*ret_cancelled) {
+                        error_set(err, ERROR_CANCELLED, "start '%s': not waiting for it to be taken back", vm);
+                        return error_hint(err, "'vmlaunch status %s' shows what becomes of it", vm);
+                }
+                *ret_cancelled = true;
+                kill(supervisor, SIGTERM);
+                log_notice("start '%s': cancelling; once more to leave it in the background", vm);
+        }
+}
+
+static int await_ready(const char *vm, int fd, int signal_fd, pid_t supervisor, long long *ret_qemu_pid,
+                       struct error **err)
 {
         _cleanup_free_ char *line = NULL;
         json_auto_t *json = NULL;
+        bool cancelled = false;
         int status = 0;
 
+        if (await_word(vm, fd, signal_fd, supervisor, &cancelled, err) < 0)
+                return -1;
         if (fd_read_all(fd, "the supervisor's word", READY_MAX, &line, NULL, err) < 0)
                 return -1;
         json = json_loads(line, 0, NULL);
@@ -93,8 +126,14 @@ static int await_ready(const char *vm, int fd, pid_t supervisor, long long *ret_
         if (json_object_get(json, "error")) {
                 while (waitpid(supervisor, &status, 0) < 0 && errno == EINTR)
                         ;
-                return take_error(vm, json_object_get(json, "error"), err);
+                take_error(vm, json_object_get(json, "error"), err);
+                if (cancelled)
+                        (*err)->code = ERROR_CANCELLED;
+                return -1;
         }
+        if (cancelled)
+                return error_set(err, ERROR_CANCELLED,
+                                 "start '%s': cancelled when the guest ran already: it is being shut down", vm);
         *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
         return 0;
 }
@@ -102,7 +141,8 @@ static int await_ready(const char *vm, int fd, pid_t supervisor, long long *ret_
 int verb_start(struct verb_context *context, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
-        _cleanup_close_ int reader = -1;
+        _cleanup_close_ int reader = -1, signal_fd = -1;
+        sigset_t signals;
         long long qemu_pid = 0;
         int ready[2];
         pid_t pid;
@@ -112,17 +152,23 @@ int verb_start(struct verb_context *context, struct error **err)
         output_warnings(prepared.plan->warnings, context);
         if (pipe2(ready, O_CLOEXEC) < 0)
                 return error_os(err, errno, "start '%s': make a pipe", prepared.plan->name);
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGTERM);
+        sigprocmask(SIG_BLOCK, &signals, NULL);
+        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
         fflush(stdout);
         pid = fork();
         if (pid == 0) {
                 close(ready[0]);
+                fd_close(&signal_fd);
                 become_supervisor(context, &prepared, ready[1]);
         }
         close(ready[1]);
         reader = ready[0];
         if (pid < 0)
                 return error_os(err, errno, "start '%s': fork", prepared.plan->name);
-        if (await_ready(prepared.plan->name, reader, pid, &qemu_pid, err) < 0)
+        if (await_ready(prepared.plan->name, reader, signal_fd, pid, &qemu_pid, err) < 0)
                 return -1;
         if (context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s, s:I, s:i}", "schema", 1, "name", prepared.plan->name,
