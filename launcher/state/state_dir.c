@@ -142,8 +142,12 @@ static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
         }
         if (!same_file(run_fd, lock_path, lock))
                 return 0;
-        if (write_pid(lock, err) < 0)
+        if (write_pid(lock, err) < 0) {
+                unlinkat(dir, "lock", 0);
+                if (made)
+                        unlinkat(run_fd, vm->name, AT_REMOVEDIR);
                 return -1;
+        }
         vm->fd = TAKE_FD(dir);
         vm->lock_fd = TAKE_FD(lock);
         return 1;
