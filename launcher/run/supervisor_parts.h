@@ -17,6 +17,7 @@
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
 #include "launcher/run/shutdown.h"
+#include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_state.h"
 #include "launcher/run/verdict.h"
@@ -51,6 +52,8 @@ struct supervisor {
         struct qmp_client *qmp;
         bool silent; /* a command was not answered in its time */
         unsigned reconnects;
+        bool lost_told;         /* that the connection is lost, in the story */
+        long long connected_ms; /* when it was made last */
         struct loop_source *reconnect;
         unsigned steps_waiting; /* qmp steps of the plan without a reply */
         size_t cont_step;       /* index of the plan's last qmp step */
@@ -71,6 +74,7 @@ struct supervisor {
 
         enum kill_step kill_step;
         bool killing, stuck, hurry;
+        bool destroying; /* for the asking: what a hung QEMU has not flushed is not waited for as long */
         struct loop_source *kill_timer;
 
         struct run_end end;
@@ -82,6 +86,7 @@ struct supervisor {
         struct host_helper *helper; /* undoes, once QEMU is gone */
 
         json_t *story, *warnings;
+        struct story_pace pace;
         char *started, *ended, *stderr_text;
         long long last_reset_ms;
         struct loop_source *flush;
