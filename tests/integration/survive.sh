@@ -202,8 +202,8 @@ test_stopped_supervisor_makes_no_client_wait_long() {
     assert_contains "$OUT" unknown
     quicker_than 4 expect 7 vml destroy "$VM"
     # Its queue of connections is full: connect() itself would wait.
-    local i clients=()
-    for i in $(seq 70); do
+    local clients=()
+    for _ in $(seq 70); do
         socat -u "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/control.sock" /dev/null 2>/dev/null &
         clients+=($!)
     done
