@@ -59,7 +59,7 @@ test_missing_image_is_reported_at_its_line() {
 test_names_that_would_leave_their_directory_are_refused() {
     need_root
     local name
-    for name in 'a/b' '..' '.' $'a\nb' '-x'; do
+    for name in 'a/b' '..' '.' $'a\nb' '-x' images uids; do
         template
         sed -i '1d' "$TEMPLATE"
         printf 'NAME = "%s"\n' "$name" >>"$TEMPLATE"
@@ -131,7 +131,7 @@ test_image_of_another_format_than_said_is_refused() {
 test_emulator_that_does_not_exist_is_named() {
     need_root
     template 'EMULATOR = "/nowhere/qemu-system-x86_64"'
-    refused 10 "/nowhere/qemu-system-x86_64"
+    refused 10 "$TEMPLATE:8:12: " "/nowhere/qemu-system-x86_64"
 }
 test_no_qemu_installed_says_what_was_looked_for_and_what_to_install() {
     need_root
