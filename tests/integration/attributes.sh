@@ -291,12 +291,15 @@ test_attributes_of_a_pc_guest() {
     echo "these words are on the CD" >"$ROOT/cd.iso"
     truncate -s 1M "$ROOT/cd.iso"
     truncate -s 5M "$ROOT/second.raw"
+    # A place where QEMU's user may not read: it gets the bytes all the same.
+    install -d -m 700 "$ROOT/private"
+    install -m 600 "$GUEST/initrd.img" "$ROOT/private/initrd.img"
     TEMPLATE=$ROOT/$VM.tmpl
     cat >"$TEMPLATE" <<END
 NAME = "$VM"
 MEMORY = "192 MiB"
 ACCEL = "tcg"
-OS = [ MACHINE = "$machine", UUID = "$uuid", KERNEL = "$GUEST/vmlinuz", INITRD = "$GUEST/initrd.img",
+OS = [ MACHINE = "$machine", UUID = "$uuid", KERNEL = "$GUEST/vmlinuz", INITRD = "private/initrd.img",
        KERNEL_CMD = "${GUEST_CMDLINE/ guest.small/}" ]
 FEATURES = [ ACPI = "no" ]
 CPU_MODEL = [ MODEL = "Nehalem" ]
@@ -419,6 +422,7 @@ test_first_disk_boots_a_pc_when_nobody_says_what() {
     need_root
     boot_sector "$ROOT/first.raw" "from the first disk"
     boot_sector "$ROOT/second.raw" "from the second disk"
+    qemu-img create -q -f qcow2 -b first.raw -F raw "$ROOT/top.qcow2"
     TEMPLATE=$ROOT/$VM.tmpl
     cat >"$TEMPLATE" <<END
 NAME = "$VM"
@@ -426,7 +430,7 @@ MEMORY = "64"
 ACCEL = "tcg"
 CPU_MODEL = [ MODEL = "none" ]
 OS = [ MACHINE = "pc" ]
-DISK = [ SOURCE = "first.raw", IO = "threads" ]
+DISK = [ SOURCE = "top.qcow2", IO = "threads" ]
 DISK = [ SOURCE = "second.raw", TARGET = "hda" ]
 END
     started
@@ -434,6 +438,13 @@ END
     qom peripheral/disk0 type scsi-hd
     qom peripheral/disk0 bootindex 1
     qom peripheral/disk1 bootindex -1
+    # FORMAT by the suffix, the backing file by the header.
+    node disk0-format .drv qcow2
+    node disk0-format .ro false
+    node disk0-base1-format .drv raw
+    node disk0-base1-format .ro true
+    open_as "$ROOT/top.qcow2" rw direct
+    open_as "$ROOT/first.raw" ro direct
     qom peripheral/agent0 type virtserialport
     ! has_map '[aio]' || fail "a ring of Linux AIO without IO native"
     console_says "from the first disk"

@@ -101,6 +101,13 @@ test_second_use_of_a_writable_image_names_its_holder() {
     expect 0 vml start "$ROOT/second.tmpl"
     expect 0 vml destroy "$VM-b"
 }
+test_image_under_two_names_for_two_disks_is_refused() {
+    need_root
+    truncate -s 1M "$ROOT/disk.raw"
+    ln "$ROOT/disk.raw" "$ROOT/other.raw"
+    template 'DISK = [ SOURCE = "disk.raw", TARGET = "vda" ]' 'DISK = [ SOURCE = "other.raw", TARGET = "vdb" ]'
+    refused 6 "$TEMPLATE:9:19: DISK[1]/SOURCE" "image of disk 0 already"
+}
 test_backing_file_that_is_missing_or_loops_is_refused() {
     need_root
     qemu-img create -q -f qcow2 "$ROOT/base.qcow2" 16M
