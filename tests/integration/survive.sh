@@ -125,8 +125,7 @@ test_of_two_starts_at_once_one_is_told_that_the_name_is_taken() {
 test_destroy_and_start_over_and_over_leave_nothing() {
     need_root
     fake_template
-    local i
-    for i in 1 2 3 4 5; do
+    for _ in 1 2 3 4 5; do
         expect 0 vml start "$TEMPLATE"
         vml destroy "$VM" >/dev/null &
         # While the first run is being undone its name is taken, after that it is free.
@@ -187,6 +186,22 @@ test_stopped_qemu_delays_nobody_and_is_destroyed() {
     quicker_than 7 expect 7 vml suspend "$VM"
     assert_eq "$(status_of reason)" "QEMU does not answer" reason
     quicker_than 4 expect 0 vml destroy "$VM"
+    assert_eq "$(status_of verdict)" asked
+}
+
+test_qemu_that_cannot_be_killed_is_said_to_be_stuck_and_cleaned_up_after_its_end() {
+    need_root
+    [[ -d /sys/fs/cgroup/freezer ]] || skip "needs the v1 freezer, which holds a process against SIGKILL"
+    fake_template
+    expect 0 vml start "$TEMPLATE"
+    local state=/sys/fs/cgroup/freezer/machine.slice/vmlaunch-$VM/freezer.state
+    echo FROZEN >"$state"
+    quicker_than 9 expect 7 vml destroy "$VM"
+    assert_contains "$ERR" "a kernel call holds it"
+    assert_contains "$(status_of reason)" stuck-in-kernel
+    expect 9 vml start "$TEMPLATE"
+    echo THAWED >"$state"
+    expect 0 vml --timeout 5 wait "$VM" --for=stopped
     assert_eq "$(status_of verdict)" asked
 }
 
