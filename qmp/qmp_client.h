@@ -52,6 +52,10 @@ struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned gr
 void qmp_client_free(struct qmp_client *client);
 DEFINE_FREEP(struct qmp_client, qmp_client_free)
 
+/* Beyond so many events in a second (give or take those of one read) nothing is read until the second is over: a peer
+ * gone wild waits, its replies too. 0, the default: no limit. */
+void qmp_client_limit_events(struct qmp_client *client, unsigned per_second);
+
 bool qmp_client_is_ready(const struct qmp_client *client);
 
 /* arguments is stolen and may be NULL; fds are borrowed and travel with the command. */

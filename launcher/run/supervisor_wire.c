@@ -14,6 +14,8 @@
 #define GREETING_MS 10000u
 /* A QEMU that starts and hangs up has so long to end. */
 #define LOST_AT_START_MS 2000u
+/* Each one is passed on to every client, and some write the record. QEMU's own limits make it far fewer. */
+#define EVENTS_PER_SECOND 300
 /* A connection older than this was a good one. */
 #define STABLE_MS 60000
 /* The agent's port, launcher/plan/agent.c. */
@@ -378,6 +380,7 @@ int wire_connect(struct supervisor *s, struct error **err)
         if (connect_at(s->vm->fd, "private/qmp.sock", &fd, err) < 0)
                 return -1;
         s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
+        qmp_client_limit_events(s->qmp, EVENTS_PER_SECOND);
         if (!s->plan->policy.has_agent || s->qga)
                 return 0;
         if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)
