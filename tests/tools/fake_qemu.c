@@ -323,13 +323,16 @@ static json_t *obey(int fd, const char *command, bool *running, bool *ret_error)
 /* Until the client leaves, or QEMU has to. */
 static void serve(int fd, bool *running)
 {
+        char filler[16384] = "";
+
         if (manner.mute)
                 for (;;)
                         pause();
         if (manner.endless || manner.deep) {
                 pour(fd, manner.deep ? "{\"QMP\":[" : "{\"QMP\": \"", 1);
+                memset(filler, manner.deep ? '[' : 'x', sizeof(filler) - 1);
                 for (;;)
-                        pour(fd, manner.deep ? "[[[[[[[[[[[[[[[[" : "xxxxxxxxxxxxxxxx", 1000);
+                        pour(fd, filler, 1000);
         }
         if (manner.hangups) {
                 manner.hangups--;
