@@ -1,5 +1,6 @@
 #include "launcher/run/control.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -191,6 +192,7 @@ static void send_our_error(struct client *client, const json_t *id, const struct
 {
         _cleanup_free_ char *text = error_text(error);
 
+        assert(error);
         send_error(client, id, class_of(error), text);
 }
 

@@ -94,7 +94,8 @@ static int await_word(const char *vm, int fd, int signal_fd, pid_t supervisor, b
                 if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
                         continue;
                 if (*ret_cancelled) {
-                        error_set(err, ERROR_CANCELLED, "start '%s': not waiting for it to be taken back", vm);
+                        error_set(err, ERROR_CANCELLED, "start '%s': not waiting for it to be taken back",
+                                  vm);
                         return error_hint(err, "'vmlaunch status %s' shows what becomes of it", vm);
                 }
                 *ret_cancelled = true;
@@ -133,7 +134,8 @@ static int await_ready(const char *vm, int fd, int signal_fd, pid_t supervisor, 
         }
         if (cancelled)
                 return error_set(err, ERROR_CANCELLED,
-                                 "start '%s': cancelled when the guest ran already: it is being shut down", vm);
+                                 "start '%s': cancelled when the guest ran already: it is being shut down",
+                                 vm);
         *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
         return 0;
 }
