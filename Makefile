@@ -91,8 +91,8 @@ IT_BIN    := $(IT_SRC:tests/integration/%.c=$B/tests/it_%)
 lint: ## read the code with every checker; warnings are errors
 	@tests/lint.sh
 
-lint-deep: ## gcc's own analyzer (slow)
-	$(MAKE) -s B=build/analyzer CFLAGS='-O1 -fanalyzer' WERROR=-Werror all
+lint-deep: ## gcc's own analyzer: leads to look at, with false alarms (slow)
+	$(MAKE) -s B=build/analyzer CFLAGS='-O1 -fanalyzer' all
 
 unit-programs: $(UNIT_BIN) $(REPLAY_BIN) $(TOOL_BIN) $(IT_BIN)
 

@@ -63,6 +63,16 @@ int error_at(struct error **err, const struct source_pos *pos, const char *forma
 int error_wrap(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int error_hint(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+#if defined(__clang_analyzer__) && !defined(ERROR_IMPLEMENTATION)
+/* The analyzer sees one source file at a time: this tells it what they return. */
+#define error_set(...)  (error_set(__VA_ARGS__), -1)
+#define error_os(...)   (error_os(__VA_ARGS__), -1)
+#define error_qmp(...)  (error_qmp(__VA_ARGS__), -1)
+#define error_at(...)   (error_at(__VA_ARGS__), -1)
+#define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
+#define error_hint(...) (error_hint(__VA_ARGS__), -1)
+#endif
+
 /* "file:line:column: message: cause: strerror", without program name; new string, owned by the caller. */
 char *error_text(const struct error *error);
 /* The exit status of DESIGN section 3 for this error. */

@@ -279,6 +279,9 @@ static int check_text(const struct attr_section *section, const struct attr *row
                 if (bytes[0] & 1)
                         return wrong(section, row, pos, err,
                                      "'%s' is a multicast address: the first byte has to be even", shown);
+                /* QEMU takes it for "none given" and makes one up. */
+                if (memcmp(bytes, (const uint8_t[6]){ 0 }, 6) == 0)
+                        return wrong(section, row, pos, err, "'%s' is no address of a card", shown);
                 break;
         case ATTR_UUID:
                 if (!text_parse_uuid(value, bytes))

@@ -313,6 +313,11 @@ bool spec_name_is_valid(const char *name)
                strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
 }
 
+bool spec_name_is_reserved(const char *name)
+{
+        return strcmp(name, "images") == 0 || strcmp(name, "uids") == 0;
+}
+
 static void set_identity(struct spec_builder *builder, const char *default_name)
 {
         struct vm_spec *spec = builder->spec;
@@ -336,6 +341,9 @@ static void set_identity(struct spec_builder *builder, const char *default_name)
                         "NAME: '%s'%s is not a name for a VM: letters, digits, '.', '_' and '-' only, not starting "
                         "with '.' or '-', at most %d bytes",
                         shown, name->layer == LAYER_RULE ? ", the file's name," : "", MAX_NAME_BYTES);
+        } else if (spec_name_is_reserved(spec->name)) {
+                spec_fail(builder, name->pos.file ? &name->pos : &file,
+                          "NAME: '%s' is a directory of vmlaunch's own, not a VM name", spec->name);
         }
 
         if (spec->uuid_text && spec->os.uuid && strcmp(spec->uuid_text, spec->os.uuid) != 0)
@@ -642,8 +650,12 @@ static void set_disks(struct spec_builder *builder, const char *base_dir)
                 set_disk_path(builder, disk, base_dir);
                 set_disk_format(builder, disk);
                 disk->bus = choose_bus(spec, disk);
-                if (disk->type == DISK_TYPE_CDROM)
-                        disk->readonly = true;
+                if (disk->type != DISK_TYPE_CDROM)
+                        continue;
+                if (spec_is_given(&attr_disk, disk, "READONLY") && !disk->readonly)
+                        spec_warn(builder, &spec_origin(&attr_disk, disk, "READONLY")->pos,
+                                  "DISK/READONLY: a CD is read-only all the same");
+                disk->readonly = true;
         }
 }
 

@@ -24,3 +24,5 @@ int spec_build(const struct template *template, const struct site *site, const c
 char *spec_to_template(const struct vm_spec *spec);
 /* A VM name: 1 to 128 bytes of letters, digits, '.', '_', '-', not starting with '.' or '-'. */
 bool spec_name_is_valid(const char *name);
+/* Is it one of vmlaunch's own directories, which lie beside those of the VMs? */
+bool spec_name_is_reserved(const char *name);

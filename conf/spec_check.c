@@ -63,6 +63,14 @@ static void check_kernel(struct spec_builder *builder)
                           { "KERNEL_CMD", &os->kernel_cmd },
                           { "ROOT", &os->root } };
 
+        if (os->root && *os->root == '/') {
+                const char *device = os->root + strspn(os->root, "/");
+
+                if (text_starts_with(device, "dev/"))
+                        device += 4;
+                spec_fail(builder, place(&attr_os, os, "ROOT"),
+                          "OS/ROOT: is a device's name without /dev/ (try ROOT = \"%s\")", device);
+        }
         if (os->kernel && *os->kernel)
                 return;
         for (size_t i = 0; i < ARRAY_SIZE(followers); i++) {

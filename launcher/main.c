@@ -1,6 +1,7 @@
 /*
  * vmlaunch - global options, verb lookup, exit status.
  */
+#include <fcntl.h>
 #include <jansson.h>
 #include <locale.h>
 #include <signal.h>
@@ -13,6 +14,18 @@
 #include "base/mem.h"
 #include "launcher/verb/command_line.h"
 #include "launcher/verb/output.h"
+
+/* Whoever started us without stdin, stdout or stderr: a socket of ours would become 1, and be written to. */
+static void fill_standard_fds(void)
+{
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        if (fd >= 0)
+                close(fd);
+}
 
 static void show_help(const struct verb_context *context)
 {
@@ -54,6 +67,7 @@ int main(int argc, char **argv)
         /* First of all: its memory stays what it is now. */
         if (argc > 2 && strcmp(argv[1], "__keeper") == 0)
                 return verb_keeper(argv + 2);
+        fill_standard_fds();
         json_set_alloc_funcs(xmalloc, free);
         /* A client that goes away is an error of its own write(), not a signal. */
         signal(SIGPIPE, SIG_IGN);

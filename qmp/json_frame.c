@@ -20,7 +20,7 @@ enum frame_state {
 struct json_frame {
         struct json_frame_limits limits;
         enum frame_state state;
-        unsigned depth;
+        unsigned depth, values;
         struct text half; /* the message so far */
 };
 
@@ -52,7 +52,7 @@ static void forget(struct json_frame *frame, enum frame_state state)
         if (frame->half.capacity > KEEP_BUFFER)
                 text_done(&frame->half);
         frame->half.length = 0;
-        frame->depth = 0;
+        frame->depth = frame->values = 0;
         frame->state = state;
 }
 
@@ -128,6 +128,12 @@ static int step(struct json_frame *frame, unsigned char c, struct error **err)
                 frame->depth++;
         else if (c == '}' || c == ']')
                 frame->depth--;
+        /* Each value but the first of its list comes after a comma; the first comes after the bracket. */
+        if (c == '{' || c == '[' || c == ',')
+                frame->values++;
+        if (frame->values > JSON_FRAME_VALUES)
+                return error_set(err, ERROR_FAILED, "a JSON message has more than %u values",
+                                 JSON_FRAME_VALUES);
         if (frame->depth > frame->limits.max_depth)
                 return error_set(err, ERROR_FAILED, "a JSON message is more than %u levels deep",
                                  frame->limits.max_depth);

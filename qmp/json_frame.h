@@ -4,7 +4,8 @@
  * Pure: bytes in, messages out. A message is one JSON object; blanks and newlines between messages are
  * skipped, no newline is needed after one. A message may come in any number of pieces, many may come in
  * one. The bytes kept are those of the one unfinished message, at most max_message of them; brackets nest
- * at most max_depth deep, and that is found before anything is decoded.
+ * at most max_depth deep and it has at most JSON_FRAME_VALUES values, which is found before anything is decoded:
+ * "[]" takes two bytes in a message and hundreds when decoded.
  *
  * Strict (QMP): anything but an object is an error, and the framer is of no use afterwards. Lenient (guest
  * agent, where a byte 0xFF says "from here on"): bytes between messages are dropped, 0xFF drops a half
@@ -22,6 +23,8 @@
 #include "base/error.h"
 
 #define JSON_FRAME_DEPTH 64
+/* query-qmp-schema, the largest reply, has about 20000. */
+#define JSON_FRAME_VALUES 100000u
 
 struct json_frame_limits {
         size_t max_message; /* bytes */

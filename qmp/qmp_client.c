@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/fd.h"
 #include "base/text.h"
 #include "qmp/json_stream.h"
 #include "qmp/reply.h"
@@ -46,8 +47,11 @@ struct qmp_client {
         unsigned n_waiting, n_late;
         json_int_t last_id;
         unsigned stray;
-        bool freed;    /* memory goes when the callback that did it has returned */
-        unsigned busy; /* callbacks of ours on the stack */
+        unsigned events_max, events; /* in the second that began at second_ms */
+        long long second_ms;
+        struct loop_source *pause; /* until reading goes on */
+        bool freed;                /* memory goes when the callback that did it has returned */
+        unsigned busy;             /* callbacks of ours on the stack */
 };
 
 unsigned qmp_class_ms(enum qmp_class class)
@@ -131,7 +135,8 @@ static void close_wire(struct qmp_client *client)
         json_stream_free(client->stream);
         client->stream = NULL;
         loop_remove(client->loop, client->greeting_deadline);
-        client->greeting_deadline = NULL;
+        loop_remove(client->loop, client->pause);
+        client->greeting_deadline = client->pause = NULL;
         client->state = GONE;
 }
 
@@ -343,6 +348,29 @@ static void take_reply(struct qmp_client *client, json_t *message)
         }
 }
 
+static void read_on(void *data)
+{
+        struct qmp_client *client = data;
+
+        client->pause = NULL;
+        json_stream_set_reading(client->stream, true);
+}
+
+static void count_event(struct qmp_client *client)
+{
+        long long now = fd_now_ms();
+
+        if (now - client->second_ms >= 1000) {
+                client->second_ms = now;
+                client->events = 0;
+        }
+        if (++client->events < client->events_max || !client->events_max || client->pause)
+                return;
+        json_stream_set_reading(client->stream, false);
+        client->pause =
+                loop_add_deadline(client->loop, (uint64_t)(client->second_ms + 1000 - now), read_on, client);
+}
+
 static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 {
         struct qmp_client *client = data;
@@ -355,8 +383,12 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
                 take_greeting(client, message);
         else if (!event)
                 take_reply(client, message);
-        else if (client->handlers.on_event)
-                client->handlers.on_event(event, json_object_get(message, "data"), message, client->data);
+        else {
+                count_event(client);
+                if (client->handlers.on_event)
+                        client->handlers.on_event(event, json_object_get(message, "data"), message,
+                                                  client->data);
+        }
         leave(client);
 }
 
@@ -403,6 +435,11 @@ void qmp_client_free(struct qmp_client *client)
 void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void *data)
 {
         json_stream_set_tap(client->stream, fn, data);
+}
+
+void qmp_client_limit_events(struct qmp_client *client, unsigned per_second)
+{
+        client->events_max = per_second;
 }
 
 bool qmp_client_is_ready(const struct qmp_client *client)

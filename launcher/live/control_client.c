@@ -45,9 +45,13 @@ static void on_disconnect(const struct error *error, void *data)
 /* A bound path has 108 bytes at most (unix(7)); through the directory's fd any directory will do. */
 static int connect_at(int dirfd, const char *name)
 {
+        static const struct timeval limit = { .tv_sec = GREETING_MS / 1000 };
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+        /* A supervisor that does not accept: connect() would wait for ever once its queue is full (unix(7)). */
+        if (sock >= 0)
+                setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
         snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
         if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -1;
@@ -113,7 +117,9 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
                 else if (os_errno == ECONNREFUSED) {
                         error_set(err, ERROR_NOT_RUNNING, "the supervisor of '%s' is gone", vm);
                         error_hint(err, "vmlaunch reconcile %s says what is left", vm);
-                } else
+                } else if (os_errno == EAGAIN)
+                        error_set(err, ERROR_DEADLINE, "the supervisor of '%s' takes no connections", vm);
+                else
                         error_os(err, os_errno, "connect to the supervisor of '%s'", vm);
                 vm_dir_release(dir, true);
                 return -1;

@@ -3,6 +3,8 @@
 
 #include "launcher/plan/builder.h"
 
+#define WITHOUT_KVM "'host-model' works without, or name a model such as 'qemu64'"
+
 int cpu_check(struct build *build, struct error **err)
 {
         const struct vm_spec *spec = build->spec;
@@ -16,13 +18,18 @@ int cpu_check(struct build *build, struct error **err)
                 if (build->accel == ACCEL_KVM)
                         return 0;
                 build_error(build, err, ERROR_HOST, "CPU_MODEL/MODEL", "'host-passthrough' needs KVM");
-                return error_hint(err, "'host-model' works without, or name a model such as 'qemu64'");
+                return error_hint(err, WITHOUT_KVM);
         case CPU_MODE_HOST_MODEL:
                 if (build->accel == ACCEL_TCG)
                         build_warn(build, "CPU_MODEL/MODEL",
                                    "'host-model' without KVM: using 'max', all that TCG can emulate");
                 return 0;
         case CPU_MODE_NAMED:
+                /* QEMU lists it among its models whether it can be had or not. */
+                if (strcmp(spec->cpu_model.model_text, "host") == 0 && build->accel != ACCEL_KVM) {
+                        build_error(build, err, ERROR_HOST, "CPU_MODEL/MODEL", "'host' needs KVM");
+                        return error_hint(err, WITHOUT_KVM);
+                }
                 if (qemu_has_cpu_model(build->in->qemu, spec->cpu_model.model_text))
                         return 0;
                 nearest = text_nearest(spec->cpu_model.model_text,

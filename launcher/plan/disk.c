@@ -214,7 +214,8 @@ static int check_sharing(struct build *build, size_t i, struct error **err)
                         for (size_t n = 0; n < b->n_layers; n++) {
                                 _cleanup_free_ char *text = NULL;
 
-                                if ((i == j && m == n) || strcmp(a->layers[m].path, b->layers[n].path) != 0 ||
+                                if ((i == j && m == n) ||
+                                    !image_layer_is_same(&a->layers[m], &b->layers[n]) ||
                                     (layer_is_readonly(&disks[j], m) && layer_is_readonly(&disks[i], n)))
                                         continue;
                                 text = xasprintf(

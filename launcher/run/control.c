@@ -20,6 +20,8 @@
 
 /* How long accept() is left alone when it fails: this process or the host has no fds left, say. */
 #define ACCEPT_PAUSE_MS 1000u
+/* "Debian 1:7.2+dfsg-7+deb12u13" and its like. */
+#define PACKAGE_MAX 256
 
 struct client {
         struct control *control;
@@ -213,6 +215,7 @@ static void send_our_error(struct client *client, const json_t *id, const struct
 {
         _cleanup_free_ char *text = error_text(error);
 
+        assert(error);
         send_error(client, id, class_of(error), text);
 }
 
@@ -650,10 +653,19 @@ struct control *control_new(struct loop *loop, int listen_fd_consume, const char
 
 void control_set_greeting(struct control *control, const json_t *qemu_greeting)
 {
-        json_t *version = json_object_get(json_object_get(qemu_greeting, "QMP"), "version");
+        const char *package = "";
+        int major, minor, micro;
 
-        if (version)
-                json_object_set(json_object_get(control->greeting, "QMP"), "version", version);
+        /* Its members and no more: QEMU is not trusted, and a greeting longer than a client's queue would lock all of
+         * them out. */
+        if (json_unpack((json_t *)qemu_greeting, "{s:{s:{s:{s:i, s:i, s:i}, s?s}}}", "QMP", "version", "qemu",
+                        "major", &major, "minor", &minor, "micro", &micro, "package", &package) < 0)
+                return;
+        if (strlen(package) > PACKAGE_MAX)
+                package = "";
+        json_object_set_new(json_object_get(control->greeting, "QMP"), "version",
+                            json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", major, "minor", minor,
+                                      "micro", micro, "package", package));
 }
 
 bool control_late(struct control *control, const char *command, json_int_t id, const json_t *reply)

@@ -18,6 +18,19 @@ static void vm_dir_keepp(struct vm_dir **vm)
 }
 #define _cleanup_vm_dir_ _cleanup_(vm_dir_keepp)
 
+/* As a supervisor leaves it: what stays of a VM that owes nothing is its record, of one without record nothing. */
+static void vm_dir_leavep(struct vm_dir **vm)
+{
+        bool keep = true;
+
+        if (*vm && journal_is_empty((*vm)->fd)) {
+                keep = faccessat((*vm)->fd, "record.json", F_OK, 0) == 0;
+                unlinkat((*vm)->fd, "lock", 0);
+        }
+        vm_dir_release(*vm, keep);
+}
+#define _cleanup_locked_vm_dir_ _cleanup_(vm_dir_leavep)
+
 /* Passes lines on with the VM's name in front. */
 struct teller {
         const char *vm, *what;
@@ -143,7 +156,8 @@ static int qemu_lives(const struct vm_dir *vm, pid_t *ret_pid, struct error **er
 static int reconcile_vm(const struct paths *paths, const struct cgroup_host *cgroup, const char *name,
                         bool dry_run, const struct teller *teller, struct error **err)
 {
-        _cleanup_vm_dir_ struct vm_dir *vm = NULL, *locked = NULL;
+        _cleanup_vm_dir_ struct vm_dir *vm = NULL;
+        _cleanup_locked_vm_dir_ struct vm_dir *locked = NULL;
         pid_t pid = 0;
         int lives;
 
@@ -230,7 +244,8 @@ static int repair(const struct paths *paths, const struct vm_dir *vm, struct err
 int orphan_destroy(const struct paths *paths, const struct cgroup_host *cgroup, const char *name,
                    undo_line_fn *line, void *data, struct error **err)
 {
-        _cleanup_vm_dir_ struct vm_dir *vm = NULL, *locked = NULL;
+        _cleanup_vm_dir_ struct vm_dir *vm = NULL;
+        _cleanup_locked_vm_dir_ struct vm_dir *locked = NULL;
         struct teller teller = { .vm = name, .what = "undone: ", .line = line, .data = data };
         json_auto_t *record = NULL;
         pid_t pid = 0;

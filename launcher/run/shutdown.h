@@ -80,7 +80,9 @@ enum kill_step {
         KILL_STUCK, /* report stuck-in-kernel */
         KILL_STEPS,
 };
-#define KILL_AFTER_QUIT_MS  5000u
+#define KILL_AFTER_QUIT_MS 5000u
+/* A destroy gives a QEMU that does not even answer less. */
+#define KILL_IF_MUTE_MS     2000u
 #define STUCK_AFTER_KILL_MS 5000u
 /* Milliseconds from this step to the next; 0: it is the last. */
 unsigned kill_wait_ms(enum kill_step step);

@@ -16,6 +16,21 @@ char *story_now(void)
                          tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000);
 }
 
+bool story_may_say(struct story_pace *pace, long long now_ms, unsigned *ret_unsaid)
+{
+        *ret_unsaid = 0;
+        if (now_ms - pace->minute_ms >= 60000) {
+                *ret_unsaid = pace->unsaid;
+                *pace = (struct story_pace){ .minute_ms = now_ms };
+        }
+        if (pace->said >= STORY_PER_MINUTE) {
+                pace->unsaid++;
+                return false;
+        }
+        pace->said++;
+        return true;
+}
+
 json_t *story_string(const char *s)
 {
         struct text escaped = TEXT_INIT;

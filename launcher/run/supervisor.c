@@ -465,6 +465,9 @@ static void note_end(struct supervisor *s, enum vm_event event)
 {
         switch (event) {
         case EV_DESTROY_ASKED:
+                s->destroying = true;
+                s->end.asked = true;
+                break;
         case EV_SHUTDOWN_ASKED:
                 s->end.asked = true;
                 break;

@@ -18,6 +18,7 @@
 #include "launcher/run/execute.h"
 #include "launcher/run/recorder.h"
 #include "launcher/run/shutdown.h"
+#include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_state.h"
 #include "launcher/run/verdict.h"
@@ -61,6 +62,8 @@ struct supervisor {
         struct qmp_client *qmp;
         bool silent; /* a command was not answered in its time */
         unsigned reconnects;
+        bool lost_told;         /* that the connection is lost, in the story */
+        long long connected_ms; /* when it was made last */
         struct loop_source *reconnect;
         unsigned steps_waiting; /* qmp steps of the plan without a reply */
         size_t cont_step;       /* index of the plan's last qmp step */
@@ -83,6 +86,7 @@ struct supervisor {
 
         enum kill_step kill_step;
         bool killing, stuck, hurry;
+        bool destroying; /* for the asking: what a hung QEMU has not flushed is not waited for as long */
         struct loop_source *kill_timer;
 
         struct run_end end;
@@ -94,6 +98,7 @@ struct supervisor {
         struct host_helper *helper; /* undoes, once QEMU is gone */
 
         json_t *story, *warnings;
+        struct story_pace pace;
         char *started, *ended, *stderr_text;
         long long last_reset_ms;
         long long panic_restarts[PANIC_RESTARTS]; /* when, oldest first; 0: none */

@@ -2,11 +2,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "launcher/run/adopt.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
+
+/* An error's words quote what QEMU or the guest said. */
+#define LINE_MAX_BYTES 2000
 
 /* One line on why the state is what it is; NULL: nothing to say. Lent. */
 static const char *reason_now(const struct supervisor *s)
@@ -115,22 +119,37 @@ static void on_flush(void *data)
         supervisor_flush(s);
 }
 
+static void tell_line(struct supervisor *s, const char *line)
+{
+        _cleanup_free_ char *now = story_now();
+
+        story_add(s->story, now, line);
+        log_info("%s: %s", s->plan->name, line);
+        recorder_note(s->recorder, line);
+        if (s->control)
+                control_event(s->control, "VMLAUNCH_STORY", json_pack("{s:o}", "text", story_string(line)));
+}
+
 void supervisor_story(struct supervisor *s, const char *format, ...)
 {
-        struct text line = TEXT_INIT;
-        _cleanup_free_ char *now = story_now();
+        _cleanup_text_ struct text line = TEXT_INIT;
+        unsigned unsaid = 0;
         va_list ap;
 
+        /* The end is always told; it has few lines. */
+        if (s->state < VM_QUITTING && !story_may_say(&s->pace, fd_now_ms(), &unsaid))
+                return;
+        if (unsaid) {
+                _cleanup_free_ char *missing = xasprintf("%u more lines in a minute were left out", unsaid);
+
+                tell_line(s, missing);
+        }
         va_start(ap, format);
         text_vaddf(&line, format, ap);
         va_end(ap);
-        story_add(s->story, now, text_str(&line));
-        log_info("%s: %s", s->plan->name, text_str(&line));
-        recorder_note(s->recorder, text_str(&line));
-        if (s->control)
-                control_event(s->control, "VMLAUNCH_STORY",
-                              json_pack("{s:o}", "text", story_string(text_str(&line))));
-        text_done(&line);
+        if (line.length > LINE_MAX_BYTES)
+                line.data[LINE_MAX_BYTES] = '\0';
+        tell_line(s, text_str(&line));
         /* Lines that come together are written together. */
         if (!s->flush && s->state != VM_STOPPED)
                 s->flush = loop_add_deadline(s->loop, 0, on_flush, s);

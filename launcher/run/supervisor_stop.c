@@ -234,6 +234,11 @@ static void on_quit(json_t *reply, const struct error *error, void *data)
 {
         struct supervisor *s = data;
 
+        if (reply && s->destroying && s->kill_timer && s->kill_step == KILL_QUIT) {
+                /* It has heard, and flushes. */
+                loop_remove(s->loop, s->kill_timer);
+                s->kill_timer = loop_add_deadline(s->loop, KILL_AFTER_QUIT_MS, on_kill_timer, s);
+        }
         if (reply || error->code == ERROR_DISCONNECTED || error->code == ERROR_DEADLINE || !s->killing ||
             s->kill_step != KILL_QUIT)
                 return;
@@ -249,6 +254,8 @@ static void take_kill_step(struct supervisor *s)
         case KILL_QUIT:
                 if (wire_is_up(s)) {
                         s->end.we_quit = true;
+                        if (s->destroying)
+                                wait_ms = KILL_IF_MUTE_MS;
                         ops_quit(s->qmp, on_quit, s);
                 } else {
                         supervisor_story(s, "QEMU cannot be reached by QMP: sending it SIGTERM");

@@ -12,10 +12,16 @@
 
 /* From connect() to the end of the negotiation; QEMU may still be loading its libraries. */
 #define GREETING_MS 10000u
-/* A QEMU that fails closes its monitor on the way out; what it has mapped takes the kernel some time. */
-#define HUNG_UP_MS 2000u
+/* A QEMU that starts and hangs up has so long to end. */
+#define LOST_AT_START_MS 2000u
+/* Each one is passed on to every client, and some write the record. QEMU's own limits make it far fewer. */
+#define EVENTS_PER_SECOND 300
+/* A connection older than this was a good one. */
+#define STABLE_MS 60000
 /* The agent's port, launcher/plan/agent.c. */
 #define AGENT_PORT "agent0"
+/* QEMU's are words like "host-qmp-quit". */
+#define REASON_MAX 64
 /* The guest can reset as often as it likes: one line in the story for those of this time. */
 #define RESET_NOTE_MS 5000
 /* A silent agent is asked again after 5, 10, 20, 40 s and then left alone: an idle supervisor never wakes. */
@@ -199,11 +205,11 @@ static void on_shutdown_event(struct supervisor *s, json_t *data)
         const char *reason = json_string_value(json_object_get(data, "reason"));
 
         free(s->shutdown_reason);
-        s->shutdown_reason = xstrdup_null(reason);
+        s->shutdown_reason = reason ? xstrndup(reason, REASON_MAX) : NULL;
         if (json_is_true(json_object_get(data, "guest"))) {
                 supervisor_event(s, EV_GUEST_OFF);
         } else if (s->state != VM_QUITTING) {
-                _cleanup_free_ char *shown = text_printable(reason ? reason : "no reason");
+                _cleanup_free_ char *shown = text_printable(reason ? s->shutdown_reason : "no reason");
 
                 supervisor_story(s, "QEMU ends: %s", shown);
         }
@@ -354,6 +360,7 @@ static void on_ready(json_t *greeting, void *data)
 
         if (s->control)
                 control_set_greeting(s->control, greeting);
+        s->connected_ms = fd_now_ms();
         if (s->state == VM_STARTING) {
                 if (s->adopted)
                         adopt_settle_start(s);
@@ -363,7 +370,7 @@ static void on_ready(json_t *greeting, void *data)
         }
         /* The connection was made anew: what happened in the gap is not known. */
         supervisor_story(s, "QMP is connected again");
-        s->reconnects = 0;
+        s->lost_told = false;
         ops_query_status(s->qmp, on_status_anew, s);
         wire_ask_agent_port(s);
         supervisor_changed(s);
@@ -394,20 +401,21 @@ static void reconnect_later(struct supervisor *s)
                 return;
         s->reconnect = loop_add_deadline(s->loop, wait_ms, on_reconnect, s);
         /* The first failure is mostly QEMU's own end, which its pidfd says in a moment. */
-        if (s->reconnects == 2)
+        if (s->reconnects > 1 && !s->lost_told) {
                 supervisor_story(s, "the connection to QEMU is lost, trying again");
+                s->lost_told = true;
+        }
         if (s->reconnects > 1)
                 supervisor_changed(s);
 }
 
-/* While it starts QEMU closes its monitor because it ends, which its pidfd says in a moment. */
-static void on_hung_up(void *data)
+static void on_lost_at_start(void *data)
 {
         struct supervisor *s = data;
         struct error *failed = NULL;
 
         s->reconnect = NULL;
-        error_set(&failed, ERROR_FAILED, "QEMU closed its monitor and did not end");
+        error_set(&failed, ERROR_FAILED, "QEMU closed its QMP connection before the guest ran, and lives on");
         supervisor_start_failed(s, failed);
 }
 
@@ -424,6 +432,9 @@ static void on_disconnect(const struct error *error, void *data)
                 supervisor_event(s, EV_QEMU_EXITED);
                 return;
         }
+        /* One that is lost again and again is not made anew at full speed. */
+        if (s->connected_ms && fd_now_ms() - s->connected_ms > STABLE_MS)
+                s->reconnects = 0;
         if (s->state == VM_STARTING && !s->adopted && error->code == ERROR_DEADLINE) {
                 struct error *failed = NULL;
 
@@ -435,7 +446,8 @@ static void on_disconnect(const struct error *error, void *data)
                 error_wrap(&failed, "QMP");
                 supervisor_start_failed(s, failed);
         } else if (s->state == VM_STARTING && !s->adopted) {
-                s->reconnect = loop_add_deadline(s->loop, HUNG_UP_MS, on_hung_up, s);
+                /* Mostly QEMU's own end, and its stderr and status say more. */
+                s->reconnect = loop_add_deadline(s->loop, LOST_AT_START_MS, on_lost_at_start, s);
         } else if (s->state < VM_QUITTING) {
                 reconnect_later(s);
         }
@@ -469,6 +481,7 @@ int wire_connect(struct supervisor *s, struct error **err)
                 return -1;
         s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
         qmp_client_set_tap(s->qmp, on_qmp_wire, s);
+        qmp_client_limit_events(s->qmp, EVENTS_PER_SECOND);
         if (!s->plan->policy.has_agent || s->qga)
                 return 0;
         if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)

@@ -145,8 +145,12 @@ static int try_take(int run_dirfd, const struct lock_request *request, bool last
                 return error_set(err, ERROR_BUSY, "%s: the lock file '%s' is removed all the time",
                                  request->what, request->name);
         }
-        if (write_line(fd, 0, "# vmlaunch: one line per holder", err) < 0 || claim_line(fd, request, err) < 0)
+        if (write_line(fd, 0, "# vmlaunch: one line per holder", err) < 0 ||
+            claim_line(fd, request, err) < 0) {
+                /* Not even an empty file stays, on a full file system say. */
+                lock_file_release(run_dirfd, request->name, TAKE_FD(fd));
                 return error_wrap(err, "%s", request->what);
+        }
         *ret_fd = TAKE_FD(fd);
         return 1;
 }

@@ -18,12 +18,6 @@
 /* /proc/locks of a host with many locks; beyond it we say that we do not know. */
 #define PROC_LOCKS_MAX (8u << 20)
 
-/* Names of our own directories beside the VMs'. */
-static bool name_is_reserved(const char *name)
-{
-        return strcmp(name, "images") == 0 || strcmp(name, "uids") == 0;
-}
-
 static int check_name(const char *name, struct error **err)
 {
         if (!spec_name_is_valid(name)) {
@@ -31,7 +25,7 @@ static int check_name(const char *name, struct error **err)
 
                 return error_set(err, ERROR_INVALID, "'%s' is not a VM name", printable);
         }
-        if (name_is_reserved(name))
+        if (spec_name_is_reserved(name))
                 return error_set(err, ERROR_INVALID, "'%s' is a directory of vmlaunch's own, not a VM name",
                                  name);
         return 0;
@@ -142,8 +136,12 @@ static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
         }
         if (!same_file(run_fd, lock_path, lock))
                 return 0;
-        if (write_pid(lock, err) < 0)
+        if (write_pid(lock, err) < 0) {
+                unlinkat(dir, "lock", 0);
+                if (made)
+                        unlinkat(run_fd, vm->name, AT_REMOVEDIR);
                 return -1;
+        }
         vm->fd = TAKE_FD(dir);
         vm->lock_fd = TAKE_FD(lock);
         return 1;
@@ -293,7 +291,7 @@ int directory_vm_names(const char *path, char ***ret, struct error **err)
                 return error_os(err, errno, "read directory '%s'", path);
         }
         for (struct dirent *entry; dir && (entry = readdir(dir));) {
-                if (!spec_name_is_valid(entry->d_name) || name_is_reserved(entry->d_name))
+                if (!spec_name_is_valid(entry->d_name) || spec_name_is_reserved(entry->d_name))
                         continue;
                 if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
                         continue;

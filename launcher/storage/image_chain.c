@@ -189,37 +189,31 @@ static int backing_path(const char *path, const struct qcow2_header *header, cha
         return 0;
 }
 
-struct file_id {
-        dev_t dev;
-        ino_t ino;
-};
-
-static struct file_id file_id_of(const struct stat *st)
+bool image_layer_is_same(const struct image_layer *a, const struct image_layer *b)
 {
-        /* Device nodes are many, the device is one. */
-        if (S_ISBLK(st->st_mode))
-                return (struct file_id){ .dev = st->st_rdev };
-        return (struct file_id){ .dev = st->st_dev, .ino = st->st_ino };
+        if ((a->dev || a->ino) && (b->dev || b->ino))
+                return a->dev == b->dev && a->ino == b->ino;
+        return strcmp(a->path, b->path) == 0;
 }
 
 /* Reads one layer and appends it to the chain; *ret_next: the layer below, or NULL. */
-static int read_layer(struct image_chain *chain, struct file_id *ids, const char *path,
-                      enum disk_format format, bool is_guess, char **ret_next,
-                      enum disk_format *ret_next_format, struct error **err)
+static int read_layer(struct image_chain *chain, const char *path, enum disk_format format, bool is_guess,
+                      char **ret_next, enum disk_format *ret_next_format, struct error **err)
 {
         _cleanup_free_ uint8_t *bytes = xmalloc(QCOW2_HEADER_BYTES);
-        struct image_layer layer = { .format = format };
+        struct image_layer layer = { .path = (char *)path, .format = format };
         struct qcow2_header header = { 0 };
         _cleanup_close_ int fd = -1;
-        struct file_id id;
         struct stat st;
         size_t n = 0;
 
         if (open_image(path, &fd, &st, err) < 0)
                 return -1;
-        id = file_id_of(&st);
+        /* Device nodes are many, the device is one. */
+        layer.dev = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+        layer.ino = S_ISBLK(st.st_mode) ? 0 : st.st_ino;
         for (size_t i = 0; i < chain->n_layers; i++)
-                if (ids[i].dev == id.dev && ids[i].ino == id.ino)
+                if (image_layer_is_same(&chain->layers[i], &layer))
                         return error_set(err, ERROR_INVALID, "the chain loops: it is layer %zu already", i);
         if (read_start(fd, bytes, QCOW2_HEADER_BYTES, &n, err) < 0 ||
             (is_guess && check_guess(format, bytes, n, err) < 0))
@@ -242,7 +236,6 @@ static int read_layer(struct image_chain *chain, struct file_id *ids, const char
         }
         file_facts_from_stat(&st, &layer.file);
         layer.path = xstrdup(path);
-        ids[chain->n_layers] = id;
         ARRAY_GROW(chain->layers, chain->n_layers);
         chain->layers[chain->n_layers++] = layer;
         return 0;
@@ -253,7 +246,6 @@ int image_chain_read(const char *path, enum disk_format format, bool format_is_g
 {
         _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
         _cleanup_free_ char *next = NULL;
-        struct file_id ids[IMAGE_CHAIN_MAX] = { 0 };
 
         if (path[0] != '/')
                 return error_set(err, ERROR_INVALID, "image '%s' has no absolute path", path);
@@ -268,7 +260,7 @@ int image_chain_read(const char *path, enum disk_format format, bool format_is_g
                 if (chain->n_layers == IMAGE_CHAIN_MAX)
                         return error_set(err, ERROR_INVALID, "image '%s' has more than %d layers", path,
                                          IMAGE_CHAIN_MAX);
-                if (read_layer(chain, ids, this, format, format_is_guess, &next, &format, err) < 0)
+                if (read_layer(chain, this, format, format_is_guess, &next, &format, err) < 0)
                         return error_wrap(err, "%s", name);
                 format_is_guess = false;
         }

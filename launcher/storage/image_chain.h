@@ -25,6 +25,9 @@ struct image_layer {
         enum disk_format format;
         struct file_facts file;
         uint64_t virtual_size; /* bytes; for raw the file's size */
+        /* Which file it is, whatever its path: 0 when not known (recorded chains), ino 0 for a block device. */
+        dev_t dev;
+        ino_t ino;
 };
 
 /* layers[0] is the image itself, then its backing files downwards. */
@@ -41,6 +44,8 @@ int image_chain_read(const char *path, enum disk_format format, bool format_is_g
                      struct image_chain **ret, struct error **err);
 void image_chain_free(struct image_chain *chain);
 DEFINE_FREEP(struct image_chain, image_chain_free)
+/* One file or device, by whatever names? By their paths where nothing better is known. */
+bool image_layer_is_same(const struct image_layer *a, const struct image_layer *b);
 json_t *image_chain_to_json(const struct image_chain *chain);
 int image_chain_from_json(const json_t *json, struct image_chain **ret, struct error **err);
 

@@ -10,27 +10,54 @@
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
 
+static bool is_stopped(const json_t *record)
+{
+        const char *state = json_string_value(json_object_get(record, "state"));
+
+        return state && strcmp(state, "stopped") == 0;
+}
+
+/* The record, and whether a supervisor has the VM: its lock says that, a pid may be another's by now. */
+static int read_vm(const struct paths *paths, const char *name, json_t **ret_record, bool *ret_supervised,
+                   struct error **err)
+{
+        struct vm_dir *dir = NULL;
+        int result;
+
+        if (vm_dir_open(paths, name, &dir, err) < 0)
+                return -1;
+        result = record_read(dir->fd, ret_record, err);
+        *ret_supervised = result == 0 && vm_dir_is_locked(dir, NULL);
+        /* It may have ended between the two looks. */
+        if (result == 0 && !*ret_supervised && !is_stopped(*ret_record)) {
+                json_decref(TAKE_PTR(*ret_record));
+                result = record_read(dir->fd, ret_record, err);
+        }
+        vm_dir_release(dir, true);
+        return result;
+}
+
 /* Adds {"name","state","pid","template","uuid","verdict"} of one VM; what is stopped only when all. */
 static void add_vm(const struct paths *paths, const char *name, bool all, json_t *array)
 {
         _cleanup_error_ struct error *error = NULL;
         json_auto_t *record = NULL;
         const char *state;
-        json_int_t pid, supervisor;
+        bool supervised = false;
+        json_int_t pid;
 
         /* A directory without a record is a start or an end in progress: nothing to show yet. */
-        if (vm_record(paths, name, &record, &error) < 0)
+        if (read_vm(paths, name, &record, &supervised, &error) < 0)
                 return;
         state = json_string_value(json_object_get(record, "state"));
         pid = json_integer_value(json_object_get(record, "pid"));
-        supervisor = json_integer_value(json_object_get(record, "supervisor_pid"));
         if (!state)
                 state = "unknown";
-        if (strcmp(state, "stopped") == 0) {
+        if (is_stopped(record)) {
                 if (!all)
                         return;
                 pid = 0;
-        } else if (!process_start_time((pid_t)supervisor)) {
+        } else if (!supervised) {
                 state = "unsupervised";
         }
         json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:O?, s:O?, s:O?}", "name", name, "state",

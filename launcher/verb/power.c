@@ -123,6 +123,13 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
         timeout_ms = (long long)(json_number_value(json_object_get(reply, "timeout")) * 1000) + END_GRACE_MS;
         if (control_client_wait(vm.client, fd_now_ms() + timeout_ms, on_event, &outcome, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
+        if (outcome.result && strcmp(outcome.result, "stuck") == 0) {
+                error_set(err, ERROR_DEADLINE,
+                          "%s '%s': QEMU was killed and does not end: a kernel call holds it",
+                          context->verb->name, vm.name);
+                return error_hint(
+                        err, "its supervisor undoes the rest when it ends; look at the storage and 'dmesg'");
+        }
         if (outcome.result && strcmp(outcome.result, "rebooted") != 0) {
                 bool late = strcmp(outcome.result, "refused") == 0;
 

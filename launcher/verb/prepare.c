@@ -91,7 +91,8 @@ static int prepare_spec(const struct verb_context *context, const char *argument
         if (find_template(context, argument, &path, err) < 0 ||
             read_template(path, ret_template, &base_dir, err) < 0)
                 return -1;
-        name = strcmp(path, "-") == 0 ? xstrdup("stdin") : default_name(path);
+        /* What comes from stdin has no file to be named after. */
+        name = strcmp(path, "-") == 0 ? NULL : default_name(path);
         return spec_build(*ret_template, context->site, base_dir, name, ret, err);
 }
 
@@ -102,14 +103,11 @@ static void free_chains(struct image_chain **chains, size_t n)
         free(chains);
 }
 
-/* The place of a disk's path, so that a missing image is reported where it is asked for. */
-static void add_place(const struct vm_spec *spec, const struct disk_spec *disk, struct error **err)
+/* The place of the attribute, so that what is missing is reported where it is asked for. */
+static void add_place(const struct vm_spec *spec, const char *reference, struct error **err)
 {
-        _cleanup_free_ char *reference =
-                xasprintf("DISK[%u]/%s", disk->id, disk->source ? "SOURCE" : "IMAGE");
         const struct origin *origin = vm_spec_origin(spec, reference);
 
-        error_wrap(err, "%s", reference);
         if (!(*err)->pos.file && origin && origin->pos.file) {
                 (*err)->pos = origin->pos;
                 (*err)->pos.file = xstrdup(origin->pos.file);
@@ -124,7 +122,11 @@ static int read_chains(const struct vm_spec *spec, struct image_chain ***ret, st
                 const struct disk_spec *disk = &spec->disks[i];
 
                 if (image_chain_read(disk->path, disk->format, disk->format_is_guess, &chains[i], err) < 0) {
-                        add_place(spec, disk, err);
+                        _cleanup_free_ char *reference =
+                                xasprintf("DISK[%u]/%s", disk->id, disk->source ? "SOURCE" : "IMAGE");
+
+                        error_wrap(err, "%s", reference);
+                        add_place(spec, reference, err);
                         free_chains(chains, spec->n_disks);
                         return -1;
                 }
@@ -157,10 +159,14 @@ static int gather(const struct verb_context *context, const char *argument, bool
         int result;
 
         if (prepare_spec(context, argument, ret_template, &prepared.spec, err) < 0 ||
-            host_facts_read(paths, &prepared.host, err) < 0 || qemu_find(prepared.spec, &emulator, err) < 0 ||
-            qemu_facts_get(emulator, paths, write_cache, &qemu, err) < 0 ||
+            host_facts_read(paths, &prepared.host, err) < 0 ||
             machine_lock_read(paths->state, prepared.spec->name, &lock, err) < 0)
                 return -1;
+        if (qemu_find(prepared.spec, &emulator, err) < 0 ||
+            qemu_facts_get(emulator, paths, write_cache, &qemu, err) < 0) {
+                add_place(prepared.spec, "EMULATOR", err);
+                return -1;
+        }
         if (prepared.spec->os.kernel && file_facts_read(prepared.spec->os.kernel, &input.kernel, err) < 0)
                 return -1;
         if (prepared.spec->os.initrd && file_facts_read(prepared.spec->os.initrd, &input.initrd, err) < 0)

@@ -1,10 +1,12 @@
 /* run and start: a plan carried out, in the foreground or by a supervisor left behind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,13 +191,45 @@ static int take_error(const char *vm, const json_t *json, struct error **err)
         return error_wrap(err, "start '%s'", vm);
 }
 
-static int await_ready(const char *vm, int fd, pid_t keeper, long long *ret_qemu_pid,
+/*
+ * Until the supervisor has spoken. The first signal is passed on to it by the
+ * keeper, and it takes everything back; the second
+ * leaves it to itself. Blocked from before the fork: the supervisor takes them by signalfd, whenever they come.
+ */
+static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, bool *ret_cancelled,
+                      struct error **err)
+{
+        struct pollfd polled[] = { { .fd = fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
+        struct signalfd_siginfo info;
+
+        for (;;) {
+                if (poll(polled, ARRAY_SIZE(polled), -1) < 0 && errno != EINTR)
+                        return error_os(err, errno, "wait for the supervisor");
+                if (polled[0].revents)
+                        return 0;
+                if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+                        continue;
+                if (*ret_cancelled) {
+                        error_set(err, ERROR_CANCELLED, "start '%s': not waiting for it to be taken back",
+                                  vm);
+                        return error_hint(err, "'vmlaunch status %s' shows what becomes of it", vm);
+                }
+                *ret_cancelled = true;
+                kill(keeper, SIGTERM);
+                log_notice("start '%s': cancelling; once more to leave it in the background", vm);
+        }
+}
+
+static int await_ready(const char *vm, int fd, int signal_fd, pid_t keeper, long long *ret_qemu_pid,
                        long long *ret_supervisor, struct error **err)
 {
         _cleanup_free_ char *line = NULL;
         json_auto_t *json = NULL;
+        bool cancelled = false;
         int status = 0;
 
+        if (await_word(vm, fd, signal_fd, keeper, &cancelled, err) < 0)
+                return -1;
         if (fd_read_all(fd, "the supervisor's word", READY_MAX, &line, NULL, err) < 0)
                 return -1;
         json = json_loads(line, 0, NULL);
@@ -209,8 +243,15 @@ static int await_ready(const char *vm, int fd, pid_t keeper, long long *ret_qemu
         if (json_object_get(json, "error")) {
                 while (waitpid(keeper, &status, 0) < 0 && errno == EINTR)
                         ;
-                return take_error(vm, json_object_get(json, "error"), err);
+                take_error(vm, json_object_get(json, "error"), err);
+                if (cancelled)
+                        (*err)->code = ERROR_CANCELLED;
+                return -1;
         }
+        if (cancelled)
+                return error_set(err, ERROR_CANCELLED,
+                                 "start '%s': cancelled when the guest ran already: it is being shut down",
+                                 vm);
         *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
         *ret_supervisor = json_integer_value(json_object_get(json, "supervisor_pid"));
         return 0;
@@ -219,8 +260,9 @@ static int await_ready(const char *vm, int fd, pid_t keeper, long long *ret_qemu
 int verb_start(struct verb_context *context, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
-        _cleanup_close_ int reader = -1;
+        _cleanup_close_ int reader = -1, signal_fd = -1;
         long long qemu_pid = 0, supervisor = 0;
+        sigset_t signals;
         int ready[2];
         pid_t pid;
 
@@ -229,17 +271,23 @@ int verb_start(struct verb_context *context, struct error **err)
         output_warnings(prepared.plan->warnings, context);
         if (pipe2(ready, O_CLOEXEC) < 0)
                 return error_os(err, errno, "start '%s': make a pipe", prepared.plan->name);
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGINT);
+        sigaddset(&signals, SIGTERM);
+        sigprocmask(SIG_BLOCK, &signals, NULL);
+        signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
         fflush(stdout);
         pid = fork();
         if (pid == 0) {
                 close(ready[0]);
+                fd_close(&signal_fd);
                 become_keeper(context, &prepared, ready[1]);
         }
         close(ready[1]);
         reader = ready[0];
         if (pid < 0)
                 return error_os(err, errno, "start '%s': fork", prepared.plan->name);
-        if (await_ready(prepared.plan->name, reader, pid, &qemu_pid, &supervisor, err) < 0)
+        if (await_ready(prepared.plan->name, reader, signal_fd, pid, &qemu_pid, &supervisor, err) < 0)
                 return -1;
         if (context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s, s:I, s:I}", "schema", 1, "name", prepared.plan->name,

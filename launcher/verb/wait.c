@@ -106,6 +106,8 @@ static int wait_for(const struct paths *paths, const char *name, struct goal *go
         _cleanup_close_ int inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         _cleanup_free_ char *directory = xasprintf("%s/%s", paths->run, name);
 
+        if (inotify_fd < 0)
+                return error_os(err, errno, "watch '%s'", directory);
         while (!goal->reached && !goal->ended) {
                 _cleanup_error_ struct error *error = NULL;
 

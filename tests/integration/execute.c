@@ -936,7 +936,7 @@ static int live_with_a_stuck_helper(struct fixture *f)
 
 static void helper_that_cannot_be_killed_is_not_waited_for(void **state)
 {
-        _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_free_ char *text = NULL;
         struct fixture *f = *state;
         struct error *err = NULL;
         int status = -1;

@@ -59,7 +59,7 @@ test_missing_image_is_reported_at_its_line() {
 test_names_that_would_leave_their_directory_are_refused() {
     need_root
     local name
-    for name in 'a/b' '..' '.' $'a\nb' '-x'; do
+    for name in 'a/b' '..' '.' $'a\nb' '-x' images uids; do
         template
         sed -i '1d' "$TEMPLATE"
         printf 'NAME = "%s"\n' "$name" >>"$TEMPLATE"
@@ -101,6 +101,13 @@ test_second_use_of_a_writable_image_names_its_holder() {
     expect 0 vml start "$ROOT/second.tmpl"
     expect 0 vml destroy "$VM-b"
 }
+test_image_under_two_names_for_two_disks_is_refused() {
+    need_root
+    truncate -s 1M "$ROOT/disk.raw"
+    ln "$ROOT/disk.raw" "$ROOT/other.raw"
+    template 'DISK = [ SOURCE = "disk.raw", TARGET = "vda" ]' 'DISK = [ SOURCE = "other.raw", TARGET = "vdb" ]'
+    refused 6 "$TEMPLATE:9:19: DISK[1]/SOURCE" "image of disk 0 already"
+}
 test_backing_file_that_is_missing_or_loops_is_refused() {
     need_root
     qemu-img create -q -f qcow2 "$ROOT/base.qcow2" 16M
@@ -128,10 +135,33 @@ test_image_of_another_format_than_said_is_refused() {
     assert_contains "$ERR" "FORMAT"
     assert_no_trace
 }
-test_no_qemu_installed_says_what_was_looked_for() {
+test_emulator_that_does_not_exist_is_named() {
     need_root
     template 'EMULATOR = "/nowhere/qemu-system-x86_64"'
-    refused 10 "/nowhere/qemu-system-x86_64"
+    refused 10 "$TEMPLATE:8:12: " "/nowhere/qemu-system-x86_64"
+}
+test_no_qemu_installed_says_what_was_looked_for_and_what_to_install() {
+    need_root
+    template
+    # A mount namespace in which each program that could be taken is no program.
+    cat >"$WORK/without.sh" <<'END'
+mount --make-rprivate / || exit 77
+for program in /usr/local/bin/qemu-* /usr/bin/qemu-kvm* /usr/bin/qemu-system-* /usr/libexec/qemu-kvm; do
+    [ ! -f "$program" ] || mount --bind /dev/null "$program" || exit 77
+done
+exec "$@"
+END
+    local verb
+    unshare -m sh "$WORK/without.sh" true || skip "no mount namespaces here"
+    touch "$WORK/mark"
+    for verb in start run plan validate explain; do
+        expect 10 unshare -m sh "$WORK/without.sh" "$VMLAUNCH" --root "$ROOT" "$verb" "$TEMPLATE"
+        assert_contains "$ERR" "no QEMU for x86_64 on this host"
+        assert_contains "$ERR" "qemu-kvm-one, qemu-kvm, /usr/libexec/qemu-kvm, qemu-system-x86_64"
+        assert_contains "$ERR" "apt-get install qemu-system-x86"
+        assert_eq "$OUT" "" "stdout"
+        assert_no_trace
+    done
 }
 test_several_errors_are_reported_at_once_and_as_json() {
     need_root

@@ -4,7 +4,14 @@
  * Asked for `-machine none` it becomes the real QEMU, so the facts of a plan are real. Otherwise it writes one JSON
  * object to fd 2 - argv, environment, fds and what is behind them, ids, capability sets, working directory, session -
  * before it opens anything, and serves QMP on the listener that argv names: enough for a VM to start, pause, resume
- * and quit. It runs as an unprivileged uid with nothing but the planned fds; a test reads /proc/PID/fd/2.
+ * and quit. Words on the guest's command line make it misbehave:
+ *   fake.hangup      each query-version ends the connection, and so do the next three greetings
+ *   fake.leave       hangs up in the middle of the start, and lives on
+ *   fake.mute        takes connections and says nothing
+ *   fake.flood       from cont on events as fast as they are taken
+ *   fake.endless     a greeting that never ends
+ *   fake.deep        a greeting of brackets
+ * It runs as an unprivileged uid with nothing but the planned fds; a test reads /proc/PID/fd/2.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -175,6 +182,39 @@ static void report(char **argv)
         json_decref(all);
 }
 
+/* --- how it misbehaves ---------------------------------------------------------------------------------------- */
+
+static struct {
+        bool hangup, leave, mute, flood, endless, deep;
+        unsigned hangups;
+} manner;
+
+static bool has_word(const char *text, const char *word)
+{
+        return text && strstr(text, word);
+}
+
+static void read_manner(char **argv)
+{
+        int from = 1;
+        const char *line = option_value(argv, "-append", &from);
+
+        manner.hangup = has_word(line, "fake.hangup");
+        manner.leave = has_word(line, "fake.leave");
+        manner.mute = has_word(line, "fake.mute");
+        manner.flood = has_word(line, "fake.flood");
+        manner.endless = has_word(line, "fake.endless");
+        manner.deep = has_word(line, "fake.deep");
+}
+
+/* The same over and over; ends with the connection, or after so many times. */
+static void pour(int fd, const char *text, unsigned times)
+{
+        for (unsigned i = 0; i < times; i++)
+                if (send(fd, text, strlen(text), MSG_NOSIGNAL) < 0)
+                        return;
+}
+
 /* --- QMP ------------------------------------------------------------------------------------------------------ */
 
 /* What follows "KEY=" in a comma list, up to the next comma; NULL: not there. */
@@ -283,6 +323,21 @@ static json_t *obey(int fd, const char *command, bool *running, bool *ret_error)
 /* Until the client leaves, or QEMU has to. */
 static void serve(int fd, bool *running)
 {
+        char filler[16384] = "";
+
+        if (manner.mute)
+                for (;;)
+                        pause();
+        if (manner.endless || manner.deep) {
+                pour(fd, manner.deep ? "{\"QMP\":[" : "{\"QMP\": \"", 1);
+                memset(filler, manner.deep ? '[' : 'x', sizeof(filler) - 1);
+                for (;;)
+                        pour(fd, filler, 1000);
+        }
+        if (manner.hangups) {
+                manner.hangups--;
+                return;
+        }
         say(fd, json_pack("{s:{s:{s:{s:i, s:i, s:i}, s:s}, s:[]}}", "QMP", "version", "qemu", "major", 7,
                           "minor", 2, "micro", 0, "package", "stand-in", "capabilities"));
         for (;;) {
@@ -293,6 +348,13 @@ static void serve(int fd, bool *running)
                 bool is_error = false, quit;
 
                 if (!command) {
+                        json_decref(message);
+                        json_decref(reply);
+                        return;
+                }
+                if ((manner.leave && strcmp(command, "qmp_capabilities") != 0) ||
+                    (manner.hangup && strcmp(command, "query-version") == 0)) {
+                        manner.hangups = manner.leave ? 0 : 3;
                         json_decref(message);
                         json_decref(reply);
                         return;
@@ -311,6 +373,18 @@ static void serve(int fd, bool *running)
                                   json_pack("{s:b, s:s}", "guest", 0, "reason", "host-qmp-quit"));
                         exit(0);
                 }
+                if (manner.flood && strcmp(command, "cont") == 0) {
+                        manner.flood = false;
+                        if (fork() == 0) {
+                                for (;;)
+                                        pour(fd,
+                                             "{\"event\":\"STOP\",\"timestamp\":{}}\n"
+                                             "{\"event\":\"RESUME\",\"timestamp\":{}}\n"
+                                             "{\"event\":\"RESET\",\"data\":{\"guest\":true},\"timestamp\":{}}\n"
+                                             "{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":false,\"reason\":\"x\"}}\n",
+                                             1000);
+                        }
+                }
                 json_decref(message);
         }
 }
@@ -326,6 +400,7 @@ int main(int argc, char **argv)
                 die(REAL_QEMU);
         }
         report(argv);
+        read_manner(argv);
         listener = monitor_fd(argv);
         if (listener < 0) {
                 fprintf(stderr, "fake_qemu: argv names no monitor\n");

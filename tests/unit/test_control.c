@@ -1021,6 +1021,25 @@ static void a_long_directory_does_not_matter(void **state)
         unlinkat(f->dirfd, name, AT_REMOVEDIR);
 }
 
+static void greeting_of_a_hostile_qemu_locks_no_client_out(void **state)
+{
+        struct fixture *f = *state;
+        char *filler = xcalloc(1, 2 * CONTROL_MAX_QUEUE);
+        json_t *greeting;
+        int client;
+
+        memset(filler, 'x', 2 * CONTROL_MAX_QUEUE - 1);
+        greeting = json_pack("{s:{s:{s:{s:i, s:i, s:i}, s:s, s:s}, s:[]}}", "QMP", "version", "qemu", "major",
+                             7, "minor", 2, "micro", 0, "package", filler, "more", filler, "capabilities");
+        control_set_greeting(f->control, greeting);
+        json_decref(greeting);
+        free(filler);
+        client = negotiated_client(f);
+        json_decref(ask(f, client, "{\"execute\":\"vmlaunch-status\"}\n"));
+        assert_int_equal(f->own, 1);
+        close(client);
+}
+
 /* How often the loop wakes in ms. */
 static unsigned wakes(struct fixture *f, int ms)
 {
@@ -1141,6 +1160,7 @@ int main(void)
                 TEST(a_stranger_is_told_and_closed),
                 TEST(a_finished_control_takes_no_commands_but_sends_what_waits),
                 TEST(a_long_directory_does_not_matter),
+                TEST(greeting_of_a_hostile_qemu_locks_no_client_out),
                 TEST(accept_that_fails_does_not_make_the_loop_spin),
                 TEST(client_is_served_when_there_are_fds_again),
                 TEST(an_own_command_may_be_answered_later_with_its_own_id),

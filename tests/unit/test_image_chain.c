@@ -312,6 +312,30 @@ static void chain_that_loops_is_refused(void **state)
         assert_no_chain(f, "a.qcow2", DISK_FORMAT_QCOW2, false, "the chain loops: it is layer 0 already");
 }
 
+static void a_file_is_the_same_under_every_name(void **state)
+{
+        struct fixture *f = *state;
+        const char *const names[] = { "a.raw", "hard.raw", "soft.raw", "b.raw" };
+        struct image_chain *chains[ARRAY_SIZE(names)] = { NULL };
+        struct image_layer recorded = { 0 };
+        struct error *err = NULL;
+
+        write_bytes(f, "a.raw", "a", 1);
+        write_bytes(f, "b.raw", "a", 1);
+        assert_int_equal(linkat(f->fd, "a.raw", f->fd, "hard.raw", 0), 0);
+        assert_int_equal(symlinkat("a.raw", f->fd, "soft.raw"), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                assert_int_equal(read_chain(f, names[i], DISK_FORMAT_RAW, false, &chains[i], &err), 0);
+                assert_int_equal(image_layer_is_same(&chains[0]->layers[0], &chains[i]->layers[0]), i < 3);
+        }
+        /* Of a recorded chain only the paths are known. */
+        recorded.path = chains[0]->layers[0].path;
+        assert_true(image_layer_is_same(&recorded, &chains[0]->layers[0]));
+        assert_false(image_layer_is_same(&recorded, &chains[1]->layers[0]));
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                image_chain_free(chains[i]);
+}
+
 static void chain_has_a_longest_length(void **state)
 {
         struct fixture *f = *state;
@@ -402,6 +426,7 @@ int main(void)
                 TEST(guessed_format_that_looks_like_another_one_is_refused),
                 TEST(missing_backing_file_is_named_with_who_wants_it),
                 TEST(chain_that_loops_is_refused),
+                TEST(a_file_is_the_same_under_every_name),
                 TEST(chain_has_a_longest_length),
                 TEST(backing_file_must_be_a_plain_path_of_known_format),
                 TEST(only_files_and_block_devices_are_images),

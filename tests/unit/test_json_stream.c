@@ -165,6 +165,19 @@ static void ten_thousand_brackets_are_refused_undecoded(void **state)
         expect_end(deep, 10005, ERROR_FAILED);
 }
 
+static void more_values_than_any_reply_has_are_refused_undecoded(void **state)
+{
+        struct text many = TEXT_INIT;
+
+        (void)state;
+        text_add(&many, "{\"a\":[0");
+        for (unsigned i = 0; i < JSON_FRAME_VALUES; i++)
+                text_add(&many, ",0");
+        /* The mere end of it is missing. */
+        expect_end(many.data, many.length, ERROR_FAILED);
+        text_done(&many);
+}
+
 static void depth_up_to_the_limit_is_fine(void **state)
 {
         struct fixture *f = begin(&strict);
@@ -538,6 +551,7 @@ int main(void)
                 cmocka_unit_test(a_message_larger_than_a_read_is_put_together),
                 cmocka_unit_test(what_is_no_object_ends_a_strict_stream),
                 cmocka_unit_test(ten_thousand_brackets_are_refused_undecoded),
+                cmocka_unit_test(more_values_than_any_reply_has_are_refused_undecoded),
                 cmocka_unit_test(depth_up_to_the_limit_is_fine),
                 cmocka_unit_test(a_message_over_the_size_limit_ends_the_stream),
                 cmocka_unit_test(a_half_message_ends_the_stream_at_its_deadline),

@@ -327,6 +327,12 @@ static void wrong_input_is_rejected_by_name_and_place(void **state)
                   "t:1:49: OS/BOOT: disk0 is given twice" },
                 { "MEMORY = 64 OS = [ KERNEL_CMD = quiet ]",
                   "t:1:33: OS/KERNEL_CMD: goes with KERNEL, which is not given" },
+                { "MEMORY = 64 OS = [ KERNEL = k, ROOT = /dev/vda1 ]",
+                  "t:1:39: OS/ROOT: is a device's name without /dev/ (try ROOT = \"vda1\")" },
+                { "MEMORY = 64 NAME = uids",
+                  "t:1:20: NAME: 'uids' is a directory of vmlaunch's own, not a VM name" },
+                { "MEMORY = 64 NIC = [ BRIDGE = b, MAC = 00:00:00:00:00:00 ]",
+                  "t:1:39: NIC/MAC: '00:00:00:00:00:00' is no address of a card" },
                 { "MEMORY = 64 OS = [ ARCH = aarch64 ]",
                   "t:1:27: OS/ARCH: 'aarch64' is not supported by this version of vmlaunch" },
                 { "MEMORY = 64 OS = [ MACHINE = \"q35,accel=kvm\" ]",
@@ -372,6 +378,61 @@ static void errors_come_in_line_order_and_at_most_twenty(void **state)
                 assert_true(e->pos.line >= line);
                 line = e->pos.line;
         }
+}
+
+static void emulator_of_a_template_has_to_be_on_the_list_when_there_is_one(void **state)
+{
+        static const struct {
+                const char *emulators, *layer, *wanted;
+                bool taken;
+        } rows[] = {
+                { "", "", "/opt/qemu", true }, /* no list: the caller's business */
+                { "EMULATORS = \"/opt/qemu qemu-kvm\"", "", "/opt/qemu", true },
+                { "EMULATORS = \"/opt/qemu qemu-kvm\"", "", "qemu-kvm", true },
+                { "EMULATORS = \"/opt/qemu qemu-kvm\"", "", "/usr/bin/qemu-kvm", false },
+                { "EMULATORS = \"/opt/qemu qemu-kvm\"", "", "/opt/qemu/../evil", false },
+                /* What the host's own configuration names is not the template's wish. */
+                { "EMULATORS = \"/opt/qemu\"", "EMULATOR = \"/usr/bin/q\"", NULL, true },
+                { "EMULATORS = \"/opt/qemu\"", "EMULATOR = \"/usr/bin/q\"", "/usr/bin/q", true },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_(site_freep) struct site *site = site_of(rows[i].layer, NULL, rows[i].emulators);
+                _cleanup_free_ char *text = xasprintf("MEMORY = 64 %s%s", rows[i].wanted ? "EMULATOR = " : "",
+                                                      rows[i].wanted ? rows[i].wanted : "");
+                _cleanup_error_ struct error *err = NULL;
+                struct vm_spec *spec = try_build(site, text, &err);
+
+                if ((spec != NULL) != rows[i].taken)
+                        fail_msg("row %zu", i);
+                if (!spec)
+                        assert_non_null(strstr(err->message, "is not on the EMULATORS list of host.conf"));
+                vm_spec_free(spec);
+        }
+}
+
+static void cd_that_is_to_be_written_is_warned_about(void **state)
+{
+        _cleanup_(vm_spec_freep) struct vm_spec *spec =
+                build(empty_site(), "MEMORY = 64 DISK = [ SOURCE = d, TYPE = cdrom, READONLY = no ]");
+        _cleanup_free_ char *text = error_text(spec->warnings);
+
+        (void)state;
+        assert_true(spec->disks[0].readonly);
+        assert_string_equal(text, "t:1:59: DISK/READONLY: a CD is read-only all the same");
+}
+
+static void template_without_a_file_has_to_give_its_name(void **state)
+{
+        _cleanup_(template_freep) struct template *template = NULL;
+        _cleanup_error_ struct error *err = NULL;
+        struct vm_spec *spec = NULL;
+
+        (void)state;
+        assert_int_equal(template_parse("-", "MEMORY = 64", 11, &template, &err), 0);
+        assert_int_equal(spec_build(template, empty_site(), "/base", NULL, &spec, &err), -1);
+        assert_non_null(strstr(err->message, "NAME: has to be given"));
 }
 
 static void what_is_left_alone_is_named_once(void **state)
@@ -717,6 +778,9 @@ int main(void)
                 cmocka_unit_test(an_empty_text_ends_the_search_and_an_empty_number_does_not),
                 cmocka_unit_test(wrong_input_is_rejected_by_name_and_place),
                 cmocka_unit_test(errors_come_in_line_order_and_at_most_twenty),
+                cmocka_unit_test(emulator_of_a_template_has_to_be_on_the_list_when_there_is_one),
+                cmocka_unit_test(cd_that_is_to_be_written_is_warned_about),
+                cmocka_unit_test(template_without_a_file_has_to_give_its_name),
                 cmocka_unit_test(what_is_left_alone_is_named_once),
                 cmocka_unit_test(targets_follow_the_order_of_upstream),
                 cmocka_unit_test(targets_go_on_after_z),

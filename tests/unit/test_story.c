@@ -47,12 +47,29 @@ static void times_are_rfc_3339_in_utc_with_milliseconds(void **state)
         assert_int_equal(now[23], 'Z');
 }
 
+static void lines_beyond_the_pace_are_counted_and_not_said(void **state)
+{
+        struct story_pace pace = { 0 };
+        unsigned unsaid, said = 0;
+
+        (void)state;
+        for (unsigned i = 0; i < 10000; i++)
+                said += story_may_say(&pace, 100000 + i, &unsaid);
+        assert_int_equal(said, STORY_PER_MINUTE);
+        assert_int_equal(unsaid, 0);
+        assert_true(story_may_say(&pace, 160000, &unsaid));
+        assert_int_equal(unsaid, 10000 - STORY_PER_MINUTE);
+        assert_true(story_may_say(&pace, 160001, &unsaid));
+        assert_int_equal(unsaid, 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(the_story_keeps_the_newest_two_hundred_lines),
                 cmocka_unit_test(a_line_that_is_no_utf8_is_escaped_not_lost),
                 cmocka_unit_test(times_are_rfc_3339_in_utc_with_milliseconds),
+                cmocka_unit_test(lines_beyond_the_pace_are_counted_and_not_said),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,487 @@
+#!/usr/bin/env bash
+# What each attribute does to a running machine: asked from QEMU over the control socket, from /proc, or from the guest.
+. "$(dirname "$0")/lib.sh"
+
+# One connection to the control socket per VM: a client that ends its side early loses its replies.
+qmp_open() {
+    coproc SOCAT { socat - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/control.sock" 2>/dev/null; }
+    exec {QMP_IN}<&"${SOCAT[0]}" {QMP_OUT}>&"${SOCAT[1]}"
+    QMP_ID=0
+    qmp qmp_capabilities
+}
+qmp_close() {
+    exec {QMP_IN}<&- {QMP_OUT}>&-
+    kill "$SOCAT_PID" 2>/dev/null || true
+    wait "$SOCAT_PID" 2>/dev/null || true
+}
+# qmp COMMAND [ARGUMENTS]: leaves the value of "return" in $REPLY_JSON
+qmp() {
+    local line
+    QMP_ID=$((QMP_ID + 1))
+    printf '{"execute":"%s","arguments":%s,"id":%d}\n' "$1" "${2:-{\}}" "$QMP_ID" >&"$QMP_OUT"
+    while read -r -t 10 line <&"$QMP_IN"; do
+        [[ $(jq -r '.id // empty' <<<"$line") == "$QMP_ID" ]] || continue
+        REPLY_JSON=$(jq -c 'if has("return") then .return else error(.error.desc) end' <<<"$line") ||
+            fail "$1 ${2:-}: $line"
+        return
+    done
+    fail "$1: no reply"
+}
+# reply_is JQ-FILTER VALUE: of the last reply
+reply_is() { assert_eq "$(jq -cr "$1" <<<"$REPLY_JSON")" "$2" "$1"; }
+# qom PATH PROPERTY VALUE: PATH below /machine
+qom() {
+    qmp qom-get "{\"path\":\"/machine${1:+/$1}\",\"property\":\"$2\"}"
+    assert_eq "$(jq -cr . <<<"$REPLY_JSON")" "$3" "${1:-machine} $2"
+}
+# cpu_is MODEL: the type of the first vCPU
+cpu_is() {
+    qmp query-cpus-fast
+    qmp qom-get "{\"path\":\"$(jq -r '.[0]."qom-path"' <<<"$REPLY_JSON")\",\"property\":\"type\"}"
+    assert_eq "$REPLY_JSON" "\"$1-x86_64-cpu\"" "the vCPU"
+}
+# number of the IDE controller among the devices without an id
+ide_controller() {
+    qmp qom-list '{"path":"/machine/unattached"}'
+    jq -r '.[] | select(.type | test("piix.-ide")) | .name' <<<"$REPLY_JSON" | tr -dc 0-9
+}
+# qom_child NAME: is there a device of this id?
+qom_child() {
+    qmp qom-list '{"path":"/machine/peripheral"}'
+    jq -e --arg name "$1" 'any(.[]; .name == $name)' <<<"$REPLY_JSON" >/dev/null
+}
+# disk N JQ-FILTER VALUE: of query-block's entry
+disk() {
+    qmp query-block
+    assert_eq "$(jq -cr ".[] | select(.qdev | test(\"(^|/)disk$1(/|$)\")) | $2" <<<"$REPLY_JSON")" "$3" "disk $1: $2"
+}
+# node NAME JQ-FILTER VALUE
+node() {
+    qmp query-named-block-nodes
+    assert_eq "$(jq -cr --arg name "$1" ".[] | select(.\"node-name\" == \$name) | $2" <<<"$REPLY_JSON")" "$3" "$1: $2"
+}
+# cache_is N (direct|cached) (flush|noflush) (on|off): of both nodes, and the write cache that the device shows
+cache_is() {
+    local kind
+    for kind in file format; do
+        node "disk$1-$kind" .cache.direct "$([[ $2 == direct ]] && echo true || echo false)"
+        node "disk$1-$kind" '.cache."no-flush"' "$([[ $3 == noflush ]] && echo true || echo false)"
+    done
+    qom "peripheral/disk$1" write-cache "$4"
+}
+# fd_flags FILE: the flags that QEMU has it open with, one line per fd, octal
+fd_flags() {
+    local fd
+    for fd in /proc/"$PID"/fd/*; do
+        [[ $(readlink "$fd") == "$1" ]] && sed -n 's/^flags:[[:space:]]*//p' "/proc/$PID/fdinfo/${fd##*/}"
+    done
+    return 0
+}
+O_DIRECT=040000
+# open_as FILE (rw|ro) (direct|cached): every fd that QEMU has of it
+open_as() {
+    local flags all
+    all=$(fd_flags "$1")
+    [[ -n $all ]] || fail "QEMU has not opened $1"
+    for flags in $all; do
+        assert_eq "$((flags & 3))" "$([[ $2 == rw ]] && echo 2 || echo 0)" "access to $1"
+        assert_eq "$(((flags & O_DIRECT) != 0))" "$([[ $3 == direct ]] && echo 1 || echo 0)" "O_DIRECT of $1"
+    done
+}
+# has_map WORDS: does QEMU have a mapping of that name? Rings of asynchronous I/O are mappings.
+has_map() { grep -qF "$1" "/proc/$PID/maps"; }
+has_argument() { tr '\0' '\n' <"/proc/$PID/cmdline" | grep -qxF -- "$1"; }
+
+started() {
+    expect 0 vml start "$TEMPLATE"
+    PID=$(status_of pid)
+    qmp_open
+}
+ended() {
+    qmp_close
+    expect 0 vml destroy "$VM"
+}
+# in_guest LINES...: one command line each on the console; what they print is in $SAID
+in_guest() {
+    SAID=$(printf '%s\n' "$@" | vml --timeout 1 console "$VM" | tr -d '\r')
+}
+# said TAG VALUE: the guest printed TAG=VALUE
+said() { assert_eq "$(sed -n "s/^\(guest# \)*$1=//p" <<<"$SAID" | tail -1)" "$2" "the guest's $1"; }
+
+# Minutes of the day of the machine's clock, against MINUTES from UTC.
+clock_is() {
+    local now clock difference
+    qmp qom-get '{"path":"/machine","property":"rtc-time"}'
+    clock=$(jq '.tm_hour * 60 + .tm_min' <<<"$REPLY_JSON")
+    now=$((10#$(date -u +%H) * 60 + 10#$(date -u +%M) + $1))
+    difference=$(((now - clock + 1440 + 2) % 1440))
+    ((difference <= 4)) || fail "the machine's clock is $((difference - 2)) minutes off"
+}
+
+# boot_sector FILE TEXT: a disk that writes TEXT to COM1 about 18 times a second, whoever listens when
+boot_sector() {
+    # sti; ds = 0; dx = COM1; next: si = text; each byte: out; hlt (the timer ends it); next
+    printf '\xfb\x31\xc0\x8e\xd8\xba\xf8\x03\xbe\x16\x7c\xac\x84\xc0\x74\x03\xee\xeb\xf8\xf4\xeb\xf2%s\r\n\0' "$2" >"$1"
+    truncate -s 510 "$1"
+    printf '\x55\xaa' >>"$1"
+    truncate -s 1M "$1"
+}
+# The console goes on for ever: grep leaves at the first match, and its pipe's status is not what counts.
+# shellcheck disable=SC2143
+says_once() { [[ -n $(timeout 10 "$VMLAUNCH" --root "$ROOT" --timeout 1 console "$VM" </dev/null 2>/dev/null | grep -m 1 -F "$1") ]]; }
+console_says() { await 15 says_once "$1"; }
+
+test_attributes_of_a_q35_guest() {
+    need_root
+    local uuid=6ba7b810-9dad-11d1-80b4-00c04fd430c8
+    mkdir -p "$ROOT/var/lib/vmlaunch/images"
+    dd if=/dev/urandom of="$ROOT/unmap.raw" bs=1M count=4 status=none
+    cp "$ROOT/unmap.raw" "$ROOT/ignore.raw"
+    qemu-img create -q -f qcow2 "$ROOT/read.qcow2" 24M
+    truncate -s 17M "$ROOT/var/lib/vmlaunch/images/image.raw"
+    truncate -s 3M "$ROOT/unsafe.raw"
+    # LOCALTIME and EMULATOR: a program of the template's, in a place nine hours east.
+    printf '#!/bin/sh\nTZ=EAST-9 STAND_IN=yes exec /usr/bin/qemu-system-x86_64 "$@"\n' >"$ROOT/east-qemu"
+    chmod 755 "$ROOT/east-qemu"
+    TEMPLATE=$ROOT/$VM.tmpl
+    cat >"$TEMPLATE" <<END
+NAME = "$VM"
+UUID = "$uuid"
+CPU = "2"
+VCPU = "2"
+MEMORY = "200"
+ACCEL = "tcg"
+EMULATOR = "$ROOT/east-qemu"
+OS = [ ARCH = "x86_64", MACHINE = "q35", KERNEL = "$GUEST/vmlinuz", INITRD = "$GUEST/initrd.img",
+       KERNEL_CMD = "${GUEST_CMDLINE/ guest.small/} guest.ip=10.77.0.2/24", ROOT = "vda", BOOT = "nic0, disk1" ]
+FEATURES = [ ACPI = "yes", GUEST_AGENT = "yes", LOCALTIME = "yes" ]
+CPU_MODEL = [ MODEL = "qemu64" ]
+PANIC = [ MODEL = "pci" ]
+DISK = [ SOURCE = "unmap.raw", TYPE = "file", FORMAT = "raw", TARGET = "vda", CACHE = "none", IO = "native", DISCARD = "unmap" ]
+DISK = [ SOURCE = "$ROOT/ignore.raw", DRIVER = "raw", TARGET = "vdc", CACHE = "writeback", IO = "threads", DISCARD = "ignore" ]
+DISK = [ SOURCE = "read.qcow2", READONLY = "yes", CACHE = "directsync" ]
+DISK = [ IMAGE = "image.raw", DEV_PREFIX = "vd", CACHE = "writethrough" ]
+DISK = [ SOURCE = "unsafe.raw", TARGET = "sdf", CACHE = "unsafe" ]
+NIC = [ BRIDGE = "$BRIDGE", BRIDGE_TYPE = "linux", MAC = "02:00:0a:4d:00:02", MODEL = "virtio", TARGET = "vl-$$" ]
+NIC = [ BRIDGE_TYPE = "user" ]
+SERIAL = [ TYPE = "socket" ]
+END
+    started
+    # NAME UUID CPU VCPU MEMORY ACCEL
+    qmp query-name
+    reply_is .name "$VM"
+    qmp query-uuid
+    reply_is .UUID "$uuid"
+    if [[ -d /sys/fs/cgroup/cpu ]]; then
+        assert_eq "$(cat /sys/fs/cgroup/cpu/machine.slice/vmlaunch-"$VM"/cpu.shares)" 2048 "cpu.shares"
+    fi
+    qmp query-cpus-fast
+    reply_is length 2
+    cpu_is qemu64
+    qmp query-memory-size-summary
+    reply_is '."base-memory"' $((200 << 20))
+    qmp query-kvm
+    reply_is .enabled false
+    # EMULATOR
+    tr '\0' '\n' <"/proc/$PID/environ" | grep -qx STAND_IN=yes || fail "QEMU is not the template's EMULATOR"
+    # OS
+    qmp query-target
+    reply_is .arch x86_64
+    qmp qom-get '{"path":"/machine","property":"type"}'
+    assert_match "$REPLY_JSON" '^"pc-q35-[0-9.]+-machine"$' "machine"
+    assert_eq "$(fd_flags "$(realpath "$GUEST/vmlinuz")" | wc -l)" 1 "fds of the kernel"
+    assert_eq "$(fd_flags "$(realpath "$GUEST/initrd.img")" | wc -l)" 1 "fds of the initrd"
+    qom peripheral/nic0 bootindex 1
+    qom peripheral/disk1 bootindex 2
+    qom peripheral/disk0 bootindex -1
+    # FEATURES
+    qom "" acpi auto
+    qom peripheral/agent0 type virtserialport
+    clock_is 540
+    # PANIC
+    qom peripheral/panic0 type pvpanic-pci
+    # DISK: SOURCE, IMAGE, FORMAT, TARGET, DEV_PREFIX
+    qom peripheral/disk0 type virtio-blk-pci
+    qom peripheral/disk1 type virtio-blk-pci
+    qom peripheral/disk2 type scsi-hd
+    qom peripheral/disk2 scsi-id 0
+    qom peripheral/disk3 type virtio-blk-pci
+    qom peripheral/disk4 scsi-id 5
+    qom peripheral/scsi0 type virtio-scsi-pci
+    node disk0-format .drv raw
+    node disk2-format .drv qcow2
+    disk 2 '.inserted.image."virtual-size"' $((24 << 20))
+    disk 3 '.inserted.image."virtual-size"' $((17 << 20))
+    # CACHE, READONLY
+    cache_is 0 direct flush on
+    cache_is 1 cached flush on
+    cache_is 2 direct flush off
+    cache_is 3 cached flush off
+    cache_is 4 cached noflush on
+    disk 2 .inserted.ro true
+    disk 0 .inserted.ro false
+    open_as "$ROOT/unmap.raw" rw direct
+    open_as "$ROOT/ignore.raw" rw cached
+    open_as "$ROOT/read.qcow2" ro direct
+    open_as "$ROOT/var/lib/vmlaunch/images/image.raw" rw cached
+    open_as "$ROOT/unsafe.raw" rw cached
+    # IO
+    has_map '[aio]' || fail "no ring of Linux AIO for IO native"
+    # NIC
+    assert_contains "$(ip -o link show "vl-$$")" "master $BRIDGE"
+    qom peripheral/nic0 type virtio-net-pci
+    qom peripheral/nic0 mac 02:00:0a:4d:00:02
+    qom peripheral/nic1 netdev net1
+    # SERIAL
+    qom peripheral/serial0 type isa-serial
+    qom peripheral/serial0 chardev serial0
+    qmp query-chardev
+    reply_is '[.[].label] | sort | join(" ")' "agent0 mon0 serial0"
+
+    # The same from inside.
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    # shellcheck disable=SC2016 # the guest's shell expands it
+    in_guest \
+        'echo UUID=$(cat /sys/class/dmi/id/product_uuid)' \
+        'echo VCPU=$(grep -c ^processor /proc/cpuinfo)' \
+        'echo MODEL=$(sed -n "s/^model name.*: //p" /proc/cpuinfo | head -n 1 | cut -c 1-16)' \
+        'awk "/^MemTotal/ { print \"MEMORY=\" (\$2 > 120000 && \$2 < 200 * 1024) }" /proc/meminfo' \
+        'echo ARCH=$(uname -m)' \
+        'echo CMDLINE=$(cut -c 1-27 /proc/cmdline)' \
+        'echo ACPI=$(ls -d /sys/firmware/acpi)' \
+        'echo PANIC=$(ls /sys/bus/pci/drivers/pvpanic-pci | grep -c 0000)' \
+        'show() { echo $1=$(cat $2/size),$(cat $2/ro),$(cat $2/queue/write_cache); }' \
+        'for d in vda vdb vdc; do show $d /sys/block/$d; done' \
+        'for t in 0 5; do show id$t /sys/bus/scsi/devices/*:0:$t:0/block/sd*; done' \
+        'd=$(ls /sys/bus/scsi/devices/*:0:0:0/block); dd if=/dev/zero of=/dev/$d bs=512 count=1 2>/dev/null && echo WRITES=yes || echo WRITES=no' \
+        'blkdiscard /dev/vda && echo DISCARD=done; blkdiscard /dev/vdb && echo DISCARD1=done; sync' \
+        'echo MAC=$(cat /sys/class/net/eth0/address)' \
+        'ping -c 1 -W 2 10.77.0.1 >/dev/null && echo PING=yes' \
+        'ip link set eth1 up; udhcpc -n -q -f -S -i eth1 -s /sbin/dhcp >/dev/null 2>&1; echo DHCP=$(ip -o -4 addr show eth1 | grep -o 10.0.2.15)'
+    said UUID "$uuid"
+    said VCPU 2
+    said MODEL "QEMU Virtual CPU"
+    said MEMORY 1
+    said ARCH x86_64
+    said CMDLINE "root=/dev/vda console=ttyS0"
+    said ACPI /sys/firmware/acpi
+    said PANIC 1
+    # In the guest the virtio disks are named in the order of their places: disk 0, 1, 3.
+    said vda "$((4 << 11)),0,write back"
+    said vdb "$((4 << 11)),0,write back"
+    said vdc "$((17 << 11)),0,write through"
+    said id0 "$((24 << 11)),1,write through"
+    said id5 "$((3 << 11)),0,write back"
+    said WRITES no
+    said DISCARD "done"
+    said DISCARD1 "done"
+    assert_eq "$(stat -c %b "$ROOT/unmap.raw")" 0 "blocks of the file after a discard with DISCARD unmap"
+    assert_eq "$(stat -c %b "$ROOT/ignore.raw")" $((4 << 11)) "blocks of the file after a discard with DISCARD ignore"
+    said MAC 02:00:0a:4d:00:02
+    said PING yes
+    said DHCP 10.0.2.15
+    ended
+}
+
+test_attributes_of_a_pc_guest() {
+    need_root
+    local uuid=6ba7b811-9dad-11d1-80b4-00c04fd430c8 machine
+    # An older one by its full name.
+    machine=$(qemu-system-x86_64 -machine help | awk '/^pc-i440fx-/ && !/deprecated/ { print $1 }' | sort -V | tail -2 | head -1)
+    echo "these words are on the CD" >"$ROOT/cd.iso"
+    truncate -s 1M "$ROOT/cd.iso"
+    truncate -s 5M "$ROOT/second.raw"
+    # A place where QEMU's user may not read: it gets the bytes all the same.
+    install -d -m 700 "$ROOT/private"
+    install -m 600 "$GUEST/initrd.img" "$ROOT/private/initrd.img"
+    TEMPLATE=$ROOT/$VM.tmpl
+    cat >"$TEMPLATE" <<END
+NAME = "$VM"
+MEMORY = "192 MiB"
+ACCEL = "tcg"
+OS = [ MACHINE = "$machine", UUID = "$uuid", KERNEL = "$GUEST/vmlinuz", INITRD = "private/initrd.img",
+       KERNEL_CMD = "${GUEST_CMDLINE/ guest.small/}" ]
+FEATURES = [ ACPI = "no" ]
+CPU_MODEL = [ MODEL = "Nehalem" ]
+PANIC = [ MODEL = "isa" ]
+DISK = [ SOURCE = "cd.iso", TYPE = "cdrom" ]
+DISK = [ SOURCE = "second.raw", TARGET = "hdd", CACHE = "default" ]
+NIC = [ BRIDGE = "", MODEL = "e1000", TARGET = "vl-$$" ]
+NIC = [ BRIDGE_TYPE = "user", MODEL = "rtl8139" ]
+END
+    started
+    qmp query-uuid
+    reply_is .UUID "$uuid"
+    qmp query-cpus-fast
+    reply_is length 1
+    cpu_is Nehalem
+    qmp query-memory-size-summary
+    reply_is '."base-memory"' $((192 << 20))
+    assert_match "$(readlink "/proc/$PID/exe")" '/qemu-(kvm|kvm-one|system-x86_64)$' "the emulator found on this host"
+    qom "" type "$machine-machine"
+    qom "" acpi off
+    clock_is 0
+    # ISA devices have no id of their own in every version; this one has ours.
+    qom peripheral/panic0 type pvpanic
+    qom peripheral/disk0 type ide-cd
+    qom peripheral/disk0 unit 0
+    disk 0 .inserted.ro true
+    disk 0 .removable true
+    open_as "$ROOT/cd.iso" ro direct
+    # hdd: the second channel's second place
+    qom peripheral/disk1 type ide-hd
+    qom peripheral/disk1 unit 1
+    qom peripheral/disk1 parent_bus "/machine/unattached/device[$(ide_controller)]/ide.1"
+    open_as "$ROOT/second.raw" rw cached
+    qom peripheral/disk1 bootindex -1
+    # NIC: a tap in no bridge
+    assert_match "$(ip -o link show "vl-$$")" "vl-$$: "
+    [[ $(ip -o link show "vl-$$") != *master* ]] || fail "BRIDGE empty: the tap is in a bridge"
+    qom peripheral/nic0 type e1000
+    qom peripheral/nic1 type rtl8139
+    qmp query-pci
+    reply_is '[.[].devices[] | select(.qdev_id == "nic0" or .qdev_id == "nic1") | .id.device] | sort | join(" ")' "4110 33081"
+    # Without ACPI nobody hears the button.
+    expect 8 vml shutdown --mode acpi "$VM"
+
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    # shellcheck disable=SC2016 # the guest's shell expands it
+    in_guest \
+        'echo UUID=$(cat /sys/class/dmi/id/product_uuid)' \
+        'echo MODEL=$(sed -n "s/^model name.*: //p" /proc/cpuinfo)' \
+        'echo ACPI=$(ls -d /sys/firmware/acpi 2>/dev/null)' \
+        'echo CD=$(head -n 1 /dev/sr0)' \
+        'for d in sr0 sda; do echo $d=$(cat /sys/block/$d/size),$(cat /sys/block/$d/ro); done' \
+        'date -u +CLOCK=%Y-%m-%d' \
+        'echo NICS=$(cat /sys/bus/pci/devices/*/device | grep -c -e 0x100e -e 0x8139)'
+    said UUID "$uuid"
+    said MODEL "Intel Core i7 9xx (Nehalem Class Core i7)"
+    said ACPI ""
+    said CD "these words are on the CD"
+    said sda "$((5 << 11)),0"
+    said CLOCK "$(date -u +%Y-%m-%d)"
+    said NICS 2
+    ended
+}
+
+test_boot_order_and_the_start_from_live_tmpl() {
+    need_root
+    boot_sector "$ROOT/first.raw" "from the first disk"
+    boot_sector "$ROOT/second.raw" "from the second disk"
+    truncate -s 1M "$ROOT/cd.iso" "$ROOT/port.raw"
+    local io=
+    if grep -qE '[ _]io_uring_setup$' /proc/kallsyms && [[ $(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null) =~ ^0?$ ]]; then
+        io=', IO = "io_uring"'
+    fi
+    TEMPLATE=$ROOT/$VM.tmpl
+    cat >"$TEMPLATE" <<END
+NAME = "$VM"
+MEMORY = "64"
+ACCEL = "tcg"
+CPU_MODEL = [ MODEL = "host-model" ]
+OS = [ BOOT = "disk1,nic0,disk0" ]
+FEATURES = [ GUEST_AGENT = "no" ]
+DISK = [ SOURCE = "first.raw", TARGET = "vda"$io ]
+DISK = [ SOURCE = "second.raw", TARGET = "vdb" ]
+DISK = [ SOURCE = "cd.iso", TYPE = "cdrom" ]
+DISK = [ SOURCE = "port.raw", DEV_PREFIX = "hd" ]
+NIC = [ BRIDGE = "$BRIDGE" ]
+END
+    started
+    qom peripheral/disk1 bootindex 1
+    qom peripheral/nic0 bootindex 2
+    qom peripheral/disk0 bootindex 3
+    cpu_is max
+    ! qom_child agent0 || fail "GUEST_AGENT no: there is an agent port"
+    qmp query-chardev
+    reply_is '[.[].label] | sort | join(" ")' "mon0 serial0"
+    # What nobody said: MAC and TARGET by rule.
+    assert_contains "$(ip -o link show "$(vml -o json status "$VM" | jq -r '.devices[] | select(.id == "nic0").target')")" "master $BRIDGE"
+    qmp qom-get '{"path":"/machine/peripheral/nic0","property":"mac"}'
+    assert_match "$REPLY_JSON" '"52:54:00:' "MAC"
+    [[ -z $io ]] || has_map 'anon_inode:[io_uring]' || fail "no ring for IO io_uring"
+    qom peripheral/disk2 type ide-cd
+    disk 2 .inserted.ro true
+    qom peripheral/disk3 type ide-hd
+    console_says "from the second disk"
+    # live.tmpl says the same machine, whatever becomes of machine.lock.
+    cp "$ROOT/run/vmlaunch/$VM/live.tmpl" "$ROOT/again.tmpl"
+    tr '\0' '\n' <"/proc/$PID/cmdline" | sed "s/process=$VM-[0-9a-f]*/process=GENERATION/" >"$WORK/argv.first"
+    ended
+    rm "$ROOT/var/lib/vmlaunch/$VM/machine.lock"
+    TEMPLATE=$ROOT/again.tmpl
+    started
+    tr '\0' '\n' <"/proc/$PID/cmdline" | sed "s/process=$VM-[0-9a-f]*/process=GENERATION/" >"$WORK/argv.again"
+    diff "$WORK/argv.first" "$WORK/argv.again" >"$WORK/diff" || fail "another argv from live.tmpl: $(cat "$WORK/diff")"
+    console_says "from the second disk"
+    cmp -s "$ROOT/again.tmpl" "$ROOT/run/vmlaunch/$VM/live.tmpl" || fail "live.tmpl: $(diff "$ROOT/again.tmpl" "$ROOT/run/vmlaunch/$VM/live.tmpl")"
+    ended
+}
+
+test_first_disk_boots_a_pc_when_nobody_says_what() {
+    need_root
+    boot_sector "$ROOT/first.raw" "from the first disk"
+    boot_sector "$ROOT/second.raw" "from the second disk"
+    qemu-img create -q -f qcow2 -b first.raw -F raw "$ROOT/top.qcow2"
+    TEMPLATE=$ROOT/$VM.tmpl
+    cat >"$TEMPLATE" <<END
+NAME = "$VM"
+MEMORY = "64"
+ACCEL = "tcg"
+CPU_MODEL = [ MODEL = "none" ]
+OS = [ MACHINE = "pc" ]
+DISK = [ SOURCE = "top.qcow2", IO = "threads" ]
+DISK = [ SOURCE = "second.raw", TARGET = "hda" ]
+END
+    started
+    cpu_is qemu64
+    qom peripheral/disk0 type scsi-hd
+    qom peripheral/disk0 bootindex 1
+    qom peripheral/disk1 bootindex -1
+    # FORMAT by the suffix, the backing file by the header.
+    node disk0-format .drv qcow2
+    node disk0-format .ro false
+    node disk0-base1-format .drv raw
+    node disk0-base1-format .ro true
+    open_as "$ROOT/top.qcow2" rw direct
+    open_as "$ROOT/first.raw" ro direct
+    qom peripheral/agent0 type virtserialport
+    ! has_map '[aio]' || fail "a ring of Linux AIO without IO native"
+    console_says "from the first disk"
+    ended
+}
+
+test_block_device_of_the_host_is_a_disk() {
+    need_root
+    local device
+    truncate -s 6M "$WORK/device.raw"
+    device=$(losetup -f --show "$WORK/device.raw" 2>/dev/null) || skip "no loop devices here"
+    # shellcheck disable=SC2064 # this device
+    trap "losetup -d $device" EXIT
+    TEMPLATE=$ROOT/$VM.tmpl
+    cat >"$TEMPLATE" <<END
+NAME = "$VM"
+MEMORY = "64"
+ACCEL = "tcg"
+DISK = [ SOURCE = "$device", TYPE = "block", TARGET = "vda" ]
+END
+    started
+    node disk0-file .drv host_device
+    node disk0-format .drv raw
+    disk 0 '.inserted.image."virtual-size"' $((6 << 20))
+    open_as "$device" rw direct
+    ended
+    sed -i 's/"block"/"file"/' "$TEMPLATE"
+    expect 6 vml start "$TEMPLATE"
+    assert_contains "$ERR" "block device"
+}
+
+test_host_passthrough_needs_kvm_and_says_so() {
+    need_root
+    template ""
+    sed -i 's/qemu64/host-passthrough/' "$TEMPLATE"
+    expect 10 vml start "$TEMPLATE"
+    assert_contains "$ERR" "'host-passthrough' needs KVM"
+}
+
+run_tests "$@"

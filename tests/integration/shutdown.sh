@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# How a real guest is asked to power off or to reboot: by its agent, by the button, by one after the other.
+. "$(dirname "$0")/lib.sh"
+
+story() { status_of 'story[].text'; }
+story_has() { story | grep -qF -- "$1"; }
+assert_story() { story_has "$1" || fail "no '$1' in the story: $(story)"; }
+refute_story() { ! story_has "$1" || fail "'$1' is in the story: $(story)"; }
+
+# watch_console: collects in $WORK/console what the guest writes from now on
+watch_console() {
+    socat -u "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/private/console.sock" "OPEN:$WORK/console,creat,append" &
+    CONSOLE=$!
+}
+ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
+# tell_guest COMMAND: on its console, which nobody else may watch then
+tell_guest() { printf '%s\n' "$1" | vml --timeout 1 console "$VM" >/dev/null; }
+
+test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
+    need_root
+    CMDLINE="guest.noagent" template
+    expect 0 vml start "$TEMPLATE"
+    watch_console
+    await 60 ready_times 1
+    local pid
+    pid=$(status_of pid)
+    expect 0 vml --timeout 30 reboot "$VM"
+    assert_contains "$OUT" "has restarted"
+    assert_story "pressing the power button (ACPI), so that the guest will reboot"
+    assert_story "the guest powered off, starting it again"
+    assert_story "the guest has rebooted"
+    await 60 ready_times 2
+    assert_eq "$(status_of pid)" "$pid" "pid after the reboot"
+    assert_eq "$(status_of state)" running
+    kill "$CONSOLE" 2>/dev/null || true
+    # The next power-off is one again.
+    expect 0 vml --timeout 30 shutdown "$VM"
+    assert_eq "$(status_of verdict)" guest-off
+}
+
+test_reboot_that_the_guest_ignores_is_told_at_its_deadline() {
+    need_root
+    CMDLINE="guest.noagent guest.noacpi" template
+    expect 0 vml start "$TEMPLATE"
+    watch_console
+    await 60 ready_times 1
+    kill "$CONSOLE"
+    local begin=$SECONDS
+    expect 7 vml --timeout 2 reboot "$VM"
+    ((SECONDS - begin <= 20)) || fail "it took $((SECONDS - begin)) s"
+    assert_story "the guest has not rebooted in 2 s and runs on"
+    assert_eq "$(status_of state)" running
+    expect 0 vml destroy "$VM"
+}
+
+test_agent_acknowledges_the_shutdown_it_dies_of() {
+    need_root
+    template
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    expect 0 vml --timeout 30 shutdown --mode agent "$VM"
+    assert_eq "$(status_of verdict)" guest-off
+    assert_story "asking the guest by its agent to power off"
+    refute_story "the agent did not take it"
+    refute_story "power button"
+}
+
+test_guest_whose_agent_only_says_yes_is_asked_by_the_button_at_half_time() {
+    need_root
+    CMDLINE="guest.ignore_agent_shutdown" template
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    local begin=$SECONDS
+    expect 0 vml --timeout 8 shutdown "$VM"
+    ((SECONDS - begin >= 3)) || fail "the guest was off after $((SECONDS - begin)) s"
+    assert_eq "$(status_of verdict)" guest-off
+    refute_story "the agent did not take it"
+    assert_story "half of 8 s has passed"
+    assert_story "pressing the power button (ACPI)"
+}
+
+test_guest_whose_agent_hangs_is_asked_by_the_button() {
+    need_root
+    template
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    # shellcheck disable=SC2016 # the guest's shell expands it
+    tell_guest 'kill -STOP $(pidof qemu-ga)'
+    expect 0 vml --timeout 60 shutdown "$VM"
+    assert_eq "$(status_of verdict)" guest-off
+    assert_story "the agent did not take it"
+    refute_story "half of"
+}
+
+test_agent_that_is_killed_before_it_has_answered_gives_way_to_the_button() {
+    need_root
+    template
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    # shellcheck disable=SC2016 # the guest's shell expands it
+    tell_guest 'kill -STOP $(pidof qemu-ga); sleep 3; kill -9 $(pidof qemu-ga)'
+    expect 0 vml --timeout 60 shutdown "$VM"
+    assert_eq "$(status_of verdict)" guest-off
+    assert_story "pressing the power button (ACPI)"
+}
+
+run_tests "$@"
