@@ -23,7 +23,6 @@
 
 #include "base/error.h"
 #include "base/loop.h"
-#include "qmp/json_stream.h"
 
 /* How long an answer may take (DESIGN section 6): 0.5 s, 5 s, 30 s. */
 enum qmp_class { QMP_QUERY, QMP_MUTATE, QMP_HEAVY };
@@ -53,8 +52,6 @@ struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned gr
 void qmp_client_free(struct qmp_client *client);
 DEFINE_FREEP(struct qmp_client, qmp_client_free)
 
-/* As json_stream_set_tap(). */
-void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void *data);
 bool qmp_client_is_ready(const struct qmp_client *client);
 
 /* arguments is stolen and may be NULL; fds are borrowed and travel with the command. */
@@ -74,6 +71,9 @@ json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, 
 int qmp_client_wait_ready(struct qmp_client *client, struct error **err);
 int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
                          enum qmp_class class, json_t **ret_reply, struct error **err);
+/* The same with a time of its own. */
+int qmp_client_call_within(struct qmp_client *client, const char *command, json_t *arguments,
+                           unsigned wait_ms, json_t **ret_reply, struct error **err);
 
 /* Replies nobody waited for: without id or with an unknown one. */
 unsigned qmp_client_stray_replies(const struct qmp_client *client);

@@ -20,7 +20,7 @@
 struct control_client {
         struct loop *loop;
         struct qmp_client *qmp;
-        bool ended;
+        bool ended, woken;
         /* Events that came during a call wait here, so that none is lost between calls. */
         json_t *events;
 };
@@ -29,9 +29,8 @@ static void on_event(const char *name, json_t *event_data, json_t *event, void *
 {
         struct control_client *client = data;
 
-        (void)name;
-        (void)event_data;
-        json_array_append(client->events, event);
+        (void)event;
+        json_array_append_new(client->events, json_pack("{s:s, s:O?}", "name", name, "data", event_data));
 }
 
 static void on_disconnect(const struct error *error, void *data)
@@ -141,77 +140,59 @@ void control_client_free(struct control_client *client)
         free(client);
 }
 
-int control_client_call(struct control_client *client, const char *command, json_t *arguments,
-                        json_t **ret_reply, struct error **err)
+int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
+                               unsigned wait_ms, json_t **ret_reply, struct error **err)
 {
-        if (qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err) < 0)
+        if (qmp_client_call_within(client->qmp, command, arguments, wait_ms, ret_reply, err) < 0)
                 return translate(err);
         return 0;
 }
 
-struct raw {
-        bool done;
-        json_t *reply;
-        struct error *error;
-};
-
-static void on_raw(json_t *reply, const struct error *error, void *data)
+int control_client_call(struct control_client *client, const char *command, json_t *arguments,
+                        json_t **ret_reply, struct error **err)
 {
-        struct raw *raw = data;
-
-        raw->done = true;
-        raw->reply = json_incref(reply);
-        raw->error = error_copy(error);
+        return control_client_call_within(client, command, arguments, qmp_class_ms(QMP_MUTATE), ret_reply,
+                                          err);
 }
 
-int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
-                       struct error **err)
+struct loop *control_client_loop(struct control_client *client)
 {
-        struct raw raw = { 0 };
-
-        qmp_client_forward(client->qmp, command, QMP_HEAVY, NULL, 0, on_raw, &raw);
-        while (!raw.done)
-                loop_step(client->loop, -1);
-        if (raw.error) {
-                *err = raw.error;
-                return -1;
-        }
-        *ret_reply = raw.reply;
-        return 0;
+        return client->loop;
 }
 
-int control_client_next(struct control_client *client, long long deadline_ms, json_t **ret_event,
-                        struct error **err)
+void control_client_wake(struct control_client *client)
 {
-        while (!json_array_size(client->events)) {
-                long long left = deadline_ms - fd_now_ms();
-
-                if (client->ended)
-                        return 0;
-                if (left <= 0)
-                        return error_set(err, ERROR_DEADLINE, "the deadline passed");
-                loop_step(client->loop, left > 60000 ? 60000 : (int)left);
-        }
-        *ret_event = json_incref(json_array_get(client->events, 0));
-        json_array_remove(client->events, 0);
-        return 1;
+        client->woken = true;
 }
 
 int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,
                         void *data, struct error **err)
 {
         for (;;) {
-                json_auto_t *event = NULL;
-                int got = control_client_next(client, deadline_ms, &event, err);
+                long long left;
 
-                if (got < 0)
-                        return -1;
-                if (got == 0) {
+                while (json_array_size(client->events)) {
+                        json_t *event = json_incref(json_array_get(client->events, 0));
+                        bool done;
+
+                        json_array_remove(client->events, 0);
+                        done = fn(json_string_value(json_object_get(event, "name")),
+                                  json_object_get(event, "data"), data);
+                        json_decref(event);
+                        if (done)
+                                return 0;
+                }
+                if (client->ended) {
                         fn(NULL, NULL, data);
                         return 0;
                 }
-                if (fn(json_string_value(json_object_get(event, "event")), json_object_get(event, "data"),
-                       data))
+                if (client->woken) {
+                        client->woken = false;
                         return 0;
+                }
+                left = deadline_ms - fd_now_ms();
+                if (left <= 0)
+                        return error_set(err, ERROR_DEADLINE, "the deadline passed");
+                loop_step(client->loop, left > 60000 ? 60000 : (int)left);
         }
 }

@@ -102,6 +102,14 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
 
         if (strcmp(command->name, "vmlaunch-status") == 0)
                 return supervisor_record(s);
+        if (strcmp(command->name, "vmlaunch-agent") == 0) {
+                agent_command(s, arguments, peer, err);
+                return NULL;
+        }
+        if (strcmp(command->name, "vmlaunch-lease") == 0) {
+                agent_lease_command(s, arguments, peer, err);
+                return NULL;
+        }
         if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
             stop_request(s, &request, who, err) < 0)
                 return NULL;
@@ -130,6 +138,8 @@ static struct qmp_client *on_forward(const struct control_command *command, cons
                 error_set(err, ERROR_BUSY, "QEMU does not answer");
                 return NULL;
         }
+        if (agent_may_forward(s, command->name, err) < 0)
+                return NULL;
         if (command->changes) {
                 _cleanup_free_ char *who = who_text(peer), *shown = text_printable(command->name);
 
@@ -138,35 +148,6 @@ static struct qmp_client *on_forward(const struct control_command *command, cons
                                  command->by_hand ? ": the VM is changed by hand" : "");
         }
         return s->qmp;
-}
-
-static void on_client_wire(const struct control_peer *peer, bool sent, const json_t *message, void *data)
-{
-        struct supervisor *s = data;
-        char channel[40];
-
-        snprintf(channel, sizeof(channel), "client%llu", peer->client);
-        recorder_message(s->recorder, channel, sent, message);
-}
-
-/* The VM lives without it. */
-static void open_recorder(struct supervisor *s)
-{
-        _cleanup_free_ char *path = NULL, *begins = xasprintf("generation %s", s->generation);
-        _cleanup_error_ struct error *err = NULL;
-        size_t length = s->plan->log_path ? strlen(s->plan->log_path) : 0;
-
-        if (length < 4)
-                return;
-        /* NAME.wire beside NAME.log */
-        path = xasprintf("%.*s.wire", (int)(length - 4), s->plan->log_path);
-        s->recorder = recorder_open(path, &err);
-        if (!s->recorder) {
-                _cleanup_free_ char *text = error_text(err);
-
-                log_warning("%s: nothing is recorded: %s", s->plan->name, text);
-        }
-        recorder_note(s->recorder, begins);
 }
 
 static struct qmp_client *on_clean_up(void *data)
@@ -190,6 +171,13 @@ static void on_cut_off(const struct control_peer *peer, const char *why, void *d
 
         log_warning("%s: client with uid %u, pid %d is cut off: %s", s->plan->name, (unsigned)peer->uid,
                     (int)peer->pid, why);
+}
+
+static void on_gone(const struct control_peer *peer, void *data)
+{
+        struct supervisor *s = data;
+
+        leases_client_gone(s->leases, peer->client);
 }
 
 /* Signals. */
@@ -347,6 +335,7 @@ static void clean_up(struct supervisor *s)
         s->ended = story_now();
         s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
         supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
+        agent_qemu_gone(s);
         wire_close(s);
         supervisor_changed(s);
         supervisor_begin_undo(s);
@@ -569,6 +558,8 @@ static int settle_journal(struct supervisor *s, struct error **err)
         pid_t pid = 0;
         int lives;
 
+        if (journal_is_empty(s->vm->fd))
+                return 0;
         lives = journal_qemu_lives(s->vm->fd, &pid, err);
         if (lives < 0)
                 return -1;
@@ -578,8 +569,6 @@ static int settle_journal(struct supervisor *s, struct error **err)
                 return error_hint(err, "'vmlaunch destroy %s' ends it and undoes what its start did",
                                   s->plan->name);
         }
-        if (journal_is_empty(s->vm->fd))
-                return 0;
         if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
                 return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
         return 0;
@@ -603,13 +592,12 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
                 .on_forward = on_forward,
                 .on_answer = on_answer,
                 .on_clean_up = on_clean_up,
-                .on_wire = on_client_wire,
                 .on_cut_off = on_cut_off,
+                .on_gone = on_gone,
         };
         struct control_roles roles;
         int fd = -1;
 
-        open_recorder(s);
         if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
                 return -1;
         control_roles_init(&roles, s->plan->confine.uid);
@@ -655,6 +643,7 @@ static int start(struct supervisor *s, struct error **err)
         supervisor_hear_signals(s);
         if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
                 return -1;
+        agent_begin(s);
         supervisor_open_log(s);
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0)
@@ -702,8 +691,8 @@ static void flush_clients(struct supervisor *s)
 static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
+        leases_free(s->leases);
         control_free(s->control);
-        recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);
         execution_free(s->execution);
         leave_directory(s, keep);

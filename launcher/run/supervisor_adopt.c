@@ -190,9 +190,7 @@ static void begin(struct supervisor *s, struct adoption *adoption)
                 .cgroup = &s->options->host->cgroup,
                 .fail_step = -1,
         };
-        _cleanup_error_ struct error *unwritten = NULL;
         struct error *lost = NULL;
-        int repaired;
 
         s->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
         s->execution = execution_adopt(s->plan, &how, adoption->pid, TAKE_FD(adoption->pidfd),
@@ -206,11 +204,6 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         s->paused = state && strcmp(state, "paused") == 0;
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
         keeper_attend(s, false);
-        repaired = adoption_repair(s->vm, adoption, &unwritten);
-        if (repaired > 0)
-                supervisor_story(s, "the journal was torn: what the run owes is written down again");
-        else if (repaired < 0)
-                supervisor_story(s, "%s", unwritten->message);
         for (const struct error *one = lost; one; one = one->next)
                 supervisor_story(s, "a lock was lost: %s", one->message);
         error_free(lost);
@@ -229,6 +222,7 @@ static void attend(struct supervisor *s)
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
         if (s->end.ready)
                 supervisor_tell_ready(s);
+        agent_end_leases_found(s);
         wire_try(s);
         /* A destroy has begun. */
         if (s->end.asked && s->state != VM_STARTING)
@@ -281,6 +275,7 @@ int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
         bool nothing = !adoption->generation && !adoption->pid;
 
         supervisor_hear_signals(&s);
+        agent_begin(&s);
         supervisor_open_log(&s);
         begin(&s, adoption);
         if (adoption->pid)

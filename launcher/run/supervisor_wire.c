@@ -100,9 +100,10 @@ static void set_agent_open(struct supervisor *s, bool open)
                 s->agent = AGENT_ABSENT;
         /* The requests this fails call back at once or later: the state is right before. */
         qga_client_set_open(s->qga, open);
-        if (open)
+        if (open) {
                 ping(s);
-        else
+                leases_try_again(s->leases);
+        } else
                 supervisor_changed(s);
 }
 
@@ -161,6 +162,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         switch (s->run_state) {
         case RUN_STATE_RUNNING:
                 s->paused = false;
+                leases_guest_resumed(s->leases);
                 supervisor_event(s, EV_RESUMED);
                 adopt_resume_request(s);
                 break;
@@ -226,13 +228,19 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 if (s->state == VM_PAUSED && wire_is_up(s))
                         ops_query_status(s->qmp, on_status, s);
         } else if (strcmp(name, "RESUME") == 0) {
+                bool was_paused = s->state == VM_PAUSED;
+
                 s->paused = false;
                 s->run_state = RUN_STATE_RUNNING;
                 s->kept = false;
+                leases_guest_resumed(s->leases);
                 supervisor_event(s, EV_RESUMED);
+                if (was_paused)
+                        agent_sync_time(s);
         } else if (strcmp(name, "SHUTDOWN") == 0) {
                 on_shutdown_event(s, event_data);
         } else if (strcmp(name, "RESET") == 0) {
+                leases_guest_reset(s->leases);
                 if (json_is_true(json_object_get(event_data, "guest")))
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
@@ -268,8 +276,7 @@ void wire_ask_agent_port(struct supervisor *s)
 
 void wire_status(struct supervisor *s, json_t *reply)
 {
-        if (reply)
-                on_status(reply, NULL, s);
+        on_status(reply, NULL, s);
 }
 
 void wire_try(struct supervisor *s)
@@ -366,6 +373,7 @@ static void on_ready(json_t *greeting, void *data)
         s->reconnects = 0;
         ops_query_status(s->qmp, on_status_anew, s);
         wire_ask_agent_port(s);
+        leases_try_again(s->leases);
         supervisor_changed(s);
 }
 
@@ -441,20 +449,6 @@ static void on_disconnect(const struct error *error, void *data)
         }
 }
 
-static void on_qmp_wire(bool sent, const json_t *message, void *data)
-{
-        struct supervisor *s = data;
-
-        recorder_message(s->recorder, "qmp", sent, message);
-}
-
-static void on_agent_wire(bool sent, const json_t *message, void *data)
-{
-        struct supervisor *s = data;
-
-        recorder_message(s->recorder, "agent", sent, message);
-}
-
 int wire_connect(struct supervisor *s, struct error **err)
 {
         static const struct qmp_client_handlers handlers = {
@@ -468,14 +462,12 @@ int wire_connect(struct supervisor *s, struct error **err)
         if (connect_at(s->vm->fd, "private/qmp.sock", &fd, err) < 0)
                 return -1;
         s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
-        qmp_client_set_tap(s->qmp, on_qmp_wire, s);
         if (!s->plan->policy.has_agent || s->qga)
                 return 0;
         if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)
                 return -1;
         /* Its end is QEMU's end, which is seen elsewhere. */
         s->qga = qga_client_new(s->loop, fd, NULL, NULL);
-        qga_client_set_tap(s->qga, on_agent_wire, s);
         s->agent = AGENT_ABSENT;
         qga_client_set_open(s->qga, false);
         return 0;

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "launcher/run/effects.h"
@@ -184,6 +185,8 @@ int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *w
         netlink_close(undo.nl);
         if (*err)
                 return -1;
+        /* Leases of a guest that is no more. */
+        unlinkat(vm_dirfd, "leases", 0);
         return journal_clear(vm_dirfd, err);
 }
 
@@ -257,38 +260,6 @@ int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
         return 0;
 }
 
-json_t *spawned_by_record(const json_t *record)
-{
-        json_int_t pid = 0, start = 0, uid = -1;
-
-        if (json_unpack((json_t *)record, "{s:I, s:I, s:I}", "pid", &pid, "pid_start", &start, "uid", &uid) <
-            0)
-                return NULL;
-        return json_pack("{s:I, s:I, s:I}", "pid", pid, "start", start, "uid", uid);
-}
-
-/* A journal that lost its end may not know the process; the record may. One that cannot be read knows nothing. */
-static int record_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
-{
-        json_auto_t *record = NULL, *spawned = NULL;
-        struct error *unreadable = NULL;
-        const char *generation;
-        int lives;
-
-        if (record_read(vm_dirfd, &record, &unreadable) < 0) {
-                error_free(unreadable);
-                return 0;
-        }
-        generation = json_string_value(json_object_get(record, "generation"));
-        spawned = spawned_by_record(record);
-        if (!spawned || !generation || !*generation)
-                return 0;
-        lives = qemu_prove(spawned, generation, NULL, err);
-        if (lives > 0)
-                *ret_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
-        return lives;
-}
-
 int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
 {
         _cleanup_(run_journal_done) struct run_journal journal = { 0 };
@@ -306,8 +277,7 @@ int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
                 lives = qemu_prove(step->learned, journal.generation, NULL, err);
                 if (lives > 0)
                         *ret_pid = (pid_t)json_integer_value(json_object_get(step->learned, "pid"));
-                if (lives)
-                        return lives;
+                return lives;
         }
-        return record_qemu_lives(vm_dirfd, ret_pid, err);
+        return 0;
 }

@@ -6,6 +6,7 @@
 #define BEFORE "before launch"
 #define LIFE   "life"
 #define LOOK   "look"
+#define GUEST  "guest"
 #define HOST   "host"
 
 const struct verb verbs[] = {
@@ -147,26 +148,8 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .options = { { .name = "follow", .letter = 'f', .doc = "go on as lines are added" },
-                       { .name = "lines", .letter = 'n', .arg = "N", .doc = "only the last N lines" },
-                       { .name = "wire",
-                         .doc = "the flight recorder: what was said to QEMU and the agent" } },
+                       { .name = "lines", .letter = 'n', .arg = "N", .doc = "only the last N lines" } },
           .run = verb_log },
-        { .name = "events",
-          .usage = "events VM",
-          .summary = "events of QEMU and of the supervisor as they come, until the VM ends or --timeout",
-          .group = LOOK,
-          .needs_site = true,
-          .min_args = 1,
-          .max_args = 1,
-          .run = verb_events },
-        { .name = "qmp",
-          .usage = "qmp VM [JSON]",
-          .summary = "a QMP command, or those on stdin, one a line; prints the replies",
-          .group = LOOK,
-          .needs_site = true,
-          .min_args = 1,
-          .max_args = 2,
-          .run = verb_qmp },
         { .name = "console",
           .usage = "console VM",
           .summary = "the serial console; ^] leaves",
@@ -175,6 +158,17 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .run = verb_console },
+
+        { .name = "agent",
+          .usage = "agent VM ping|info|freeze|thaw|fstrim|set-time|raw [COMMAND [ARGUMENTS]]",
+          .summary =
+                  "ask the guest agent; a freeze lasts until Ctrl-C, the end of stdin's pipe, or --timeout (60 s)",
+          .group = GUEST,
+          .needs_site = true,
+          .min_args = 2,
+          .max_args = 4,
+          .options = { { .name = "detach", .doc = "freeze: return at once; 'thaw' or the timeout ends it" } },
+          .run = verb_agent },
 
         { .name = "reconcile",
           .usage = "reconcile [VM]",
