@@ -35,6 +35,8 @@ struct json_stream {
         struct json_stream_handlers handlers;
         void *data;
         struct json_frame *frame;
+        json_stream_tap_fn *tap;
+        void *tap_data;
         struct chunk *queue, **queue_end;
         size_t queued;
         int fds[JSON_STREAM_FDS]; /* that came, for the message in progress or the next */
@@ -198,6 +200,8 @@ static void deliver(struct json_stream *stream, json_t *message)
 
         memcpy(fds, stream->fds, n_fds * sizeof(fds[0]));
         stream->n_fds = 0;
+        if (stream->tap)
+                stream->tap(false, message, stream->tap_data);
         stream->handlers.on_message(message, fds, n_fds, stream->data);
         close_fds(fds, n_fds);
         json_decref(message);
@@ -474,7 +478,17 @@ int json_stream_send(struct json_stream *stream, const json_t *message, const in
         if (json_dump_callback(message, add_to_text, &line, JSON_COMPACT) < 0)
                 return error_set(err, ERROR_FAILED, "a message cannot be written as JSON");
         text_add(&line, "\n");
-        return send_bytes(stream, line.data, line.length, fds, n_fds, err);
+        if (send_bytes(stream, line.data, line.length, fds, n_fds, err) < 0)
+                return -1;
+        if (stream->tap)
+                stream->tap(true, message, stream->tap_data);
+        return 0;
+}
+
+void json_stream_set_tap(struct json_stream *stream, json_stream_tap_fn *fn, void *data)
+{
+        stream->tap = fn;
+        stream->tap_data = data;
 }
 
 size_t json_stream_unsent(const struct json_stream *stream)

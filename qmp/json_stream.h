@@ -64,6 +64,10 @@ void json_stream_drop_unsent(struct json_stream *stream);
 /* Bytes waiting to be sent. */
 size_t json_stream_unsent(const struct json_stream *stream);
 
+/* Who listens to the messages of both directions; lent. Messages that were not taken are not told. NULL: nobody. */
+typedef void json_stream_tap_fn(bool sent, const json_t *message, void *data);
+void json_stream_set_tap(struct json_stream *stream, json_stream_tap_fn *fn, void *data);
+
 /* A stream that does not read leaves its peer's bytes in the kernel; the peer's going away is still seen. */
 void json_stream_set_reading(struct json_stream *stream, bool reading);
 /* As json_frame_skip_to_ff(). */

@@ -373,6 +373,11 @@ struct qga_client *qga_client_new(struct loop *loop, int fd_consume,
         return client;
 }
 
+void qga_client_set_tap(struct qga_client *client, json_stream_tap_fn *fn, void *data)
+{
+        json_stream_set_tap(client->stream, fn, data);
+}
+
 void qga_client_free(struct qga_client *client)
 {
         if (!client || client->freed)

@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "qmp/json_stream.h"
 
 #define QGA_SYNC_MS    3000u
 #define QGA_COMMAND_MS 5000u
@@ -41,6 +42,9 @@ struct qga_client *qga_client_new(struct loop *loop, int fd_consume,
                                   void (*on_disconnect)(const struct error *error, void *data), void *data);
 void qga_client_free(struct qga_client *client);
 DEFINE_FREEP(struct qga_client, qga_client_free)
+
+/* As json_stream_set_tap(). */
+void qga_client_set_tap(struct qga_client *client, json_stream_tap_fn *fn, void *data);
 
 /*
  * What VSERPORT_CHANGE says of the agent's port (the port needs an id for that event). false fails all

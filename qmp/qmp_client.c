@@ -406,6 +406,11 @@ void qmp_client_free(struct qmp_client *client)
         leave(client);
 }
 
+void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void *data)
+{
+        json_stream_set_tap(client->stream, fn, data);
+}
+
 bool qmp_client_is_ready(const struct qmp_client *client)
 {
         return client->state == READY;

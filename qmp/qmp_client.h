@@ -23,6 +23,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "qmp/json_stream.h"
 
 /* How long an answer may take (DESIGN section 6): 0.5 s, 5 s, 30 s. */
 enum qmp_class { QMP_QUERY, QMP_MUTATE, QMP_HEAVY };
@@ -52,6 +53,8 @@ struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned gr
 void qmp_client_free(struct qmp_client *client);
 DEFINE_FREEP(struct qmp_client, qmp_client_free)
 
+/* As json_stream_set_tap(). */
+void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void *data);
 bool qmp_client_is_ready(const struct qmp_client *client);
 
 /* arguments is stolen and may be NULL; fds are borrowed and travel with the command. */

@@ -29,8 +29,9 @@ static void on_event(const char *name, json_t *event_data, json_t *event, void *
 {
         struct control_client *client = data;
 
-        (void)event;
-        json_array_append_new(client->events, json_pack("{s:s, s:O?}", "name", name, "data", event_data));
+        (void)name;
+        (void)event_data;
+        json_array_append(client->events, event);
 }
 
 static void on_disconnect(const struct error *error, void *data)
@@ -165,34 +166,73 @@ void control_client_wake(struct control_client *client)
         client->woken = true;
 }
 
+struct raw {
+        bool done;
+        json_t *reply;
+        struct error *error;
+};
+
+static void on_raw(json_t *reply, const struct error *error, void *data)
+{
+        struct raw *raw = data;
+
+        raw->done = true;
+        raw->reply = json_incref(reply);
+        raw->error = error_copy(error);
+}
+
+int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
+                       struct error **err)
+{
+        struct raw raw = { 0 };
+
+        qmp_client_forward(client->qmp, command, QMP_HEAVY, NULL, 0, on_raw, &raw);
+        while (!raw.done)
+                loop_step(client->loop, -1);
+        if (raw.error) {
+                *err = raw.error;
+                return -1;
+        }
+        *ret_reply = raw.reply;
+        return 0;
+}
+
+int control_client_next(struct control_client *client, long long deadline_ms, json_t **ret_event,
+                        struct error **err)
+{
+        while (!json_array_size(client->events)) {
+                long long left = deadline_ms - fd_now_ms();
+
+                if (client->ended)
+                        return 0;
+                if (client->woken) {
+                        client->woken = false;
+                        return error_set(err, ERROR_CANCELLED, "the wait was cut short");
+                }
+                if (left <= 0)
+                        return error_set(err, ERROR_DEADLINE, "the deadline passed");
+                loop_step(client->loop, left > 60000 ? 60000 : (int)left);
+        }
+        *ret_event = json_incref(json_array_get(client->events, 0));
+        json_array_remove(client->events, 0);
+        return 1;
+}
+
 int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,
                         void *data, struct error **err)
 {
         for (;;) {
-                long long left;
+                json_auto_t *event = NULL;
+                int got = control_client_next(client, deadline_ms, &event, err);
 
-                while (json_array_size(client->events)) {
-                        json_t *event = json_incref(json_array_get(client->events, 0));
-                        bool done;
-
-                        json_array_remove(client->events, 0);
-                        done = fn(json_string_value(json_object_get(event, "name")),
-                                  json_object_get(event, "data"), data);
-                        json_decref(event);
-                        if (done)
-                                return 0;
-                }
-                if (client->ended) {
+                if (got < 0)
+                        return -1;
+                if (got == 0) {
                         fn(NULL, NULL, data);
                         return 0;
                 }
-                if (client->woken) {
-                        client->woken = false;
+                if (fn(json_string_value(json_object_get(event, "event")), json_object_get(event, "data"),
+                       data))
                         return 0;
-                }
-                left = deadline_ms - fd_now_ms();
-                if (left <= 0)
-                        return error_set(err, ERROR_DEADLINE, "the deadline passed");
-                loop_step(client->loop, left > 60000 ? 60000 : (int)left);
         }
 }

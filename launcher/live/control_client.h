@@ -33,9 +33,17 @@ int control_client_call(struct control_client *client, const char *command, json
 int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
                                unsigned wait_ms, json_t **ret_reply, struct error **err);
 
+/* A whole command object as it is: *ret_reply is the whole reply, an error of QEMU's too, without id. */
+int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
+                       struct error **err);
+/* The next event, whole: 1 and *ret_event (new reference); 0: the connection has ended; -1: ERROR_DEADLINE. */
+int control_client_next(struct control_client *client, long long deadline_ms, json_t **ret_event,
+                        struct error **err);
+
 /* Data of an event, borrowed until the next wait, name NULL: the connection has ended. Return true to stop. */
 typedef bool control_event_fn(const char *name, json_t *event_data, void *data);
-/* Runs until fn returns true or control_client_wake() was called (0), the deadline passes (-1, ERROR_DEADLINE). */
+/* Runs until fn returns true (0), control_client_wake() was called (-1, ERROR_CANCELLED), or the deadline passes
+ * (-1, ERROR_DEADLINE). */
 int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,
                         void *data, struct error **err);
 /* For sources of the caller's own, which run during the wait, and how they end it. */

@@ -8,7 +8,9 @@
 #include "base/fd.h"
 #include "launcher/run/effects.h"
 
-#define CMDLINE_MAX (8u << 20)
+/* Steps of a plan count from 0, and are far fewer. */
+#define FIRST_REPAIRED 100000
+#define CMDLINE_MAX    (8u << 20)
 /* Of a run whose record is gone: kvmrc's default of SHUTDOWN_TIMEOUT. */
 #define DEFAULT_SHUTDOWN_S 180
 #define SHUTDOWN_MAX_S     86400
@@ -101,17 +103,6 @@ static struct launch_plan *thin_plan(const struct paths *paths, const struct vm_
         return plan;
 }
 
-/* What the record says of QEMU's process, in the journal's words; NULL: nothing. */
-static json_t *spawned_by_record(const json_t *record)
-{
-        json_int_t pid = 0, start = 0, uid = -1;
-
-        if (json_unpack((json_t *)record, "{s:I, s:I, s:I}", "pid", &pid, "pid_start", &start, "uid", &uid) <
-            0)
-                return NULL;
-        return json_pack("{s:I, s:I, s:I}", "pid", pid, "start", start, "uid", uid);
-}
-
 static int prove(struct adoption *adoption, struct error **err)
 {
         json_t *spawned = adoption->journal.spawned;
@@ -144,7 +135,7 @@ static void open_stderr(struct adoption *adoption)
 int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct adoption *ret,
                   struct error **err)
 {
-        _cleanup_adoption_ struct adoption adoption = { .pidfd = -1, .stderr_fd = -1 };
+        _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
 
         /* First nobody is between fork and exec any more: the journal is complete then. */
         if (!journal_is_empty(vm->fd) && spawn_wait_settled(vm->fd, err) < 0)
@@ -155,6 +146,7 @@ int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct ado
                 adoption.record = json_object();
         adoption.generation =
                 xstrdup_null(adoption.journal.generation ?: string_of(adoption.record, "generation"));
+        adoption.torn = !adoption.journal.name || !json_object_size(adoption.journal.spawned);
         if (!adoption.journal.spawned)
                 adoption.journal.spawned = spawned_by_record(adoption.record);
         if (prove(&adoption, err) < 0)
@@ -163,6 +155,44 @@ int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct ado
                 open_stderr(&adoption);
         adoption.plan = thin_plan(paths, vm, &adoption);
         *ret = adoption;
-        adoption = (struct adoption){ .pidfd = -1, .stderr_fd = -1 };
+        adoption = (struct adoption)ADOPTION_INIT;
         return 0;
+}
+
+static int owe(const struct vm_dir *vm, unsigned n, enum plan_effect effect, json_t *args_consume,
+               json_t *learned_consume, struct error **err)
+{
+        json_auto_t *step = json_pack("{s:i, s:s, s:o}", "n", (int)n, "effect", plan_effect_name(effect),
+                                      "args", args_consume);
+        json_auto_t *learned =
+                learned_consume ? json_pack("{s:i, s:o}", "n", (int)n, "learned", learned_consume) : NULL;
+
+        return journal_append(vm->fd, step, err) < 0 || (learned && journal_append(vm->fd, learned, err) < 0)
+                       ? -1
+                       : 0;
+}
+
+int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err)
+{
+        const struct launch_plan *plan = adoption->plan;
+        unsigned n = FIRST_REPAIRED;
+        json_auto_t *run = NULL;
+
+        if (!adoption->torn || !adoption->pid)
+                return 0;
+        run = json_pack("{s:{s:s, s:s, s:s, s:i}}", "run", "name", vm->name, "generation",
+                        adoption->generation, "run_dir", vm->path, "executor", (int)getpid());
+        if ((!adoption->journal.name && journal_append(vm->fd, run, err) < 0) ||
+            owe(vm, n++, EFFECT_UID_CLAIM, json_pack("{s:I}", "uid", (json_int_t)plan->confine.uid), NULL,
+                err) < 0 ||
+            owe(vm, n++, EFFECT_DIRECTORY, json_pack("{s:s+}", "path", vm->path, "/private"), NULL, err) <
+                    0 ||
+            owe(vm, n++, EFFECT_LIVE_TEMPLATE, json_pack("{s:s+}", "path", vm->path, "/live.tmpl"), NULL,
+                err) < 0 ||
+            (plan->cgroup && owe(vm, n++, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->cgroup),
+                                 json_pack("{s:b}", "made", 1), err) < 0) ||
+            owe(vm, n++, EFFECT_SPAWN, json_object(), json_incref(adoption->journal.spawned), err) < 0)
+                return error_wrap(err, "write down again what the run of '%s' owes", vm->name);
+        adoption->torn = false;
+        return 1;
 }

@@ -23,8 +23,14 @@ struct adoption {
         pid_t pid; /* 0: QEMU has ended, or there never was one */
         unsigned long long pid_start;
         pid_t last_pid;       /* of QEMU, also when it has ended; 0: not known */
+        bool torn;            /* the journal lost its end: it does not know QEMU */
         int pidfd, stderr_fd; /* -1: none; taken over by whoever sets them to -1 */
 };
+
+#define ADOPTION_INIT                        \
+        {                                    \
+                .pidfd = -1, .stderr_fd = -1 \
+        }
 
 /*
  * Under the VM's lock. A live QEMU that neither the journal nor the record can prove is not found; the caller finds
@@ -32,6 +38,11 @@ struct adoption {
  */
 int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct adoption *ret,
                   struct error **err);
+/*
+ * Writes down again what a journal that lost its end owes for a live QEMU, as far as the record knows it: process, group,
+ * uid, private directory and live.tmpl; taps go with QEMU. 1: it was needed.
+ */
+int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err);
 void adoption_done(struct adoption *adoption);
 #define _cleanup_adoption_ _cleanup_(adoption_done)
 

@@ -146,6 +146,14 @@ static void send_message(struct client *client, const json_t *message)
                 cut_off(client, err->code == ERROR_BUSY ? "it does not read what it is sent" : NULL);
 }
 
+static void tell_wire(const struct client *client, bool sent, const json_t *message)
+{
+        const struct control *control = client->control;
+
+        if (control->handlers.on_wire && !client->dead)
+                control->handlers.on_wire(&client->peer, sent, message, control->data);
+}
+
 static void send_return(struct client *client, const json_t *id, json_t *value_consume)
 {
         json_auto_t *reply = json_object();
@@ -153,6 +161,7 @@ static void send_return(struct client *client, const json_t *id, json_t *value_c
         json_object_set_new(reply, "return", value_consume);
         if (id)
                 json_object_set(reply, "id", (json_t *)id);
+        tell_wire(client, true, reply);
         send_message(client, reply);
 }
 
@@ -174,6 +183,7 @@ static void send_error(struct client *client, const json_t *id, const char *clas
 {
         json_auto_t *reply = error_message(class, desc, id);
 
+        tell_wire(client, true, reply);
         send_message(client, reply);
 }
 
@@ -428,6 +438,7 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 
         if (client->dead || client->control->finished)
                 return;
+        tell_wire(client, false, message);
         json_object_foreach (message, key, value) {
                 if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0) {
                         _cleanup_free_ char *shown = text_printable(key);

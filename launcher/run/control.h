@@ -51,6 +51,8 @@ struct control_handlers {
         struct qmp_client *(*on_clean_up)(void *data);
         /* A client was cut off and why, or somebody was refused, for the log. May be NULL. */
         void (*on_cut_off)(const struct control_peer *peer, const char *why, void *data);
+        /* What a client says, and what it is told by us and not by QEMU; for the recorder. May be NULL. */
+        void (*on_wire)(const struct control_peer *peer, bool sent, const json_t *message, void *data);
         /* A connection has ended, by whom ever; from the loop, once. What the client held is to be let go. May be
          * NULL. */
         void (*on_gone)(const struct control_peer *peer, void *data);

@@ -87,5 +87,8 @@ struct execution *execution_adopt(const struct launch_plan *plan, const struct e
                                   pid_t pid, int pidfd_consume, int stderr_fd_consume, const json_t *locks,
                                   struct error **ret_lost);
 
-/* Does the QEMU of this journal live? 1: yes, *ret_pid; 0: no, or none was spawned; -1: *err. */
+/* What a record says of QEMU's process, in the journal's words; NULL: nothing. New reference. */
+json_t *spawned_by_record(const json_t *record);
+/* Does the QEMU of this run live, by its journal or, where that lost its end, by its record? 1: yes, *ret_pid; 0: no, or
+ * none was spawned; -1: *err. */
 int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err);

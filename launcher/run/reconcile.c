@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "launcher/run/adopt.h"
 #include "launcher/run/story.h"
 
 /* Exit statuses of `run` that go with the verdicts given here (DESIGN section 3). */
@@ -97,6 +98,8 @@ static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, c
         if (!journal_is_empty(vm->fd) && undo_journal(vm->fd, cgroup, tell, (void *)teller, err) < 0)
                 return -1;
         unlinkat(vm->fd, "control.sock", 0);
+        /* Ours; whoever opened it meanwhile looks again (vm_dir_lock()). */
+        unlinkat(vm->fd, "lock", 0);
         return 0;
 }
 
@@ -134,7 +137,7 @@ static int describe(const struct vm_dir *vm, struct teller teller, struct error 
 
 static int qemu_lives(const struct vm_dir *vm, pid_t *ret_pid, struct error **err)
 {
-        return journal_is_empty(vm->fd) ? 0 : journal_qemu_lives(vm->fd, ret_pid, err);
+        return journal_qemu_lives(vm->fd, ret_pid, err);
 }
 
 static int reconcile_vm(const struct paths *paths, const struct cgroup_host *cgroup, const char *name,
@@ -216,6 +219,14 @@ bool orphan_exists(const struct paths *paths, const char *name)
                qemu_lives(vm, &pid, &ignored) > 0;
 }
 
+/* The undo below works by the journal alone. */
+static int repair(const struct paths *paths, const struct vm_dir *vm, struct error **err)
+{
+        _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
+
+        return adoption_read(paths, vm, &adoption, err) < 0 ? -1 : adoption_repair(vm, &adoption, err);
+}
+
 int orphan_destroy(const struct paths *paths, const struct cgroup_host *cgroup, const char *name,
                    undo_line_fn *line, void *data, struct error **err)
 {
@@ -231,7 +242,7 @@ int orphan_destroy(const struct paths *paths, const struct cgroup_host *cgroup, 
         if (lives <= 0)
                 return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
         closed = record_is_closed(locked, &record, err);
-        if (closed < 0 || clean_up(locked, cgroup, &teller, err) < 0)
+        if (closed < 0 || repair(paths, locked, err) < 0 || clean_up(locked, cgroup, &teller, err) < 0)
                 return -1;
         return closed ? 0
                       : close_record(locked, record, "asked", STATUS_ASKED,

@@ -150,6 +150,35 @@ static struct qmp_client *on_forward(const struct control_command *command, cons
         return s->qmp;
 }
 
+static void on_client_wire(const struct control_peer *peer, bool sent, const json_t *message, void *data)
+{
+        struct supervisor *s = data;
+        char channel[40];
+
+        snprintf(channel, sizeof(channel), "client%llu", peer->client);
+        recorder_message(s->recorder, channel, sent, message);
+}
+
+/* The VM lives without it. */
+static void open_recorder(struct supervisor *s)
+{
+        _cleanup_free_ char *path = NULL, *begins = xasprintf("generation %s", s->generation);
+        _cleanup_error_ struct error *err = NULL;
+        size_t length = s->plan->log_path ? strlen(s->plan->log_path) : 0;
+
+        if (length < 4)
+                return;
+        /* NAME.wire beside NAME.log */
+        path = xasprintf("%.*s.wire", (int)(length - 4), s->plan->log_path);
+        s->recorder = recorder_open(path, &err);
+        if (!s->recorder) {
+                _cleanup_free_ char *text = error_text(err);
+
+                log_warning("%s: nothing is recorded: %s", s->plan->name, text);
+        }
+        recorder_note(s->recorder, begins);
+}
+
 static struct qmp_client *on_clean_up(void *data)
 {
         struct supervisor *s = data;
@@ -558,8 +587,6 @@ static int settle_journal(struct supervisor *s, struct error **err)
         pid_t pid = 0;
         int lives;
 
-        if (journal_is_empty(s->vm->fd))
-                return 0;
         lives = journal_qemu_lives(s->vm->fd, &pid, err);
         if (lives < 0)
                 return -1;
@@ -569,6 +596,8 @@ static int settle_journal(struct supervisor *s, struct error **err)
                 return error_hint(err, "'vmlaunch destroy %s' ends it and undoes what its start did",
                                   s->plan->name);
         }
+        if (journal_is_empty(s->vm->fd))
+                return 0;
         if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
                 return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
         return 0;
@@ -592,12 +621,14 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
                 .on_forward = on_forward,
                 .on_answer = on_answer,
                 .on_clean_up = on_clean_up,
+                .on_wire = on_client_wire,
                 .on_cut_off = on_cut_off,
                 .on_gone = on_gone,
         };
         struct control_roles roles;
         int fd = -1;
 
+        open_recorder(s);
         if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
                 return -1;
         control_roles_init(&roles, s->plan->confine.uid);
@@ -693,6 +724,7 @@ static void done(struct supervisor *s, bool keep)
         wire_close(s);
         leases_free(s->leases);
         control_free(s->control);
+        recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);
         execution_free(s->execution);
         leave_directory(s, keep);

@@ -190,7 +190,9 @@ static void begin(struct supervisor *s, struct adoption *adoption)
                 .cgroup = &s->options->host->cgroup,
                 .fail_step = -1,
         };
+        _cleanup_error_ struct error *unwritten = NULL;
         struct error *lost = NULL;
+        int repaired;
 
         s->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
         s->execution = execution_adopt(s->plan, &how, adoption->pid, TAKE_FD(adoption->pidfd),
@@ -204,6 +206,11 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         s->paused = state && strcmp(state, "paused") == 0;
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
         keeper_attend(s, false);
+        repaired = adoption_repair(s->vm, adoption, &unwritten);
+        if (repaired > 0)
+                supervisor_story(s, "the journal was torn: what the run owes is written down again");
+        else if (repaired < 0)
+                supervisor_story(s, "%s", unwritten->message);
         for (const struct error *one = lost; one; one = one->next)
                 supervisor_story(s, "a lock was lost: %s", one->message);
         error_free(lost);

@@ -18,6 +18,7 @@
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
 #include "launcher/run/lease.h"
+#include "launcher/run/recorder.h"
 #include "launcher/run/shutdown.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_state.h"
@@ -76,7 +77,8 @@ struct supervisor {
         struct loop_source *sync_timer;
 
         struct control *control;
-        bool changed_by_hand; /* by a raw command that we do not follow */
+        struct recorder *recorder; /* NULL: it cannot be written */
+        bool changed_by_hand;      /* by a raw command that we do not follow */
 
         struct shutdown shutdown;
         bool shutting; /* the schedule runs */

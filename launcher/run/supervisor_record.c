@@ -140,6 +140,7 @@ void supervisor_story(struct supervisor *s, const char *format, ...)
         va_end(ap);
         story_add(s->story, now, text_str(&line));
         log_info("%s: %s", s->plan->name, text_str(&line));
+        recorder_note(s->recorder, text_str(&line));
         if (s->control)
                 control_event(s->control, "VMLAUNCH_STORY",
                               json_pack("{s:o}", "text", story_string(text_str(&line))));

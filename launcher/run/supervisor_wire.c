@@ -276,7 +276,8 @@ void wire_ask_agent_port(struct supervisor *s)
 
 void wire_status(struct supervisor *s, json_t *reply)
 {
-        on_status(reply, NULL, s);
+        if (reply)
+                on_status(reply, NULL, s);
 }
 
 void wire_try(struct supervisor *s)
@@ -449,6 +450,20 @@ static void on_disconnect(const struct error *error, void *data)
         }
 }
 
+static void on_qmp_wire(bool sent, const json_t *message, void *data)
+{
+        struct supervisor *s = data;
+
+        recorder_message(s->recorder, "qmp", sent, message);
+}
+
+static void on_agent_wire(bool sent, const json_t *message, void *data)
+{
+        struct supervisor *s = data;
+
+        recorder_message(s->recorder, "agent", sent, message);
+}
+
 int wire_connect(struct supervisor *s, struct error **err)
 {
         static const struct qmp_client_handlers handlers = {
@@ -462,12 +477,14 @@ int wire_connect(struct supervisor *s, struct error **err)
         if (connect_at(s->vm->fd, "private/qmp.sock", &fd, err) < 0)
                 return -1;
         s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
+        qmp_client_set_tap(s->qmp, on_qmp_wire, s);
         if (!s->plan->policy.has_agent || s->qga)
                 return 0;
         if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)
                 return -1;
         /* Its end is QEMU's end, which is seen elsewhere. */
         s->qga = qga_client_new(s->loop, fd, NULL, NULL);
+        qga_client_set_tap(s->qga, on_agent_wire, s);
         s->agent = AGENT_ABSENT;
         qga_client_set_open(s->qga, false);
         return 0;

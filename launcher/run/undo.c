@@ -260,6 +260,38 @@ int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
         return 0;
 }
 
+json_t *spawned_by_record(const json_t *record)
+{
+        json_int_t pid = 0, start = 0, uid = -1;
+
+        if (json_unpack((json_t *)record, "{s:I, s:I, s:I}", "pid", &pid, "pid_start", &start, "uid", &uid) <
+            0)
+                return NULL;
+        return json_pack("{s:I, s:I, s:I}", "pid", pid, "start", start, "uid", uid);
+}
+
+/* A journal that lost its end may not know the process; the record may. One that cannot be read knows nothing. */
+static int record_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
+{
+        json_auto_t *record = NULL, *spawned = NULL;
+        struct error *unreadable = NULL;
+        const char *generation;
+        int lives;
+
+        if (record_read(vm_dirfd, &record, &unreadable) < 0) {
+                error_free(unreadable);
+                return 0;
+        }
+        generation = json_string_value(json_object_get(record, "generation"));
+        spawned = spawned_by_record(record);
+        if (!spawned || !generation || !*generation)
+                return 0;
+        lives = qemu_prove(spawned, generation, NULL, err);
+        if (lives > 0)
+                *ret_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
+        return lives;
+}
+
 int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
 {
         _cleanup_(run_journal_done) struct run_journal journal = { 0 };
@@ -277,7 +309,8 @@ int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
                 lives = qemu_prove(step->learned, journal.generation, NULL, err);
                 if (lives > 0)
                         *ret_pid = (pid_t)json_integer_value(json_object_get(step->learned, "pid"));
-                return lives;
+                if (lives)
+                        return lives;
         }
-        return 0;
+        return record_qemu_lives(vm_dirfd, ret_pid, err);
 }

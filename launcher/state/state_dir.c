@@ -174,7 +174,7 @@ int vm_dir_take_over(const struct paths *paths, const char *name, int lock_fd_co
         _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;
         _cleanup_close_ int lock = lock_fd_consume;
 
-        if (vm_dir_open(paths, name, &vm, err) < 0)
+        if (vm_dir_open(paths, name, &vm, err) < 0 || !vm)
                 return -1;
         if (!same_file(vm->fd, "lock", lock) || lock_whole(lock) < 0)
                 return error_set(err, ERROR_FAILED, "what was passed on is not the lock of '%s'", name);

@@ -73,6 +73,8 @@ int verb_wait(struct verb_context *context, struct error **err);
 int verb_agent(struct verb_context *context, struct error **err);
 int verb_list(struct verb_context *context, struct error **err);
 int verb_status(struct verb_context *context, struct error **err);
+int verb_events(struct verb_context *context, struct error **err);
+int verb_qmp(struct verb_context *context, struct error **err);
 int verb_log(struct verb_context *context, struct error **err);
 int verb_console(struct verb_context *context, struct error **err);
 int verb_reconcile(struct verb_context *context, struct error **err);

@@ -227,4 +227,59 @@ test_on_crash_preserve_leaves_a_guest_that_panics_paused() {
     expect 0 vml destroy "$VM"
 }
 
+# adopted_with FILE BYTES: that file of the VM's is cut to so many bytes, and `run` adopts all the same.
+adopted_with() {
+    local dir=$ROOT/run/vmlaunch/$VM last
+    cp "$WORK/journal" "$WORK/record.json" "$dir/"
+    truncate -s "$2" "$dir/$1"
+    last=$(log_of | grep -c "adopted by supervisor") || true
+    "$VMLAUNCH" --root "$ROOT" run "$VM" >>"$WORK/run.err" 2>&1 &
+    RUN=$!
+    for _ in $(seq 100); do
+        adoptions_are $((last + 1)) && break
+        sleep 0.05
+    done
+    adoptions_are $((last + 1)) || fail "$1 cut to $2 bytes: $(cat "$WORK/run.err")"
+    assert_eq "$(status_of pid)" "$QEMU" "pid of QEMU, $1 cut to $2 bytes"
+    await 5 status_is state running
+}
+adoptions_are() { [[ $(log_of | grep -c "adopted by supervisor") == "$1" ]]; }
+
+test_torn_journal_or_record_is_adopted_and_leaves_nothing() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    start_guest
+    local dir=$ROOT/run/vmlaunch/$VM file size cut
+    kill -9 "$KEEPER" "$SUPERVISOR"
+    await 5 is_gone "$SUPERVISOR"
+    cp "$dir/journal" "$dir/record.json" "$WORK/"
+    for file in record.json journal; do
+        size=$(stat -c %s "$WORK/$file")
+        for cut in 0 1 $((size / 4)) $((size / 2)) $((size * 3 / 4)) $((size - 30)) $((size - 1)); do
+            adopted_with "$file" "$cut"
+            kill -9 "$RUN"
+            wait "$RUN" 2>/dev/null || true
+        done
+    done
+    adopted_with journal $((size / 2))
+    expect 0 vml shutdown "$VM"
+    wait "$RUN" || fail "run ended with $?"
+    assert_clean
+}
+
+test_destroy_without_supervisor_and_with_half_a_journal_leaves_nothing() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    start_guest
+    local journal=$ROOT/run/vmlaunch/$VM/journal
+    kill -9 "$KEEPER" "$SUPERVISOR"
+    await 5 is_gone "$SUPERVISOR"
+    truncate -s $(($(stat -c %s "$journal") / 2)) "$journal"
+    expect 9 vml start "$TEMPLATE"
+    expect 0 vml destroy "$VM"
+    # A zombie, when nobody has waited for it yet.
+    [[ -z $(tr -d "\0" 2>/dev/null <"/proc/$QEMU/cmdline") ]] || fail "QEMU lives"
+    assert_clean
+}
+
 run_tests "$@"

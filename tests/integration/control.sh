@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# The control socket on a real QEMU: several clients at once, roles, raw commands, the flight recorder.
+. "$(dirname "$0")/lib.sh"
+
+OPERATOR_GID=1900000018 MONITOR_GID=1900000019
+
+# The file's mount namespace is its own (lib.sh): the groups are nobody else's.
+have_groups() {
+    getent group vmlaunch >/dev/null && return
+    {
+        cat /etc/group
+        echo "vmlaunch:x:$OPERATOR_GID:"
+        echo "vmlaunch-monitor:x:$MONITOR_GID:"
+    } >"$WORK/group"
+    mount --bind "$WORK/group" /etc/group
+}
+start_vm() {
+    need_root
+    # shellcheck disable=SC2119 # no further lines
+    template
+    expect 0 vml start "$TEMPLATE"
+    SOCKET=$(find "$ROOT/run" -name control.sock)
+}
+# talk [PREFIX COMMAND...]: what a plain QMP client gets for the lines on stdin
+talk() {
+    { echo '{"execute":"qmp_capabilities"}' && cat && sleep "${LINGER:-0.3}"; } | "$@" socat -t 2 - "UNIX-CONNECT:$SOCKET"
+}
+as() { # UID GROUPS: the words before a command
+    echo setpriv --reuid "$1" --regid 65534 --groups "$2"
+}
+
+test_three_clients_at_once_get_each_its_own_answers() {
+    start_vm
+    local i pids=()
+    vml -o json --timeout 5 events "$VM" >"$WORK/events" &
+    local events=$!
+    for i in 1 2; do
+        for n in $(seq 50); do echo "{\"execute\":\"query-name\",\"id\":{\"client\":$i,\"n\":$n}}"; done |
+            LINGER=1 talk >"$WORK/client$i" &
+        pids+=($!)
+    done
+    expect 0 vml qmp "$VM" '{"execute":"stop","id":"mine"}'
+    assert_eq "$(jq -r .id <<<"$OUT")" mine
+    expect 0 vml qmp "$VM" '{"execute":"cont"}'
+    wait "${pids[@]}"
+    for i in 1 2; do
+        assert_eq "$(jq -r 'select(.id.client) | .id.client' "$WORK/client$i" | sort | uniq -c | tr -s ' ')" " 50 $i"
+        assert_eq "$(jq -r 'select(.id.n and .return.name) | .id.n' "$WORK/client$i" | sort -n | tail -1)" 50
+        assert_eq "$(head -1 "$WORK/client$i" | jq -c .QMP.capabilities)" '[]'
+    done
+    await 3 grep -q '"RESUME"' "$WORK/events"
+    grep -q '"STOP"' "$WORK/events" || fail "no event STOP"
+    expect 0 vml destroy "$VM"
+    wait "$events"
+}
+
+test_a_client_that_does_not_read_is_dropped_and_others_are_served() {
+    start_vm
+    # 200 KiB of schema a time, and a peer that reads nothing of it
+    {
+        echo '{"execute":"qmp_capabilities"}'
+        for _ in $(seq 25); do echo '{"execute":"query-qmp-schema"}' && sleep 0.2; done
+        sleep 3
+    } | socat -u - "UNIX-CONNECT:$SOCKET" &
+    local stalled=$!
+    await 10 grep -q 'is cut off: it does not read' "$ROOT"/var/log/vmlaunch/"$VM".log
+    # Its schemas are still being written by QEMU.
+    await 5 vml qmp "$VM" '{"execute":"query-status"}'
+    kill "$stalled" 2>/dev/null || true
+    expect 0 vml destroy "$VM"
+}
+
+test_an_operator_has_power_and_a_monitor_only_looks() {
+    need_root
+    have_groups
+    start_vm
+    local operator monitor
+    read -ra operator <<<"$(as 65534 "$OPERATOR_GID")"
+    read -ra monitor <<<"$(as 65534 "$MONITOR_GID")"
+    echo '{"execute":"stop"}{"execute":"device_del","arguments":{"id":"x"},"id":2}{"execute":"cont"}' |
+        talk "${operator[@]}" >"$WORK/operator"
+    assert_eq "$(jq -r 'select(.id == 2) | .error.class' "$WORK/operator")" NotPermitted
+    grep -q '"RESUME"' "$WORK/operator" || fail "the operator could not cont: $(<"$WORK/operator")"
+    echo '{"execute":"query-status","id":1}{"execute":"stop","id":2}' | talk "${monitor[@]}" >"$WORK/monitor"
+    assert_eq "$(jq -r 'select(.id == 1) | .return.running' "$WORK/monitor")" true
+    assert_eq "$(jq -r 'select(.id == 2) | .error.class' "$WORK/monitor")" NotPermitted
+    assert_eq "$(status_of changed_by_hand)" false
+    expect 0 vml destroy "$VM"
+}
+
+test_qemus_uid_and_strangers_are_refused() {
+    need_root
+    have_groups
+    start_vm
+    local who
+    for who in "$(status_of uid) $OPERATOR_GID,$MONITOR_GID" "65534 65534"; do
+        read -ra who <<<"$(as "${who% *}" "${who#* }")"
+        assert_eq "$("${who[@]}" socat -t 1 - "UNIX-CONNECT:$SOCKET" </dev/null | jq -r .error.class)" NotPermitted
+        expect 5 "${who[@]}" "$VMLAUNCH" --root "$ROOT" qmp "$VM" '{"execute":"query-status"}'
+    done
+    grep -q "it has the uid of the VM's QEMU" "$ROOT/var/log/vmlaunch/$VM.log" || fail "the log does not say it"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_raw_command_marks_the_vm() {
+    start_vm
+    assert_eq "$(status_of changed_by_hand)" false
+    expect 1 vml qmp "$VM" '{"execute":"device_del","arguments":{"id":"nothing"}}'
+    assert_contains "$OUT" DeviceNotFound
+    assert_eq "$(status_of changed_by_hand)" true
+    assert_contains "$(vml status "$VM")" "device_del by uid 0"
+    expect 0 vml destroy "$VM"
+}
+
+test_the_recorder_outlives_the_vm_and_keeps_no_secret() {
+    start_vm
+    vml qmp "$VM" '{"execute":"object-add","arguments":{"qom-type":"secret","id":"s1","data":"swordfish"}}' >/dev/null
+    kill -9 "$(status_of pid)"
+    await 10 status_is state stopped
+    expect 0 vml log --wire "$VM"
+    assert_contains "$OUT" '"execute":"cont"'
+    assert_contains "$OUT" '"execute":"object-add"'
+    assert_contains "$OUT" 'QEMU has ended, killed'
+    [[ $OUT != *swordfish* ]] || fail "the secret is in the recording"
+    ! grep -rq swordfish "$ROOT/var/log" || fail "the secret is in a log"
+    expect 0 vml -o json log --wire -n 1 "$VM"
+    jq -e '.number > 1 and .time and .channel' <<<"$OUT" >/dev/null || fail "no JSON: $OUT"
+    assert_eq "$(stat -c %a "$ROOT/var/log/vmlaunch/$VM.wire")" 600
+}
+
+run_tests "$@"
