@@ -147,12 +147,19 @@ fuzz: ## run one fuzz target with clang's libFuzzer (FUZZ=name SECONDS=60)
 	$(FUZZ_B)/fuzz_$(FUZZ) -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
 	        -artifact_prefix=$(FUZZ_B)/$(FUZZ)- $(FUZZ_B)/corpus_$(FUZZ) tests/corpus/$(FUZZ)
 
+.PHONY: fuzz-coverage
+COVERAGE_B := build/coverage
+fuzz-coverage: ## line coverage of each parser by its corpus, at least 90 %
+	$(MAKE) -s B=$(COVERAGE_B) CFLAGS='-O0 -g --coverage' LDFLAGS=--coverage HARDEN=-fPIE \
+	        $(FUZZ_SRC:tests/fuzz/%.c=$(COVERAGE_B)/tests/replay_%)
+	@tests/coverage.sh $(COVERAGE_B)
+
 .PHONY: demo bench install
 demo: ## from nothing to a running guest and its clean end, each step shown (root)
 	@BUILD=$B tests/demo.sh
 
-BENCH_BIN := $B/tests/bare
-$B/tests/bare: $B/tests/bench/bare.o $B/libvmlaunch.a
+BENCH_BIN := $B/tests/bare $B/tests/qmp_call
+$(BENCH_BIN): $B/tests/%: $B/tests/bench/%.o $B/libvmlaunch.a
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 unit-programs: $(BENCH_BIN)
 

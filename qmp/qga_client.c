@@ -406,10 +406,34 @@ void qga_client_set_open(struct qga_client *client, bool open)
         start(client);
 }
 
+/* A freeze that waits for its turn would come after the thaw that undoes it. */
+static void give_up_waiting_freezes(struct qga_client *client)
+{
+        struct request **at = &client->requests;
+
+        /* The first one is under way, unless IDLE. */
+        if (client->state != IDLE && *at)
+                at = &(*at)->next;
+        while (*at) {
+                struct request *request = *at;
+
+                if (strcmp(request->command, "guest-fsfreeze-freeze") != 0) {
+                        at = &request->next;
+                        continue;
+                }
+                *at = request->next;
+                request->next = NULL;
+                client->n_requests--;
+                decide(client, request, ERROR_BUSY, "given up, the guest is to be thawed");
+        }
+        client->requests_end = at;
+}
+
 /* Before all that wait; what is under way is given up. */
 static void begin_now(struct qga_client *client, struct request *request)
 {
-        if (client->state != IDLE) {
+        give_up_waiting_freezes(client);
+        if (client->state != IDLE && client->requests) {
                 struct request *given_up = take_first(&client->requests, &client->requests_end);
 
                 client->n_requests--;

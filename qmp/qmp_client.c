@@ -242,14 +242,20 @@ static void submit(struct qmp_client *client, struct call *call, json_t *message
         json_decref(message);
 }
 
-void qmp_client_call(struct qmp_client *client, const char *command, json_t *arguments, enum qmp_class class,
+static void call_for(struct qmp_client *client, const char *command, json_t *arguments, unsigned wait_ms,
                      const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
         struct call *call = add_call(client, command, fn, data);
 
         submit(client, call,
                json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", call->id),
-               class_ms[class], fds, n_fds);
+               wait_ms, fds, n_fds);
+}
+
+void qmp_client_call(struct qmp_client *client, const char *command, json_t *arguments, enum qmp_class class,
+                     const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
+{
+        call_for(client, command, arguments, class_ms[class], fds, n_fds, fn, data);
 }
 
 json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
@@ -480,10 +486,16 @@ static void waited(json_t *reply, const struct error *error, void *data)
 int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
                          enum qmp_class class, json_t **ret_reply, struct error **err)
 {
+        return qmp_client_call_within(client, command, arguments, class_ms[class], ret_reply, err);
+}
+
+int qmp_client_call_within(struct qmp_client *client, const char *command, json_t *arguments,
+                           unsigned wait_ms, json_t **ret_reply, struct error **err)
+{
         struct waiting waiting = { 0 };
         struct loop *loop = client->loop;
 
-        qmp_client_call(client, command, arguments, class, NULL, 0, waited, &waiting);
+        call_for(client, command, arguments, wait_ms, NULL, 0, waited, &waiting);
         while (!waiting.done)
                 loop_step(loop, -1);
         if (waiting.error) {

@@ -78,6 +78,9 @@ json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, 
 int qmp_client_wait_ready(struct qmp_client *client, struct error **err);
 int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
                          enum qmp_class class, json_t **ret_reply, struct error **err);
+/* The same with a time of its own. */
+int qmp_client_call_within(struct qmp_client *client, const char *command, json_t *arguments,
+                           unsigned wait_ms, json_t **ret_reply, struct error **err);
 
 /* Replies nobody waited for: without id or with an unknown one. */
 unsigned qmp_client_stray_replies(const struct qmp_client *client);

@@ -20,7 +20,7 @@
 struct control_client {
         struct loop *loop;
         struct qmp_client *qmp;
-        bool ended;
+        bool ended, woken;
         /* Events that came during a call wait here, so that none is lost between calls. */
         json_t *events;
 };
@@ -147,12 +147,29 @@ void control_client_free(struct control_client *client)
         free(client);
 }
 
+int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
+                               unsigned wait_ms, json_t **ret_reply, struct error **err)
+{
+        if (qmp_client_call_within(client->qmp, command, arguments, wait_ms, ret_reply, err) < 0)
+                return translate(err);
+        return 0;
+}
+
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,
                         json_t **ret_reply, struct error **err)
 {
-        if (qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err) < 0)
-                return translate(err);
-        return 0;
+        return control_client_call_within(client, command, arguments, qmp_class_ms(QMP_MUTATE), ret_reply,
+                                          err);
+}
+
+struct loop *control_client_loop(struct control_client *client)
+{
+        return client->loop;
+}
+
+void control_client_wake(struct control_client *client)
+{
+        client->woken = true;
 }
 
 struct raw {
@@ -194,6 +211,10 @@ int control_client_next(struct control_client *client, long long deadline_ms, js
 
                 if (client->ended)
                         return 0;
+                if (client->woken) {
+                        client->woken = false;
+                        return error_set(err, ERROR_CANCELLED, "the wait was cut short");
+                }
                 if (left <= 0)
                         return error_set(err, ERROR_DEADLINE, "the deadline passed");
                 loop_step(client->loop, left > 60000 ? 60000 : (int)left);

@@ -22,9 +22,16 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
 void control_client_free(struct control_client *client);
 DEFINE_FREEP(struct control_client, control_client_free)
 
-/* arguments is stolen and may be NULL; *ret_reply is owned by the caller and may be NULL. */
+/*
+ * arguments is stolen and may be NULL; *ret_reply is owned by the caller and may be NULL. The supervisor's own refusals
+ * have the code that they had there (docs/control-socket.md), QEMU's are ERROR_QMP.
+ */
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,
                         json_t **ret_reply, struct error **err);
+
+/* The same for what takes longer than 5 s. */
+int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
+                               unsigned wait_ms, json_t **ret_reply, struct error **err);
 
 /* A whole command object as it is: *ret_reply is the whole reply, an error of QEMU's too, without id. */
 int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
@@ -35,6 +42,10 @@ int control_client_next(struct control_client *client, long long deadline_ms, js
 
 /* Data of an event, borrowed until the next wait, name NULL: the connection has ended. Return true to stop. */
 typedef bool control_event_fn(const char *name, json_t *event_data, void *data);
-/* Runs until fn returns true (0), the deadline passes (-1, ERROR_DEADLINE). */
+/* Runs until fn returns true (0), control_client_wake() was called (-1, ERROR_CANCELLED), or the deadline passes
+ * (-1, ERROR_DEADLINE). */
 int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,
                         void *data, struct error **err);
+/* For sources of the caller's own, which run during the wait, and how they end it. */
+struct loop *control_client_loop(struct control_client *client);
+void control_client_wake(struct control_client *client);

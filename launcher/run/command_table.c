@@ -37,6 +37,8 @@
 static const struct control_command commands[] = {
         OWN("vmlaunch-status", ROLE_MONITOR, QMP_QUERY, false),
         OWN("vmlaunch-shutdown", ROLE_OPERATOR, QMP_MUTATE, true),
+        OWN("vmlaunch-agent", ROLE_OPERATOR, QMP_MUTATE, true),
+        OWN("vmlaunch-lease", ROLE_OPERATOR, QMP_MUTATE, true),
 
         POWER("stop"),
         POWER("cont"),

@@ -319,7 +319,7 @@ static void on_reply(json_t *reply, const struct error *error, void *data)
         struct control_call *call = data;
         struct control *control = call->control;
         struct client *client = call->client;
-        bool too_late = error && error->code == ERROR_DEADLINE;
+        bool too_late = !reply && error->code == ERROR_DEADLINE;
 
         if (control && too_late && call->keys)
                 unsettled_add(&control->unsettled, call->qemu_id, &call->command, call->keys);
@@ -468,6 +468,7 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
                            "Expecting capabilities negotiation with 'qmp_capabilities'");
                 return;
         }
+        /* A query that is passed on is told by QEMU's side of the wire. */
         if (!control_command_classify(name, arguments, &command)) {
                 _cleanup_free_ char *shown = text_printable(name);
                 _cleanup_free_ char *desc = xasprintf("The command %s has not been found", shown);
@@ -481,8 +482,11 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 
                 send_error(client, id, "NotPermitted", desc);
         } else if (command.kind == CONTROL_OWN) {
+                tell_wire(client, false, message);
                 run_own(client, &command, arguments, id);
         } else {
+                if (command.changes)
+                        tell_wire(client, false, message);
                 forward(client, &command, message, id, fds, n_fds);
         }
 }

@@ -95,6 +95,9 @@ enum shutdown_step shutdown_begin(struct shutdown *ret, const struct shutdown_re
                 return request->force && !request->reboot ? SHUTDOWN_KILL : SHUTDOWN_NO_MEANS;
         if (facts->paused)
                 return SHUTDOWN_RESUME;
+        /* Neither agent nor button would bring it to its end. */
+        if (facts->frozen)
+                return SHUTDOWN_THAW;
         return first_ask(ret, facts);
 }
 
@@ -107,6 +110,10 @@ enum shutdown_step shutdown_next(struct shutdown *shutdown, enum shutdown_input 
         case SHUTDOWN_BEGIN:
                 return first_ask(shutdown, facts);
         case SHUTDOWN_RESUMED:
+                if (facts->frozen)
+                        return SHUTDOWN_THAW;
+                return asked ? ask_again(shutdown, facts) : first_ask(shutdown, facts);
+        case SHUTDOWN_THAWED:
                 return asked ? ask_again(shutdown, facts) : first_ask(shutdown, facts);
         case SHUTDOWN_AGENT_TOOK:
                 shutdown->agent_busy = false;
@@ -119,13 +126,15 @@ enum shutdown_step shutdown_next(struct shutdown *shutdown, enum shutdown_input 
                 return SHUTDOWN_WAIT;
         case SHUTDOWN_AGENT_CAME:
                 /* The button may have been pressed before the guest listened. */
-                if (may_agent(shutdown, facts) && !shutdown->agent_asked && !facts->paused)
+                if (may_agent(shutdown, facts) && !shutdown->agent_asked && !facts->paused && !facts->frozen)
                         return ask_agent(shutdown);
                 return SHUTDOWN_WAIT;
         case SHUTDOWN_HALF_TIME:
                 shutdown->half_over = true;
                 if (facts->paused)
                         return SHUTDOWN_RESUME;
+                if (facts->frozen)
+                        return SHUTDOWN_THAW;
                 return asked ? ask_again(shutdown, facts) : first_ask(shutdown, facts);
         case SHUTDOWN_DEADLINE:
                 if (!shutdown->request.force)

@@ -1,7 +1,7 @@
 /*
  * shutdown - who is asked to stop, how and when: a guest by agent or power button, QEMU by quit or signal. Pure.
  *
- * The schedule of DESIGN section 6: a paused guest is resumed first; the agent when it answers, else ACPI; asked
+ * The schedule of DESIGN section 6: a paused guest is resumed first and a frozen one thawed; the agent when it answers, else ACPI; asked
  * again at half time by the other means; at the deadline the guest runs on, or is destroyed when force was said. The
  * driver (supervisor_stop.c) feeds what happens and carries out the one step each call returns.
  */
@@ -34,6 +34,7 @@ struct shutdown_facts {
         bool has_acpi, cancel_no_acpi;
         enum agent_state agent;
         bool paused;
+        bool frozen; /* its file systems, or nobody knows */
 };
 
 struct shutdown {
@@ -46,6 +47,7 @@ struct shutdown {
 enum shutdown_input {
         SHUTDOWN_BEGIN,
         SHUTDOWN_RESUMED,    /* the resume asked for has ended, well or not */
+        SHUTDOWN_THAWED,     /* the thaw asked for has ended, well or not */
         SHUTDOWN_AGENT_TOOK, /* the agent acknowledged */
         SHUTDOWN_AGENT_FAILED,
         SHUTDOWN_AGENT_CAME, /* the agent's port was opened and it answers */
@@ -56,6 +58,7 @@ enum shutdown_input {
 enum shutdown_step {
         SHUTDOWN_WAIT,
         SHUTDOWN_RESUME,    /* cont, then SHUTDOWN_RESUMED */
+        SHUTDOWN_THAW,      /* then SHUTDOWN_THAWED */
         SHUTDOWN_ASK_AGENT, /* then SHUTDOWN_AGENT_TOOK or _FAILED */
         SHUTDOWN_PRESS,     /* system_powerdown */
         SHUTDOWN_KILL,      /* destroy QEMU */

@@ -102,6 +102,14 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
 
         if (strcmp(command->name, "vmlaunch-status") == 0)
                 return supervisor_record(s);
+        if (strcmp(command->name, "vmlaunch-agent") == 0) {
+                agent_command(s, arguments, peer, err);
+                return NULL;
+        }
+        if (strcmp(command->name, "vmlaunch-lease") == 0) {
+                agent_lease_command(s, arguments, peer, err);
+                return NULL;
+        }
         if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
             stop_request(s, &request, who, err) < 0)
                 return NULL;
@@ -130,6 +138,8 @@ static struct qmp_client *on_forward(const struct control_command *command, cons
                 error_set(err, ERROR_BUSY, "QEMU does not answer");
                 return NULL;
         }
+        if (agent_may_forward(s, command->name, err) < 0)
+                return NULL;
         if (command->changes) {
                 _cleanup_free_ char *who = who_text(peer), *shown = text_printable(command->name);
 
@@ -190,6 +200,13 @@ static void on_cut_off(const struct control_peer *peer, const char *why, void *d
 
         log_warning("%s: client with uid %u, pid %d is cut off: %s", s->plan->name, (unsigned)peer->uid,
                     (int)peer->pid, why);
+}
+
+static void on_gone(const struct control_peer *peer, void *data)
+{
+        struct supervisor *s = data;
+
+        leases_client_gone(s->leases, peer->client);
 }
 
 /* Signals. */
@@ -347,6 +364,7 @@ static void clean_up(struct supervisor *s)
         s->ended = story_now();
         s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
         supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
+        agent_qemu_gone(s);
         wire_close(s);
         supervisor_changed(s);
         supervisor_begin_undo(s);
@@ -608,6 +626,7 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
                 .on_clean_up = on_clean_up,
                 .on_wire = on_client_wire,
                 .on_cut_off = on_cut_off,
+                .on_gone = on_gone,
         };
         struct control_roles roles;
         int fd = -1;
@@ -658,6 +677,7 @@ static int start(struct supervisor *s, struct error **err)
         supervisor_hear_signals(s);
         if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
                 return -1;
+        agent_begin(s);
         supervisor_open_log(s);
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0)
@@ -705,6 +725,7 @@ static void flush_clients(struct supervisor *s)
 static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
+        leases_free(s->leases);
         control_free(s->control);
         recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);

@@ -229,6 +229,7 @@ static void attend(struct supervisor *s)
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
         if (s->end.ready)
                 supervisor_tell_ready(s);
+        agent_end_leases_found(s);
         wire_try(s);
         /* A destroy has begun. */
         if (s->end.asked && s->state != VM_STARTING)
@@ -281,6 +282,7 @@ int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
         bool nothing = !adoption->generation && !adoption->pid;
 
         supervisor_hear_signals(&s);
+        agent_begin(&s);
         supervisor_open_log(&s);
         begin(&s, adoption);
         if (adoption->pid)

@@ -2,7 +2,8 @@
  * supervisor_parts - what the supervisor's files share; for no one else.
  *
  * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
- * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_record.c record, story and what
+ * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
+ * and leases; supervisor_record.c record, story and what
  * clients are told.
  */
 #pragma once
@@ -16,6 +17,7 @@
 #include "launcher/plan/launch_plan.h"
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
+#include "launcher/run/lease.h"
 #include "launcher/run/recorder.h"
 #include "launcher/run/shutdown.h"
 #include "launcher/run/story.h"
@@ -73,6 +75,9 @@ struct supervisor {
         bool agent_open;
         unsigned agent_tries;
         struct loop_source *agent_retry;
+        struct leases *leases; /* from the lock on */
+        unsigned sync_tries;   /* SYNC_TIME: how often the agent has been asked in vain */
+        struct loop_source *sync_timer;
 
         struct control *control;
         struct recorder *recorder; /* NULL: it cannot be written */
@@ -169,3 +174,18 @@ void kill_hurry(struct supervisor *s);
 /* vmlaunch-shutdown and signals: 0 and s->asked.timeout_s, or *err. */
 int stop_request(struct supervisor *s, const struct shutdown_request *request, const char *who,
                  struct error **err);
+
+/* supervisor_agent.c */
+void agent_begin(struct supervisor *s);
+/* For a supervisor that takes over a QEMU: what the one before it held is ended. */
+void agent_end_leases_found(struct supervisor *s);
+void agent_qemu_gone(struct supervisor *s);
+/* 0: control_answer() will be called; -1: *err. */
+int agent_command(struct supervisor *s, json_t *arguments, const struct control_peer *peer,
+                  struct error **err);
+int agent_lease_command(struct supervisor *s, json_t *arguments, const struct control_peer *peer,
+                        struct error **err);
+/* Would it break a lease? */
+int agent_may_forward(struct supervisor *s, const char *command, struct error **err);
+/* The guest goes on after a pause. */
+void agent_sync_time(struct supervisor *s);

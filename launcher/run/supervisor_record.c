@@ -57,6 +57,19 @@ static json_t *number_or_null(json_int_t n)
         return n ? json_integer(n) : json_null();
 }
 
+static json_t *frozen_now(const struct supervisor *s)
+{
+        switch (s->leases ? leases_frozen(s->leases) : FROZEN_NO) {
+        case FROZEN_NO:
+                return json_false();
+        case FROZEN_YES:
+                return json_true();
+        case FROZEN_UNKNOWN:
+                break;
+        }
+        return json_string("unknown");
+}
+
 json_t *supervisor_record(const struct supervisor *s)
 {
         const struct launch_plan *plan = s->plan;
@@ -80,8 +93,9 @@ json_t *supervisor_record(const struct supervisor *s)
         json_object_set_new(record, "uid", json_integer((json_int_t)plan->confine.uid));
         json_object_set_new(record, "cgroup", story_string(plan->cgroup));
         json_object_set_new(record, "template", story_string(plan->template_file));
-        /* Nothing in this version freezes a guest or works in the background. */
-        json_object_set_new(record, "frozen", json_false());
+        json_object_set_new(record, "frozen", frozen_now(s));
+        json_object_set_new(record, "leases", s->leases ? leases_json(s->leases) : json_array());
+        /* Nothing in this version works in the background. */
         json_object_set_new(record, "jobs", json_array());
         json_object_set_new(record, "changed_by_hand", json_boolean(s->changed_by_hand));
         json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));

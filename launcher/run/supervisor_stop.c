@@ -11,6 +11,7 @@ struct shutdown_facts stop_facts(const struct supervisor *s)
                 .cancel_no_acpi = s->plan->policy.cancel_no_acpi,
                 .agent = s->agent,
                 .paused = s->paused,
+                .frozen = leases_frozen(s->leases) != FROZEN_NO,
         };
 }
 
@@ -31,6 +32,16 @@ static void on_resumed(json_t *reply, const struct error *error, void *data)
         if (!reply && s->shutting)
                 supervisor_story(s, "the paused guest could not be resumed: %s", error->message);
         stop_feed(s, SHUTDOWN_RESUMED);
+}
+
+static void on_thawed(json_t *value_consume, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        json_decref(value_consume);
+        if (error && s->shutting)
+                supervisor_story(s, "the frozen guest could not be thawed: %s", error->message);
+        stop_feed(s, SHUTDOWN_THAWED);
 }
 
 static void on_agent_told(json_t *reply, const struct error *error, void *data)
@@ -84,6 +95,10 @@ static void take_step(struct supervisor *s, enum shutdown_step step)
                 supervisor_story(s, "resuming the paused guest, so that it can %s", what);
                 if (s->qmp)
                         ops_cont(s->qmp, on_resumed, s);
+                return;
+        case SHUTDOWN_THAW:
+                supervisor_story(s, "thawing the guest, so that it can %s", what);
+                leases_end(s->leases, LEASE_FREEZE, "the guest is to end", on_thawed, s);
                 return;
         case SHUTDOWN_ASK_AGENT:
                 supervisor_story(s, "asking the guest by its agent to %s", what);

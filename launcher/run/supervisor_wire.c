@@ -106,9 +106,10 @@ static void set_agent_open(struct supervisor *s, bool open)
                 s->agent = AGENT_ABSENT;
         /* The requests this fails call back at once or later: the state is right before. */
         qga_client_set_open(s->qga, open);
-        if (open)
+        if (open) {
                 ping(s);
-        else
+                leases_try_again(s->leases);
+        } else
                 supervisor_changed(s);
 }
 
@@ -167,6 +168,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         switch (s->run_state) {
         case RUN_STATE_RUNNING:
                 s->paused = false;
+                leases_guest_resumed(s->leases);
                 supervisor_event(s, EV_RESUMED);
                 adopt_resume_request(s);
                 break;
@@ -232,13 +234,19 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 if (s->state == VM_PAUSED && wire_is_up(s))
                         ops_query_status(s->qmp, on_status, s);
         } else if (strcmp(name, "RESUME") == 0) {
+                bool was_paused = s->state == VM_PAUSED;
+
                 s->paused = false;
                 s->run_state = RUN_STATE_RUNNING;
                 s->kept = false;
+                leases_guest_resumed(s->leases);
                 supervisor_event(s, EV_RESUMED);
+                if (was_paused)
+                        agent_sync_time(s);
         } else if (strcmp(name, "SHUTDOWN") == 0) {
                 on_shutdown_event(s, event_data);
         } else if (strcmp(name, "RESET") == 0) {
+                leases_guest_reset(s->leases);
                 if (json_is_true(json_object_get(event_data, "guest")))
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
@@ -373,6 +381,7 @@ static void on_ready(json_t *greeting, void *data)
         s->lost_told = false;
         ops_query_status(s->qmp, on_status_anew, s);
         wire_ask_agent_port(s);
+        leases_try_again(s->leases);
         supervisor_changed(s);
 }
 

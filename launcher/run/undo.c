@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "launcher/run/effects.h"
@@ -184,6 +185,8 @@ int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *w
         netlink_close(undo.nl);
         if (*err)
                 return -1;
+        /* Leases of a guest that is no more. */
+        unlinkat(vm_dirfd, "leases", 0);
         return journal_clear(vm_dirfd, err);
 }
 

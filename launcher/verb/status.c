@@ -93,6 +93,7 @@ static char *status_text(const json_t *status)
                    *reason = string_of(status, "reason"), *group = string_of(status, "cgroup"),
                    *agent = string_of(status, "agent"), *stderr_text = string_of(status, "stderr");
         json_int_t pid = json_integer_value(json_object_get(status, "pid"));
+        const json_t *frozen = json_object_get(status, "frozen");
         const char *key;
         json_t *value;
         size_t i;
@@ -112,6 +113,13 @@ static char *status_text(const json_t *status)
                      (long long)json_integer_value(json_object_get(status, "uid")));
         if (agent && strcmp(agent, "none") != 0)
                 line(&out, "agent", "%s", agent);
+        if (json_is_true(frozen) || json_is_string(frozen))
+                line(&out, "frozen", "%s", json_is_true(frozen) ? "yes" : json_string_value(frozen));
+        json_array_foreach (json_object_get(status, "leases"), i, value) {
+                if (string_of(value, "kind") && string_of(value, "holder") && string_of(value, "state"))
+                        line(&out, "lease", "%s of %s, %s", string_of(value, "kind"),
+                             string_of(value, "holder"), string_of(value, "state"));
+        }
         if (group) {
                 _cleanup_text_ struct text limits = TEXT_INIT;
 

@@ -6,6 +6,7 @@
 #define BEFORE "before launch"
 #define LIFE   "life"
 #define LOOK   "look"
+#define GUEST  "guest"
 #define HOST   "host"
 
 const struct verb verbs[] = {
@@ -175,6 +176,17 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .run = verb_console },
+
+        { .name = "agent",
+          .usage = "agent VM ping|info|freeze|thaw|fstrim|set-time|raw [COMMAND [ARGUMENTS]]",
+          .summary =
+                  "ask the guest agent; a freeze lasts until Ctrl-C, the end of stdin's pipe, or --timeout (60 s)",
+          .group = GUEST,
+          .needs_site = true,
+          .min_args = 2,
+          .max_args = 4,
+          .options = { { .name = "detach", .doc = "freeze: return at once; 'thaw' or the timeout ends it" } },
+          .run = verb_agent },
 
         { .name = "reconcile",
           .usage = "reconcile [VM]",

@@ -70,6 +70,7 @@ int verb_reset(struct verb_context *context, struct error **err);
 int verb_suspend(struct verb_context *context, struct error **err);
 int verb_resume(struct verb_context *context, struct error **err);
 int verb_wait(struct verb_context *context, struct error **err);
+int verb_agent(struct verb_context *context, struct error **err);
 int verb_list(struct verb_context *context, struct error **err);
 int verb_status(struct verb_context *context, struct error **err);
 int verb_events(struct verb_context *context, struct error **err);

@@ -168,6 +168,16 @@ before=$(switches)
 sleep "$idle"
 row "wakeups of the supervisor in $idle s" $(($(switches) - before)) '' 0
 row "memory of the supervisor (PSS)" "$(awk '/^Pss:/ { printf "%.2f", $2 / 1024 }' "/proc/$pid/smaps_rollup")" MiB 1.5
+
+# --- a QMP call through the control socket, against another QEMU's own socket
+qemu-system-x86_64 -machine q35,accel=tcg -m 256 -nodefaults -display none -S -qmp "unix:$work/direct,server=on,wait=off" &
+direct=$!
+vml -q suspend b1
+until [[ -S $work/direct ]]; do sleep 0.05; done
+read -r direct_us ours_us < <("$build/tests/qmp_call" $((pairs * 100)) "$work/direct" "$root/run/vmlaunch/b1/control.sock")
+row "QMP call through the control socket, over direct" "$(ratio "$ours_us" "$direct_us")" x 1.5 "$ours_us us, direct $direct_us us"
+kill "$direct"
+wait "$direct" 2>/dev/null || true
 vml -q destroy b1
 
 # --- plans

@@ -224,16 +224,18 @@ static bool listens(int fd)
         return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &size) == 0 && value;
 }
 
+/* Who sees the path can connect: it appears when the socket listens. */
 static int listen_at(const char *path)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s.new", path);
 
-        if (strlen(path) >= sizeof(address.sun_path))
+        if (n < 0 || (size_t)n >= sizeof(address.sun_path))
                 die("the path '%s' is too long for a socket", path);
-        strcpy(address.sun_path, path);
-        unlink(path);
-        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4) < 0)
+        unlink(address.sun_path);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4) < 0 ||
+            rename(address.sun_path, path) < 0)
                 die("listen at '%s': %s", path, strerror(errno));
         return fd;
 }

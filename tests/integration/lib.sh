@@ -74,7 +74,7 @@ group_dirs() { find /sys/fs/cgroup -maxdepth 4 -type d -name "vmlaunch-$VM" 2>/d
 leftovers() {
     ip -o link show 2>/dev/null | grep -E ': (vl-|'"$VM"')' | sed 's/^/tap: /'
     group_dirs | sed 's/^/cgroup: /'
-    find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name private -o -path '*/images/*' -o -path '*/uids/*' \) 2>/dev/null | sed 's/^/file: /'
+    find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name leases -o -name private -o -path '*/images/*' -o -path '*/uids/*' \) 2>/dev/null | sed 's/^/file: /'
     find "$ROOT/run" -name journal -size +0 2>/dev/null | sed 's/^/journal: /'
     pgrep -f "guest=$VM," 2>/dev/null | sed 's/^/process: /'
     pgrep -f "(__keeper|__adopt) .*$VM\$" 2>/dev/null | sed 's/^/keeper: /'

@@ -82,6 +82,26 @@ static void the_mode_limits_the_means(void **state)
         assert_int_equal(shutdown_begin(&s, &acpi, &deaf), SHUTDOWN_NO_MEANS);
 }
 
+static void a_frozen_guest_is_thawed_before_it_is_asked(void **state)
+{
+        struct shutdown_facts frozen = answering;
+        struct shutdown s;
+
+        (void)state;
+        frozen.frozen = frozen.paused = true;
+        assert_int_equal(shutdown_begin(&s, &gently, &frozen), SHUTDOWN_RESUME);
+        frozen.paused = false;
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_RESUMED, &frozen), SHUTDOWN_THAW);
+        /* Not in the middle of it. */
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_AGENT_CAME, &frozen), SHUTDOWN_WAIT);
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_THAWED, &answering), SHUTDOWN_ASK_AGENT);
+        /* It is asked also when the thaw has failed, and thawed again at half time. */
+        assert_int_equal(shutdown_begin(&s, &gently, &frozen), SHUTDOWN_THAW);
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_THAWED, &frozen), SHUTDOWN_ASK_AGENT);
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_AGENT_FAILED, &frozen), SHUTDOWN_PRESS);
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_HALF_TIME, &frozen), SHUTDOWN_THAW);
+}
+
 static void a_paused_guest_is_resumed_first(void **state)
 {
         struct shutdown_facts paused = answering;
@@ -175,6 +195,7 @@ int main(void)
                 cmocka_unit_test(an_agent_that_comes_up_late_is_asked_once),
                 cmocka_unit_test(the_mode_limits_the_means),
                 cmocka_unit_test(a_paused_guest_is_resumed_first),
+                cmocka_unit_test(a_frozen_guest_is_thawed_before_it_is_asked),
                 cmocka_unit_test(without_acpi_it_is_destroyed_at_once_or_refused),
                 cmocka_unit_test(the_deadline_destroys_only_with_force_and_resets_for_a_reboot),
                 cmocka_unit_test(an_agent_still_being_asked_is_not_asked_twice),

@@ -1,0 +1,103 @@
+#include "launcher/run/lease_state.h"
+
+#include <assert.h>
+
+static const struct lease_move moves[LEASE_STATES][LEASE_EVENTS] = {
+        [LEASE_NONE] = {
+                [LEASE_BEGIN] = { LEASE_ASKED, LEASE_DO_TAKE },
+                [LEASE_TAKEN] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_REFUSED] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_NEVER] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_LOST] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_END] = { LEASE_UNDOING, LEASE_DO_UNDO },
+                [LEASE_UNDONE] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_NOT_UNDONE] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_PROVEN] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_STILL_THERE] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_NO_PROOF] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_AGAIN] = { LEASE_NONE, LEASE_DO_NOTHING },
+                [LEASE_OVER] = { LEASE_NONE, LEASE_DO_NOTHING },
+        },
+        [LEASE_ASKED] = {
+                [LEASE_BEGIN] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_TAKEN] = { LEASE_HELD, LEASE_DO_TELL_HELD },
+                [LEASE_REFUSED] = { LEASE_PROVING, LEASE_DO_PROVE },
+                [LEASE_NEVER] = { LEASE_NONE, LEASE_DO_FINISH },
+                [LEASE_LOST] = { LEASE_UNDOING, LEASE_DO_UNDO },
+                [LEASE_END] = { LEASE_UNDOING, LEASE_DO_UNDO },
+                [LEASE_UNDONE] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_NOT_UNDONE] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_PROVEN] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_STILL_THERE] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_NO_PROOF] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_AGAIN] = { LEASE_ASKED, LEASE_DO_NOTHING },
+                [LEASE_OVER] = { LEASE_NONE, LEASE_DO_FINISH },
+        },
+        [LEASE_HELD] = {
+                [LEASE_BEGIN] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_TAKEN] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_REFUSED] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_NEVER] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_LOST] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_END] = { LEASE_UNDOING, LEASE_DO_UNDO },
+                [LEASE_UNDONE] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_NOT_UNDONE] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_PROVEN] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_STILL_THERE] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_NO_PROOF] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_AGAIN] = { LEASE_HELD, LEASE_DO_NOTHING },
+                [LEASE_OVER] = { LEASE_NONE, LEASE_DO_FINISH },
+        },
+        [LEASE_UNDOING] = {
+                [LEASE_BEGIN] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                /* Late answers to a take that was given up: the undoing behind it is what counts. */
+                [LEASE_TAKEN] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_REFUSED] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_NEVER] = { LEASE_NONE, LEASE_DO_FINISH },
+                [LEASE_LOST] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_END] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_UNDONE] = { LEASE_PROVING, LEASE_DO_PROVE },
+                [LEASE_NOT_UNDONE] = { LEASE_WAITING, LEASE_DO_WAIT },
+                [LEASE_PROVEN] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_STILL_THERE] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_NO_PROOF] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_AGAIN] = { LEASE_UNDOING, LEASE_DO_NOTHING },
+                [LEASE_OVER] = { LEASE_NONE, LEASE_DO_FINISH },
+        },
+        [LEASE_PROVING] = {
+                [LEASE_BEGIN] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_TAKEN] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_REFUSED] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_NEVER] = { LEASE_NONE, LEASE_DO_FINISH },
+                [LEASE_LOST] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_END] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_UNDONE] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_NOT_UNDONE] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_PROVEN] = { LEASE_NONE, LEASE_DO_FINISH },
+                [LEASE_STILL_THERE] = { LEASE_WAITING, LEASE_DO_WAIT },
+                [LEASE_NO_PROOF] = { LEASE_WAITING, LEASE_DO_WAIT },
+                [LEASE_AGAIN] = { LEASE_PROVING, LEASE_DO_NOTHING },
+                [LEASE_OVER] = { LEASE_NONE, LEASE_DO_FINISH },
+        },
+        [LEASE_WAITING] = {
+                [LEASE_BEGIN] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_TAKEN] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_REFUSED] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_NEVER] = { LEASE_NONE, LEASE_DO_FINISH },
+                [LEASE_LOST] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_END] = { LEASE_UNDOING, LEASE_DO_UNDO },
+                [LEASE_UNDONE] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_NOT_UNDONE] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_PROVEN] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_STILL_THERE] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_NO_PROOF] = { LEASE_WAITING, LEASE_DO_NOTHING },
+                [LEASE_AGAIN] = { LEASE_UNDOING, LEASE_DO_UNDO },
+                [LEASE_OVER] = { LEASE_NONE, LEASE_DO_FINISH },
+        },
+};
+
+struct lease_move lease_next(enum lease_state state, enum lease_event event)
+{
+        assert(state > 0 && state < LEASE_STATES && event > 0 && event < LEASE_EVENTS);
+        return moves[state][event];
+}

@@ -1,0 +1,242 @@
+#!/usr/bin/env bash
+# Freezing a real guest that writes: it ends with its holder, its limit, a reset or a shutdown, and is never forgotten.
+. "$(dirname "$0")/lib.sh"
+
+# A guest with an ext4 disk that something writes to all the time.
+writing_guest() {
+    need_root
+    command -v mke2fs >/dev/null || skip "needs mke2fs (e2fsprogs)"
+    mkdir -p "$WORK/empty"
+    truncate -s 32M "$WORK/disk.img"
+    mke2fs -q -t ext4 -F -d "$WORK/empty" "$WORK/disk.img" 2>/dev/null
+    CMDLINE="guest.mount=/dev/vda:/mnt" template \
+        "DISK = [ SOURCE = \"$WORK/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]"
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    # shellcheck disable=SC2016 # the guest's shell computes it
+    printf '(while :; do date >>/mnt/log; sync; usleep 20000; done) & \n' |
+        vml --timeout 2 console "$VM" >/dev/null
+    image_changes || fail "the guest does not write"
+}
+image_sum() { dd if="$WORK/disk.img" bs=1M status=none | md5sum; }
+image_changes() { # within 3 s
+    local before end=$((SECONDS + 4))
+    before=$(image_sum)
+    while ((SECONDS < end)); do
+        [[ $(image_sum) == "$before" ]] || return 0
+        sleep 0.1
+    done
+    return 1
+}
+is_thawed() { [[ $(status_of frozen) == false && $(status_of 'leases|length') == 0 ]]; }
+is_frozen() { [[ $(status_of frozen) == true ]]; }
+# In the guest's own words; the agent answers this also while frozen.
+guest_says() { [[ $(vml agent "$VM" raw guest-fsfreeze-status) == "\"$1\"" ]]; }
+
+story_has() { [[ $(vml status "$VM") == *"$1"* ]]; }
+
+hold_freeze() { # in the background, $HOLDER
+    "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze >"$WORK/freeze.out" 2>"$WORK/freeze.err" &
+    HOLDER=$!
+    await 20 grep -q frozen "$WORK/freeze.out"
+}
+
+test_a_frozen_guest_writes_nothing_until_its_holder_ends() {
+    writing_guest
+    hold_freeze
+    assert_match "$(cat "$WORK/freeze.out")" "$VM: frozen 1 file systems"
+    is_frozen || fail "status says $(status_of frozen)"
+    guest_says frozen || fail "the guest is not frozen"
+    local before
+    before=$(image_sum)
+    sleep 1
+    assert_eq "$(image_sum)" "$before" "the image of a frozen guest"
+    kill -INT "$HOLDER"
+    wait "$HOLDER" || fail "freeze ended with $?: $(cat "$WORK/freeze.err")"
+    assert_contains "$(cat "$WORK/freeze.out")" "thawed 1 file systems"
+    is_thawed || fail "it is not thawed: $(vml status "$VM")"
+    guest_says thawed || fail "the guest is frozen"
+    image_changes || fail "the guest does not write any more"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_copy_made_while_frozen_needs_no_journal_recovery() {
+    writing_guest
+    hold_freeze
+    cp "$WORK/disk.img" "$WORK/copy.img"
+    kill -INT "$HOLDER"
+    wait "$HOLDER" || fail "freeze ended with $?"
+    dumpe2fs -h "$WORK/copy.img" 2>/dev/null | grep -q needs_recovery && fail "the copy needs recovery"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_killed_client_leaves_no_frozen_guest() {
+    writing_guest
+    local seed=${SEED:-$RANDOM} n begin
+    echo "    seed $seed"
+    RANDOM=$seed
+    for ((n = 0; n < 20; n++)); do
+        # Some die before the freeze is asked for, some in the middle, some while they hold it.
+        "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze >"$WORK/freeze.out" 2>&1 &
+        HOLDER=$!
+        sleep "0.0$((RANDOM % 100 + 100))"
+        ((RANDOM % 3)) || await 20 grep -q frozen "$WORK/freeze.out"
+        kill -9 "$HOLDER"
+        wait "$HOLDER" 2>/dev/null || true
+        begin=$EPOCHREALTIME
+        await 10 is_thawed
+        guest_says thawed || fail "run $n, seed $seed: the guest is frozen"
+        awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { exit b - a > 1.5 }' ||
+            fail "run $n, seed $seed: thawed only after more than 1 s"
+    done
+    image_changes || fail "the guest does not write any more"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_killed_supervisor_leaves_no_frozen_guest() {
+    writing_guest
+    local seed=${SEED:-$RANDOM} n supervisor
+    echo "    seed $seed"
+    RANDOM=$seed
+    for ((n = 0; n < 3; n++)); do
+        # The keeper gives a supervisor up that dies more than three times in ten seconds.
+        ((n == 0)) || sleep 3
+        supervisor=$(status_of supervisor_pid)
+        "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze >"$WORK/freeze.out" 2>&1 &
+        HOLDER=$!
+        if ((n == 0)); then
+            await 20 grep -q frozen "$WORK/freeze.out"
+        else
+            sleep "0.0$((RANDOM % 100 + 100))"
+        fi
+        kill -9 "$supervisor"
+        ((RANDOM % 2)) && kill -9 "$HOLDER"
+        await 10 another_supervisor_than "$supervisor"
+        await 10 is_thawed
+        await 10 status_is agent answering
+        guest_says thawed || fail "run $n, seed $seed: the guest is frozen"
+        wait "$HOLDER" 2>/dev/null || true
+    done
+    image_changes || fail "the guest does not write any more"
+    expect 0 vml shutdown "$VM"
+}
+another_supervisor_than() { [[ $(status_of supervisor_pid) =~ ^[0-9]+$ && $(status_of supervisor_pid) != "$1" && $(status_of state) == running ]]; }
+
+test_the_limit_thaws_and_the_holder_learns_it() {
+    writing_guest
+    expect 7 vml --timeout 1 agent "$VM" freeze
+    assert_contains "$ERR" "its limit of 1 s has passed"
+    is_thawed || fail "it is not thawed: $(vml status "$VM")"
+    # Nobody holds this one.
+    expect 0 vml --timeout 1 agent "$VM" freeze --detach
+    is_frozen || fail "not frozen"
+    await 5 is_thawed
+    guest_says thawed || fail "the guest is frozen"
+    # And this one is ended by another client.
+    expect 0 vml --timeout 60 agent "$VM" freeze --detach
+    expect 9 vml agent "$VM" freeze
+    assert_contains "$ERR" "lease"
+    expect 0 vml agent "$VM" thaw
+    assert_contains "$OUT" "thawed 1 file systems"
+    is_thawed || fail "it is not thawed: $(vml status "$VM")"
+    expect 0 vml destroy "$VM"
+}
+
+test_the_end_of_stdin_ends_a_freeze() {
+    writing_guest
+    mkfifo "$WORK/fifo"
+    "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze <"$WORK/fifo" >"$WORK/freeze.out" 2>&1 &
+    HOLDER=$!
+    exec 7>"$WORK/fifo"
+    await 20 grep -q frozen "$WORK/freeze.out"
+    is_frozen || fail "not frozen"
+    exec 7>&-
+    wait "$HOLDER" || fail "freeze ended with $?"
+    is_thawed || fail "it is not thawed"
+    expect 0 vml destroy "$VM"
+}
+
+test_while_frozen_what_would_hang_is_refused() {
+    writing_guest
+    expect 0 vml agent "$VM" freeze --detach
+    expect 9 vml agent "$VM" fstrim
+    expect 9 vml agent "$VM" raw guest-get-osinfo
+    assert_contains "$ERR" "frozen"
+    expect 9 vml suspend "$VM"
+    expect 0 vml agent "$VM" ping
+    expect 0 vml agent "$VM" info
+    expect 0 vml agent "$VM" thaw
+    expect 0 vml agent "$VM" raw guest-get-osinfo
+    expect 0 vml suspend "$VM"
+    expect 0 vml --timeout 5 wait "$VM" --for=paused
+    expect 9 vml agent "$VM" freeze
+    expect 9 vml agent "$VM" ping
+    expect 0 vml resume "$VM"
+    await 20 story_has "the guest's clock is set by its agent"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_reset_ends_the_lease() {
+    writing_guest
+    hold_freeze
+    expect 0 vml reset "$VM"
+    local status=0
+    wait "$HOLDER" || status=$?
+    assert_eq "$status" 1 "exit status of freeze"
+    assert_contains "$(cat "$WORK/freeze.err")" "the guest was reset"
+    is_thawed || fail "status: $(vml status "$VM")"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    guest_says thawed || fail "the guest is frozen"
+    expect 0 vml destroy "$VM"
+}
+
+test_shutdown_of_a_frozen_guest_thaws_it_first() {
+    writing_guest
+    expect 0 vml agent "$VM" freeze --detach
+    expect 0 vml shutdown "$VM"
+    assert_eq "$(status_of verdict)" guest-off
+    assert_contains "$(vml status "$VM")" "thawing the guest, so that it can power off"
+    assert_eq "$(status_of frozen)" false
+}
+
+test_agent_commands_are_allowed_by_the_template() {
+    need_root
+    template
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    expect 0 vml agent "$VM" ping
+    expect 0 vml agent "$VM" info
+    assert_contains "$OUT" guest-fsfreeze-freeze
+    expect 0 vml agent "$VM" set-time
+    expect 0 vml agent "$VM" raw '{"execute": "guest-network-get-interfaces"}'
+    expect 5 vml agent "$VM" raw guest-exec '{"path": "/bin/true"}'
+    assert_contains "$ERR" 'AGENT_ALLOW = "guest-exec"'
+    expect 5 vml agent "$VM" raw guest-fsfreeze-freeze
+    assert_contains "$ERR" "vmlaunch agent VM freeze"
+    # The test guest has no file system that can be frozen.
+    expect 8 vml agent "$VM" freeze
+    expect 2 vml agent "$VM" chill
+    is_thawed || fail "status: $(vml status "$VM")"
+    expect 0 vml destroy "$VM"
+    template 'AGENT_ALLOW = "guest-exec*"'
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    expect 0 vml agent "$VM" raw guest-exec '{"path": "/bin/true"}'
+    assert_match "$OUT" '"pid":'
+    expect 5 vml agent "$VM" raw guest-file-open '{"path": "/etc/passwd"}'
+    expect 8 vml agent "$VM" raw guest-exec '{"path": "/does/not/exist"}'
+    expect 0 vml destroy "$VM"
+}
+
+test_an_absent_agent_is_said_at_once() {
+    need_root
+    CMDLINE="guest.noagent" template
+    expect 0 vml start "$TEMPLATE"
+    expect 8 vml agent "$VM" ping
+    expect 8 vml agent "$VM" freeze
+    expect 8 vml agent "$VM" thaw
+    is_thawed || fail "status: $(vml status "$VM")"
+    expect 0 vml destroy "$VM"
+}
+
+run_tests "$@"
