@@ -287,9 +287,16 @@ static void take_greeting(struct qmp_client *client, json_t *message)
         struct call *call;
 
         if (!json_is_object(json_object_get(message, "QMP"))) {
+                const json_t *refusal = json_object_get(message, "error");
+                const char *desc = json_string_value(json_object_get(refusal, "desc"));
+                const char *class = json_string_value(json_object_get(refusal, "class"));
                 struct error *error = NULL;
 
-                error_set(&error, ERROR_FAILED, "what answers is not QMP: its first message is no greeting");
+                if (class && desc)
+                        error_qmp(&error, class, desc);
+                else
+                        error_set(&error, ERROR_FAILED,
+                                  "what answers is not QMP: its first message is no greeting");
                 disconnect(client, error);
                 return;
         }

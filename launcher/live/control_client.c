@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/loop.h"
@@ -87,8 +88,12 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
         client->loop = loop_new();
         client->events = json_array();
         client->qmp = qmp_client_new(client->loop, sock, GREETING_MS, &handlers, client);
-        if (qmp_client_wait_ready(client->qmp, err) < 0)
+        if (qmp_client_wait_ready(client->qmp, err) < 0) {
+                /* In place of a greeting it has said why not (docs/control-socket.md). */
+                if ((*err)->code == ERROR_QMP)
+                        (*err)->code = geteuid() != 0 ? ERROR_NOT_PERMITTED : ERROR_BUSY;
                 return error_wrap(err, "talk to the supervisor of '%s'", vm);
+        }
         *ret = TAKE_PTR(client);
         return 0;
 }
