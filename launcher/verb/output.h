@@ -19,7 +19,7 @@ void output_text(const char *text);
 /* A table: header and rows of strings; aligned columns for people, tab-separated for OUTPUT_TSV. */
 struct table;
 struct table *table_new(const char *const *headers, size_t n_columns);
-/* n_columns strings, copied; NULL prints as "-", control characters as "?". */
+/* n_columns strings, copied; NULL prints as "-", control characters escaped. */
 void table_row(struct table *table, const char *const *cells);
 void table_print(const struct table *table, enum output_format format);
 /* What table_print() prints; new string. */

@@ -145,9 +145,9 @@ static int show_defined(const struct verb_context *context, const char *name)
 
         vm_is_defined(&context->site->paths, name, &path);
         status = json_pack(
-                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:n, s:n, s:[]}",
+                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:[], s:n, s:n, s:[]}",
                 "schema", 1, "name", name, "uuid", "generation", "state", "defined", "reason", "verdict",
-                "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "devices",
+                "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "jobs", "devices",
                 "warnings", "started", "ended", "story");
         if (context->output != OUTPUT_TABLE) {
                 output_object(status, context->output);
