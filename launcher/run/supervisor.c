@@ -641,9 +641,10 @@ static void flush_clients(struct supervisor *s)
 static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
-        control_free(s->control);
         execution_free(s->execution);
         leave_directory(s, keep);
+        /* Last of all: whoever waits for the connection's end may start the VM, or another with its images. */
+        control_free(s->control);
         log_set_file(-1);
         fd_close(&s->log_fd);
         fd_close(&s->ready_fd);

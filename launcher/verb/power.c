@@ -61,7 +61,8 @@ static bool on_event(const char *name, json_t *data, void *user)
         if (strcmp(name, "VMLAUNCH_END") == 0) {
                 outcome->verdict = xstrdup(verdict ? verdict : "unknown");
                 outcome->reason = xstrdup_null(reason);
-                return true;
+                /* The locks are free when the connection ends: `destroy` and `start` may follow each other. */
+                return false;
         }
         if (strcmp(name, "VMLAUNCH_SHUTDOWN") == 0) {
                 outcome->result = xstrdup_null(json_string_value(json_object_get(data, "result")));
