@@ -87,7 +87,7 @@ static const struct attr disk_rows[] = {
           .doc = "First letters of an automatic TARGET: vd, sd or hd. A CD gets sd on q35 and hd elsewhere.",
           .source = "opennebula-semantics 3.9.2" },
         { "CACHE", ENUM(cache, disk_cache, cache_words), .lookup = LOOKUP_C, .dflt = "none", .lands = "argv",
-          .doc = "How the host's page cache is used; default: QEMU's own choice (writeback).",
+          .doc = "How the host's page cache is used; the word default leaves it to QEMU (writeback).",
           .source = "opennebula-semantics 3.9.3" },
         { "IO", ENUM(io, disk_io, io_words), .lookup = LOOKUP_C, .lands = "argv",
           .doc = "How requests reach the host's kernel. native needs CACHE none or directsync. Absent: QEMU's own choice "

@@ -6,6 +6,8 @@
 #include "base/text.h"
 #include "conf/attr.h"
 
+#define LIST_COLUMNS 78
+
 /* What a reference names: everything, a section, or a row of one. */
 struct named {
         const struct attr_section *section;
@@ -18,9 +20,36 @@ static int no_such(const struct attr_section *section, const char *name, const c
         _cleanup_free_ char *shown = text_printable(name);
 
         if (nearest)
-                return error_set(err, ERROR_INVALID, "there is no %s '%s'; did you mean '%s'?", what, shown,
+                return error_set(err, ERROR_USAGE, "there is no %s '%s'; did you mean '%s'?", what, shown,
                                  nearest);
-        return error_set(err, ERROR_INVALID, "there is no %s '%s'", what, shown);
+        return error_set(err, ERROR_USAGE, "there is no %s '%s'", what, shown);
+}
+
+static const struct attr_section *section_at(size_t i)
+{
+        size_t n = 0;
+
+        while (attr_sections[n])
+                n++;
+        return i < n ? attr_sections[i] : attr_coming_sections[i - n];
+}
+
+/* CACHE said alone means the key of a vector: "DISK/CACHE, ..." as a hint. */
+static int no_attribute(const char *name, struct error **err)
+{
+        _cleanup_text_ struct text keys = TEXT_INIT;
+
+        for (size_t i = 0; section_at(i); i++) {
+                const struct attr *row = *section_at(i)->name ? attr_find(section_at(i), name) : NULL;
+                _cleanup_free_ char *full = row ? attr_full_name(section_at(i), row) : NULL;
+
+                if (full)
+                        text_addf(&keys, "%s%s", keys.length ? ", " : "", full);
+        }
+        if (!keys.length)
+                return no_such(&attr_vm, name, "attribute", err);
+        error_set(err, ERROR_USAGE, "there is no attribute '%s', but a key of this name", name);
+        return error_hint(err, "describe %s", text_str(&keys));
 }
 
 static int find(const char *reference, struct named *ret, struct error **err)
@@ -41,7 +70,7 @@ static int find(const char *reference, struct named *ret, struct error **err)
                 /* RAW and the like are a vector in a VM template and a single one in a configuration file. */
                 if (ret->row && attr_section_find(name))
                         *ret = (struct named){ .section = attr_section_find(name) };
-                return ret->section ? 0 : no_such(&attr_vm, name, "attribute", err);
+                return ret->section ? 0 : no_attribute(name, err);
         }
         *slash = '\0';
         ret->section = *name ? attr_section_find(name) : NULL;
@@ -49,15 +78,6 @@ static int find(const char *reference, struct named *ret, struct error **err)
                 return no_such(&attr_vm, name, "vector", err);
         ret->row = attr_find(ret->section, slash + 1);
         return ret->row ? 0 : no_such(ret->section, slash + 1, "key", err);
-}
-
-static const struct attr_section *section_at(size_t i)
-{
-        size_t n = 0;
-
-        while (attr_sections[n])
-                n++;
-        return i < n ? attr_sections[i] : attr_coming_sections[i - n];
 }
 
 static const char *state_of(const struct attr *row)
@@ -95,7 +115,7 @@ static void add_line(struct text *out, const struct attr_section *section, const
         text_addf(out, "%-36s %s\n", name, words);
 }
 
-static void add_section(struct text *out, const struct attr_section *section)
+static void add_heading(struct text *out, const struct attr_section *section)
 {
         if (*section->name) {
                 text_addf(out, "%-36s %s", section->name,
@@ -108,8 +128,76 @@ static void add_section(struct text *out, const struct attr_section *section)
                         text_add(out, ", any key");
                 text_add(out, "\n");
         }
+}
+
+static void add_section(struct text *out, const struct attr_section *section)
+{
+        add_heading(out, section);
         for (size_t i = 0; i < section->n_rows; i++)
                 add_line(out, section, &section->rows[i]);
+}
+
+static void add_wrapped(struct text *out, const char *words)
+{
+        size_t column = 0;
+
+        while (*words) {
+                size_t length = strcspn(words, " ");
+
+                if (column && column + 1 + length > LIST_COLUMNS) {
+                        text_add(out, "\n");
+                        column = 0;
+                }
+                text_add(out, column ? " " : "    ");
+                text_add_bytes(out, words, length);
+                column += (column ? 1 : 4) + length;
+                words += length + (words[length] == ' ');
+        }
+        text_add(out, "\n");
+}
+
+/* "LABEL: A B C", wrapped, of the rows in this state; nothing when there are none. */
+static void add_names(struct text *out, const struct attr_section *section, enum attr_state state,
+                      const char *label)
+{
+        size_t column = 0;
+
+        for (size_t i = 0; i < section->n_rows; i++) {
+                const struct attr *row = &section->rows[i];
+                size_t length = strlen(row->name);
+
+                if (row->state != state || row->means)
+                        continue;
+                if (!column)
+                        text_addf(out, "\n%s:", label);
+                if (!column || column + 1 + length > LIST_COLUMNS) {
+                        text_add(out, "\n ");
+                        column = 1;
+                }
+                text_addf(out, " %s", row->name);
+                column += 1 + length;
+        }
+        if (column)
+                text_add(out, "\n");
+}
+
+/* One section by itself: what can be set with what it means, and the names of the rest. */
+static void add_section_page(struct text *out, const struct attr_section *section)
+{
+        if (section->doc)
+                text_addf(out, "%s\n\n", section->doc);
+        add_heading(out, section);
+        for (size_t i = 0; i < section->n_rows; i++) {
+                const struct attr *row = &section->rows[i];
+
+                if (row->state != ATTR_HERE && !row->means)
+                        continue;
+                add_line(out, section, row);
+                if (row->state == ATTR_HERE && row->doc)
+                        add_wrapped(out, row->doc);
+        }
+        add_names(out, section, ATTR_COMING, attr_state_name(ATTR_COMING));
+        add_names(out, section, ATTR_LEFT_ALONE, "without effect");
 }
 
 static void add_item(struct text *out, const char *label, const char *value)
@@ -153,9 +241,7 @@ char *describe_text(const char *reference, struct error **err)
         if (named.row) {
                 add_row(&out, named.section, named.row);
         } else if (named.section) {
-                if (named.section->doc)
-                        text_addf(&out, "%s\n\n", named.section->doc);
-                add_section(&out, named.section);
+                add_section_page(&out, named.section);
         } else {
                 for (size_t i = 0; section_at(i); i++)
                         add_section(&out, section_at(i));

@@ -1,6 +1,7 @@
 /*
  * vmlaunch - global options, verb lookup, exit status.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <locale.h>
@@ -88,9 +89,13 @@ int main(int argc, char **argv)
         if (err) {
                 output_errors(err, &context);
                 status = error_exit_status(err);
+        } else {
+                output_finish(&context);
         }
-        if (fflush(stdout) != 0 && status == 0) {
-                log_error("cannot write the result to stdout");
+        if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
+                /* Whoever read us has gone and has had what it wanted: `vmlaunch status web | head -1`. */
+                if (errno != EPIPE)
+                        log_error("cannot write the result to stdout: %s", strerror(errno));
                 status = 1;
         }
         command_line_done(&context);

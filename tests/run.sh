@@ -44,7 +44,7 @@ run_one() { # FILE[:TEST]
     cat "$log.lines"
     if grep -q '^not ok' "$log.lines"; then
         echo "-- output of $1"
-        grep -vE '^(ok|skip) ' "$log" | tail -80
+        grep -vE '^(ok|not ok|skip) ' "$log" | tail -80
     fi
 }
 export -f run_one

@@ -96,13 +96,22 @@ static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp
                         give_up(*sock, "arrange the fds");
 }
 
+/* As rt_sigaction(2) takes it: all zeros is SIG_DFL without flags. */
+struct kernel_sigaction {
+        unsigned long handler, flags, restorer, mask;
+};
+
+/*
+ * By the system call: glibc keeps two signals for itself, refuses to touch them in sigaction(), and has them ignored
+ * in every program that posix_spawn() started (GNU make's children, say), from where they would be inherited.
+ */
 static void reset_signals(int sock)
 {
-        const struct sigaction dfl = { .sa_handler = SIG_DFL };
+        const struct kernel_sigaction dfl = { 0 };
         sigset_t none;
 
         for (int sig = 1; sig < NSIG; sig++)
-                sigaction(sig, &dfl, NULL);
+                syscall(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
         sigemptyset(&none);
         if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
                 give_up(sock, "unblock the signals");

@@ -726,11 +726,12 @@ static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
         leases_free(s->leases);
-        control_free(s->control);
         recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);
         execution_free(s->execution);
         leave_directory(s, keep);
+        /* Last of all: whoever waits for the connection's end may start the VM, or another with its images. */
+        control_free(s->control);
         log_set_file(-1);
         fd_close(&s->log_fd);
         fd_close(&s->ready_fd);

@@ -39,11 +39,11 @@ static void agent_verb_done(struct agent_verb *verb)
 
 static int say(const struct agent_verb *verb, const char *text, json_t *details_consume)
 {
-        if (verb->context->output == OUTPUT_JSON) {
+        if (verb->context->output != OUTPUT_TABLE) {
                 json_t *document = json_pack("{s:i, s:s}", "schema", 1, "name", verb->name);
 
                 json_object_update(document, details_consume);
-                output_json(document);
+                output_object(document, verb->context->output);
         } else if (!verb->context->quiet) {
                 printf("%s: %s\n", verb->name, text);
         }

@@ -7,8 +7,8 @@
 static const struct verb_option global_options[] = {
         { "output", 'o', "F", "table, json or tsv (table)" },
         { "root", '\0', "DIR", "keep every directory of vmlaunch below DIR (VMLAUNCH_ROOT)" },
-        { "timeout", '\0', "S", "give up waiting after S seconds" },
-        { "quiet", 'q', NULL, "only errors on stderr" },
+        { "timeout", '\0', "S", "seconds to wait; `vmlaunch help VERB` says for what" },
+        { "quiet", 'q', NULL, "nothing but errors and what was asked for" },
         { "verbose", 'v', NULL, "more on stderr; twice: all" },
         { "system", '\0', NULL, "the system's instance, whoever asks" },
         { "help", 'h', NULL, "help, of the verb when one is given" },
@@ -68,52 +68,22 @@ static int set_global(struct verb_context *context, const struct verb_option *op
         return 0;
 }
 
-/* One option word; *i is moved on when it takes its value from the next word. */
-static int take_option(struct verb_context *context, int argc, char **argv, int *i,
-                       enum command_line_result *result, struct error **err)
+/* Where words are read from: an option takes its value from the next one. */
+struct words {
+        int argc, at;
+        char **argv;
+};
+
+static int set_option(struct verb_context *context, const struct verb_option *option, const char *value,
+                      struct words *words, enum command_line_result *result, struct error **err)
 {
-        const char *word = argv[*i], *value = NULL;
-        bool is_long = word[1] == '-';
-        const char *name = word + 1 + is_long;
-        size_t length = is_long ? strcspn(name, "=") : 1;
-        const struct verb_option *option =
-                is_long ? find_long(global_options, ARRAY_SIZE(global_options), name, length)
-                        : find_letter(global_options, ARRAY_SIZE(global_options), *name);
-        bool global = option != NULL;
+        bool global = option >= global_options && option < global_options + ARRAY_SIZE(global_options);
 
-        if (!option && context->verb)
-                option = is_long ? find_long(context->verb->options, VERB_MAX_OPTIONS, name, length)
-                                 : find_letter(context->verb->options, VERB_MAX_OPTIONS, *name);
-        if (!option) {
-                _cleanup_free_ char *shown = text_printable(word);
-
-                error_set(err, ERROR_USAGE, "unknown option '%s'%s%s", shown, context->verb ? " for " : "",
-                          context->verb ? context->verb->name : "");
-                return error_hint(err, "vmlaunch help%s%s lists the options", context->verb ? " " : "",
-                                  context->verb ? context->verb->name : "");
-        }
-        if (name[length])
-                value = name + length + is_long;
-        if (value && !option->arg) {
-                if (is_long)
-                        return error_set(err, ERROR_USAGE, "option --%s takes no value", option->name);
-                /* -vv, -qf: more letters in one word */
-                for (const char *letter = name; *letter; letter++) {
-                        const struct verb_option *each =
-                                find_letter(global_options, ARRAY_SIZE(global_options), *letter);
-
-                        if (!each || each->arg)
-                                return error_set(err, ERROR_USAGE, "unknown option '-%c' in '%s'", *letter,
-                                                 word);
-                        set_global(context, each, "", result, err);
-                }
-                return 0;
-        }
         if (option->arg && !value) {
-                if (*i + 1 >= argc)
+                if (words->at + 1 >= words->argc)
                         return error_set(err, ERROR_USAGE, "option --%s needs a value (%s)", option->name,
                                          option->arg);
-                value = argv[++*i];
+                value = words->argv[++words->at];
         }
         if (!value)
                 value = "";
@@ -123,27 +93,70 @@ static int take_option(struct verb_context *context, int argc, char **argv, int 
         return 0;
 }
 
+static int unknown_option(const struct verb_context *context, const char *what, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(what);
+
+        error_set(err, ERROR_USAGE, "unknown option '%s'%s%s", shown, context->verb ? " for " : "",
+                  context->verb ? context->verb->name : "");
+        return error_hint(err, "vmlaunch help%s%s lists the options", context->verb ? " " : "",
+                          context->verb ? context->verb->name : "");
+}
+
+static int take_long(struct verb_context *context, const char *word, struct words *words,
+                     enum command_line_result *result, struct error **err)
+{
+        const char *name = word + 2;
+        size_t length = strcspn(name, "=");
+        const struct verb_option *option =
+                find_long(global_options, ARRAY_SIZE(global_options), name, length);
+
+        if (!option && context->verb)
+                option = find_long(context->verb->options, VERB_MAX_OPTIONS, name, length);
+        if (!option)
+                return unknown_option(context, word, err);
+        if (name[length] && !option->arg)
+                return error_set(err, ERROR_USAGE, "option --%s takes no value", option->name);
+        return set_option(context, option, name[length] ? name + length + 1 : NULL, words, result, err);
+}
+
+/* -q, -vv, -ojson, -fn3: letters in one word, up to one that takes the rest of it as its value. */
+static int take_letters(struct verb_context *context, const char *word, struct words *words,
+                        enum command_line_result *result, struct error **err)
+{
+        for (const char *letter = word + 1; *letter; letter++) {
+                const struct verb_option *option =
+                        find_letter(global_options, ARRAY_SIZE(global_options), *letter);
+
+                if (!option && context->verb)
+                        option = find_letter(context->verb->options, VERB_MAX_OPTIONS, *letter);
+                if (!option && letter == word + 1)
+                        return unknown_option(context, word, err);
+                if (!option)
+                        return error_set(err, ERROR_USAGE, "unknown option '-%c' in '%s'", *letter, word);
+                if (option->arg)
+                        return set_option(context, option, letter[1] ? letter + 1 : NULL, words, result, err);
+                if (set_option(context, option, NULL, words, result, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 static int find_verb(struct verb_context *context, const char *word, struct error **err)
 {
-        const char *names[64];
-        size_t n = 0;
-        _cleanup_free_ char *shown = text_printable(word);
-        const char *near;
-
         context->verb = verb_find(word);
-        if (context->verb)
-                return 0;
-        for (const struct verb *verb = verbs; verb->name && n + 1 < ARRAY_SIZE(names); verb++)
-                if (verb->group)
-                        names[n++] = verb->name;
-        names[n] = NULL;
-        near = text_nearest(word, names);
-        error_set(err, ERROR_USAGE, "unknown verb '%s'", shown);
-        if (near)
-                error_hint(err, "did you mean '%s'?", near);
-        else
-                error_hint(err, "vmlaunch help lists the verbs");
-        return -1;
+        return context->verb ? 0 : verb_unknown(word, err);
+}
+
+/* Errors of the command line come in the format asked for, even when that is said after the wrong word. */
+static bool wants_json(char *const *words)
+{
+        for (; *words && strcmp(*words, "--") != 0; words++)
+                if (strcmp(*words, "-ojson") == 0 || strcmp(*words, "--output=json") == 0 ||
+                    ((strcmp(*words, "-o") == 0 || strcmp(*words, "--output") == 0) && words[1] &&
+                     strcmp(words[1], "json") == 0))
+                        return true;
+        return false;
 }
 
 enum command_line_result command_line_parse(int argc, char **argv, const char *root_env,
@@ -151,20 +164,25 @@ enum command_line_result command_line_parse(int argc, char **argv, const char *r
 {
         enum command_line_result result = COMMAND_LINE_RUN;
         struct verb_context context = { .timeout_s = -1 };
+        struct words words = { .argc = argc, .at = 1, .argv = argv };
         bool options = true;
 
         context.args = xcalloc((size_t)argc + 1, sizeof(char *));
         if (root_env && *root_env && set_global(&context, &global_options[1], root_env, &result, err) < 0)
                 error_wrap(err, "VMLAUNCH_ROOT");
-        for (int i = 1; i < argc && !*err; i++) {
-                if (options && strcmp(argv[i], "--") == 0)
+        for (; words.at < argc && !*err; words.at++) {
+                const char *word = argv[words.at];
+
+                if (options && strcmp(word, "--") == 0)
                         options = false;
-                else if (options && argv[i][0] == '-' && argv[i][1])
-                        take_option(&context, argc, argv, &i, &result, err);
+                else if (options && word[0] == '-' && word[1] == '-')
+                        take_long(&context, word, &words, &result, err);
+                else if (options && word[0] == '-' && word[1])
+                        take_letters(&context, word, &words, &result, err);
                 else if (!context.verb)
-                        find_verb(&context, argv[i], err);
+                        find_verb(&context, word, err);
                 else
-                        context.args[context.n_args++] = argv[i];
+                        context.args[context.n_args++] = argv[words.at];
         }
         if (!*err && result == COMMAND_LINE_RUN) {
                 if (!context.verb) {
@@ -176,8 +194,14 @@ enum command_line_result command_line_parse(int argc, char **argv, const char *r
                                   context.n_args < context.verb->min_args ? "an argument is missing"
                                                                           : "too many arguments");
                         error_hint(err, "usage: vmlaunch %s", context.verb->usage);
+                } else if (context.timeout_s >= 0 && !context.verb->timeout) {
+                        error_set(err, ERROR_USAGE, "%s: --timeout means nothing here", context.verb->name);
+                } else if (context.output == OUTPUT_TSV && !context.verb->tsv) {
+                        error_set(err, ERROR_USAGE, "%s: there is no tsv form of it", context.verb->name);
                 }
         }
+        if (*err && argc > 0 && wants_json(argv + 1))
+                context.output = OUTPUT_JSON;
         *ret = context;
         return *err ? COMMAND_LINE_ERROR : result;
 }
@@ -215,13 +239,14 @@ char *command_line_help(void)
                 if (strcmp(group, verb->group) != 0)
                         text_addf(&text, "\n%s:\n", verb->group);
                 group = verb->group;
-                text_addf(&text, "  %-26s %s\n", verb->usage, verb->summary);
+                text_addf(&text, "  %-27s %s\n", verb->usage, verb->summary);
         }
         text_add(&text, "\noptions:\n");
         add_options(&text, global_options, ARRAY_SIZE(global_options));
         text_add(
                 &text,
-                "\nVM is a name, a UUID or an OpenNebula id; TEMPLATE is a file, or - for stdin.\n"
+                "\nVM is a name, a UUID or an OpenNebula id; TEMPLATE is a file, or - for stdin; NAME is that of\n"
+                "/etc/vmlaunch/vms/NAME.tmpl. `vmlaunch describe` says what may stand in a template.\n"
                 "Exit status: 0 done, 1 failed, 2 usage, 3 not running, 4 no such VM, 5 not permitted,\n"
                 "6 template invalid, 7 deadline passed, 8 guest refused or agent absent, 9 busy, 10 host cannot.\n"
                 "run: 0 guest-off or asked, 1 never started, 11 killed, 12 crashed, 14 panicked, 15 lost.\n");
@@ -233,9 +258,13 @@ char *command_line_verb_help(const struct verb *verb)
         struct text text = TEXT_INIT;
 
         text_addf(&text, "vmlaunch %s\n  %s\n", verb->usage, verb->summary);
-        if (verb->options[0].name) {
+        if (verb->options[0].name || verb->timeout)
                 text_add(&text, "\noptions:\n");
-                add_options(&text, verb->options, VERB_MAX_OPTIONS);
-        }
+        add_options(&text, verb->options, VERB_MAX_OPTIONS);
+        if (verb->timeout)
+                text_addf(&text, "  %-20s %s\n", "--timeout=S", verb->timeout);
+        if (verb->more)
+                text_addf(&text, "\n%s\n", verb->more);
+        text_add(&text, "\nvmlaunch help lists the options that every verb takes.\n");
         return text_take(&text);
 }

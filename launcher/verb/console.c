@@ -1,9 +1,13 @@
 /*
  * console: the serial console on stdin and stdout. With a terminal: raw, ^] leaves. Without: what stdin has is
  * sent, and output is copied until it has been quiet for --timeout seconds (1) after the end of stdin.
+ *
+ * The guest waits for its console's reader, so we always read: what stdout does not take is kept to a limit and
+ * then dropped, which the output says.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +21,7 @@
 
 #include "base/fd.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/relay.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
 
@@ -39,14 +44,15 @@ static void on_end_signal(int sig)
 
 static void make_raw(void)
 {
+        static const int signals[] = { SIGTERM, SIGHUP, SIGINT, SIGQUIT };
         struct termios raw;
 
         tcgetattr(STDIN_FILENO, &saved_terminal);
         raw = saved_terminal;
         cfmakeraw(&raw);
         atexit(restore_terminal);
-        signal(SIGTERM, on_end_signal);
-        signal(SIGHUP, on_end_signal);
+        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+                signal(signals[i], on_end_signal);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
@@ -102,71 +108,117 @@ static int open_console(const struct paths *paths, const char *name, int *ret_lo
         return 0;
 }
 
-/* false: the guest's end has gone. */
-static bool copy_out(int sock)
+/* stdout as a description of its own that does not block; the mode of the one we were given is not ours to change. */
+static int own_stdout(void)
 {
-        char buffer[4096];
-        ssize_t n = read(sock, buffer, sizeof(buffer));
+        struct stat st;
 
-        if (n <= 0)
-                return n < 0 && errno == EINTR;
-        fwrite(buffer, 1, (size_t)n, stdout);
-        return fflush(stdout) == 0;
+        /* A file opened anew would be written from its beginning; it does not block either. */
+        if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode)))
+                return open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        return -1;
 }
 
-enum input { INPUT_GOES_ON, INPUT_ENDED, INPUT_LEAVE };
+struct console {
+        int sock, out;
+        bool terminal;
+        struct relay to_guest, to_us;
+        bool reading; /* stdin has not ended */
+        bool leaving; /* ^] */
+};
 
-static enum input copy_in(int sock, bool terminal)
+/* false: nothing more will come from there. */
+static bool read_guest(struct console *console)
+{
+        char buffer[4096];
+        ssize_t n = read(console->sock, buffer, sizeof(buffer));
+
+        if (n <= 0)
+                return n < 0 && (errno == EINTR || errno == EAGAIN);
+        relay_put(&console->to_us, buffer, (size_t)n);
+        return true;
+}
+
+static void read_input(struct console *console)
 {
         char buffer[1024];
         ssize_t n = read(STDIN_FILENO, buffer, sizeof(buffer));
         char *leave;
 
-        if (n <= 0)
-                return n < 0 && errno == EINTR ? INPUT_GOES_ON : INPUT_ENDED;
-        leave = terminal ? memchr(buffer, LEAVE_KEY, (size_t)n) : NULL;
-        if (leave)
-                n = leave - buffer;
-        for (ssize_t at = 0; at < n;) {
-                ssize_t written = write(sock, buffer + at, (size_t)(n - at));
-
-                if (written < 0 && errno != EINTR)
-                        return INPUT_LEAVE;
-                at += written > 0 ? written : 0;
+        if (n <= 0) {
+                console->reading = n < 0 && (errno == EINTR || errno == EAGAIN);
+                console->leaving = !console->reading && console->terminal;
+                return;
         }
-        return leave ? INPUT_LEAVE : INPUT_GOES_ON;
+        leave = console->terminal ? memchr(buffer, LEAVE_KEY, (size_t)n) : NULL;
+        console->leaving = leave != NULL;
+        relay_put(&console->to_guest, buffer, leave ? (size_t)(leave - buffer) : (size_t)n);
+}
+
+/* false: the guest or our reader has gone, nothing came for quiet_ms, or ^]. */
+static bool step(struct console *console, int quiet_ms)
+{
+        /* A terminal is always read, for its ^]; a file waits until the guest takes what it has. */
+        bool read_stdin = console->reading && (console->terminal || relay_room(&console->to_guest) >= 1024);
+        struct pollfd fds[] = {
+                { .fd = console->sock, .events = (short)(POLLIN | (console->to_guest.length ? POLLOUT : 0)) },
+                { .fd = read_stdin ? STDIN_FILENO : -1, .events = POLLIN },
+                { .fd = console->to_us.length ? console->out : -1, .events = POLLOUT },
+        };
+        int n = poll(fds, ARRAY_SIZE(fds), console->reading ? -1 : quiet_ms);
+
+        if (n <= 0)
+                return n < 0 && errno == EINTR;
+        if (fds[2].revents && relay_write(&console->to_us, console->out) < 0)
+                return false;
+        if ((fds[0].revents & POLLOUT) && relay_write(&console->to_guest, console->sock) < 0)
+                return false;
+        if ((fds[0].revents & ~POLLOUT) && !read_guest(console))
+                return false;
+        if (fds[1].revents)
+                read_input(console);
+        return !console->leaving;
+}
+
+/* The guest is free of us by now: whoever reads us may take the time to read the rest. */
+static void write_rest(struct console *console)
+{
+        struct pollfd out = { .fd = console->out, .events = POLLOUT };
+
+        while (console->to_us.length && !console->leaving && (poll(&out, 1, -1) >= 0 || errno == EINTR))
+                if (out.revents && relay_write(&console->to_us, console->out) < 0)
+                        return;
 }
 
 int verb_console(struct verb_context *context, struct error **err)
 {
-        _cleanup_close_ int lock = -1, sock = -1;
+        _cleanup_close_ int lock = -1, sock = -1, own_out = own_stdout();
         _cleanup_free_ char *name = NULL;
-        bool terminal = isatty(STDIN_FILENO), reading = true;
-        long long quiet_ms = verb_timeout_ms(context, QUIET_MS);
+        struct console console = { .terminal = isatty(STDIN_FILENO), .reading = true };
+        long long timeout_ms = verb_timeout_ms(context, QUIET_MS);
+        int quiet_ms = timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
 
         if (vm_find(&context->site->paths, context->args[0], &name, err) < 0 ||
             open_console(&context->site->paths, name, &lock, &sock, err) < 0)
                 return -1;
-        if (terminal) {
-                fprintf(stderr, "connected to the console of '%s', ^] leaves\r\n", name);
+        console.sock = sock;
+        console.out = own_out >= 0 ? own_out : STDOUT_FILENO;
+        console.to_us.says_drops = true;
+        if (console.terminal) {
+                fprintf(stderr, "connected to the console of '%s', ^] leaves\n", name);
                 make_raw();
         }
-        for (;;) {
-                struct pollfd fds[] = { { .fd = sock, .events = POLLIN },
-                                        { .fd = reading ? STDIN_FILENO : -1, .events = POLLIN } };
-                int n = poll(fds, 2, reading ? -1 : (int)quiet_ms);
-
-                if (n == 0)
-                        break;
-                if (fds[0].revents && !copy_out(sock))
-                        break;
-                if (n > 0 && fds[1].revents) {
-                        enum input input = copy_in(sock, terminal);
-
-                        if (input == INPUT_LEAVE || (input == INPUT_ENDED && terminal))
-                                break;
-                        reading = input == INPUT_GOES_ON;
-                }
+        while (step(&console, quiet_ms))
+                ;
+        fd_close(&sock);
+        fd_close(&lock);
+        write_rest(&console);
+        if (console.terminal) {
+                restore_terminal();
+                fprintf(stderr, "\n%s the console of '%s'\n",
+                        console.leaving ? "left" : "this was the end of", name);
         }
+        relay_done(&console.to_us);
+        relay_done(&console.to_guest);
         return 0;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "conf/identity.h"
@@ -29,6 +30,11 @@ int verb_reconcile(struct verb_context *context, struct error **err)
         size_t i;
         json_t *line;
 
+        if (geteuid() != 0) {
+                error_set(err, ERROR_NOT_PERMITTED,
+                          "reconcile: only root can read what the VMs have to undo");
+                return -1;
+        }
         if (host_facts_read(paths, &host, err) < 0)
                 return -1;
         status = reconcile(paths, &host->cgroup, context->n_args ? context->args[0] : NULL, dry_run, collect,
@@ -117,7 +123,7 @@ int verb_help(struct verb_context *context, struct error **err)
         _cleanup_free_ char *text = NULL;
 
         if (context->n_args && !(verb = verb_find(context->args[0])))
-                return error_set(err, ERROR_USAGE, "no verb '%s'", context->args[0]);
+                return verb_unknown(context->args[0], err);
         text = verb ? command_line_verb_help(verb) : command_line_help();
         output_text(text);
         return 0;

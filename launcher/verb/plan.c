@@ -63,13 +63,14 @@ int verb_validate(struct verb_context *context, struct error **err)
         if (context->output == OUTPUT_JSON) {
                 warnings = json_array();
                 for (const struct error *w = prepared.plan->warnings; w; w = w->next)
-                        json_array_append_new(warnings, error_to_json(w));
+                        json_array_append_new(warnings, warning_to_json(w));
                 output_json(json_pack("{s:i, s:b, s:s, s:o}", "schema", 1, "valid", 1, "name",
                                       prepared.plan->name, "warnings", warnings));
                 return 0;
         }
         output_warnings(prepared.plan->warnings, context);
-        printf("%s: valid: VM '%s'\n", context->args[0], prepared.plan->name);
+        if (!context->quiet)
+                printf("%s: valid: VM '%s'\n", context->args[0], prepared.plan->name);
         return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "launcher/live/control_client.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
@@ -61,7 +62,8 @@ static bool on_event(const char *name, json_t *data, void *user)
         if (strcmp(name, "VMLAUNCH_END") == 0) {
                 outcome->verdict = xstrdup(verdict ? verdict : "unknown");
                 outcome->reason = xstrdup_null(reason);
-                return true;
+                /* The locks are free when the connection ends: `destroy` and `start` may follow each other. */
+                return false;
         }
         if (strcmp(name, "VMLAUNCH_SHUTDOWN") == 0) {
                 outcome->result = xstrdup_null(json_string_value(json_object_get(data, "result")));
@@ -71,15 +73,21 @@ static bool on_event(const char *name, json_t *data, void *user)
         return false;
 }
 
-static void report(const struct verb_context *context, const char *name, const char *did,
+/* A word for programs, and a sentence's end for people. */
+struct deed {
+        const char *result, *did;
+};
+
+static void report(const struct verb_context *context, const char *name, const struct deed *deed,
                    const struct outcome *outcome)
 {
-        if (context->output == OUTPUT_JSON)
-                output_json(json_pack("{s:i, s:s, s:s, s:s?, s:s?}", "schema", 1, "name", name, "result", did,
-                                      "verdict", outcome ? outcome->verdict : NULL, "reason",
-                                      outcome ? outcome->reason : NULL));
+        if (context->output != OUTPUT_TABLE)
+                output_object(json_pack("{s:i, s:s, s:s, s:s?, s:s?}", "schema", 1, "name", name, "result",
+                                        deed->result, "verdict", outcome ? outcome->verdict : NULL, "reason",
+                                        outcome ? outcome->reason : NULL),
+                              context->output);
         else if (!context->quiet)
-                printf("%s %s%s%s\n", name, did, outcome && outcome->verdict ? ": " : "",
+                printf("%s %s%s%s\n", name, deed->did, outcome && outcome->verdict ? ": " : "",
                        outcome && outcome->verdict ? outcome->verdict : "");
 }
 
@@ -103,7 +111,17 @@ static void read_end(const struct verb_context *context, const char *name, struc
         vm_dir_release(vm, true);
 }
 
-static int ask_and_wait(struct verb_context *context, json_t *arguments, bool block, const char *did,
+/* What the guest was asked cannot be taken back, and its deadline is the supervisor's. */
+static void arm(const struct verb_context *context, const char *name)
+{
+        _cleanup_free_ char *hint = xasprintf("it has been asked, and its deadline runs on: "
+                                              "`vmlaunch status %s` shows what becomes of it",
+                                              name);
+
+        interrupt_arm(context, hint, "%s '%s': not waiting for it", context->verb->name, name);
+}
+
+static int ask_and_wait(struct verb_context *context, json_t *arguments, bool block, const struct deed *deed,
                         struct error **err)
 {
         _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
@@ -117,9 +135,10 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
             0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
         if (!block) {
-                report(context, vm.name, "has been asked", NULL);
+                report(context, vm.name, &(struct deed){ "asked", "has been asked" }, NULL);
                 return 0;
         }
+        arm(context, vm.name);
         timeout_ms = (long long)(json_number_value(json_object_get(reply, "timeout")) * 1000) + END_GRACE_MS;
         if (control_client_wait(vm.client, fd_now_ms() + timeout_ms, on_event, &outcome, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
@@ -134,7 +153,10 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
                 bool late = strcmp(outcome.result, "refused") == 0;
 
                 error_set(err, late ? ERROR_DEADLINE : ERROR_GUEST, "%s '%s': %s", context->verb->name,
-                          vm.name, outcome.reason ? outcome.reason : "the guest did not obey");
+                          vm.name,
+                          outcome.reason ? outcome.reason
+                          : late         ? "the guest did not obey in time"
+                                         : "the guest did not obey");
                 if (late)
                         error_hint(err, "it is running again; `vmlaunch destroy %s` ends it at once",
                                    vm.name);
@@ -145,7 +167,7 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
         if (!outcome.verdict && !outcome.result)
                 return error_set(err, ERROR_DISCONNECTED, "%s '%s': its supervisor went away",
                                  context->verb->name, vm.name);
-        report(context, vm.name, did, &outcome);
+        report(context, vm.name, deed, &outcome);
         return 0;
 }
 
@@ -176,7 +198,8 @@ int verb_shutdown(struct verb_context *context, struct error **err)
         add_timeout(context, arguments);
         if (verb_flag(context, "force"))
                 json_object_set_new(arguments, "force", json_true());
-        return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"), "is off", err);
+        return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"),
+                            &(struct deed){ "off", "is off" }, err);
 }
 
 int verb_reboot(struct verb_context *context, struct error **err)
@@ -186,8 +209,8 @@ int verb_reboot(struct verb_context *context, struct error **err)
         if (add_mode(context, arguments, err) < 0)
                 return -1;
         add_timeout(context, arguments);
-        return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"), "has restarted",
-                            err);
+        return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"),
+                            &(struct deed){ "restarted", "has restarted" }, err);
 }
 
 static void print_line(const char *line, void *data)
@@ -205,14 +228,19 @@ static int destroy_orphan(struct verb_context *context, const char *name, struct
 
         if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
-        return orphan_destroy(&context->site->paths, &host->cgroup, name, print_line, context, err);
+        if (orphan_destroy(&context->site->paths, &host->cgroup, name, print_line, context, err) < 0)
+                return -1;
+        if (context->output != OUTPUT_TABLE)
+                report(context, name, &(struct deed){ "gone", "is gone" }, NULL);
+        return 0;
 }
 
 int verb_destroy(struct verb_context *context, struct error **err)
 {
         _cleanup_error_ struct error *error = NULL;
         _cleanup_free_ char *name = NULL;
-        int status = ask_and_wait(context, json_pack("{s:s}", "mode", "destroy"), true, "is gone", &error);
+        int status = ask_and_wait(context, json_pack("{s:s}", "mode", "destroy"), true,
+                                  &(struct deed){ "gone", "is gone" }, &error);
 
         if (status >= 0 || error->code != ERROR_NOT_RUNNING ||
             vm_find(&context->site->paths, context->args[0], &name, err) < 0) {
@@ -226,7 +254,8 @@ int verb_destroy(struct verb_context *context, struct error **err)
         return -1;
 }
 
-static int power(struct verb_context *context, const char *command, const char *did, struct error **err)
+static int power(struct verb_context *context, const char *command, const struct deed *deed,
+                 struct error **err)
 {
         _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
 
@@ -234,21 +263,21 @@ static int power(struct verb_context *context, const char *command, const char *
                 return -1;
         if (control_client_call(vm.client, command, NULL, NULL, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
-        report(context, vm.name, did, NULL);
+        report(context, vm.name, deed, NULL);
         return 0;
 }
 
 int verb_reset(struct verb_context *context, struct error **err)
 {
-        return power(context, "system_reset", "was reset", err);
+        return power(context, "system_reset", &(struct deed){ "reset", "was reset" }, err);
 }
 
 int verb_suspend(struct verb_context *context, struct error **err)
 {
-        return power(context, "stop", "is paused", err);
+        return power(context, "stop", &(struct deed){ "paused", "is paused" }, err);
 }
 
 int verb_resume(struct verb_context *context, struct error **err)
 {
-        return power(context, "cont", "is running", err);
+        return power(context, "cont", &(struct deed){ "running", "is running" }, err);
 }

@@ -14,6 +14,7 @@
 #include "launcher/plan/plan_build.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/storage/image_chain.h"
+#include "launcher/verb/vm_find.h"
 
 void prepared_done(struct prepared *prepared)
 {
@@ -23,29 +24,47 @@ void prepared_done(struct prepared *prepared)
         *prepared = (struct prepared){ 0 };
 }
 
+/* A VM that was started from a file elsewhere is known, but not by a template of its name. */
+static int no_template(const struct paths *paths, const char *argument, struct error **err)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+        _cleanup_free_ char *name = NULL, *shown = text_printable(argument);
+        json_auto_t *record = NULL;
+        const char *template;
+
+        if (vm_find(paths, argument, &name, &ignored) < 0 || vm_record(paths, name, &record, &ignored) < 0) {
+                error_set(err, ERROR_NO_SUCH_VM, "no template file '%s' here and no VM '%s' in %s/vms", shown,
+                          shown, paths->etc);
+                return -1;
+        }
+        template = json_string_value(json_object_get(record, "template"));
+        error_set(err, ERROR_NO_SUCH_VM, "'%s' has no template in %s/vms: its last start was from %s", name,
+                  paths->etc, template ? template : "stdin");
+        return template ? error_hint(err, "vmlaunch start %s", template) : -1;
+}
+
 /* Where the argument's template is: its path as messages show it. */
 static int find_template(const struct verb_context *context, const char *argument, char **ret_path,
                          struct error **err)
 {
         const struct paths *paths = &context->site->paths;
-        _cleanup_free_ char *defined = NULL;
+        _cleanup_free_ char *one = NULL;
         struct stat st;
+        uint64_t id;
 
         if (strcmp(argument, "-") == 0 || strchr(argument, '/') ||
             (stat(argument, &st) == 0 && S_ISREG(st.st_mode))) {
                 *ret_path = xstrdup(argument);
                 return 0;
         }
-        defined = xasprintf("%s/vms/%s.tmpl", paths->etc, argument);
-        if (spec_name_is_valid(argument) && access(defined, F_OK) == 0) {
-                *ret_path = TAKE_PTR(defined);
+        if (vm_is_defined(paths, argument, ret_path))
                 return 0;
-        }
+        if (text_parse_u64(argument, &id) &&
+            vm_is_defined(paths, one = xasprintf("one-%llu", (unsigned long long)id), ret_path))
+                return 0;
         if (text_ends_with(argument, ".tmpl"))
                 return error_os(err, ENOENT, "open '%s'", argument);
-        error_set(err, ERROR_NO_SUCH_VM, "no template file '%s' here and no VM '%s' in %s/vms", argument,
-                  argument, paths->etc);
-        return -1;
+        return no_template(paths, argument, err);
 }
 
 /* NAME of the template's file without directory and suffix: the VM's name when the template gives none. */

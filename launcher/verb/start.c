@@ -1,6 +1,7 @@
 /* run and start: a plan carried out, in the foreground or by a supervisor left behind. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -122,6 +123,7 @@ int verb_run(struct verb_context *context, struct error **err)
         if (orphan_exists(&context->site->paths, prepared.plan->name))
                 return adopt_orphan(context, prepared.plan->name, err);
         output_warnings(prepared.plan->warnings, context);
+        output_finish(context);
         options.host = prepared.host;
         return supervisor_run(prepared.plan, &options);
 }
@@ -192,21 +194,29 @@ static int take_error(const char *vm, const json_t *json, struct error **err)
 }
 
 /*
- * Until the supervisor has spoken. The first signal is passed on to it by the
- * keeper, and it takes everything back; the second
- * leaves it to itself. Blocked from before the fork: the supervisor takes them by signalfd, whenever they come.
+ * Until the supervisor has spoken. The first signal is passed on to it by the keeper, and it takes everything back; the
+ * second leaves it to itself. Blocked from before the fork: the supervisor takes them by signalfd, whenever they come.
  */
-static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, bool *ret_cancelled,
-                      struct error **err)
+static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, long long deadline,
+                      enum error_code *ret_cancelled, struct error **err)
 {
         struct pollfd polled[] = { { .fd = fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
         struct signalfd_siginfo info;
 
         for (;;) {
-                if (poll(polled, ARRAY_SIZE(polled), -1) < 0 && errno != EINTR)
+                long long left = deadline - fd_now_ms();
+                int wait_ms = *ret_cancelled || left > INT_MAX ? -1 : left < 0 ? 0 : (int)left;
+                int n = poll(polled, ARRAY_SIZE(polled), wait_ms);
+
+                if (n < 0 && errno != EINTR)
                         return error_os(err, errno, "wait for the supervisor");
-                if (polled[0].revents)
+                if (n > 0 && polled[0].revents)
                         return 0;
+                if (n == 0) {
+                        *ret_cancelled = ERROR_DEADLINE;
+                        kill(keeper, SIGTERM);
+                        continue;
+                }
                 if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
                         continue;
                 if (*ret_cancelled) {
@@ -214,21 +224,21 @@ static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, bool 
                                   vm);
                         return error_hint(err, "'vmlaunch status %s' shows what becomes of it", vm);
                 }
-                *ret_cancelled = true;
+                *ret_cancelled = ERROR_CANCELLED;
                 kill(keeper, SIGTERM);
                 log_notice("start '%s': cancelling; once more to leave it in the background", vm);
         }
 }
 
-static int await_ready(const char *vm, int fd, int signal_fd, pid_t keeper, long long *ret_qemu_pid,
-                       long long *ret_supervisor, struct error **err)
+static int await_ready(const char *vm, int fd, int signal_fd, pid_t keeper, long long deadline,
+                       long long *ret_qemu_pid, long long *ret_supervisor, struct error **err)
 {
         _cleanup_free_ char *line = NULL;
         json_auto_t *json = NULL;
-        bool cancelled = false;
+        enum error_code cancelled = 0;
         int status = 0;
 
-        if (await_word(vm, fd, signal_fd, keeper, &cancelled, err) < 0)
+        if (await_word(vm, fd, signal_fd, keeper, deadline, &cancelled, err) < 0)
                 return -1;
         if (fd_read_all(fd, "the supervisor's word", READY_MAX, &line, NULL, err) < 0)
                 return -1;
@@ -245,11 +255,11 @@ static int await_ready(const char *vm, int fd, int signal_fd, pid_t keeper, long
                         ;
                 take_error(vm, json_object_get(json, "error"), err);
                 if (cancelled)
-                        (*err)->code = ERROR_CANCELLED;
+                        (*err)->code = cancelled;
                 return -1;
         }
         if (cancelled)
-                return error_set(err, ERROR_CANCELLED,
+                return error_set(err, cancelled,
                                  "start '%s': cancelled when the guest ran already: it is being shut down",
                                  vm);
         *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
@@ -287,12 +297,16 @@ int verb_start(struct verb_context *context, struct error **err)
         reader = ready[0];
         if (pid < 0)
                 return error_os(err, errno, "start '%s': fork", prepared.plan->name);
-        if (await_ready(prepared.plan->name, reader, signal_fd, pid, &qemu_pid, &supervisor, err) < 0)
+        if (await_ready(prepared.plan->name, reader, signal_fd, pid,
+                        context->timeout_s < 0 ? INT64_MAX : fd_now_ms() + verb_timeout_ms(context, 0),
+                        &qemu_pid, &supervisor, err) < 0)
                 return -1;
-        if (context->output == OUTPUT_JSON)
-                output_json(json_pack("{s:i, s:s, s:s, s:I, s:I}", "schema", 1, "name", prepared.plan->name,
-                                      "uuid", prepared.plan->uuid, "pid", (json_int_t)qemu_pid,
-                                      "supervisor_pid", (json_int_t)supervisor));
+        if (context->output != OUTPUT_TABLE)
+                output_object(json_pack("{s:i, s:s, s:s, s:s, s:I, s:I}", "schema", 1, "name",
+                                        prepared.plan->name, "uuid", prepared.plan->uuid, "state", "running",
+                                        "pid", (json_int_t)qemu_pid, "supervisor_pid",
+                                        (json_int_t)supervisor),
+                              context->output);
         else if (!context->quiet)
                 printf("%s is running, QEMU pid %lld\n", prepared.plan->name, qemu_pid);
         return 0;

@@ -129,10 +129,43 @@ static char *status_text(const json_t *status)
         }
         json_array_foreach (json_object_get(status, "devices"), i, value)
                 print_device(&out, value);
+        json_array_foreach (json_object_get(status, "warnings"), i, value)
+                if (json_is_string(value))
+                        line(&out, "warning", "%s", json_string_value(value));
         if (stderr_text && *stderr_text)
                 line(&out, "stderr", "%s", stderr_text);
         print_story(&out, json_object_get(status, "story"));
         return text_take(&out);
+}
+
+static bool is_stopped(const json_t *status)
+{
+        const char *state = string_of(status, "state");
+
+        return state && strcmp(state, "stopped") == 0;
+}
+
+/* A VM that nobody has started yet: its members are those of every VM, as far as there is something to say. */
+static int show_defined(const struct verb_context *context, const char *name)
+{
+        _cleanup_free_ char *path = NULL;
+        json_t *status;
+
+        vm_is_defined(&context->site->paths, name, &path);
+        status = json_pack(
+                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:[], s:n, s:n, s:[]}",
+                "schema", 1, "name", name, "uuid", "generation", "state", "defined", "reason", "verdict",
+                "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "jobs", "devices",
+                "warnings", "started", "ended", "story");
+        if (context->output != OUTPUT_TABLE) {
+                output_object(status, context->output);
+                return 0;
+        }
+        printf("%s  defined, never started\n", name);
+        if (path)
+                printf("  %-11s %s\n", "template", path);
+        json_decref(status);
+        return 0;
 }
 
 int verb_status(struct verb_context *context, struct error **err)
@@ -143,23 +176,28 @@ int verb_status(struct verb_context *context, struct error **err)
         _cleanup_free_ char *name = NULL, *text = NULL;
         json_auto_t *status = NULL;
 
-        if (vm_find(paths, context->args[0], &name, err) < 0)
+        if (vm_find(paths, context->args[0], &name, &error) < 0) {
+                if (error->code == ERROR_NOT_RUNNING)
+                        return show_defined(context, name);
+                *err = TAKE_PTR(error);
                 return -1;
+        }
         if (control_client_open(paths, name, &client, &error) < 0 ||
             control_client_call(client, "vmlaunch-status", NULL, &status, &error) < 0) {
                 if (vm_record(paths, name, &status, err) < 0)
                         return -1;
-                if (strcmp(string_of(status, "state") ? string_of(status, "state") : "", "stopped") != 0) {
+                /* Whoever may not ask reads what the supervisor has written last. */
+                if (error->code != ERROR_NOT_PERMITTED && !is_stopped(status)) {
                         _cleanup_free_ char *why = error_text(error);
 
                         json_object_set_new(status, "state", json_string("unknown"));
                         json_object_set_new(status, "reason", json_string(why));
                 }
         }
-        if (strcmp(string_of(status, "state") ? string_of(status, "state") : "", "stopped") != 0)
+        if (!is_stopped(status))
                 json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
-        if (context->output == OUTPUT_JSON) {
-                output_json(json_incref(status));
+        if (context->output != OUTPUT_TABLE) {
+                output_object(json_incref(status), context->output);
                 return 0;
         }
         text = status_text(status);

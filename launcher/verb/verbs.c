@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/text.h"
+
 #define BEFORE "before launch"
 #define LIFE   "life"
 #define LOOK   "look"
@@ -18,10 +20,12 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .options = { { .name = "format", .arg = "F", .doc = "text, json, shell or argv (text)" } },
+          .more = "text says all of it for people, json for programs; shell is the command line alone, quoted, and argv\n"
+                  "one argument a line.",
           .run = verb_plan },
         { .name = "explain",
           .usage = "explain TEMPLATE|NAME",
-          .summary = "which template line or rule made each argument, and what each attribute made",
+          .summary = "which line or rule made each argument, and what each attribute made",
           .group = BEFORE,
           .needs_site = true,
           .min_args = 1,
@@ -40,6 +44,7 @@ const struct verb verbs[] = {
           .summary = "what an attribute means, takes and does",
           .group = BEFORE,
           .max_args = 1,
+          .more = "For example: describe MEMORY, describe DISK, describe DISK/CACHE.",
           .run = verb_describe },
 
         { .name = "run",
@@ -57,6 +62,8 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .tsv = true,
+          .timeout = "take the start back when the guest does not run after S seconds (no limit)",
           .run = verb_start },
         { .name = "shutdown",
           .usage = "shutdown VM",
@@ -70,6 +77,9 @@ const struct verb verbs[] = {
                          .doc = "auto, agent or acpi (auto: the agent when it answers, else ACPI)" },
                        { .name = "force", .doc = "destroy the VM when the deadline passes" },
                        { .name = "no-block", .doc = "do not wait for the end" } },
+          .tsv = true,
+          .timeout = "the guest's deadline (SHUTDOWN_TIMEOUT of kvmrc)",
+          .more = "At the deadline the guest is running again (status 7), or destroyed with --force or FORCE_DESTROY.",
           .run = verb_shutdown },
         { .name = "destroy",
           .usage = "destroy VM",
@@ -78,6 +88,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .tsv = true,
           .run = verb_destroy },
         { .name = "reboot",
           .usage = "reboot VM",
@@ -88,6 +99,8 @@ const struct verb verbs[] = {
           .max_args = 1,
           .options = { { .name = "mode", .arg = "M", .doc = "auto, agent or acpi" },
                        { .name = "no-block", .doc = "do not wait for it" } },
+          .tsv = true,
+          .timeout = "the guest's deadline (SHUTDOWN_TIMEOUT of kvmrc)",
           .run = verb_reboot },
         { .name = "reset",
           .usage = "reset VM",
@@ -96,6 +109,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .tsv = true,
           .run = verb_reset },
         { .name = "suspend",
           .usage = "suspend VM",
@@ -104,6 +118,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .tsv = true,
           .run = verb_suspend },
         { .name = "resume",
           .usage = "resume VM",
@@ -112,6 +127,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .tsv = true,
           .run = verb_resume },
         { .name = "wait",
           .usage = "wait VM --for=WHAT",
@@ -121,6 +137,9 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .options = { { .name = "for", .arg = "WHAT", .doc = "started, agent, paused or stopped" } },
+          .tsv = true,
+          .timeout = "give up after S seconds, status 7 (300)",
+          .more = "started and agent may be waited for before anybody starts the VM.",
           .run = verb_wait },
 
         { .name = "list",
@@ -131,6 +150,7 @@ const struct verb verbs[] = {
           .options = { { .name = "all",
                          .letter = 'a',
                          .doc = "also those that are stopped or only defined" } },
+          .tsv = true,
           .run = verb_list },
         { .name = "status",
           .usage = "status VM",
@@ -139,6 +159,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .tsv = true,
           .run = verb_status },
         { .name = "log",
           .usage = "log VM",
@@ -151,6 +172,7 @@ const struct verb verbs[] = {
                        { .name = "lines", .letter = 'n', .arg = "N", .doc = "only the last N lines" },
                        { .name = "wire",
                          .doc = "the flight recorder: what was said to QEMU and the agent" } },
+          .timeout = "follow for S seconds (until interrupted)",
           .run = verb_log },
         { .name = "events",
           .usage = "events VM",
@@ -159,6 +181,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .timeout = "listen for S seconds (until the VM ends)",
           .run = verb_events },
         { .name = "qmp",
           .usage = "qmp VM [JSON]",
@@ -175,6 +198,9 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .timeout = "leave when nothing came for S seconds after the end of stdin (1)",
+          .more = "On a terminal ^] leaves. Otherwise stdin is typed and what the guest answers is copied to stdout.\n"
+                  "One console at a time; output that is not read in time is dropped, so that the guest never waits for it.",
           .run = verb_console },
 
         { .name = "agent",
@@ -186,6 +212,8 @@ const struct verb verbs[] = {
           .min_args = 2,
           .max_args = 4,
           .options = { { .name = "detach", .doc = "freeze: return at once; 'thaw' or the timeout ends it" } },
+          .tsv = true,
+          .timeout = "how long a freeze may last (60), how long the agent has for its answer",
           .run = verb_agent },
 
         { .name = "reconcile",
@@ -201,12 +229,14 @@ const struct verb verbs[] = {
           .summary = "a new MAC address, or the one that a VM's NIC gets",
           .group = HOST,
           .max_args = 2,
+          .tsv = true,
           .run = verb_mac },
         { .name = "uuid",
           .usage = "uuid [NAME]",
           .summary = "a new UUID, or the one that a VM of this name gets",
           .group = HOST,
           .max_args = 1,
+          .tsv = true,
           .run = verb_uuid },
         { .name = "help",
           .usage = "help [VERB]",
@@ -235,6 +265,26 @@ const struct verb *verb_find(const char *name)
                 if (strcmp(verb->name, name) == 0)
                         return verb;
         return NULL;
+}
+
+int verb_unknown(const char *name, struct error **err)
+{
+        const char *names[64];
+        size_t n = 0;
+        _cleanup_free_ char *shown = text_printable(name);
+        const char *near;
+
+        for (const struct verb *verb = verbs; verb->name && n + 1 < ARRAY_SIZE(names); verb++)
+                if (verb->group)
+                        names[n++] = verb->name;
+        names[n] = NULL;
+        near = text_nearest(name, names);
+        error_set(err, ERROR_USAGE, "unknown verb '%s'", shown);
+        if (near)
+                error_hint(err, "did you mean '%s'?", near);
+        else
+                error_hint(err, "vmlaunch help lists the verbs");
+        return -1;
 }
 
 const char *verb_value(const struct verb_context *context, const char *option)

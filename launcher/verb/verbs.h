@@ -35,13 +35,17 @@ struct verb_context {
         char **args; /* what is neither option nor verb, NULL-terminated */
         size_t n_args;
         const char *values[VERB_MAX_OPTIONS]; /* of verb->options, in their order; "" for a flag given */
+        json_t *warnings;                     /* -o json: what output_finish() says, NULL: none */
         struct site *site;                    /* read by main() before a verb runs that needs it, else NULL */
 };
 
 struct verb {
         const char *name, *usage, *summary;
-        const char *group; /* heading in --help; NULL: hidden (called by vmlaunch itself) */
-        bool needs_site;   /* works on an instance: its directories and configuration */
+        const char *group;   /* heading in --help; NULL: hidden (called by vmlaunch itself) */
+        bool needs_site;     /* works on an instance: its directories and configuration */
+        bool tsv;            /* knows -o tsv */
+        const char *timeout; /* what --timeout is here; NULL: nothing, and giving it is an error */
+        const char *more;    /* further lines of its help; NULL: none */
         size_t min_args, max_args;
         struct verb_option options[VERB_MAX_OPTIONS];
         int (*run)(struct verb_context *context, struct error **err);
@@ -49,12 +53,17 @@ struct verb {
 
 extern const struct verb verbs[];
 const struct verb *verb_find(const char *name);
+/* ERROR_USAGE: no such verb, with the nearest. Returns -1. */
+int verb_unknown(const char *name, struct error **err);
 
 /* The value of an option of the verb, "" for a flag that was given, NULL when it was not. */
 const char *verb_value(const struct verb_context *context, const char *option);
 bool verb_flag(const struct verb_context *context, const char *option);
 /* --timeout in milliseconds, or the verb's own default. */
 long long verb_timeout_ms(const struct verb_context *context, long long default_ms);
+
+/* Is a VM in this state, with its agent in that one, what `wait --for=goal` waits for. Either may be NULL. */
+bool wait_is_reached(const char *goal, const char *state, const char *agent);
 
 /* One function per verb, in the file of its subject. */
 int verb_plan(struct verb_context *context, struct error **err);

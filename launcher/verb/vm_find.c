@@ -45,28 +45,54 @@ static bool contains(char *const *names, const char *name)
         return false;
 }
 
+bool vm_is_defined(const struct paths *paths, const char *name, char **ret_path)
+{
+        char *path;
+
+        if (!spec_name_is_valid(name))
+                return false;
+        path = xasprintf("%s/vms/%s.tmpl", paths->etc, name);
+        if (access(path, F_OK) == 0) {
+                *ret_path = path;
+                return true;
+        }
+        free(path);
+        return false;
+}
+
+static int not_running(const char *name, struct error **err)
+{
+        error_set(err, ERROR_NOT_RUNNING, "'%s' is defined but not running", name);
+        return error_hint(err, "vmlaunch start %s", name);
+}
+
 int vm_find(const struct paths *paths, const char *argument, char **ret_name, struct error **err)
 {
-        _cleanup_free_ char *shown = text_printable(argument), *one = NULL, *defined = NULL;
+        _cleanup_free_ char *one = NULL, *path = NULL;
         uint8_t uuid[16];
         uint64_t id;
-        const char *near;
         char **names = NULL;
 
         if (vm_dir_names(paths, &names, err) < 0)
                 return -1;
-        if (contains(names, argument))
+        if (text_parse_u64(argument, &id))
+                one = xasprintf("one-%llu", (unsigned long long)id);
+        if (contains(names, argument)) {
                 *ret_name = xstrdup(argument);
-        else if (text_parse_uuid(argument, uuid) && (*ret_name = find_uuid(paths, names, argument)))
+        } else if (text_parse_uuid(argument, uuid) && (*ret_name = find_uuid(paths, names, argument))) {
                 ;
-        else if (text_parse_u64(argument, &id) && contains(names, one = xasprintf("one-%s", argument)))
+        } else if (one && contains(names, one)) {
                 *ret_name = TAKE_PTR(one);
-        else if (spec_name_is_valid(argument) &&
-                 access(defined = xasprintf("%s/vms/%s.tmpl", paths->etc, argument), F_OK) == 0) {
-                error_set(err, ERROR_NOT_RUNNING, "'%s' is defined but not running", argument);
-                error_hint(err, "vmlaunch start %s", argument);
+        } else if (vm_is_defined(paths, argument, &path)) {
+                *ret_name = xstrdup(argument);
+                not_running(argument, err);
+        } else if (one && vm_is_defined(paths, one, &path)) {
+                not_running(one, err);
+                *ret_name = TAKE_PTR(one);
         } else {
-                near = text_nearest(argument, (const char *const *)names);
+                _cleanup_free_ char *shown = text_printable(argument);
+                const char *near = text_nearest(argument, (const char *const *)names);
+
                 error_set(err, ERROR_NO_SUCH_VM, "no VM '%s'", shown);
                 if (near)
                         error_hint(err, "did you mean '%s'?", near);

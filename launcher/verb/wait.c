@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "conf/spec_build.h"
 #include "launcher/live/control_client.h"
+#include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
@@ -17,30 +18,31 @@
 
 struct goal {
         const char *what;
-        char *state, *agent;
+        char *now; /* the state, or the agent's, as last seen */
         bool reached, ended;
 };
+
+bool wait_is_reached(const char *goal, const char *state, const char *agent)
+{
+        if (strcmp(goal, "started") == 0)
+                return state && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
+        if (strcmp(goal, "agent") == 0)
+                return agent && strcmp(agent, "answering") == 0;
+        return state && strcmp(state, goal) == 0;
+}
 
 static void look(struct goal *goal, json_t *status)
 {
         const char *state = json_string_value(json_object_get(status, "state"));
         const char *agent = json_string_value(json_object_get(status, "agent"));
 
-        if (state) {
-                free(goal->state);
-                goal->state = xstrdup(state);
-        }
-        if (agent) {
-                free(goal->agent);
-                goal->agent = xstrdup(agent);
-        }
-        if (strcmp(goal->what, "started") == 0)
-                goal->reached = goal->state &&
-                                (strcmp(goal->state, "running") == 0 || strcmp(goal->state, "paused") == 0);
-        else if (strcmp(goal->what, "paused") == 0)
-                goal->reached = goal->state && strcmp(goal->state, "paused") == 0;
-        else if (strcmp(goal->what, "agent") == 0)
-                goal->reached = goal->agent && strcmp(goal->agent, "answering") == 0;
+        const char *now = strcmp(goal->what, "agent") == 0 ? agent : state;
+
+        if (!now)
+                return;
+        free(goal->now);
+        goal->now = xstrdup(now);
+        goal->reached = wait_is_reached(goal->what, state, agent);
 }
 
 static bool on_event(const char *name, json_t *data, void *user)
@@ -131,6 +133,31 @@ static int wait_for(const struct paths *paths, const char *name, struct goal *go
         return 0;
 }
 
+/* What a VM is then, in a sentence. */
+static const char *word_of(const char *goal)
+{
+        return strcmp(goal, "agent") == 0 ? "answered by its agent" : goal;
+}
+
+/* started and agent may be waited for before anybody starts the VM; what is only defined is stopped. */
+static int find(const struct paths *paths, const char *argument, const char *goal, char **ret_name,
+                struct error **err)
+{
+        _cleanup_error_ struct error *error = NULL;
+        bool beforehand = strcmp(goal, "started") == 0 || strcmp(goal, "agent") == 0;
+
+        if (vm_find(paths, argument, ret_name, &error) == 0)
+                return 0;
+        if (error->code == ERROR_NOT_RUNNING && strcmp(goal, "paused") != 0)
+                return 0;
+        if (error->code == ERROR_NO_SUCH_VM && beforehand && spec_name_is_valid(argument)) {
+                *ret_name = xstrdup(argument);
+                return 0;
+        }
+        *err = TAKE_PTR(error);
+        return -1;
+}
+
 int verb_wait(struct verb_context *context, struct error **err)
 {
         static const char *const goals[] = { "started", "agent", "paused", "stopped", NULL };
@@ -149,25 +176,19 @@ int verb_wait(struct verb_context *context, struct error **err)
                         return error_set(err, ERROR_USAGE,
                                          "wait: --for takes started, agent, paused or stopped, not '%s'",
                                          goal.what);
-        if (spec_name_is_valid(context->args[0]) &&
-            (strcmp(goal.what, "started") == 0 || strcmp(goal.what, "agent") == 0)) {
-                /* It may be waited for before anybody starts it. */
-                _cleanup_error_ struct error *unknown = NULL;
-
-                if (vm_find(paths, context->args[0], &name, &unknown) < 0)
-                        name = xstrdup(context->args[0]);
-        } else if (vm_find(paths, context->args[0], &name, err) < 0) {
+        if (find(paths, context->args[0], goal.what, &name, err) < 0)
                 return -1;
-        }
+        interrupt_arm(context, NULL, "wait for '%s' to be %s: interrupted", name, word_of(goal.what));
         status = wait_for(paths, name, &goal, fd_now_ms() + verb_timeout_ms(context, WAIT_MS), err);
         if (status < 0)
-                error_wrap(err, "wait for '%s' to be %s%s%s", name, goal.what,
-                           strcmp(goal.what, "agent") == 0 && goal.agent ? ", which is " : "",
-                           strcmp(goal.what, "agent") == 0 && goal.agent ? goal.agent : "");
+                error_wrap(err, "wait for '%s' to be %s%s%s", name, word_of(goal.what),
+                           goal.now ? ", is " : "", goal.now ? goal.now : "");
         else if (!goal.reached)
                 status = error_set(err, ERROR_NOT_RUNNING, "wait for '%s' to be %s: it ended", name,
-                                   goal.what);
-        free(goal.state);
-        free(goal.agent);
+                                   word_of(goal.what));
+        else if (context->output != OUTPUT_TABLE)
+                output_object(json_pack("{s:i, s:s, s:s}", "schema", 1, "name", name, "reached", goal.what),
+                              context->output);
+        free(goal.now);
         return status;
 }

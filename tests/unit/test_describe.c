@@ -41,8 +41,11 @@ static void a_section_has_its_rows(void **state)
 
         (void)state;
         assert_non_null(strstr(text, "DISK                                 vector, may be repeated\n"));
-        assert_non_null(strstr(text, "DISK/CACHE                           word, default none\n"));
-        assert_non_null(strstr(text, "DISK/IOTHREAD                        not supported by this version\n"));
+        assert_non_null(
+                strstr(text, "DISK/CACHE                           word, default none\n    How the host"));
+        assert_non_null(strstr(text, "\nnot supported by this version:\n  "));
+        assert_non_null(strstr(text, " IOTHREAD "));
+        assert_non_null(strstr(text, "\nwithout effect:\n  DISK_ID IMAGE_ID "));
         assert_null(strstr(text, "NIC/"));
 }
 
@@ -52,17 +55,17 @@ static void a_row_tells_all_it_knows(void **state)
                             *hyperv = describe("FEATURES/HEPRV");
 
         (void)state;
-        assert_string_equal(text,
-                            "DISK/CACHE\n"
-                            "  How the host's page cache is used; default: QEMU's own choice (writeback).\n"
-                            "  state     supported\n"
-                            "  kind      word\n"
-                            "  values    one of default, none, writethrough, writeback, directsync, unsafe\n"
-                            "  default   none\n"
-                            "  from      VM, host.conf, cluster.conf, vmm_exec_kvm.conf\n"
-                            "  lands in  argv\n"
-                            "  changes   at the next start\n"
-                            "  source    opennebula-semantics 3.9.3\n");
+        assert_string_equal(
+                text, "DISK/CACHE\n"
+                      "  How the host's page cache is used; the word default leaves it to QEMU (writeback).\n"
+                      "  state     supported\n"
+                      "  kind      word\n"
+                      "  values    one of default, none, writethrough, writeback, directsync, unsafe\n"
+                      "  default   none\n"
+                      "  from      VM, host.conf, cluster.conf, vmm_exec_kvm.conf\n"
+                      "  lands in  argv\n"
+                      "  changes   at the next start\n"
+                      "  source    opennebula-semantics 3.9.3\n");
         assert_non_null(strstr(memory, "values    1 MiB to 256 TiB\n"));
         assert_non_null(strstr(hyperv, "means     HYPERV\n"));
 }
@@ -76,6 +79,7 @@ static void unknown_names_get_the_nearest(void **state)
                 { "DISC/CACHE", "there is no vector 'DISC'; did you mean 'DISK'?" },
                 { "DISK/CACHES", "there is no key 'CACHES'; did you mean 'CACHE'?" },
                 { "/CACHE", "there is no vector ''" },
+                { "CACHE", "there is no attribute 'CACHE', but a key of this name" },
                 { "QWERTZUIOP", "there is no attribute 'QWERTZUIOP'" },
         };
 
@@ -85,6 +89,7 @@ static void unknown_names_get_the_nearest(void **state)
 
                 assert_null(describe_text(rows[i].reference, &err));
                 assert_string_equal(err->message, rows[i].error);
+                assert_int_equal(error_exit_status(err), 2);
                 assert_null(describe_json(rows[i].reference, &json_err));
         }
 }
