@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/loop.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "launcher/state/state_dir.h"
 #include "qmp/qmp_client.h"
@@ -55,6 +56,26 @@ static int connect_at(int dirfd, const char *name)
         if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -1;
         return TAKE_FD(sock);
+}
+
+/* The supervisor's own classes (docs/control-socket.md) as the exit statuses of DESIGN section 3. */
+static int translate(struct error **err)
+{
+        static const struct {
+                const char *class;
+                enum error_code code;
+        } classes[] = {
+                { "GuestRefused", ERROR_GUEST },
+                { "Busy", ERROR_BUSY },
+                { "DeadlinePassed", ERROR_DEADLINE },
+                { "NotRunning", ERROR_NOT_RUNNING },
+        };
+
+        if ((*err)->code == ERROR_QMP && (*err)->qmp_class)
+                for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+                        if (strcmp((*err)->qmp_class, classes[i].class) == 0)
+                                (*err)->code = classes[i].code;
+        return -1;
 }
 
 int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
@@ -111,7 +132,9 @@ void control_client_free(struct control_client *client)
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,
                         json_t **ret_reply, struct error **err)
 {
-        return qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err);
+        if (qmp_client_call_wait(client->qmp, command, arguments, QMP_MUTATE, ret_reply, err) < 0)
+                return translate(err);
+        return 0;
 }
 
 int control_client_wait(struct control_client *client, long long deadline_ms, control_event_fn *fn,

@@ -90,14 +90,6 @@ static void report(const struct verb_context *context, const char *name, const s
                        outcome && outcome->verdict ? outcome->verdict : "");
 }
 
-/* The supervisor's refusal as the exit status that DESIGN section 3 gives it: the guest's fault is 8. */
-static int refused(struct error **err)
-{
-        if ((*err)->code == ERROR_QMP && (*err)->qmp_class && strcmp((*err)->qmp_class, "GuestRefused") == 0)
-                (*err)->code = ERROR_GUEST;
-        return -1;
-}
-
 /* What the guest was asked cannot be taken back, and its deadline is the supervisor's. */
 static void arm(const struct verb_context *context, const char *name)
 {
@@ -119,10 +111,8 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
         if (vm_connect(context, &vm, err) < 0)
                 return -1;
         if (control_client_call(vm.client, "vmlaunch-shutdown", json_incref(arguments_owned), &reply, err) <
-            0) {
-                refused(err);
+            0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
-        }
         if (!block) {
                 report(context, vm.name, &(struct deed){ "asked", "has been asked" }, NULL);
                 return 0;
