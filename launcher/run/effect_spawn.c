@@ -12,6 +12,7 @@
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/spawn.h"
+#include "launcher/state/crash_point.h"
 
 #define KILL_DEADLINE_MS 5000
 /* How long a child between fork and exec may take to go one way or the other, and how often that is looked at. */
@@ -31,6 +32,7 @@ static int write_down(pid_t pid, void *data, struct error **err)
 
         if (born->run->forked)
                 born->run->forked();
+        crash_point(CRASH_SPAWN_FORKED);
         return effect_learn(born->run,
                             json_pack("{s:i, s:I, s:I}", "pid", (int)pid, "start",
                                       (json_int_t)process_start_time(pid), "uid",

@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
+#include "launcher/state/crash_point.h"
 #include "launcher/state/lock_file.h"
 
 /* The name of an adopted QEMU's stderr: its plan is gone. */
@@ -126,11 +127,14 @@ static int carry_out_step(struct execution *execution, unsigned n, struct error 
         if (journal_append(run->vm->fd, entry, err) < 0)
                 return -1;
         run->step = n;
+        crash_point_effect(plan_effect_name(step->effect), CRASH_DO);
         if ((int)n == execution->fail_step)
                 error_set(err, ERROR_FAILED, "step %u (%s) fails as asked", n,
                           plan_effect_name(step->effect));
-        else if (effects[step->effect].carry_out(run, args, err) == 0)
+        else if (effects[step->effect].carry_out(run, args, err) == 0) {
+                crash_point_effect(plan_effect_name(step->effect), CRASH_DONE);
                 return 0;
+        }
         /* A template line says more than a step's name; rules have only that. */
         if (step->because && strncmp(step->because, "rule:", 5) != 0)
                 error_wrap(err, "%s", step->because);

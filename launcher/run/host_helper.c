@@ -19,6 +19,7 @@
 #include "cgroups/cgroup_apply.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/execute.h"
+#include "launcher/state/crash_point.h"
 
 #define VM_DIR_FD   3
 #define VM_LOCK_FD  4
@@ -213,6 +214,7 @@ struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
         helper = xcalloc(1, sizeof(*helper));
         *helper = (struct host_helper){ .loop = loop, .fn = fn, .data = data, .deadline_ms = deadline_ms };
         helper->pidfd = TAKE_FD(pidfd);
+        crash_point(CRASH_HELPER_STARTED);
         helper->answer_fd = TAKE_FD(answer);
         helper->child = loop_add_child(loop, helper->pidfd, on_end, helper);
         helper->deadline = loop_add_deadline(loop, (uint64_t)deadline_ms + GRACE_MS, on_deadline, helper);
@@ -264,6 +266,7 @@ static int serve(json_t *undone, struct error **err)
                 return error_set(err, ERROR_USAGE, "__host is started by a supervisor, which gives it a VM");
         fcntl(VM_DIR_FD, F_SETFD, FD_CLOEXEC);
         fcntl(VM_LOCK_FD, F_SETFD, FD_CLOEXEC);
+        crash_points_init(VM_DIR_FD);
         if (fd_read_all(0, "the request", REQUEST_MAX, &text, NULL, err) < 0)
                 return -1;
         request = json_loads(text, JSON_REJECT_DUPLICATES, &why);
@@ -274,6 +277,7 @@ static int serve(json_t *undone, struct error **err)
         if (strcmp(action, "undo") != 0 || deadline_ms <= 0 || deadline_ms > UINT32_MAX)
                 return error_set(err, ERROR_USAGE, "the request: action '%s'", action);
         set_alarm((unsigned)deadline_ms);
+        crash_point(CRASH_HELPER_WORKS);
         if (cgroup_host_from_json(cgroup_json, &cgroup, err) < 0 ||
             confine_keep_capabilities(needed, ARRAY_SIZE(needed), err) < 0 || journal_is_empty(VM_DIR_FD))
                 return *err ? -1 : 0;

@@ -1,5 +1,6 @@
 #include "launcher/run/reconcile.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,6 +8,8 @@
 #include "base/fd.h"
 #include "launcher/run/adopt.h"
 #include "launcher/run/story.h"
+#include "launcher/state/crash_point.h"
+#include "launcher/state/lock_file.h"
 
 /* Exit statuses of `run` that go with the verdicts given here (DESIGN section 3). */
 #define STATUS_ASKED 0
@@ -56,6 +59,7 @@ static void say(struct teller teller, const char *line)
 static int record_is_closed(const struct vm_dir *vm, json_t **ret, struct error **err)
 {
         json_auto_t *record = NULL;
+        const char *state;
 
         if (record_read(vm->fd, &record, err) < 0) {
                 if ((*err)->code != ERROR_NO_SUCH_VM)
@@ -63,7 +67,8 @@ static int record_is_closed(const struct vm_dir *vm, json_t **ret, struct error 
                 error_free(TAKE_PTR(*err));
                 return 1;
         }
-        if (json_is_string(json_object_get(record, "verdict")))
+        state = json_string_value(json_object_get(record, "state"));
+        if (json_is_string(json_object_get(record, "verdict")) && state && strcmp(state, "stopped") == 0)
                 return 1;
         *ret = TAKE_PTR(record);
         return 0;
@@ -79,12 +84,15 @@ static int close_record(const struct vm_dir *vm, json_t *record, const char *ver
                 story = json_array();
                 json_object_set_new(record, "story", story);
         }
-        story_add(story, now, reason);
         json_object_set_new(record, "state", json_string("stopped"));
-        json_object_set_new(record, "reason", json_string(reason));
-        json_object_set_new(record, "verdict", json_string(verdict));
-        json_object_set_new(record, "exit_status", json_integer(exit_status));
-        json_object_set_new(record, "ended", json_string(now));
+        /* A supervisor that died while its steps were undone had judged already: it knew more than we do. */
+        if (!json_is_string(json_object_get(record, "verdict"))) {
+                story_add(story, now, reason);
+                json_object_set_new(record, "reason", json_string(reason));
+                json_object_set_new(record, "verdict", json_string(verdict));
+                json_object_set_new(record, "exit_status", json_integer(exit_status));
+                json_object_set_new(record, "ended", json_string(now));
+        }
         json_object_set_new(record, "pid", json_null());
         json_object_set_new(record, "pid_start", json_null());
         json_object_set_new(record, "supervisor_pid", json_null());
@@ -116,13 +124,27 @@ static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, c
         return 0;
 }
 
+/* What a run that ended in order leaves: its record. Without one, nothing. The journal is empty. */
+static void leave_directory(struct vm_dir *locked_consume)
+{
+        bool has_record = faccessat(locked_consume->fd, "record.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+        /* Whoever opened the lock meanwhile looks again (vm_dir_lock()). */
+        unlinkat(locked_consume->fd, "lock", 0);
+        vm_dir_release(locked_consume, has_record);
+}
+
 /* Under the VM's lock. */
 static int reconcile_locked(const struct vm_dir *vm, const struct cgroup_host *cgroup, struct teller teller,
                             struct error **err)
 {
+        _cleanup_free_ char *line = NULL;
         json_auto_t *record = NULL;
-        int closed = record_is_closed(vm, &record, err);
+        const char *verdict;
+        int closed;
 
+        crash_points_init(vm->fd);
+        closed = record_is_closed(vm, &record, err);
         if (closed < 0)
                 return -1;
         teller.what = "undone: ";
@@ -130,7 +152,9 @@ static int reconcile_locked(const struct vm_dir *vm, const struct cgroup_host *c
                 return *err ? -1 : 0;
         if (close_record(vm, record, "lost", STATUS_LOST, "ended unseen: its supervisor was gone", err) < 0)
                 return -1;
-        say(teller, "verdict lost");
+        verdict = json_string_value(json_object_get(record, "verdict"));
+        line = xasprintf("verdict %s", verdict);
+        say(teller, line);
         return 0;
 }
 
@@ -143,7 +167,7 @@ static int describe(const struct vm_dir *vm, struct teller teller, struct error 
         teller.what = "would undo: ";
         if (closed < 0 || (!journal_is_empty(vm->fd) && undo_describe(vm->fd, tell, &teller, err) < 0))
                 return -1;
-        if (!closed)
+        if (!closed && !json_is_string(json_object_get(record, "verdict")))
                 say(teller, "would get the verdict lost");
         return 0;
 }
@@ -188,7 +212,36 @@ static int reconcile_vm(const struct paths *paths, const struct cgroup_host *cgr
         }
         /* What was seen may have changed before the lock. */
         lives = qemu_lives(locked, &pid, err);
-        return lives ? (lives < 0 ? -1 : 0) : reconcile_locked(locked, cgroup, *teller, err);
+        if (lives)
+                return lives < 0 ? -1 : 0;
+        if (reconcile_locked(locked, cgroup, *teller, err) < 0)
+                return -1;
+        leave_directory(TAKE_PTR(locked));
+        return 0;
+}
+
+/*
+ * Lock files whose holders have all gone: a supervisor that died after its helper had undone everything held its own
+ * until then, and no journal names them any more. Held ones stay, so this needs no lock of ours.
+ */
+static void sweep_locks(const struct paths *paths)
+{
+        static const char *const kinds[] = { "images", "uids" };
+        _cleanup_close_ int run_dirfd = open(paths->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        for (size_t i = 0; run_dirfd >= 0 && i < ARRAY_SIZE(kinds); i++) {
+                int fd = openat(run_dirfd, kinds[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+                for (struct dirent *entry; dir && (entry = readdir(dir));) {
+                        _cleanup_free_ char *name = xasprintf("%s/%s", kinds[i], entry->d_name);
+
+                        if (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN)
+                                lock_file_sweep(run_dirfd, name);
+                }
+                if (dir)
+                        closedir(dir);
+        }
 }
 
 static void names_freep(char ***names)
@@ -202,6 +255,8 @@ int reconcile(const struct paths *paths, const struct cgroup_host *cgroup, const
         _cleanup_(names_freep) char **names = NULL;
         struct teller teller = { .vm = name, .what = "", .line = line, .data = data };
 
+        if (!dry_run)
+                sweep_locks(paths);
         if (name)
                 return reconcile_vm(paths, cgroup, name, dry_run, &teller, err);
         if (vm_dir_names(paths, &names, err) < 0)
@@ -253,13 +308,16 @@ int orphan_destroy(const struct paths *paths, const struct cgroup_host *cgroup, 
 
         if (vm_dir_open(paths, name, &vm, err) < 0 || vm_dir_lock(paths, name, &locked, err) < 0)
                 return -1;
+        crash_points_init(locked->fd);
         lives = qemu_lives(locked, &pid, err);
         if (lives <= 0)
                 return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
         closed = record_is_closed(locked, &record, err);
         if (closed < 0 || repair(paths, locked, err) < 0 || clean_up(locked, cgroup, &teller, err) < 0)
                 return -1;
-        return closed ? 0
-                      : close_record(locked, record, "asked", STATUS_ASKED,
-                                     "destroyed as asked, without its supervisor", err);
+        if (!closed && close_record(locked, record, "asked", STATUS_ASKED,
+                                    "destroyed as asked, without its supervisor", err) < 0)
+                return -1;
+        leave_directory(TAKE_PTR(locked));
+        return 0;
 }

@@ -18,6 +18,7 @@
 #include "launcher/run/sd_notify.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
+#include "launcher/state/crash_point.h"
 
 /* After QEMU's end: for what it wrote to QMP before. The kernel closes the socket first, so this is never waited out
  * unless somebody else holds it. */
@@ -349,6 +350,7 @@ static void clean_up(struct supervisor *s)
         _cleanup_free_ char *said = read_stderr(execution_stderr_fd(s->execution));
         _cleanup_free_ char *why = s->start_error ? error_text(s->start_error) : NULL;
 
+        crash_point(CRASH_QEMU_ENDED);
         loop_remove(s->loop, s->last_words);
         loop_remove(s->loop, s->kill_timer);
         s->last_words = s->kill_timer = NULL;
@@ -380,6 +382,7 @@ static void end(struct supervisor *s)
                                         story_string(s->verdict.reason)));
                 control_finish(s->control);
         }
+        crash_point(CRASH_END_TOLD);
         if (!s->end.ready) {
                 struct error *error = NULL;
 
@@ -413,6 +416,7 @@ void supervisor_tell_ready(struct supervisor *s)
                 log_warning("%s: %s; going on with them", s->plan->name, err->message);
         tell_ready_fd(s, json_pack("{s:i, s:i}", "pid", (int)s->pid, "supervisor_pid", (int)getpid()));
         sd_notify("READY=1");
+        crash_point(CRASH_READY_TOLD);
         if (!s->options->foreground)
                 log_set_stderr(0);
         give_back_memory();
@@ -657,6 +661,7 @@ static void attend(struct supervisor *s)
                 supervisor_start_failed(s, err);
                 return;
         }
+        crash_point(CRASH_CONTROL_LISTENS);
         supervisor_story(s, "QEMU started, pid %d", (int)s->pid);
 }
 
@@ -678,6 +683,8 @@ static int start(struct supervisor *s, struct error **err)
         if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
                 return -1;
         agent_begin(s);
+        crash_points_init(s->vm->fd);
+        crash_point(CRASH_VM_LOCKED);
         supervisor_open_log(s);
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0)

@@ -11,6 +11,7 @@
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_parts.h"
+#include "launcher/state/crash_point.h"
 
 /* The keeper waits for QEMU when the kernel tells it, as it tells us: a moment, unless it was stopped or killed. */
 #define KEEPER_WORD_MS 1000u
@@ -194,6 +195,7 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         struct error *lost = NULL;
         int repaired;
 
+        crash_points_init(s->vm->fd);
         s->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
         s->execution = execution_adopt(s->plan, &how, adoption->pid, TAKE_FD(adoption->pidfd),
                                        TAKE_FD(adoption->stderr_fd), adoption->journal.locks, &lost);

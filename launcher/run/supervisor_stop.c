@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/supervisor_parts.h"
+#include "launcher/state/crash_point.h"
 
 struct shutdown_facts stop_facts(const struct supervisor *s)
 {
@@ -216,6 +217,7 @@ int stop_request(struct supervisor *s, const struct shutdown_request *request, c
                 supervisor_event(s, EV_DESTROY_ASKED);
                 return 0;
         }
+        crash_point(CRASH_SHUTDOWN_ASKED);
         supervisor_event(s, request->reboot ? EV_REBOOT_ASKED : EV_SHUTDOWN_ASKED);
         return 0;
 }
@@ -292,6 +294,8 @@ static void take_kill_step(struct supervisor *s)
                         control_event(s->control, "VMLAUNCH_SHUTDOWN", json_pack("{s:s}", "result", "stuck"));
                 break;
         }
+        if (s->kill_step <= KILL_NOW)
+                crash_point(CRASH_QUIT_SENT);
         if (wait_ms)
                 s->kill_timer = loop_add_deadline(s->loop, wait_ms, on_kill_timer, s);
 }

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/supervisor_parts.h"
+#include "launcher/state/crash_point.h"
 
 /* From connect() to the end of the negotiation; QEMU may still be loading its libraries. */
 #define GREETING_MS 10000u
@@ -322,6 +323,7 @@ static void on_step(json_t *reply, const struct error *error, void *data)
                 }
                 return;
         }
+        crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DONE);
         if (--s->steps_waiting > 0)
                 return;
         if (s->cont_step < s->plan->n_steps) {
@@ -329,6 +331,7 @@ static void on_step(json_t *reply, const struct error *error, void *data)
 
                 s->cont_step = s->plan->n_steps;
                 send_step(s, step);
+                crash_point(CRASH_CONT_SENT);
         } else {
                 supervisor_event(s, EV_READY);
         }
@@ -340,6 +343,7 @@ static void send_step(struct supervisor *s, const struct plan_step *step)
         const char *command = json_string_value(json_object_get(args, "execute"));
         json_t *arguments = json_object_get(args, "arguments");
 
+        crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DO);
         s->steps_waiting++;
         qmp_client_call(s->qmp, command, json_incref(arguments), QMP_MUTATE, NULL, 0, on_step, s);
 }
@@ -359,6 +363,7 @@ static void send_steps(struct supervisor *s)
         if (s->steps_waiting == 0 && last < s->plan->n_steps) {
                 s->cont_step = s->plan->n_steps;
                 send_step(s, &s->plan->steps[last]);
+                crash_point(CRASH_CONT_SENT);
         }
 }
 
@@ -369,6 +374,7 @@ static void on_ready(json_t *greeting, void *data)
         if (s->control)
                 control_set_greeting(s->control, greeting);
         s->connected_ms = fd_now_ms();
+        crash_point(CRASH_QMP_CONNECTED);
         if (s->state == VM_STARTING) {
                 if (s->adopted)
                         adopt_settle_start(s);

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/execute.h"
+#include "launcher/state/crash_point.h"
 
 /* Errors beyond these add nothing. */
 #define ERRORS_MAX 5
@@ -149,7 +150,9 @@ static void undo_steps(struct effect_undo *undo, const struct run_journal *journ
 
                 if (step->failed)
                         continue;
+                crash_point_effect(plan_effect_name(step->effect), CRASH_UNDO);
                 done = effects[step->effect].undo(undo, step->args, step->learned, &one);
+                crash_point_effect(plan_effect_name(step->effect), CRASH_UNDONE);
                 if (done > 0 && what_done)
                         what_done(line, data);
                 if (done >= 0)
@@ -181,6 +184,7 @@ int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *w
         undo.run_dir = journal.run_dir;
         undo.executor = journal.executor;
         undo.started = journal.started;
+        crash_point(CRASH_UNDO_BEGIN);
         undo_steps(&undo, &journal, what_done, data, err);
         netlink_close(undo.nl);
         if (*err)

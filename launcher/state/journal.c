@@ -5,6 +5,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/state/crash_point.h"
 #include "launcher/state/state_dir.h"
 
 #define JOURNAL_MAX (4u << 20)
@@ -39,6 +40,7 @@ int journal_append(int vm_dirfd, const json_t *entry, struct error **err)
         if ((uint64_t)st.st_size + line.length > JOURNAL_MAX)
                 return error_set(err, ERROR_FAILED, "the journal would become larger than %u bytes",
                                  JOURNAL_MAX);
+        crash_point(CRASH_JOURNAL_APPEND);
         /* One write: a line is there as a whole or, when we die here, as the torn last one. */
         n = write(fd, line.data, line.length);
         if (n != (ssize_t)line.length) {
@@ -49,6 +51,7 @@ int journal_append(int vm_dirfd, const json_t *entry, struct error **err)
                         return -1;
                 return -1;
         }
+        crash_point(CRASH_JOURNAL_APPENDED);
         return 0;
 }
 
@@ -101,8 +104,10 @@ int journal_read(int vm_dirfd, json_t **ret, struct error **err)
 
 int journal_clear(int vm_dirfd, struct error **err)
 {
+        crash_point(CRASH_JOURNAL_CLEAR);
         if (unlinkat(vm_dirfd, "journal", 0) < 0 && errno != ENOENT)
                 return error_os(err, errno, "remove the journal");
+        crash_point(CRASH_JOURNAL_CLEARED);
         return 0;
 }
 

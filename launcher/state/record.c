@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "launcher/state/crash_point.h"
 #include "launcher/state/state_dir.h"
 
 #define RECORD_MAX (4u << 20)
@@ -12,7 +13,11 @@ int record_write(int vm_dirfd, const json_t *record, struct error **err)
 
         if (!json)
                 return error_set(err, ERROR_FAILED, "the record is no JSON");
-        return fd_write_file_at(vm_dirfd, "record.json", json, strlen(json), 0644, 0, err);
+        crash_point(CRASH_RECORD_WRITE);
+        if (fd_write_file_at(vm_dirfd, "record.json", json, strlen(json), 0644, 0, err) < 0)
+                return -1;
+        crash_point(CRASH_RECORD_WRITTEN);
+        return 0;
 }
 
 int record_read(int vm_dirfd, json_t **ret, struct error **err)

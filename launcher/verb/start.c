@@ -48,7 +48,7 @@ static void log_adoption_failed(const struct verb_context *context, const struct
 static int adopt(const struct verb_context *context, struct vm_dir *vm_consume, bool foreground,
                  int keeper_fd, struct error **err)
 {
-        _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
+        _cleanup_adoption_ struct adoption adoption = { .pidfd = -1, .stderr_fd = -1 };
         struct host_facts host = { 0 };
         struct supervisor_options options = { .site = context->site,
                                               .host = &host,

@@ -256,6 +256,10 @@ const struct verb verbs[] = {
           .usage = "__host",
           .summary = "host steps of a supervisor",
           .run = verb_host_helper },
+        { .name = "__steps",
+          .usage = "__steps",
+          .summary = "where tests can end a process",
+          .run = verb_steps },
         { 0 },
 };
 

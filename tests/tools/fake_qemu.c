@@ -312,6 +312,9 @@ static json_t *obey(int fd, const char *command, bool *running, bool *ret_error)
         }
         if (strcmp(command, "system_powerdown") == 0) {
                 say_event(fd, "POWERDOWN", NULL);
+                /* A guest that does as it is asked, at once; -action shutdown=pause keeps QEMU. */
+                *running = false;
+                say_event(fd, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", 1, "reason", "guest-shutdown"));
                 return json_object();
         }
         if (strcmp(command, "qmp_capabilities") == 0 || strcmp(command, "quit") == 0)
