@@ -119,12 +119,11 @@ static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, c
         if (!journal_is_empty(vm->fd) && undo_journal(vm->fd, cgroup, tell, (void *)teller, err) < 0)
                 return -1;
         unlinkat(vm->fd, "control.sock", 0);
-        /* Ours; whoever opened it meanwhile looks again (vm_dir_lock()). */
-        unlinkat(vm->fd, "lock", 0);
         return 0;
 }
 
-/* What a run that ended in order leaves: its record. Without one, nothing. The journal is empty. */
+/* What a run that ended in order leaves: its record. Without one, nothing. The journal is empty, and the record is
+ * written: the lock protects that too. */
 static void leave_directory(struct vm_dir *locked_consume)
 {
         bool has_record = faccessat(locked_consume->fd, "record.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;

@@ -23,6 +23,9 @@
 
 /* What a supervisor says when it is ready or has failed is one line. */
 #define READY_MAX 65536
+/* The keeper starts a successor at once; that one asks QEMU, which has up to 10 s to greet. */
+#define SUCCESSOR_MS      15000u
+#define SUCCESSOR_STEP_MS 10
 
 static int need_root(struct error **err)
 {
@@ -48,7 +51,7 @@ static void log_adoption_failed(const struct verb_context *context, const struct
 static int adopt(const struct verb_context *context, struct vm_dir *vm_consume, bool foreground,
                  int keeper_fd, struct error **err)
 {
-        _cleanup_adoption_ struct adoption adoption = { .pidfd = -1, .stderr_fd = -1 };
+        _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
         struct host_facts host = { 0 };
         struct supervisor_options options = { .site = context->site,
                                               .host = &host,
@@ -230,13 +233,50 @@ static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, long 
         }
 }
 
-static int await_ready(const char *vm, int fd, int signal_fd, pid_t keeper, long long deadline,
-                       long long *ret_qemu_pid, long long *ret_supervisor, struct error **err)
+/*
+ * A supervisor that was killed before its word may have a successor, made by the keeper, which has found the guest
+ * running. 1: it has, 0: the keeper has ended and so has the VM, -1: *err.
+ */
+static int await_successor(const struct verb_context *context, const char *name, pid_t keeper,
+                           long long *ret_qemu_pid, long long *ret_supervisor, int *ret_status,
+                           struct error **err)
+{
+        for (long long deadline = fd_now_ms() + SUCCESSOR_MS; fd_now_ms() < deadline;) {
+                _cleanup_error_ struct error *ignored = NULL;
+                json_auto_t *record = NULL;
+                struct vm_dir *vm = NULL;
+                json_int_t pid = 0, supervisor = 0;
+                const char *state = "";
+
+                if (waitpid(keeper, ret_status, WNOHANG) > 0)
+                        return 0;
+                if (vm_dir_open(&context->site->paths, name, &vm, &ignored) == 0 &&
+                    record_read(vm->fd, &record, &ignored) == 0)
+                        json_unpack(record, "{s:s, s:I, s:I}", "state", &state, "pid", &pid, "supervisor_pid",
+                                    &supervisor);
+                vm_dir_release(vm, true);
+                /* The dead one may have written the word running, with its own pid. */
+                if (strcmp(state, "running") == 0 && supervisor > 0 &&
+                    process_start_time((pid_t)supervisor)) {
+                        *ret_qemu_pid = pid;
+                        *ret_supervisor = supervisor;
+                        return 1;
+                }
+                poll(NULL, 0, SUCCESSOR_STEP_MS);
+        }
+        return error_set(err, ERROR_DEADLINE,
+                         "start '%s': its supervisor was killed, and no successor has it running after %u s",
+                         name, SUCCESSOR_MS / 1000);
+}
+
+static int await_ready(const struct verb_context *context, const char *vm, int fd, int signal_fd,
+                       pid_t keeper, long long *ret_qemu_pid, long long *ret_supervisor, struct error **err)
 {
         _cleanup_free_ char *line = NULL;
         json_auto_t *json = NULL;
         enum error_code cancelled = 0;
         int status = 0;
+        long long deadline = context->timeout_s < 0 ? INT64_MAX : fd_now_ms() + verb_timeout_ms(context, 0);
 
         if (await_word(vm, fd, signal_fd, keeper, deadline, &cancelled, err) < 0)
                 return -1;
@@ -244,8 +284,10 @@ static int await_ready(const char *vm, int fd, int signal_fd, pid_t keeper, long
                 return -1;
         json = json_loads(line, 0, NULL);
         if (!json) {
-                while (waitpid(keeper, &status, 0) < 0 && errno == EINTR)
-                        ;
+                int found = await_successor(context, vm, keeper, ret_qemu_pid, ret_supervisor, &status, err);
+
+                if (found)
+                        return found < 0 ? -1 : 0;
                 return error_set(err, ERROR_FAILED,
                                  "start '%s': the supervisor ended without a word (status %#x)", vm,
                                  (unsigned)status);
@@ -297,9 +339,8 @@ int verb_start(struct verb_context *context, struct error **err)
         reader = ready[0];
         if (pid < 0)
                 return error_os(err, errno, "start '%s': fork", prepared.plan->name);
-        if (await_ready(prepared.plan->name, reader, signal_fd, pid,
-                        context->timeout_s < 0 ? INT64_MAX : fd_now_ms() + verb_timeout_ms(context, 0),
-                        &qemu_pid, &supervisor, err) < 0)
+        if (await_ready(context, prepared.plan->name, reader, signal_fd, pid, &qemu_pid, &supervisor, err) <
+            0)
                 return -1;
         if (context->output != OUTPUT_TABLE)
                 output_object(json_pack("{s:i, s:s, s:s, s:s, s:I, s:I}", "schema", 1, "name",
