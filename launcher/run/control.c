@@ -568,6 +568,16 @@ static void refuse_peer(struct control *control, int fd_consume, const struct co
                 control->handlers.on_cut_off(peer, "it has the uid of the VM's QEMU", control->data);
 }
 
+static bool has_room_for(const struct control *control, enum control_role role)
+{
+        unsigned others = 0;
+
+        for (const struct client *client = control->clients; client; client = client->next)
+                if (!client->dead && client->peer.role != ROLE_ADMIN)
+                        others++;
+        return control->n_clients < CONTROL_CLIENTS && (role == ROLE_ADMIN || others < CONTROL_OTHERS);
+}
+
 static void on_connect(struct loop_source *source, uint32_t events, void *data)
 {
         struct control *control = data;
@@ -589,8 +599,8 @@ static void on_connect(struct loop_source *source, uint32_t events, void *data)
                 peer.role = control_role_of_peer(&control->roles, fd, &peer.uid, &peer.pid);
                 if (peer.role == ROLE_NONE)
                         refuse_peer(control, fd, &peer);
-                else if (control->n_clients >= CONTROL_CLIENTS)
-                        say_and_close(fd, "GenericError", "too many clients are connected");
+                else if (!has_room_for(control, peer.role))
+                        say_and_close(fd, "Busy", "too many clients are connected");
                 else
                         add_client(control, fd, &peer);
         }

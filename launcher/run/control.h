@@ -20,7 +20,9 @@
 #include "launcher/run/control_role.h"
 #include "qmp/qmp_client.h"
 
-#define CONTROL_CLIENTS    64
+#define CONTROL_CLIENTS 64
+/* Of those who are no admins: they cannot keep root out. */
+#define CONTROL_OTHERS     48
 #define CONTROL_IN_FLIGHT  64
 #define CONTROL_MAX_QUEUE  (1024u * 1024)
 #define CONTROL_MESSAGE_MS 5000u

@@ -940,7 +940,7 @@ static void clients_beyond_the_limit_are_told_and_closed(void **state)
 
         for (int i = 0; i <= CONTROL_CLIENTS; i++)
                 fds[i] = connect_client(f);
-        expect_error(peer_read_json(fds[CONTROL_CLIENTS]), "GenericError", "too many clients");
+        expect_error(peer_read_json(fds[CONTROL_CLIENTS]), "Busy", "too many clients");
         assert_int_equal(recv(fds[CONTROL_CLIENTS], &c, 1, 0), 0);
         for (int i = 0; i <= CONTROL_CLIENTS; i++)
                 close(fds[i]);
@@ -948,6 +948,36 @@ static void clients_beyond_the_limit_are_told_and_closed(void **state)
         /* Their places are free again. */
         fds[0] = negotiated_client(f);
         close(fds[0]);
+}
+
+/* The role is that of the moment of connect(). */
+static int connect_operator(struct fixture *f)
+{
+        int fd;
+
+        assert_int_equal(setegid(OPERATOR_GID), 0);
+        assert_int_equal(seteuid(65534), 0);
+        fd = connect_client(f);
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(setegid(0), 0);
+        return fd;
+}
+
+static void operators_cannot_keep_an_admin_out(void **state)
+{
+        struct fixture *f = *state;
+        int fds[CONTROL_OTHERS + 1], admin;
+
+        if (geteuid() != 0)
+                skip();
+        chmod(f->dir, 0755);
+        for (int i = 0; i <= CONTROL_OTHERS; i++)
+                fds[i] = connect_operator(f);
+        expect_error(peer_read_json(fds[CONTROL_OTHERS]), "Busy", "too many clients");
+        admin = negotiated_client(f);
+        close(admin);
+        for (int i = 0; i <= CONTROL_OTHERS; i++)
+                close(fds[i]);
 }
 
 static void a_stranger_is_told_and_closed(void **state)
@@ -1157,6 +1187,7 @@ int main(void)
                 TEST(a_client_may_be_cut_off_by_its_own_command),
                 TEST(huge_or_broken_input_ends_the_client_only),
                 TEST(clients_beyond_the_limit_are_told_and_closed),
+                TEST(operators_cannot_keep_an_admin_out),
                 TEST(a_stranger_is_told_and_closed),
                 TEST(a_finished_control_takes_no_commands_but_sends_what_waits),
                 TEST(a_long_directory_does_not_matter),
