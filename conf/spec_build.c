@@ -1,18 +1,14 @@
 #include "conf/spec_build.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/text.h"
 #include "conf/attr_check.h"
-#include "conf/identity.h"
 #include "conf/spec_rules.h"
 
-enum { MAX_REPORTS = 20, MAX_NAME_BYTES = 128, MAX_DISKS = 256, MAX_NICS = 256, IFNAME_BYTES = 15 };
-
-static const char *const old_boot_words[] = { "hd", "fd", "cdrom", "network", NULL };
+enum { MAX_REPORTS = 20, MAX_DISKS = 256 };
 
 static const struct template *template_of(const struct spec_builder *builder, const struct source_pos *pos)
 {
@@ -106,7 +102,7 @@ struct found {
         struct source_pos pos;
 };
 
-static bool is_empty(const char *s)
+bool spec_text_is_empty(const char *s)
 {
         return !s[strspn(s, " \t\r\n")];
 }
@@ -185,7 +181,7 @@ static bool look_up(const struct spec_builder *builder, const struct attr_sectio
                         found = find_in_vector(section, row, vector, ret);
                 else
                         found = find_in_tree(layer_section, row, layers[i].tree, ret);
-                if (!found || (is_empty(ret->text) && !empty_ends))
+                if (!found || (spec_text_is_empty(ret->text) && !empty_ends))
                         continue;
                 ret->layer = layers[i].layer;
                 return true;
@@ -193,8 +189,8 @@ static bool look_up(const struct spec_builder *builder, const struct attr_sectio
         return false;
 }
 
-static void set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
-                       const struct source_pos *pos)
+void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
+                     const struct source_pos *pos)
 {
         char *copy = xstrdup_null(text);
 
@@ -225,8 +221,8 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                 if (row->state != ATTR_HERE || !row->has_field)
                         continue;
                 if (look_up(builder, section, section, vector, row, &found))
-                        set_origin(spec, &head->origins[i], found.layer, found.text, &found.pos);
-                if (found.text && !is_empty(found.text)) {
+                        spec_set_origin(spec, &head->origins[i], found.layer, found.text, &found.pos);
+                if (found.text && !spec_text_is_empty(found.text)) {
                         if (attr_set(section, row, found.text, &found.pos, record, &error) < 0)
                                 spec_report(builder, error);
                         continue;
@@ -234,7 +230,7 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                 if (!row->dflt)
                         continue;
                 if (!found.text)
-                        set_origin(spec, &head->origins[i], LAYER_DEFAULT, row->dflt, NULL);
+                        spec_set_origin(spec, &head->origins[i], LAYER_DEFAULT, row->dflt, NULL);
                 if (attr_set(section, row, row->dflt, NULL, record, &error) < 0)
                         spec_report(builder, error);
         }
@@ -285,429 +281,24 @@ static void fill_devices(struct spec_builder *builder)
 
         start = 0;
         spec->nics = xcalloc(nics, sizeof(*spec->nics));
-        while (spec->n_nics < MAX_NICS && (vector = template_next(template, "NIC", true, &start))) {
+        while (spec->n_nics < SPEC_MAX_NICS && (vector = template_next(template, "NIC", true, &start))) {
                 spec->nics[spec->n_nics].id = (unsigned)spec->n_nics;
                 fill(builder, &attr_nic, vector, &spec->nics[spec->n_nics++]);
         }
-        if (nics > MAX_NICS)
+        if (nics > SPEC_MAX_NICS)
                 spec_fail(builder, &template_next(template, "NIC", true, &start)->name_pos,
-                          "NIC: more than %d NICs", MAX_NICS);
+                          "NIC: more than %d NICs", SPEC_MAX_NICS);
 
         start = 0;
         spec->serials = xcalloc(1, sizeof(*spec->serials));
         spec->n_serials = 1;
         fill(builder, &attr_serial, template_next(template, "SERIAL", true, &start), &spec->serials[0]);
         if (!serials)
-                set_origin(spec, spec_origin(&attr_serial, &spec->serials[0], "TYPE"), LAYER_RULE, "socket",
-                           NULL);
+                spec_set_origin(spec, spec_origin(&attr_serial, &spec->serials[0], "TYPE"), LAYER_RULE,
+                                "socket", NULL);
         if (serials > 1)
                 spec_fail(builder, &template_next(template, "SERIAL", true, &start)->name_pos,
                           "SERIAL: more than one is not supported by this version of vmlaunch");
-}
-
-bool spec_name_is_valid(const char *name)
-{
-        size_t n = strlen(name);
-
-        return n >= 1 && n <= MAX_NAME_BYTES && *name != '.' && *name != '-' &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
-}
-
-bool spec_name_is_reserved(const char *name)
-{
-        return strcmp(name, "images") == 0 || strcmp(name, "uids") == 0;
-}
-
-static void set_identity(struct spec_builder *builder, const char *default_name)
-{
-        struct vm_spec *spec = builder->spec;
-        struct origin *name = spec_origin(&attr_vm, spec, "NAME"),
-                      *uuid = spec_origin(&attr_vm, spec, "UUID");
-        struct origin *os_uuid = spec_origin(&attr_os, &spec->os, "UUID");
-        struct source_pos file = { .file = builder->template->file };
-        char text[37];
-
-        if (!spec->name && default_name && *default_name) {
-                spec->name = xstrdup(default_name);
-                set_origin(spec, name, LAYER_RULE, default_name, NULL);
-        }
-        if (!spec->name) {
-                spec_fail(builder, &file, "NAME: has to be given, there is no file name to take it from");
-        } else if (!spec_name_is_valid(spec->name)) {
-                _cleanup_free_ char *shown = text_printable(spec->name);
-
-                spec_fail(
-                        builder, name->pos.file ? &name->pos : &file,
-                        "NAME: '%s'%s is not a name for a VM: letters, digits, '.', '_' and '-' only, not starting "
-                        "with '.' or '-', at most %d bytes",
-                        shown, name->layer == LAYER_RULE ? ", the file's name," : "", MAX_NAME_BYTES);
-        } else if (spec_name_is_reserved(spec->name)) {
-                spec_fail(builder, name->pos.file ? &name->pos : &file,
-                          "NAME: '%s' is a directory of vmlaunch's own, not a VM name", spec->name);
-        }
-
-        if (spec->uuid_text && spec->os.uuid && strcmp(spec->uuid_text, spec->os.uuid) != 0)
-                spec_fail(builder, &os_uuid->pos, "OS/UUID: is not the UUID of line %u", uuid->pos.line);
-        if (!spec->uuid_text && spec->os.uuid) {
-                spec->uuid_text = xstrdup(spec->os.uuid);
-                set_origin(spec, uuid, LAYER_RULE, spec->uuid_text, NULL);
-        }
-        if (spec->uuid_text) {
-                text_parse_uuid(spec->uuid_text, spec->uuid);
-        } else if (spec->name) {
-                identity_uuid(spec->name, spec->uuid);
-                text_from_uuid(spec->uuid, text);
-                spec->uuid_text = xstrdup(text);
-                set_origin(spec, uuid, LAYER_RULE, text, NULL);
-        }
-}
-
-static char *absolute(const char *base_dir, const char *path)
-{
-        if (*path == '/')
-                return xstrdup(path);
-        while (text_starts_with(path, "./"))
-                path += 2;
-        return xasprintf("%s%s%s", base_dir, text_ends_with(base_dir, "/") ? "" : "/", path);
-}
-
-/* Makes a path of any layer absolute; only a VM template has a directory that it can start from. */
-static char *resolve(struct spec_builder *builder, const char *full_name, const struct origin *origin,
-                     const char *base_dir, const char *path)
-{
-        _cleanup_free_ char *resolved = absolute(base_dir, path);
-
-        if (origin->layer < LAYER_TEMPLATE && *path != '/')
-                spec_fail(builder, &origin->pos, "%s: has to be an absolute path here", full_name);
-        else if (!template_value_is_writable(resolved) || strchr(resolved, '\n'))
-                spec_fail(
-                        builder, &origin->pos,
-                        "%s: the directory's name holds a newline, or backslashes before a quote or at its end",
-                        full_name);
-        return TAKE_PTR(resolved);
-}
-
-static char *take_word(const char **list)
-{
-        const char *s = *list, *end = s + strcspn(s, ",");
-        const char *next = *end ? end + 1 : end;
-
-        while (s < end && isspace((unsigned char)*s))
-                s++;
-        while (end > s && isspace((unsigned char)end[-1]))
-                end--;
-        *list = next;
-        return xstrndup(s, (size_t)(end - s));
-}
-
-/* What the old word would be called today: hd is the first disk, cdrom the first CD. */
-static char *new_boot_word(const struct vm_spec *spec, const char *word)
-{
-        if (strcasecmp(word, "network") == 0)
-                return xstrdup("nic0");
-        for (size_t i = 0; i < spec->n_disks; i++) {
-                bool is_cd = spec->disks[i].type == DISK_TYPE_CDROM;
-
-                if (is_cd == (strcasecmp(word, "cdrom") == 0))
-                        return xasprintf("disk%zu", i);
-        }
-        return xstrdup("disk0");
-}
-
-static bool is_old_boot_word(const char *word)
-{
-        for (size_t i = 0; old_boot_words[i]; i++)
-                if (strcasecmp(old_boot_words[i], word) == 0)
-                        return true;
-        return false;
-}
-
-static void reject_old_boot(struct spec_builder *builder, const struct source_pos *pos)
-{
-        const char *list = builder->spec->os.boot;
-        _cleanup_free_ char *shown = text_printable(list);
-        _cleanup_text_ struct text better = TEXT_INIT;
-
-        while (*list) {
-                _cleanup_free_ char *word = take_word(&list);
-                _cleanup_free_ char *new_word =
-                        is_old_boot_word(word) ? new_boot_word(builder->spec, word) : text_printable(word);
-
-                if (*new_word)
-                        text_addf(&better, "%s%s", better.length ? "," : "", new_word);
-        }
-        spec_fail(builder, pos, "OS/BOOT: '%s' is the old form; write BOOT = \"%s\"", shown,
-                  text_str(&better));
-}
-
-static void set_boot_order(struct spec_builder *builder)
-{
-        struct vm_spec *spec = builder->spec;
-        const struct origin *origin = spec_origin(&attr_os, &spec->os, "BOOT");
-        const char *list = spec->os.boot;
-
-        while (list && *list) {
-                _cleanup_free_ char *word = take_word(&list), *shown = text_printable(word);
-                struct boot_device device = { .kind = BOOT_DISK };
-                const char *number = word + 4;
-                uint32_t index;
-
-                if (!*word)
-                        continue;
-                if (is_old_boot_word(word)) {
-                        reject_old_boot(builder, &origin->pos);
-                        return;
-                }
-                if (strncasecmp(word, "nic", 3) == 0) {
-                        device.kind = BOOT_NIC;
-                        number = word + 3;
-                } else if (strncasecmp(word, "disk", 4) != 0) {
-                        number = "";
-                }
-                if (!isdigit((unsigned char)*number) || !text_parse_u32(number, &index)) {
-                        spec_fail(builder, &origin->pos, "OS/BOOT: '%s' is neither diskN nor nicN", shown);
-                        return;
-                }
-                device.index = index;
-                if (index >= (device.kind == BOOT_DISK ? spec->n_disks : spec->n_nics)) {
-                        spec_fail(builder, &origin->pos, "OS/BOOT: there is no %s, they are counted from 0",
-                                  shown);
-                        return;
-                }
-                for (size_t i = 0; i < spec->os.n_boot_order; i++) {
-                        if (spec->os.boot_order[i].kind == device.kind &&
-                            spec->os.boot_order[i].index == index) {
-                                spec_fail(builder, &origin->pos, "OS/BOOT: %s is given twice", shown);
-                                return;
-                        }
-                }
-                ARRAY_GROW(spec->os.boot_order, spec->os.n_boot_order);
-                spec->os.boot_order[spec->os.n_boot_order++] = device;
-        }
-}
-
-static void set_machine(struct spec_builder *builder, const char *base_dir)
-{
-        struct vm_spec *spec = builder->spec;
-        struct os_spec *os = &spec->os;
-        const char *model = spec->cpu_model.model_text;
-        const struct {
-                char **path;
-                const char *key;
-        } paths[] = { { &os->kernel, "KERNEL" }, { &os->initrd, "INITRD" } };
-
-        /* The kernel counts memory in KiB. */
-        spec->memory = (spec->memory + 1023) / 1024 * 1024;
-        for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-                _cleanup_free_ char *path = TAKE_PTR(*paths[i].path),
-                                    *name = xasprintf("OS/%s", paths[i].key);
-
-                if (path && *path)
-                        *paths[i].path = resolve(builder, name, spec_origin(&attr_os, os, paths[i].key),
-                                                 base_dir, path);
-        }
-        if (!model || strcasecmp(model, "none") == 0)
-                spec->cpu_model.mode = CPU_MODE_NONE;
-        else if (strcasecmp(model, "host-passthrough") == 0)
-                spec->cpu_model.mode = CPU_MODE_HOST_PASSTHROUGH;
-        else if (strcasecmp(model, "host-model") == 0)
-                spec->cpu_model.mode = CPU_MODE_HOST_MODEL;
-        else
-                spec->cpu_model.mode = CPU_MODE_NAMED;
-}
-
-static void set_disk_path(struct spec_builder *builder, struct disk_spec *disk, const char *base_dir)
-{
-        if (disk->source)
-                disk->path = resolve(builder, "DISK/SOURCE", spec_origin(&attr_disk, disk, "SOURCE"),
-                                     base_dir, disk->source);
-        else if (disk->image)
-                disk->path = xasprintf("%s/%s", builder->site->image_dir, disk->image);
-}
-
-/*
- * FORMAT, else DRIVER, else the suffix .qcow2, else the layers' DRIVER, else raw. The suffix is stronger than a
- * layer's default: upstream's shipped configuration says raw, and a qcow2 file written to as raw is lost.
- */
-static void set_disk_format(struct spec_builder *builder, struct disk_spec *disk)
-{
-        const struct origin *driver = spec_origin(&attr_disk, disk, "DRIVER");
-        const struct origin *format = spec_origin(&attr_disk, disk, "FORMAT");
-        bool driver_is_own = driver->layer == LAYER_TEMPLATE && driver->text && !is_empty(driver->text);
-        enum disk_format from_layers = driver_is_own ? DISK_FORMAT_NONE : disk->format;
-        struct error *error = NULL;
-
-        if (disk->type == DISK_TYPE_CDROM) {
-                disk->format = DISK_FORMAT_RAW;
-                return;
-        }
-        if (format->text && !is_empty(format->text)) {
-                if (attr_set(&attr_disk, attr_find(&attr_disk, "FORMAT"), format->text, &format->pos, disk,
-                             &error) < 0)
-                        error_free(error); /* said already */
-                return;
-        }
-        if (driver_is_own)
-                return;
-        if (disk->path && text_ends_with(disk->path, ".qcow2")) {
-                disk->format = DISK_FORMAT_QCOW2;
-                disk->format_is_guess = true;
-                if (from_layers == DISK_FORMAT_RAW)
-                        spec_warn(
-                                builder, &disk->section.pos,
-                                "DISK: taken as qcow2 by its name's suffix, against DRIVER raw of %s; give FORMAT",
-                                layer_name(driver->layer));
-        } else if (disk->format == DISK_FORMAT_NONE) {
-                disk->format = DISK_FORMAT_RAW;
-                disk->format_is_guess = true;
-        }
-}
-
-/* a to z, aa, ab, ... */
-static char *letters(const char *prefix, unsigned index)
-{
-        char suffix[8], *s = suffix + sizeof(suffix) - 1;
-
-        *s = '\0';
-        for (index++; index; index /= 26) {
-                index--;
-                *--s = (char)('a' + index % 26);
-        }
-        return xasprintf("%s%s", prefix, s);
-}
-
-static bool target_is_taken(const struct vm_spec *spec, const char *target)
-{
-        for (size_t i = 0; i < spec->n_disks; i++)
-                if (spec->disks[i].target && strcmp(spec->disks[i].target, target) == 0)
-                        return true;
-        return false;
-}
-
-static void give_target(struct vm_spec *spec, struct disk_spec *disk)
-{
-        const char *prefix = disk->dev_prefix;
-
-        if (disk->target)
-                return;
-        /* A CD takes its own default whatever the configuration says of disks. */
-        if (disk->type == DISK_TYPE_CDROM &&
-            spec_origin(&attr_disk, disk, "DEV_PREFIX")->layer != LAYER_TEMPLATE)
-                prefix = vm_spec_is_q35(spec) ? "sd" : "hd";
-        for (unsigned i = 0; !disk->target; i++) {
-                _cleanup_free_ char *target = letters(prefix, i);
-
-                if (!target_is_taken(spec, target))
-                        disk->target = TAKE_PTR(target);
-        }
-        set_origin(spec, spec_origin(&attr_disk, disk, "TARGET"), LAYER_RULE, disk->target, NULL);
-}
-
-/* opennebula-semantics section 3.9.2: the first disk, then the CDs, then the others; given ones are kept free. */
-static void set_targets(struct spec_builder *builder)
-{
-        struct vm_spec *spec = builder->spec;
-
-        for (size_t i = 0; i < spec->n_disks; i++)
-                for (size_t j = 0; j < i; j++)
-                        if (spec->disks[i].target && spec->disks[j].target &&
-                            strcmp(spec->disks[i].target, spec->disks[j].target) == 0) {
-                                spec_fail(builder, &spec_origin(&attr_disk, &spec->disks[i], "TARGET")->pos,
-                                          "DISK/TARGET: '%s' is also the disk of line %u",
-                                          spec->disks[i].target,
-                                          spec_origin(&attr_disk, &spec->disks[j], "TARGET")->pos.line);
-                                break;
-                        }
-        for (size_t i = 0; i < spec->n_disks; i++)
-                if (spec->disks[i].type != DISK_TYPE_CDROM) {
-                        give_target(spec, &spec->disks[i]);
-                        break;
-                }
-        for (size_t i = 0; i < spec->n_disks; i++)
-                if (spec->disks[i].type == DISK_TYPE_CDROM)
-                        give_target(spec, &spec->disks[i]);
-        for (size_t i = 0; i < spec->n_disks; i++)
-                give_target(spec, &spec->disks[i]);
-}
-
-static enum disk_bus choose_bus(const struct vm_spec *spec, const struct disk_spec *disk)
-{
-        enum disk_bus other = vm_spec_is_q35(spec) ? DISK_BUS_SATA : DISK_BUS_IDE;
-
-        if (disk->type == DISK_TYPE_CDROM)
-                return other;
-        return *disk->target == 'v' ? DISK_BUS_VIRTIO : *disk->target == 's' ? DISK_BUS_SCSI : other;
-}
-
-static void set_disks(struct spec_builder *builder, const char *base_dir)
-{
-        struct vm_spec *spec = builder->spec;
-
-        set_targets(builder);
-        for (size_t i = 0; i < spec->n_disks; i++) {
-                struct disk_spec *disk = &spec->disks[i];
-
-                set_disk_path(builder, disk, base_dir);
-                set_disk_format(builder, disk);
-                disk->bus = choose_bus(spec, disk);
-                if (disk->type != DISK_TYPE_CDROM)
-                        continue;
-                if (spec_is_given(&attr_disk, disk, "READONLY") && !disk->readonly)
-                        spec_warn(builder, &spec_origin(&attr_disk, disk, "READONLY")->pos,
-                                  "DISK/READONLY: a CD is read-only all the same");
-                disk->readonly = true;
-        }
-}
-
-/* By a NIC that has its address already: those before this one, and those that were given one. */
-static bool mac_is_taken(const struct vm_spec *spec, const uint8_t mac[6], size_t index)
-{
-        for (size_t i = 0; i < spec->n_nics; i++)
-                if (i != index && spec->nics[i].mac_text && memcmp(spec->nics[i].mac, mac, 6) == 0)
-                        return true;
-        return false;
-}
-
-static void set_macs(struct vm_spec *spec)
-{
-        for (size_t i = 0; i < spec->n_nics; i++)
-                if (spec->nics[i].mac_text)
-                        text_parse_mac(spec->nics[i].mac_text, spec->nics[i].mac);
-        for (size_t i = 0; i < spec->n_nics; i++) {
-                struct nic_spec *nic = &spec->nics[i];
-                uint32_t number = (uint32_t)i;
-
-                if (nic->mac_text)
-                        continue;
-                /* 24 bits of a hash can meet: then the number is counted on where no NIC is. */
-                do {
-                        identity_mac(spec->uuid, number, nic->mac);
-                        number += MAX_NICS;
-                } while (mac_is_taken(spec, nic->mac, i));
-                nic->mac_text = xasprintf("%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1],
-                                          nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
-                set_origin(spec, spec_origin(&attr_nic, nic, "MAC"), LAYER_RULE, nic->mac_text, NULL);
-        }
-}
-
-static void set_taps(struct spec_builder *builder)
-{
-        struct vm_spec *spec = builder->spec;
-
-        for (size_t i = 0; i < spec->n_nics; i++) {
-                struct nic_spec *nic = &spec->nics[i];
-
-                if (nic->target || nic->bridge_type == NIC_BRIDGE_USER || !spec->name)
-                        continue;
-                nic->target = xasprintf("%s-%zu", spec->name, i);
-                if (strlen(nic->target) > IFNAME_BYTES) {
-                        free(nic->target);
-                        nic->target =
-                                xasprintf("vl-%08x-%zu",
-                                          (unsigned)(text_hash(spec->name, strlen(spec->name)) >> 32), i);
-                }
-                set_origin(spec, spec_origin(&attr_nic, nic, "TARGET"), LAYER_RULE, nic->target, NULL);
-        }
 }
 
 static struct error *copy_errors(const struct error *error)
@@ -772,12 +363,11 @@ int spec_build(const struct template *template, const struct site *site, const c
         spec->panic.present = fill_single(&builder, &attr_panic, &spec->panic) != NULL;
         fill_devices(&builder);
 
-        set_identity(&builder, default_name);
-        set_machine(&builder, base_dir);
-        set_disks(&builder, base_dir);
-        set_macs(spec);
-        set_taps(&builder);
-        set_boot_order(&builder);
+        spec_set_identity(&builder, default_name);
+        spec_set_machine(&builder, base_dir);
+        spec_set_disks(&builder, base_dir);
+        spec_set_nics(&builder);
+        spec_set_boot_order(&builder);
         spec_check(&builder);
 
         if (builder.errors) {

@@ -1,5 +1,5 @@
 /*
- * spec_rules - what spec_build.c and spec_check.c share while a spec is being made; private to them.
+ * spec_rules - what the files that make a spec share (spec_build.c and the spec_*.c beside it); private to them.
  */
 #pragma once
 
@@ -7,6 +7,8 @@
 #include "conf/site.h"
 #include "conf/spec_build.h"
 #include "conf/vm_spec.h"
+
+#define SPEC_MAX_NICS 256
 
 struct spec_builder {
         const struct template *template;
@@ -26,6 +28,21 @@ void spec_warn(struct spec_builder *builder, const struct source_pos *pos, const
 struct origin *spec_origin(const struct attr_section *section, const void *record, const char *key);
 /* A value was given, by whatever layer, and is not empty. */
 bool spec_is_given(const struct attr_section *section, const void *record, const char *key);
+
+bool spec_text_is_empty(const char *s);
+/* text and pos (NULL: none) are copied. */
+void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
+                     const struct source_pos *pos);
+/* Makes a path of any layer absolute; only a VM template has a directory that it can start from. New string. */
+char *spec_resolve_path(struct spec_builder *builder, const char *full_name, const struct origin *origin,
+                        const char *base_dir, const char *path);
+
+/* What the attributes leave open, a section each; in this order. */
+void spec_set_identity(struct spec_builder *builder, const char *default_name);
+void spec_set_machine(struct spec_builder *builder, const char *base_dir);
+void spec_set_disks(struct spec_builder *builder, const char *base_dir);
+void spec_set_nics(struct spec_builder *builder);
+void spec_set_boot_order(struct spec_builder *builder);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);

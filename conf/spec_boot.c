@@ -1,0 +1,108 @@
+/* OS/BOOT: diskN and nicN in order; the old words are refused with what they would be called today. */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/text.h"
+#include "conf/spec_rules.h"
+
+static const char *const old_boot_words[] = { "hd", "fd", "cdrom", "network", NULL };
+
+static char *take_word(const char **list)
+{
+        const char *s = *list, *end = s + strcspn(s, ",");
+        const char *next = *end ? end + 1 : end;
+
+        while (s < end && isspace((unsigned char)*s))
+                s++;
+        while (end > s && isspace((unsigned char)end[-1]))
+                end--;
+        *list = next;
+        return xstrndup(s, (size_t)(end - s));
+}
+
+/* What the old word would be called today: hd is the first disk, cdrom the first CD. */
+static char *new_boot_word(const struct vm_spec *spec, const char *word)
+{
+        if (strcasecmp(word, "network") == 0)
+                return xstrdup("nic0");
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                bool is_cd = spec->disks[i].type == DISK_TYPE_CDROM;
+
+                if (is_cd == (strcasecmp(word, "cdrom") == 0))
+                        return xasprintf("disk%zu", i);
+        }
+        return xstrdup("disk0");
+}
+
+static bool is_old_boot_word(const char *word)
+{
+        for (size_t i = 0; old_boot_words[i]; i++)
+                if (strcasecmp(old_boot_words[i], word) == 0)
+                        return true;
+        return false;
+}
+
+static void reject_old_boot(struct spec_builder *builder, const struct source_pos *pos)
+{
+        const char *list = builder->spec->os.boot;
+        _cleanup_free_ char *shown = text_printable(list);
+        _cleanup_text_ struct text better = TEXT_INIT;
+
+        while (*list) {
+                _cleanup_free_ char *word = take_word(&list);
+                _cleanup_free_ char *new_word =
+                        is_old_boot_word(word) ? new_boot_word(builder->spec, word) : text_printable(word);
+
+                if (*new_word)
+                        text_addf(&better, "%s%s", better.length ? "," : "", new_word);
+        }
+        spec_fail(builder, pos, "OS/BOOT: '%s' is the old form; write BOOT = \"%s\"", shown,
+                  text_str(&better));
+}
+
+void spec_set_boot_order(struct spec_builder *builder)
+{
+        struct vm_spec *spec = builder->spec;
+        const struct origin *origin = spec_origin(&attr_os, &spec->os, "BOOT");
+        const char *list = spec->os.boot;
+
+        while (list && *list) {
+                _cleanup_free_ char *word = take_word(&list), *shown = text_printable(word);
+                struct boot_device device = { .kind = BOOT_DISK };
+                const char *number = word + 4;
+                uint32_t index;
+
+                if (!*word)
+                        continue;
+                if (is_old_boot_word(word)) {
+                        reject_old_boot(builder, &origin->pos);
+                        return;
+                }
+                if (strncasecmp(word, "nic", 3) == 0) {
+                        device.kind = BOOT_NIC;
+                        number = word + 3;
+                } else if (strncasecmp(word, "disk", 4) != 0) {
+                        number = "";
+                }
+                if (!isdigit((unsigned char)*number) || !text_parse_u32(number, &index)) {
+                        spec_fail(builder, &origin->pos, "OS/BOOT: '%s' is neither diskN nor nicN", shown);
+                        return;
+                }
+                device.index = index;
+                if (index >= (device.kind == BOOT_DISK ? spec->n_disks : spec->n_nics)) {
+                        spec_fail(builder, &origin->pos, "OS/BOOT: there is no %s, they are counted from 0",
+                                  shown);
+                        return;
+                }
+                for (size_t i = 0; i < spec->os.n_boot_order; i++) {
+                        if (spec->os.boot_order[i].kind == device.kind &&
+                            spec->os.boot_order[i].index == index) {
+                                spec_fail(builder, &origin->pos, "OS/BOOT: %s is given twice", shown);
+                                return;
+                        }
+                }
+                ARRAY_GROW(spec->os.boot_order, spec->os.n_boot_order);
+                spec->os.boot_order[spec->os.n_boot_order++] = device;
+        }
+}
