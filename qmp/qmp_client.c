@@ -47,11 +47,11 @@ struct qmp_client {
         unsigned n_waiting, n_late;
         json_int_t last_id;
         unsigned stray;
-        unsigned events_max, events; /* in the second that began at second_ms */
-        long long second_ms;
-        struct loop_source *pause; /* until reading goes on */
-        bool freed;                /* memory goes when the callback that did it has returned */
-        unsigned busy;             /* callbacks of ours on the stack */
+        unsigned events_burst, events_per_second;
+        long long events_left, events_ms; /* of the burst, as of that time */
+        struct loop_source *pause;        /* until reading goes on */
+        bool freed;                       /* memory goes when the callback that did it has returned */
+        unsigned busy;                    /* callbacks of ours on the stack */
 };
 
 unsigned qmp_class_ms(enum qmp_class class)
@@ -354,27 +354,44 @@ static void take_reply(struct qmp_client *client, json_t *message)
         }
 }
 
+static void fill_bucket(struct qmp_client *client)
+{
+        long long now = fd_now_ms(), filled = (now - client->events_ms) * client->events_per_second / 1000;
+
+        if (filled > 0) {
+                client->events_left += filled;
+                client->events_ms = now;
+        }
+        if (client->events_left > client->events_burst)
+                client->events_left = client->events_burst;
+}
+
 static void read_on(void *data)
 {
         struct qmp_client *client = data;
+        long long wait_ms;
 
         client->pause = NULL;
-        json_stream_set_reading(client->stream, true);
+        fill_bucket(client);
+        /* What one read brought beyond the bucket is waited for. */
+        if (client->events_left > 0) {
+                json_stream_set_reading(client->stream, true);
+                return;
+        }
+        wait_ms = (1 - client->events_left) * 1000 / client->events_per_second + 1;
+        client->pause = loop_add_deadline(client->loop, (uint64_t)wait_ms, read_on, client);
 }
 
+/* A bucket that holds a burst and fills at the pace. */
 static void count_event(struct qmp_client *client)
 {
-        long long now = fd_now_ms();
-
-        if (now - client->second_ms >= 1000) {
-                client->second_ms = now;
-                client->events = 0;
-        }
-        if (++client->events < client->events_max || !client->events_max || client->pause)
+        if (!client->events_per_second)
+                return;
+        fill_bucket(client);
+        if (--client->events_left > 0 || client->pause)
                 return;
         json_stream_set_reading(client->stream, false);
-        client->pause =
-                loop_add_deadline(client->loop, (uint64_t)(client->second_ms + 1000 - now), read_on, client);
+        client->pause = loop_add_deadline(client->loop, 0, read_on, client);
 }
 
 static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
@@ -443,9 +460,12 @@ void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void 
         json_stream_set_tap(client->stream, fn, data);
 }
 
-void qmp_client_limit_events(struct qmp_client *client, unsigned per_second)
+void qmp_client_limit_events(struct qmp_client *client, unsigned burst, unsigned per_second)
 {
-        client->events_max = per_second;
+        client->events_burst = burst;
+        client->events_per_second = per_second;
+        client->events_left = burst;
+        client->events_ms = fd_now_ms();
 }
 
 bool qmp_client_is_ready(const struct qmp_client *client)

@@ -56,9 +56,11 @@ DEFINE_FREEP(struct qmp_client, qmp_client_free)
 /* As json_stream_set_tap(). */
 void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void *data);
 
-/* Beyond so many events in a second (give or take those of one read) nothing is read until the second is over: a peer
- * gone wild waits, its replies too. 0, the default: no limit. */
-void qmp_client_limit_events(struct qmp_client *client, unsigned per_second);
+/*
+ * After a burst of so many events they are read at that pace (give or take those of one read): a peer gone wild
+ * waits, its replies too. 0 per second, the default: no limit.
+ */
+void qmp_client_limit_events(struct qmp_client *client, unsigned burst, unsigned per_second);
 bool qmp_client_is_ready(const struct qmp_client *client);
 
 /* arguments is stolen and may be NULL; fds are borrowed and travel with the command. */

@@ -15,7 +15,9 @@
 #define GREETING_MS 10000u
 /* A QEMU that starts and hangs up has so long to end. */
 #define LOST_AT_START_MS 2000u
-/* Each one is passed on to every client, and some write the record. QEMU's own limits make it far fewer. */
+/* Each one is passed on to every client, and some write the record. QEMU limits most kinds itself, but not those of a
+ * disk's errors: a burst of them must not hold up the replies behind it. */
+#define EVENTS_BURST      6000
 #define EVENTS_PER_SECOND 300
 /* A connection older than this was a good one. */
 #define STABLE_MS 60000
@@ -496,7 +498,7 @@ int wire_connect(struct supervisor *s, struct error **err)
                 return -1;
         s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
         qmp_client_set_tap(s->qmp, on_qmp_wire, s);
-        qmp_client_limit_events(s->qmp, EVENTS_PER_SECOND);
+        qmp_client_limit_events(s->qmp, EVENTS_BURST, EVENTS_PER_SECOND);
         if (!s->plan->policy.has_agent || s->qga)
                 return 0;
         if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)
