@@ -67,7 +67,7 @@ static json_t *frozen_now(const struct supervisor *s)
         case FROZEN_UNKNOWN:
                 break;
         }
-        return json_string("unknown");
+        return json_null();
 }
 
 json_t *supervisor_record(const struct supervisor *s)

@@ -113,8 +113,9 @@ static char *status_text(const json_t *status)
                      (long long)json_integer_value(json_object_get(status, "uid")));
         if (agent && strcmp(agent, "none") != 0)
                 line(&out, "agent", "%s", agent);
-        if (json_is_true(frozen) || json_is_string(frozen))
-                line(&out, "frozen", "%s", json_is_true(frozen) ? "yes" : json_string_value(frozen));
+        /* null: a freeze or a thaw that is not answered. */
+        if (json_is_true(frozen) || json_is_null(frozen))
+                line(&out, "frozen", "%s", json_is_true(frozen) ? "yes" : "unknown");
         json_array_foreach (json_object_get(status, "leases"), i, value) {
                 if (string_of(value, "kind") && string_of(value, "holder") && string_of(value, "state"))
                         line(&out, "lease", "%s of %s, %s", string_of(value, "kind"),
@@ -153,10 +154,10 @@ static int show_defined(const struct verb_context *context, const char *name)
 
         vm_is_defined(&context->site->paths, name, &path);
         status = json_pack(
-                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:[], s:n, s:n, s:[]}",
+                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:b, s:[], s:[], s:n, s:n, s:[]}",
                 "schema", 1, "name", name, "uuid", "generation", "state", "defined", "reason", "verdict",
-                "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "jobs", "devices",
-                "warnings", "started", "ended", "story");
+                "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "leases", "jobs",
+                "changed_by_hand", 0, "devices", "warnings", "started", "ended", "story");
         if (context->output != OUTPUT_TABLE) {
                 output_object(status, context->output);
                 return 0;

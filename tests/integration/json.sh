@@ -71,4 +71,49 @@ test_every_document_is_as_docs_json_md_says() {
     holds errors "$ERR"
 }
 
+# The stand-in's agent answers as soon as the VM runs.
+test_documents_of_agent_events_and_recorder_are_as_docs_json_md_says() {
+    need_root
+    install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
+    template "EMULATOR = \"$ROOT/fake-qemu\"" 'FEATURES = [ GUEST_AGENT = "yes" ]'
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml --timeout 20 wait "$VM" --for=agent
+    local action words
+    for action in ping info freeze thaw fstrim set-time; do
+        words=("$action")
+        [[ $action != freeze ]] || words+=(--detach)
+        expect 0 vml -o json --timeout 10 agent "$VM" "${words[@]}"
+        holds agent "$OUT"
+    done
+    expect 0 vml -o tsv agent "$VM" ping
+    assert_match "$OUT" $'(^|\n)result\tanswers(\n|$)'
+    expect 0 vml -o tsv agent "$VM" info
+    assert_match "$OUT" $'(^|\n)guest-ping\tyes(\n|$)'
+    expect 7 vml -o json --timeout 0.2 agent "$VM" freeze
+    holds agent "$(jq -s '.[0]' <<<"$OUT")"
+    holds agent "$(jq -s '.[1]' <<<"$OUT")"
+    assert_eq "$(jq -rs 'map(.result) | join(" ")' <<<"$OUT")" "frozen thawed"
+    holds errors "$ERR"
+    expect 5 vml -o json agent "$VM" raw guest-no-such-command
+    holds errors "$ERR"
+    # Lines for people or documents: neither has a table.
+    expect 2 vml -o tsv events "$VM"
+    vml -o json --timeout 20 events "$VM" >"$WORK/events" &
+    local events=$! line
+    await 5 is_heard
+    expect 0 vml destroy "$VM"
+    wait "$events"
+    while read -r line; do
+        holds events "$line"
+    done <"$WORK/events"
+    assert_eq "$(jq -r 'select(.event == "VMLAUNCH_END").data.verdict' "$WORK/events")" asked
+    expect 0 vml -o json log --wire "$VM"
+    holds wire "$(head -1 <<<"$OUT")"
+    holds wire "$(tail -1 <<<"$OUT")"
+}
+# The listener has heard something that was sent to all.
+is_heard() {
+    vml suspend "$VM" && vml resume "$VM" && [[ -s $WORK/events ]]
+}
+
 run_tests "$@"
