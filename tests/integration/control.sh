@@ -25,6 +25,9 @@ start_vm() {
 talk() {
     { echo '{"execute":"qmp_capabilities"}' && cat && sleep "${LINGER:-0.3}"; } | "$@" socat -t 2 - "UNIX-CONNECT:$SOCKET"
 }
+wire_has() { # CHANNEL TEXT
+    vml -o json log --wire "$VM" | grep "\"channel\":\"$1" | grep -qF "$2"
+}
 as() { # UID GROUPS: the words before a command
     echo setpriv --reuid "$1" --regid 65534 --groups "$2"
 }
@@ -34,6 +37,8 @@ test_three_clients_at_once_get_each_its_own_answers() {
     local i pids=()
     vml -o json --timeout 5 events "$VM" >"$WORK/events" &
     local events=$!
+    # Who listens has negotiated before anything happens.
+    await 5 wire_has client 'qmp_capabilities'
     for i in 1 2; do
         for n in $(seq 50); do echo "{\"execute\":\"query-name\",\"id\":{\"client\":$i,\"n\":$n}}"; done |
             LINGER=1 talk >"$WORK/client$i" &

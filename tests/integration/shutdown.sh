@@ -27,7 +27,7 @@ test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
     expect 0 vml --timeout 30 reboot "$VM"
     assert_contains "$OUT" "has restarted"
     assert_story "pressing the power button (ACPI), so that the guest will reboot"
-    assert_story "the guest powered off, starting it again"
+    assert_story "the guest is off, starting it again"
     assert_story "the guest has rebooted"
     await 60 ready_times 2
     assert_eq "$(status_of pid)" "$pid" "pid after the reboot"

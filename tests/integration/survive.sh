@@ -14,12 +14,13 @@ ask_supervisor() { # COMMAND
     printf '{"execute":"qmp_capabilities"}\n{"execute":"%s"}\n' "$1" |
         timeout 5 socat -t 0.3 - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/control.sock"
 }
-# start_orphan: a VM that runs, its supervisor killed
+# start_orphan: a VM that runs, its supervisor killed, and before that the keeper, which would have replaced it
 start_orphan() {
     fake_template
     expect 0 vml start "$TEMPLATE"
     QEMU=$(status_of pid)
     SUPERVISOR=$(status_of supervisor_pid)
+    kill -9 "$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")"
     kill -9 "$SUPERVISOR"
     await 5 ended "$SUPERVISOR"
 }
