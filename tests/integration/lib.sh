@@ -18,7 +18,7 @@ fi
 vml() { "$VMLAUNCH" --root "$ROOT" "$@"; }
 
 fail() {
-    echo "    $*" >&2
+    printf '%s\n' "$*" >>"$WORK/why"
     exit 1
 }
 skip() {
@@ -117,9 +117,12 @@ run_one_test() { # NAME
     elif ((status == 0)); then
         echo "ok ${1#test_} ($took s)"
     else
-        for line in "$ROOT"/var/log/vmlaunch/*.log; do
-            [[ -f $line ]] && sed 's/^/    log: /' "$line" | tail -20
+        # Of tests with many VMs those that wrote last; run.sh shows the end of all this.
+        # shellcheck disable=SC2012 # the names are ours
+        ls -tr "$ROOT"/var/log/vmlaunch/*.log 2>/dev/null | tail -2 | while read -r line; do
+            grep -v ' debug: ' "$line" | sed 's/^/    log: /' | tail -15
         done
+        [[ ! -s $WORK/why ]] || sed 's/^/    /' "$WORK/why"
         echo "not ok ${1#test_} ($took s)"
         FAILED=1
     fi
