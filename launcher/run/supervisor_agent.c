@@ -166,6 +166,10 @@ int agent_lease_command(struct supervisor *s, json_t *arguments, const struct co
                 return -1;
         if (how.action == ACTION_BEGIN && may_begin(s, how.kind, err) < 0)
                 return -1;
+        /* Nobody of ours froze it, and a paused guest answers nobody. */
+        if (how.action == ACTION_END && how.kind == LEASE_FREEZE && s->paused &&
+            !leases_has(s->leases, LEASE_FREEZE))
+                return error_set(err, ERROR_BUSY, "the guest is paused: its agent cannot be asked");
         if (how.action == ACTION_RENEW &&
             leases_renew(s->leases, how.kind, peer->client, how.timeout_ms, err) < 0)
                 return -1;

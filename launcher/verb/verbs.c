@@ -204,9 +204,8 @@ const struct verb verbs[] = {
           .run = verb_console },
 
         { .name = "agent",
-          .usage = "agent VM ping|info|freeze|thaw|fstrim|set-time|raw [COMMAND [ARGUMENTS]]",
-          .summary =
-                  "ask the guest agent; a freeze lasts until Ctrl-C, the end of stdin's pipe, or --timeout (60 s)",
+          .usage = "agent VM COMMAND",
+          .summary = "the guest agent: ping, info, freeze, thaw, fstrim, set-time, raw",
           .group = GUEST,
           .needs_site = true,
           .min_args = 2,
@@ -214,6 +213,10 @@ const struct verb verbs[] = {
           .options = { { .name = "detach", .doc = "freeze: return at once; 'thaw' or the timeout ends it" } },
           .tsv = true,
           .timeout = "how long a freeze may last (60), how long the agent has for its answer",
+          .more = "freeze lasts until Ctrl-C, the end of stdin when that is a pipe, or --timeout; then the guest is thawed.\n"
+                  "raw takes a command of the agent's and its arguments as JSON, or the whole as JSON:\n"
+                  "  agent VM raw guest-file-open '{\"path\": \"/etc/hostname\"}'\n"
+                  "What changes the guest has to be named in the template's AGENT_ALLOW.",
           .run = verb_agent },
 
         { .name = "reconcile",

@@ -172,6 +172,7 @@ test_while_frozen_what_would_hang_is_refused() {
     expect 0 vml --timeout 5 wait "$VM" --for=paused
     expect 9 vml agent "$VM" freeze
     expect 9 vml agent "$VM" ping
+    expect 9 vml agent "$VM" thaw
     expect 0 vml resume "$VM"
     await 20 story_has "the guest's clock is set by its agent"
     expect 0 vml destroy "$VM"
