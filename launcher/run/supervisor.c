@@ -191,8 +191,8 @@ static void on_answer(bool in_time, void *data)
 {
         struct supervisor *s = data;
 
-        if (s->state < VM_GONE)
-                wire_silent(s, !in_time);
+        if (!in_time && s->state < VM_GONE)
+                wire_overdue(s);
 }
 
 static void on_cut_off(const struct control_peer *peer, const char *why, void *data)

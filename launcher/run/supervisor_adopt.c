@@ -140,9 +140,10 @@ static void on_start_status(json_t *reply, const struct error *error, void *data
         if (s->state != VM_STARTING)
                 return;
         if (!reply) {
-                wire_silent(s, error->code == ERROR_DEADLINE);
-                if (error->code == ERROR_DEADLINE)
+                if (error->code == ERROR_DEADLINE) {
+                        wire_overdue(s);
                         adopt_settle_start(s);
+                }
                 return;
         }
         if (ops_status_read(reply, &s->run_state, &err) < 0) {

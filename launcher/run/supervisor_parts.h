@@ -20,6 +20,7 @@
 #include "launcher/run/lease.h"
 #include "launcher/run/recorder.h"
 #include "launcher/run/shutdown.h"
+#include "launcher/run/silence.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_state.h"
@@ -62,7 +63,9 @@ struct supervisor {
         struct loop_source *child, *last_words;
 
         struct qmp_client *qmp;
-        bool silent; /* a command was not answered in its time */
+        struct silence silence;
+        bool silent; /* and it is told */
+        struct loop_source *silence_timer;
         unsigned reconnects;
         bool lost_told;         /* that the connection is lost, in the story */
         long long connected_ms; /* when it was made last */
@@ -152,7 +155,8 @@ void adopt_resume_request(struct supervisor *s);
 /* Once QEMU has greeted, the plan's qmp steps are sent. */
 int wire_connect(struct supervisor *s, struct error **err);
 void wire_close(struct supervisor *s);
-void wire_silent(struct supervisor *s, bool silent);
+/* A command was not answered in its time. */
+void wire_overdue(struct supervisor *s);
 /* A line in the story, not for each of many. */
 void wire_note_reset(struct supervisor *s);
 bool wire_is_up(const struct supervisor *s);

@@ -69,7 +69,8 @@ static void on_pressed(json_t *reply, const struct error *error, void *data)
 
         if (reply || s->state >= VM_QUITTING)
                 return;
-        wire_silent(s, error->code == ERROR_DEADLINE);
+        if (error->code == ERROR_DEADLINE)
+                wire_overdue(s);
         supervisor_story(s, "the power button could not be pressed: %s", error->message);
 }
 

@@ -51,16 +51,35 @@ bool wire_is_up(const struct supervisor *s)
         return s->qmp && qmp_client_is_ready(s->qmp);
 }
 
-void wire_silent(struct supervisor *s, bool silent)
+static void set_silent(struct supervisor *s, bool silent)
 {
+        loop_remove(s->loop, s->silence_timer);
+        s->silence_timer = NULL;
         if (s->silent == silent)
                 return;
         s->silent = silent;
-        if (silent)
-                supervisor_story(s, "QEMU does not answer");
-        else
-                supervisor_story(s, "QEMU answers again");
+        supervisor_story(s, silent ? "QEMU does not answer" : "QEMU answers again");
         supervisor_changed(s);
+}
+
+static void on_silence(void *data)
+{
+        struct supervisor *s = data;
+
+        s->silence_timer = NULL;
+        set_silent(s, true);
+}
+
+void wire_overdue(struct supervisor *s)
+{
+        unsigned wait_ms = silence_wait_ms(&s->silence, fd_now_ms());
+
+        if (s->silent || s->silence_timer || !wire_is_up(s))
+                return;
+        if (wait_ms)
+                s->silence_timer = loop_add_deadline(s->loop, wait_ms, on_silence, s);
+        else
+                set_silent(s, true);
 }
 
 /* The agent. */
@@ -160,10 +179,10 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         if (s->state >= VM_QUITTING)
                 return;
         if (!reply) {
-                wire_silent(s, error->code == ERROR_DEADLINE);
+                if (error->code == ERROR_DEADLINE)
+                        wire_overdue(s);
                 return;
         }
-        wire_silent(s, false);
         if (ops_status_read(reply, &s->run_state, &err) < 0) {
                 log_warning("%s: query-status: %s", s->plan->name, err->message);
                 return;
@@ -226,7 +245,6 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
 
         if (s->state >= VM_GONE)
                 return;
-        wire_silent(s, false);
         if (s->control)
                 control_broadcast(s->control, event);
         if (strcmp(name, "STOP") == 0) {
@@ -298,7 +316,6 @@ static void on_late(const char *command, json_int_t id, json_t *reply, void *dat
 {
         struct supervisor *s = data;
 
-        wire_silent(s, false);
         if (s->control && control_late(s->control, command, id, reply))
                 supervisor_story(s, "%s was answered after its deadline: %s", command,
                                  json_object_get(reply, "error") ? "it failed" : "it is done");
@@ -442,6 +459,8 @@ static void on_disconnect(const struct error *error, void *data)
 
         qmp_client_free(s->qmp);
         s->qmp = NULL;
+        loop_remove(s->loop, s->silence_timer);
+        s->silence_timer = NULL;
         if (s->control)
                 control_disconnected(s->control);
         if (s->exited) {
@@ -475,6 +494,13 @@ static void on_qmp_wire(bool sent, const json_t *message, void *data)
         struct supervisor *s = data;
 
         recorder_message(s->recorder, "qmp", sent, message);
+        if (sent) {
+                silence_sent(&s->silence, fd_now_ms());
+                return;
+        }
+        silence_heard(&s->silence, fd_now_ms());
+        if (s->state < VM_GONE)
+                set_silent(s, false);
 }
 
 static void on_agent_wire(bool sent, const json_t *message, void *data)
@@ -523,7 +549,8 @@ void wire_close(struct supervisor *s)
         qga_client_free(qga);
         loop_remove(s->loop, s->reconnect);
         loop_remove(s->loop, s->agent_retry);
-        s->reconnect = s->agent_retry = NULL;
+        loop_remove(s->loop, s->silence_timer);
+        s->reconnect = s->agent_retry = s->silence_timer = NULL;
 }
 
 void wire_note_reset(struct supervisor *s)

@@ -192,9 +192,32 @@ test_stopped_qemu_delays_nobody_and_is_destroyed() {
     quicker_than 1 expect 0 vml list
     quicker_than 1 expect 0 vml wait "$VM" --for=started
     quicker_than 7 expect 7 vml suspend "$VM"
-    assert_eq "$(status_of reason)" "QEMU does not answer" reason
+    await 5 status_is reason "QEMU does not answer"
     quicker_than 4 expect 0 vml destroy "$VM"
     assert_eq "$(status_of verdict)" asked
+}
+
+test_a_query_past_its_deadline_is_no_silence_before_two_seconds() {
+    need_root
+    fake_template
+    expect 0 vml start "$TEMPLATE"
+    local qemu begin took
+    qemu=$(status_of pid) begin=${EPOCHREALTIME/./}
+    kill -STOP "$qemu"
+    expect 1 vml qmp "$VM" '{"execute":"query-status"}'
+    kill -CONT "$qemu"
+    expect 0 vml qmp "$VM" '{"execute":"query-status"}'
+    took=$(((${EPOCHREALTIME/./} - begin) / 1000))
+    # On a host where these took longer it was a silence.
+    ((took >= 2000)) || ! story_has "QEMU does not answer" || fail "silent after $took ms: $(story)"
+    kill -STOP "$qemu"
+    expect 1 vml qmp "$VM" '{"execute":"query-status"}'
+    await 5 status_is reason "QEMU does not answer"
+    # The reply that comes late ends it.
+    kill -CONT "$qemu"
+    await 5 status_is reason null
+    story_has "QEMU answers again" || fail "not in the story: $(story)"
+    expect 0 vml destroy "$VM"
 }
 
 test_qemu_that_cannot_be_killed_is_said_to_be_stuck_and_cleaned_up_after_its_end() {
