@@ -156,14 +156,16 @@ static void tell_wire(const struct client *client, bool sent, const json_t *mess
                 control->handlers.on_wire(&client->peer, sent, message, control->data);
 }
 
-static void send_return(struct client *client, const json_t *id, json_t *value_consume)
+/* told: the recorder is. Who asks for the status every second would leave nothing else in it. */
+static void send_return(struct client *client, const json_t *id, json_t *value_consume, bool told)
 {
         json_auto_t *reply = json_object();
 
         json_object_set_new(reply, "return", value_consume);
         if (id)
                 json_object_set(reply, "id", (json_t *)id);
-        tell_wire(client, true, reply);
+        if (told)
+                tell_wire(client, true, reply);
         send_message(client, reply);
 }
 
@@ -260,7 +262,7 @@ void control_answer(struct control_call *call, json_t *value_consume, const stru
         if (client) {
                 client->in_flight--;
                 if (value_consume)
-                        send_return(client, call->id, value_consume);
+                        send_return(client, call->id, value_consume, true);
                 else
                         send_our_error(client, call->id, error);
         } else {
@@ -409,7 +411,7 @@ static void run_own(struct client *client, const struct control_command *command
         value = control->handlers.on_own(command, arguments, &client->peer, control->data, &err);
         control->asking = NULL;
         if (value)
-                send_return(client, id, value);
+                send_return(client, id, value, command->changes);
         else if (err)
                 send_our_error(client, id, err);
 }
@@ -425,8 +427,19 @@ static void negotiate(struct client *client, const json_t *arguments, const json
                 send_error(client, id, "GenericError", "no capability is offered that could be enabled");
         } else {
                 client->negotiated = true;
-                send_return(client, id, json_object());
+                send_return(client, id, json_object(), false);
         }
+}
+
+/* Of what a client may say, what changes something; a query that is passed on is told by QEMU's side of the wire. */
+static bool is_told(const struct client *client, const char *name, const json_t *arguments)
+{
+        struct control_command command;
+
+        if (!name || !client->negotiated)
+                return !name || strcmp(name, "qmp_capabilities") != 0;
+        return !control_command_classify(name, arguments, &command) || client->peer.role < command.role ||
+               command.changes;
 }
 
 static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
@@ -441,7 +454,8 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 
         if (client->dead || client->control->finished)
                 return;
-        tell_wire(client, false, message);
+        if (is_told(client, name, arguments))
+                tell_wire(client, false, message);
         json_object_foreach (message, key, value) {
                 if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0) {
                         _cleanup_free_ char *shown = text_printable(key);
@@ -468,7 +482,6 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
                            "Expecting capabilities negotiation with 'qmp_capabilities'");
                 return;
         }
-        /* A query that is passed on is told by QEMU's side of the wire. */
         if (!control_command_classify(name, arguments, &command)) {
                 _cleanup_free_ char *shown = text_printable(name);
                 _cleanup_free_ char *desc = xasprintf("The command %s has not been found", shown);
@@ -482,11 +495,8 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 
                 send_error(client, id, "NotPermitted", desc);
         } else if (command.kind == CONTROL_OWN) {
-                tell_wire(client, false, message);
                 run_own(client, &command, arguments, id);
         } else {
-                if (command.changes)
-                        tell_wire(client, false, message);
                 forward(client, &command, message, id, fds, n_fds);
         }
 }

@@ -300,7 +300,7 @@ static void on_undo_line(const char *line, void *data)
 {
         struct supervisor *s = data;
 
-        log_debug("%s: %s", s->plan->name, line);
+        log_debug("%s: undone: %s", s->plan->name, line);
 }
 
 static void undone(struct supervisor *s, const struct error *error)
