@@ -36,8 +36,7 @@ void cgroup_host_done(struct cgroup_host *host)
         *host = (struct cgroup_host){ 0 };
 }
 
-/* Is word one of the words of list, which are separated by one of separators? */
-static bool has_word(const char *list, const char *separators, const char *word)
+bool cgroup_has_word(const char *list, const char *separators, const char *word)
 {
         size_t n = strlen(word);
 
@@ -69,7 +68,7 @@ unsigned cgroup_host_version(const struct cgroup_host *host)
 const struct cgroup_hierarchy *cgroup_host_v1(const struct cgroup_host *host, const char *controller)
 {
         for (size_t i = 0; i < host->n_v1; i++)
-                if (has_word(host->v1[i].controllers, ",", controller))
+                if (cgroup_has_word(host->v1[i].controllers, ",", controller))
                         return &host->v1[i];
         return NULL;
 }
@@ -79,7 +78,7 @@ bool cgroup_host_has(const struct cgroup_host *host, const char *controller)
         const struct cgroup_hierarchy *hierarchy;
 
         if (host->kind == CGROUP_V2)
-                return host->v2_writable && has_word(host->v2_controllers, " ", controller);
+                return host->v2_writable && cgroup_has_word(host->v2_controllers, " ", controller);
         hierarchy = cgroup_host_v1(host, controller);
         return hierarchy && hierarchy->writable;
 }
@@ -120,7 +119,7 @@ static bool is_controller(const char *proc_cgroups, const char *word)
         size_t n = strlen(word);
 
         if (!*proc_cgroups)
-                return has_word(known, " ", word);
+                return cgroup_has_word(known, " ", word);
         for (const char *line = proc_cgroups; *line; line += strcspn(line, "\n"), line += *line == '\n')
                 if (*line != '#' && strcspn(line, " \t\n") == n && memcmp(line, word, n) == 0)
                         return true;
@@ -187,7 +186,7 @@ static void parse_mount(char *line, const char *proc_cgroups, struct cgroup_host
         if (n < 3)
                 return;
         /* Both the mount and the file system behind it have to be writable. */
-        writable = has_word(fields[FLAGS], ",", "rw") && has_word(tail[2], ",", "rw");
+        writable = cgroup_has_word(fields[FLAGS], ",", "rw") && cgroup_has_word(tail[2], ",", "rw");
         unescape(fields[MOUNT]);
         if (fields[MOUNT][0] != '/')
                 return;

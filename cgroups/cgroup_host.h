@@ -61,4 +61,6 @@ int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **e
  *  "v2":{"mount":M,"controllers":[],"writable":true} or null}; new reference. */
 json_t *cgroup_host_to_json(const struct cgroup_host *host);
 int cgroup_host_from_json(const json_t *json, struct cgroup_host *ret, struct error **err);
+/* Is word one of the words of list, which are separated by any of separators? */
+bool cgroup_has_word(const char *list, const char *separators, const char *word);
 const char *cgroup_kind_name(enum cgroup_kind kind);

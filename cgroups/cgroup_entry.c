@@ -1,0 +1,142 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "cgroups/cgroup_apply.h"
+#include "cgroups/cgroup_places.h"
+
+int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, struct error **err)
+{
+        _cleanup_cgroup_places_ struct cgroup_places places = { 0 };
+        char digits[16];
+        size_t entered = 0;
+
+        if (cgroup_places_find(host, path, &places, err) < 0)
+                return -1;
+        snprintf(digits, sizeof(digits), "%d", (int)pid);
+        for (size_t i = 0; i < places.n; i++) {
+                if (cgroup_dir_write(places.at[i].dir, "cgroup.procs", digits, err) < 0) {
+                        /* A hierarchy that cgroup_create() could do nothing in. */
+                        if ((*err)->os_errno == ENOENT && access(places.at[i].dir, F_OK) < 0) {
+                                error_free(*err);
+                                *err = NULL;
+                                continue;
+                        }
+                        return error_wrap(err, "move process %d", (int)pid);
+                }
+                entered++;
+        }
+        if (!entered)
+                return error_set(err, ERROR_FAILED, "there is no control group '%s'", path);
+        return 0;
+}
+
+/* *ret is -1 when there is no such file. */
+static int open_in(const char *dir, const char *file, int flags, int *ret, struct error **err)
+{
+        _cleanup_free_ char *path = xasprintf("%s%s%s", dir, *file ? "/" : "", file);
+
+        *ret = open(path, flags | O_CLOEXEC);
+        if (*ret < 0 && errno != ENOENT)
+                return error_os(err, errno, "open '%s'", path);
+        return 0;
+}
+
+static int open_entry(const struct cgroup_place *place, struct cgroup_entry *entry, struct error **err)
+{
+        int fd;
+
+        if (place->v2) {
+                if (open_in(place->dir, "", O_RDONLY | O_DIRECTORY, &entry->v2_dir_fd, err) < 0)
+                        return -1;
+                return open_in(place->dir, "cgroup.procs", O_WRONLY, &entry->v2_procs_fd, err);
+        }
+        if (open_in(place->dir, "tasks", O_WRONLY, &fd, err) < 0)
+                return -1;
+        if (fd >= 0)
+                entry->task_fds[entry->n++] = fd;
+        return 0;
+}
+
+int cgroup_entry_open(const struct cgroup_host *host, const char *path, struct cgroup_entry *ret,
+                      struct error **err)
+{
+        _cleanup_cgroup_places_ struct cgroup_places places = { 0 };
+        struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+
+        if (cgroup_places_find(host, path, &places, err) < 0)
+                return -1;
+        for (size_t i = 0; i < places.n && !*err; i++)
+                open_entry(&places.at[i], &entry, err);
+        if (!*err && entry.n == 0 && (entry.v2_dir_fd < 0 || entry.v2_procs_fd < 0))
+                error_set(err, ERROR_FAILED, "there is no control group '%s'", path);
+        if (*err) {
+                cgroup_entry_done(&entry);
+                return -1;
+        }
+        *ret = entry;
+        return 0;
+}
+
+void cgroup_entry_done(struct cgroup_entry *entry)
+{
+        while (entry->n)
+                fd_close(&entry->task_fds[--entry->n]);
+        fd_close(&entry->v2_dir_fd);
+        fd_close(&entry->v2_procs_fd);
+}
+
+pid_t cgroup_entry_fork(struct cgroup_entry *entry, int *ret_pidfd)
+{
+        pid_t pid;
+
+        if (entry->v2_dir_fd >= 0) {
+                int pidfd = -1;
+                struct clone_args args = { .flags = CLONE_INTO_CGROUP | CLONE_PIDFD,
+                                           .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                                           .exit_signal = SIGCHLD,
+                                           .cgroup = (uint64_t)entry->v2_dir_fd };
+
+                pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+                if (pid == 0)
+                        entry->inside_v2 = true;
+                if (pid > 0 && ret_pidfd)
+                        *ret_pidfd = pidfd;
+                else if (pid > 0)
+                        close(pidfd);
+                /* An old kernel: the child moves itself, at the price of a grace period. */
+                if (pid >= 0 || (errno != ENOSYS && errno != E2BIG && errno != EINVAL))
+                        return pid;
+        }
+        pid = fork();
+        if (pid > 0 && ret_pidfd) {
+                int pidfd = fd_pidfd_open(pid);
+
+                if (pidfd < 0) {
+                        int why = errno;
+
+                        kill(pid, SIGKILL);
+                        waitpid(pid, NULL, 0);
+                        errno = why;
+                        return -1;
+                }
+                *ret_pidfd = pidfd;
+        }
+        return pid;
+}
+
+int cgroup_entry_enter(const struct cgroup_entry *entry)
+{
+        for (size_t i = 0; i < entry->n; i++)
+                if (write(entry->task_fds[i], "0", 1) != 1)
+                        return -1;
+        if (entry->v2_procs_fd >= 0 && !entry->inside_v2 && write(entry->v2_procs_fd, "0", 1) != 1)
+                return -1;
+        return 0;
+}
