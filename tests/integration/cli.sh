@@ -125,7 +125,7 @@ test_reader_that_has_gone_is_no_news() {
 test_ctrl_c_of_a_wait_says_what_was_left() {
     need_root
     CMDLINE="guest.noacpi guest.noagent" template
-    expect 0 vml start "$TEMPLATE"
+    start_ready
     expect 124 timeout -s INT 0.5 "$VMLAUNCH" --root "$ROOT" wait "$VM" --for=paused
     assert_contains "$ERR" "wait for '$VM' to be paused: interrupted"
     expect 124 timeout -s INT 0.5 "$VMLAUNCH" --root "$ROOT" --timeout 60 shutdown "$VM"
@@ -166,8 +166,7 @@ test_console_on_a_terminal_is_left_with_its_key_and_refuses_a_second() {
     need_root
     command -v script >/dev/null || skip "needs script(1)"
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     mkfifo "$WORK/keys"
     exec 7<>"$WORK/keys"
     script -qefc "stty -a >$WORK/before; '$VMLAUNCH' --root '$ROOT' console $VM; stty -a >$WORK/after" /dev/null \
@@ -191,8 +190,7 @@ test_console_on_a_terminal_is_left_with_its_key_and_refuses_a_second() {
 test_console_whose_reader_stops_does_not_stop_the_guest() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     mkfifo "$WORK/unread" "$WORK/keys"
     exec 7<>"$WORK/keys" 8<>"$WORK/unread"
     "$VMLAUNCH" --root "$ROOT" console "$VM" <&7 >"$WORK/unread" 7>&- 8>&- &

@@ -5,13 +5,13 @@
 log_of() { cat "$ROOT/var/log/vmlaunch/$VM.log"; }
 keeper_of() { awk '/^PPid:/ { print $2 }' "/proc/$(status_of supervisor_pid)/status"; }
 comm_of() { cat "/proc/$1/comm" 2>/dev/null; }
+is_zombie() { grep -q '^State:[[:space:]]Z' "/proc/$1/status"; }
 is_gone() { [[ ! -e /proc/$1 ]]; }
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
 # The guest runs and its agent answers; $QEMU, $SUPERVISOR and $KEEPER are its processes.
 start_guest() {
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 90 wait "$VM" --for=agent
+    start_ready
     QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
     assert_eq "$(comm_of "$KEEPER")" vmlaunch-keeper "the supervisor's parent"
 }
@@ -77,7 +77,7 @@ test_qemu_killed_while_its_supervisor_is_dead_is_known_to_be_killed() {
     start_guest
     kill -STOP "$KEEPER"
     kill -9 "$SUPERVISOR" "$QEMU"
-    sleep 0.2
+    await 5 is_zombie "$QEMU"
     kill -CONT "$KEEPER"
     await 10 is_gone "$KEEPER"
     assert_eq "$(status_of verdict)" killed
@@ -102,46 +102,48 @@ test_qemu_killed_while_its_supervisor_is_stopped_is_known_to_be_killed() {
     start_guest
     kill -STOP "$SUPERVISOR"
     kill -9 "$QEMU"
-    sleep 0.2
+    await 5 is_zombie "$QEMU"
     kill -CONT "$SUPERVISOR"
     await 10 is_gone "$KEEPER"
     assert_eq "$(status_of verdict)" killed
 }
 
-# guest_does COMMAND: in the guest, half a second from now.
-guest_does() { printf '(sleep 1; %s) &\n' "$1" | vml --timeout 1 console "$VM" >/dev/null || true; }
-
-unseen_end() { # COMMAND VERDICT
+# unseen EVENT COMMAND: the guest does it while keeper and supervisor see nothing; QEMU has said so before they go on
+unseen() {
     start_guest
-    guest_does "$1"
     kill -STOP "$KEEPER"
     kill -9 "$SUPERVISOR"
-    sleep 3
+    # Whoever is QMP's client now: QEMU serves one after the other.
+    { echo '{"execute":"qmp_capabilities"}' && sleep 60; } |
+        socat - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/private/qmp.sock" >"$WORK/qmp" &
+    local client=$!
+    await 10 grep -q '"return"' "$WORK/qmp"
+    tell_guest "(usleep 100000; $2) &"
+    await 20 grep -q "\"event\": \"$1\"" "$WORK/qmp"
+    kill "$client"
     kill -CONT "$KEEPER"
+}
+unseen_end() { # EVENT COMMAND VERDICT
+    unseen "$1" "$2"
     await 10 is_gone "$KEEPER"
-    assert_eq "$(status_of verdict)" "$2"
+    assert_eq "$(status_of verdict)" "$3"
     assert_clean
 }
 test_guest_that_powers_off_while_nobody_listens_is_guest_off() {
     need_root
     template
-    unseen_end 'poweroff -f' guest-off
+    unseen_end SHUTDOWN 'poweroff -f' guest-off
 }
 test_guest_that_panics_while_nobody_listens_is_panicked() {
     need_root
     template 'PANIC = [ MODEL = "pci" ]'
     sed -i 's/ guest.small//' "$TEMPLATE"
-    unseen_end 'echo c >/proc/sysrq-trigger' panicked
+    unseen_end GUEST_PANICKED 'echo c >/proc/sysrq-trigger' panicked
 }
 test_guest_that_resets_while_nobody_listens_runs_on() {
     need_root
     template
-    start_guest
-    guest_does 'reboot -f'
-    kill -STOP "$KEEPER"
-    kill -9 "$SUPERVISOR"
-    sleep 3
-    kill -CONT "$KEEPER"
+    unseen RESET 'reboot -f'
     await 5 adopted_after "$SUPERVISOR"
     assert_eq "$(status_of pid)" "$QEMU"
     expect 0 vml --timeout 60 wait "$VM" --for=agent
@@ -154,7 +156,7 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
     template
     start_guest
     kill -9 "$KEEPER"
-    sleep 0.2
+    await 5 is_gone "$KEEPER"
     assert_eq "$(status_of state)" running
     kill -9 "$SUPERVISOR"
     expect 0 vml reconcile "$VM"
@@ -172,10 +174,9 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
 test_shutdown_goes_on_under_the_next_supervisor() {
     need_root
     CMDLINE="guest.noacpi guest.noagent" template
-    expect 0 vml start "$TEMPLATE"
-    sleep 3
+    start_ready
     SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
-    expect 0 vml --timeout 3 shutdown --force --no-block "$VM"
+    expect 0 vml --timeout 2 shutdown --force --no-block "$VM"
     kill -9 "$SUPERVISOR"
     await 5 adopted_after "$SUPERVISOR"
     await 10 is_gone "$KEEPER"
@@ -205,7 +206,7 @@ panic_guest() { # ON_CRASH
     template 'PANIC = [ MODEL = "pci" ]' "ON_CRASH = \"$1\""
     sed -i 's/ guest.small//' "$TEMPLATE"
     start_guest
-    printf 'echo c >/proc/sysrq-trigger\n' | vml --timeout 1 console "$VM" >/dev/null || true
+    tell_guest '(usleep 100000; echo c >/proc/sysrq-trigger) &'
 }
 test_on_crash_restart_starts_a_guest_that_panics_again() {
     need_root

@@ -68,6 +68,102 @@ await() {
         sleep 0.05
     done
 }
+# make_ready [IMAGE [PREPARE]]: the guest of the template will go on from where a guest of the same argv was saved, in
+# 0.3 s instead of the 3 s of a boot. The first one of its kind boots until its agent answers (or, without one, it is
+# READY), is prepared by the function PREPARE, and is saved in build/guest/saved. IMAGE is a writable disk of the template's:
+# it gets the content that goes with it.
+make_ready() {
+    local image=${1:-} prepare=${2:-} key saved
+    key=$(
+        {
+            vml plan "$TEMPLATE" --format argv | sed -E "s#$WORK#WORK#g; s#$VM#VM#g; s#[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}#UUID#g; s#52:54:00(:[0-9a-f]{2}){3}#MAC#g"
+            cat "$GUEST/stamp"
+            qemu-system-x86_64 --version
+            [[ -z $prepare ]] || declare -f "$prepare"
+        } | sha256sum | cut -c 1-16
+    )
+    saved=$GUEST/saved/$key
+    mkdir -p "$GUEST/saved"
+    (
+        flock 9
+        [[ -e $saved/done ]] || save_guest "$saved" "$image" "$prepare"
+        touch "$saved"
+    ) 9>"$GUEST/saved/lock-$key" || fail "no guest could be saved"
+    # QEMU's uid may not search the way to build/.
+    mountpoint -q /mnt || mount --bind "$GUEST/saved" /mnt
+    cat >"$ROOT/ready-qemu" <<END
+#!/bin/bash
+case " \$* " in *"-machine none"*) exec /usr/bin/qemu-system-x86_64 "\$@" ;; esac
+exec 99</mnt/$key/state
+exec /usr/bin/qemu-system-x86_64 "\$@" -incoming fd:99
+END
+    chmod 755 "$ROOT/ready-qemu"
+    [[ -z $image ]] || cp --sparse=always "$saved/image" "$image"
+    sed -i "\$a EMULATOR = \"$ROOT/ready-qemu\"" "$TEMPLATE"
+}
+# start_ready [IMAGE [PREPARE]]: make_ready, start, and the agent answers (without one: the guest runs)
+start_ready() {
+    make_ready "$@"
+    expect 0 vml start "$TEMPLATE"
+    if grep -q guest.noagent "$TEMPLATE"; then
+        await 20 guest_runs
+    else
+        expect 0 vml --timeout 60 wait "$VM" --for=agent
+    fi
+}
+guest_runs() { [[ $(vml qmp "$VM" '{"execute":"query-status"}' | jq -r .return.status) == running ]]; }
+save_guest() { # DIRECTORY IMAGE PREPARE
+    local saved=$1 image=$2 prepare=$3 receiver
+    # Those of argvs that are no more.
+    find "$GUEST/saved" -mindepth 1 -maxdepth 1 -mmin +2880 -exec rm -rf {} +
+    rm -rf "$saved"
+    mkdir -p "$saved" "$WORK/save"
+    chmod 777 "$WORK/save"
+    expect 0 vml start "$TEMPLATE"
+    watch_console
+    if grep -q guest.noagent "$TEMPLATE"; then
+        await 90 ready_times 1
+    else
+        expect 0 vml --timeout 90 wait "$VM" --for=agent
+    fi
+    kill "$CONSOLE"
+    [[ -z $prepare ]] || "$prepare"
+    socat -u "UNIX-LISTEN:$WORK/save/socket,mode=777" "OPEN:$saved/state,creat" 9>&- &
+    receiver=$!
+    await 5 test -S "$WORK/save/socket"
+    expect 0 vml qmp "$VM" "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"unix:$WORK/save/socket\"}}"
+    wait "$receiver"
+    await 10 is_saved
+    expect 0 vml destroy "$VM"
+    [[ -z $image ]] || cp --sparse=always "$image" "$saved/image"
+    chmod -R a+rX "$saved"
+    touch "$saved/done"
+    rm -rf "$WORK/save" "$ROOT/var/log"
+}
+is_saved() { [[ $(vml qmp "$VM" '{"execute":"query-migrate"}' | jq -r .return.status) == completed ]]; }
+
+console_socket() { echo "$ROOT/run/vmlaunch/$VM/private/console.sock"; }
+# watch_console: collects in $WORK/console what the guest writes from now on; its end is the end of process $CONSOLE
+watch_console() {
+    : >"$WORK/console"
+    socat -u "UNIX-CONNECT:$(console_socket)" "OPEN:$WORK/console,append" 9>&- &
+    CONSOLE=$!
+}
+ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
+# tell_guest COMMAND: types it on the console, which nobody else may watch then, and waits for the shell's next prompt
+tell_guest() {
+    local answer='' said
+    coproc TERMINAL { exec socat - "UNIX-CONNECT:$(console_socket)"; }
+    local pid=$TERMINAL_PID
+    printf '%s\n' "$1" >&"${TERMINAL[1]}"
+    while [[ $answer != *'guest# ' ]]; do
+        IFS= read -r -t 20 -n 1 -d '' said <&"${TERMINAL[0]}" || fail "the guest's shell said nothing but '$answer'"
+        answer+=$said
+    done
+    kill "$pid"
+    wait "$pid" || true
+}
+
 group_dirs() { find /sys/fs/cgroup -maxdepth 4 -type d -name "vmlaunch-$VM" 2>/dev/null; }
 
 # Everything a VM may leave: said by kind, empty when the host is clean.
@@ -106,9 +202,15 @@ run_one_test() { # NAME
         assert_clean
     )
     status=$?
-    # A failed test must not disturb the next one.
+    # A failed test must not disturb the next one. What it has stopped hears nothing else.
+    ((status == 0)) || pgrep -f "guest=$VM,|${ROOT}[ /]" | while read -r line; do
+        kill -CONT "$line" 2>/dev/null
+    done
     "$VMLAUNCH" --root "$ROOT" -o json list 2>/dev/null | jq -r '.[].name' 2>/dev/null | while read -r line; do
         "$VMLAUNCH" --root "$ROOT" destroy "$line" >/dev/null 2>&1
+    done
+    ((status == 0)) || pgrep -f "guest=$VM," | while read -r line; do
+        kill -KILL "$line" 2>/dev/null
     done
     local took
     took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')

@@ -23,6 +23,7 @@ test_guest_boots_answers_and_powers_off_by_its_agent() {
 test_run_stays_in_the_foreground_and_ends_with_the_verdict_of_a_power_off() {
     need_root
     template "PANIC = [ MODEL = \"pci\" ]"
+    make_ready
     vml run "$TEMPLATE" >"$WORK/run.out" 2>&1 &
     local run=$!
     expect 0 vml --timeout 60 wait "$VM" --for=agent
@@ -34,8 +35,7 @@ test_run_stays_in_the_foreground_and_ends_with_the_verdict_of_a_power_off() {
 test_console_shows_what_the_guest_writes() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     # shellcheck disable=SC2016 # the guest's shell computes it
     printf 'echo "sum $((40 + 2))"\n' | vml --timeout 1 console "$VM" >"$WORK/console"
     grep -q 'sum 42' "$WORK/console" || fail "the console said: $(cat "$WORK/console")"
@@ -45,8 +45,7 @@ test_console_shows_what_the_guest_writes() {
 test_suspend_stops_the_guest_and_shutdown_wakes_it_first() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     expect 0 vml suspend "$VM"
     expect 0 vml --timeout 5 wait "$VM" --for=paused
     assert_eq "$(status_of state)" paused
@@ -60,8 +59,7 @@ test_suspend_stops_the_guest_and_shutdown_wakes_it_first() {
 test_reboot_and_reset_keep_the_same_qemu() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     local pid
     pid=$(status_of pid)
     expect 0 vml --timeout 60 reboot "$VM"
@@ -91,6 +89,7 @@ test_killed_qemu_gives_verdict_killed_and_leaves_nothing() {
 panic_gives_verdict() { # MODEL
     template "PANIC = [ MODEL = \"$1\" ]"
     sed -i 's/ guest.small//' "$TEMPLATE"
+    make_ready
     vml run "$TEMPLATE" 2>"$WORK/run.err" &
     local run=$! status=0
     expect 0 vml --timeout 90 wait "$VM" --for=agent
@@ -128,8 +127,7 @@ END
 test_guest_that_ignores_acpi_is_running_again_at_the_deadline() {
     need_root
     CMDLINE="guest.noacpi guest.noagent" template
-    expect 0 vml start "$TEMPLATE"
-    sleep 3
+    start_ready
     expect 7 vml --timeout 2 shutdown "$VM"
     assert_eq "$(status_of state)" running
     assert_contains "$(vml status "$VM")" "power button"
@@ -143,8 +141,7 @@ test_force_destroy_of_kvmrc_ends_a_guest_that_ignores_acpi() {
     mkdir -p "$ROOT/etc/vmlaunch"
     printf 'FORCE_DESTROY=yes\nSHUTDOWN_TIMEOUT=2\n' >"$ROOT/etc/vmlaunch/kvmrc"
     CMDLINE="guest.noacpi guest.noagent" template
-    expect 0 vml start "$TEMPLATE"
-    sleep 3
+    start_ready
     expect 0 vml shutdown "$VM"
     assert_eq "$(status_of verdict)" asked
     assert_contains "$(vml status "$VM")" "destroying it"
@@ -169,6 +166,7 @@ test_vm_without_acpi_is_destroyed_at_once_with_cancel_no_acpi() {
 test_sigterm_to_run_is_a_shutdown_of_the_guest() {
     need_root
     template
+    make_ready
     vml run "$TEMPLATE" 2>"$WORK/run.err" &
     local run=$! status=0
     expect 0 vml --timeout 60 wait "$VM" --for=agent

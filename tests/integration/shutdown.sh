@@ -7,21 +7,11 @@ story_has() { story | grep -qF -- "$1"; }
 assert_story() { story_has "$1" || fail "no '$1' in the story: $(story)"; }
 refute_story() { ! story_has "$1" || fail "'$1' is in the story: $(story)"; }
 
-# watch_console: collects in $WORK/console what the guest writes from now on
-watch_console() {
-    socat -u "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/private/console.sock" "OPEN:$WORK/console,creat,append" &
-    CONSOLE=$!
-}
-ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
-# tell_guest COMMAND: on its console, which nobody else may watch then
-tell_guest() { printf '%s\n' "$1" | vml --timeout 1 console "$VM" >/dev/null; }
-
 test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
     need_root
     CMDLINE="guest.noagent" template
-    expect 0 vml start "$TEMPLATE"
+    start_ready
     watch_console
-    await 60 ready_times 1
     local pid
     pid=$(status_of pid)
     expect 0 vml --timeout 30 reboot "$VM"
@@ -29,7 +19,7 @@ test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
     assert_story "pressing the power button (ACPI), so that the guest will reboot"
     assert_story "the guest is off, starting it again"
     assert_story "the guest has rebooted"
-    await 60 ready_times 2
+    await 60 ready_times 1
     assert_eq "$(status_of pid)" "$pid" "pid after the reboot"
     assert_eq "$(status_of state)" running
     kill "$CONSOLE" 2>/dev/null || true
@@ -41,10 +31,7 @@ test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
 test_reboot_that_the_guest_ignores_is_told_at_its_deadline() {
     need_root
     CMDLINE="guest.noagent guest.noacpi" template
-    expect 0 vml start "$TEMPLATE"
-    watch_console
-    await 60 ready_times 1
-    kill "$CONSOLE"
+    start_ready
     local begin=$SECONDS
     expect 7 vml --timeout 2 reboot "$VM"
     ((SECONDS - begin <= 20)) || fail "it took $((SECONDS - begin)) s"
@@ -56,8 +43,7 @@ test_reboot_that_the_guest_ignores_is_told_at_its_deadline() {
 test_agent_acknowledges_the_shutdown_it_dies_of() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     expect 0 vml --timeout 30 shutdown --mode agent "$VM"
     assert_eq "$(status_of verdict)" guest-off
     assert_story "asking the guest by its agent to power off"
@@ -68,8 +54,7 @@ test_agent_acknowledges_the_shutdown_it_dies_of() {
 test_guest_whose_agent_only_says_yes_is_asked_by_the_button_at_half_time() {
     need_root
     CMDLINE="guest.ignore_agent_shutdown" template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     local begin=$SECONDS
     expect 0 vml --timeout 8 shutdown "$VM"
     ((SECONDS - begin >= 3)) || fail "the guest was off after $((SECONDS - begin)) s"
@@ -82,8 +67,7 @@ test_guest_whose_agent_only_says_yes_is_asked_by_the_button_at_half_time() {
 test_guest_whose_agent_hangs_is_asked_by_the_button() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     # shellcheck disable=SC2016 # the guest's shell expands it
     tell_guest 'kill -STOP $(pidof qemu-ga)'
     expect 0 vml --timeout 60 shutdown "$VM"
@@ -95,10 +79,9 @@ test_guest_whose_agent_hangs_is_asked_by_the_button() {
 test_agent_that_is_killed_before_it_has_answered_gives_way_to_the_button() {
     need_root
     template
-    expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 60 wait "$VM" --for=agent
+    start_ready
     # shellcheck disable=SC2016 # the guest's shell expands it
-    tell_guest 'kill -STOP $(pidof qemu-ga); sleep 3; kill -9 $(pidof qemu-ga)'
+    tell_guest 'kill -STOP $(pidof qemu-ga); (sleep 1; kill -9 $(pidof qemu-ga)) &'
     expect 0 vml --timeout 60 shutdown "$VM"
     assert_eq "$(status_of verdict)" guest-off
     assert_story "pressing the power button (ACPI)"
