@@ -18,6 +18,11 @@ void log_set_level(enum log_level level)
         max_level = level;
 }
 
+enum log_level log_get_level(void)
+{
+        return max_level;
+}
+
 void log_set_file(int fd)
 {
         log_file = fd;

@@ -17,6 +17,7 @@ enum log_level {
 
 /* Lines above this level are dropped from stderr; LOG_LEVEL_NOTICE at first. */
 void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
 /* fd of a log file, borrowed, -1: none. Lines are written with date and level, whatever the level set. */
 void log_set_file(int fd);
 /* false: nothing goes to stderr any more (it belongs to somebody who is gone). */

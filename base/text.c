@@ -287,6 +287,36 @@ void text_from_uuid(const uint8_t uuid[16], char ret[37])
         }
 }
 
+char *text_to_hex(const void *bytes, size_t n)
+{
+        static const char digits[] = "0123456789abcdef";
+        const unsigned char *from = bytes;
+        char *hex = xmalloc(2 * n + 1);
+
+        for (size_t i = 0; i < n; i++) {
+                hex[2 * i] = digits[from[i] >> 4];
+                hex[2 * i + 1] = digits[from[i] & 15];
+        }
+        hex[2 * n] = '\0';
+        return hex;
+}
+
+bool text_from_hex(const char *hex, char **ret_bytes, size_t *ret_n)
+{
+        size_t n = strlen(hex) / 2;
+        _cleanup_free_ char *bytes = xmalloc(n + 1);
+
+        if (hex[2 * n])
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!parse_hex_byte(hex + 2 * i, (uint8_t *)bytes + i))
+                        return false;
+        bytes[n] = '\0';
+        *ret_bytes = TAKE_PTR(bytes);
+        *ret_n = n;
+        return true;
+}
+
 bool text_parse_mac(const char *s, uint8_t ret[6])
 {
         uint8_t mac[6];

@@ -58,6 +58,11 @@ void text_from_uuid(const uint8_t uuid[16], char ret[37]);
 /* xx:xx:xx:xx:xx:xx */
 bool text_parse_mac(const char *s, uint8_t ret[6]);
 
+/* Bytes as pairs of lower-case hexadecimal digits; new string. */
+char *text_to_hex(const void *bytes, size_t n);
+/* Back, digits of any case: *ret_bytes is owned by the caller (never NULL). */
+bool text_from_hex(const char *hex, char **ret_bytes, size_t *ret_n);
+
 /* User text for messages: control bytes, what is no UTF-8, quotes and backslashes escaped, cut after about 120 bytes with
  * "..."; new string. */
 char *text_printable(const char *s);

@@ -47,6 +47,12 @@ bool json_frame_is_half(const struct json_frame *frame)
         return frame->state == INSIDE || frame->state == STRING || frame->state == ESCAPE;
 }
 
+const char *json_frame_half(const struct json_frame *frame, size_t *ret_n)
+{
+        *ret_n = frame->half.length;
+        return text_str(&frame->half);
+}
+
 static void forget(struct json_frame *frame, enum frame_state state)
 {
         if (frame->half.capacity > KEEP_BUFFER)

@@ -48,3 +48,5 @@ int json_frame_feed(struct json_frame *frame, const char *bytes, size_t n, size_
 void json_frame_skip_to_ff(struct json_frame *frame);
 /* Inside a message. */
 bool json_frame_is_half(const struct json_frame *frame);
+/* The message so far, lent: fed to a new framer of the same limits it brings that one to where this one is. */
+const char *json_frame_half(const struct json_frame *frame, size_t *ret_n);

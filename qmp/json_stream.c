@@ -74,7 +74,7 @@ static void chunk_free(struct chunk *chunk)
 
 static void update_events(struct json_stream *stream)
 {
-        if (!stream->closed)
+        if (stream->source)
                 loop_set_events(stream->source,
                                 (stream->reading ? EPOLLIN : 0) | (stream->queue ? EPOLLOUT : 0));
 }
@@ -207,6 +207,14 @@ static void deliver(struct json_stream *stream, json_t *message)
         json_decref(message);
 }
 
+/* Of a held stream nothing is read, so nothing is late. */
+static void watch_half(struct json_stream *stream)
+{
+        if (stream->source && json_frame_is_half(stream->frame) && !stream->half_deadline)
+                stream->half_deadline = loop_add_deadline(stream->loop, stream->options.message_ms,
+                                                          half_deadline_passed, stream);
+}
+
 /* fds came with these bytes. */
 static void take_bytes(struct json_stream *stream, const char *bytes, size_t n, int *fds, size_t n_fds)
 {
@@ -239,9 +247,7 @@ static void take_bytes(struct json_stream *stream, const char *bytes, size_t n, 
                 loop_remove(stream->loop, stream->half_deadline);
                 stream->half_deadline = NULL;
         }
-        if (json_frame_is_half(stream->frame) && !stream->half_deadline)
-                stream->half_deadline = loop_add_deadline(stream->loop, stream->options.message_ms,
-                                                          half_deadline_passed, stream);
+        watch_half(stream);
 }
 
 /* One read. False: nothing there. */
@@ -512,4 +518,76 @@ void json_stream_skip_to_ff(struct json_stream *stream)
 int json_stream_fd(const struct json_stream *stream)
 {
         return stream->fd;
+}
+
+void json_stream_hold(struct json_stream *stream, bool hold)
+{
+        if (stream->closed || hold == !stream->source)
+                return;
+        if (hold) {
+                loop_remove(stream->loop, stream->source);
+                loop_remove(stream->loop, stream->half_deadline);
+                stream->source = stream->half_deadline = NULL;
+        } else {
+                stream->source = loop_add_fd(stream->loop, stream->fd, EPOLLIN, ready, stream);
+                update_events(stream);
+                watch_half(stream);
+        }
+}
+
+bool json_stream_is_open(const struct json_stream *stream)
+{
+        return !stream->closed && !stream->write_failed;
+}
+
+const char *json_stream_half(const struct json_stream *stream, size_t *ret_n)
+{
+        return json_frame_half(stream->frame, ret_n);
+}
+
+size_t json_stream_half_fds(const struct json_stream *stream, const int **ret_fds)
+{
+        *ret_fds = stream->fds;
+        return stream->n_fds;
+}
+
+char *json_stream_unsent_bytes(const struct json_stream *stream, size_t *ret_n)
+{
+        struct text all = TEXT_INIT;
+
+        for (const struct chunk *chunk = stream->queue; chunk; chunk = chunk->next)
+                text_add_bytes(&all, chunk->bytes + chunk->sent, chunk->length - chunk->sent);
+        *ret_n = all.length;
+        return text_take(&all);
+}
+
+int json_stream_resume(struct json_stream *stream, const struct json_stream_rest *rest, struct error **err)
+{
+        json_t *message = NULL;
+        size_t used = 0;
+
+        assert(!stream->options.lenient && !stream->queue && !stream->n_fds);
+        for (size_t i = 0; i < rest->n_fds; i++) {
+                int fd = rest->fds[i];
+
+                if (stream->n_fds < stream->options.max_fds)
+                        stream->fds[stream->n_fds++] = fd;
+                else
+                        fd_close(&fd);
+        }
+        if (rest->n_fds > stream->options.max_fds || rest->n_unsent > stream->options.max_queue)
+                return error_set(err, ERROR_FAILED, "more than the stream may have");
+        if (rest->n_half) {
+                int result = json_frame_feed(stream->frame, rest->half, rest->n_half, &used, &message, err);
+
+                json_decref(message);
+                if (result < 0)
+                        return -1;
+                if (result > 0 || !json_frame_is_half(stream->frame))
+                        return error_set(err, ERROR_FAILED, "what came of a message is not half a message");
+        }
+        if (rest->n_unsent)
+                queue_bytes(stream, rest->unsent, rest->n_unsent, NULL, 0);
+        watch_half(stream);
+        return 0;
 }

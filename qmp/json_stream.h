@@ -74,3 +74,31 @@ void json_stream_set_reading(struct json_stream *stream, bool reading);
 void json_stream_skip_to_ff(struct json_stream *stream);
 /* The socket, lent: for SO_PEERCRED. */
 int json_stream_fd(const struct json_stream *stream);
+
+/*
+ * For a process that takes this one's place and goes on with the socket. While held, a stream is off the loop: it reads
+ * nothing, nothing that waits is sent, its peer's going away is not noticed. What it is told to send is sent
+ * or waits as ever.
+ */
+void json_stream_hold(struct json_stream *stream, bool hold);
+/* Not once it has ended or is about to. */
+bool json_stream_is_open(const struct json_stream *stream);
+/* What has come of a message that is not complete, and the fds that came with it; both lent. */
+const char *json_stream_half(const struct json_stream *stream, size_t *ret_n);
+size_t json_stream_half_fds(const struct json_stream *stream, const int **ret_fds);
+/* The bytes that wait to be sent, as one string; owned by the caller. Fds that go with them are not in it. */
+char *json_stream_unsent_bytes(const struct json_stream *stream, size_t *ret_n);
+
+struct json_stream_rest {
+        const char *half;
+        size_t n_half;
+        const int *fds; /* taken over, also on failure */
+        size_t n_fds;
+        const char *unsent;
+        size_t n_unsent;
+};
+/*
+ * Right after json_stream_new() of a strict stream: what the process before this one had of it. The time for the half
+ * message begins anew. ERROR_FAILED when it is no half message or over the stream's limits; the stream is of no use then.
+ */
+int json_stream_resume(struct json_stream *stream, const struct json_stream_rest *rest, struct error **err);

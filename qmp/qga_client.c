@@ -373,6 +373,11 @@ struct qga_client *qga_client_new(struct loop *loop, int fd_consume,
         return client;
 }
 
+int qga_client_fd(const struct qga_client *client)
+{
+        return client->stream ? json_stream_fd(client->stream) : -1;
+}
+
 void qga_client_set_tap(struct qga_client *client, json_stream_tap_fn *fn, void *data)
 {
         json_stream_set_tap(client->stream, fn, data);

@@ -43,6 +43,13 @@ struct qga_client *qga_client_new(struct loop *loop, int fd_consume,
 void qga_client_free(struct qga_client *client);
 DEFINE_FREEP(struct qga_client, qga_client_free)
 
+/*
+ * The socket, lent, -1 once it has ended: for a process that takes this one's place. It makes a new client of it, open or
+ * not as this one was told; what this one was asked it asks again, and what is on its way to either side is dropped by
+ * the next sync.
+ */
+int qga_client_fd(const struct qga_client *client);
+
 /* As json_stream_set_tap(). */
 void qga_client_set_tap(struct qga_client *client, json_stream_tap_fn *fn, void *data);
 

@@ -53,6 +53,18 @@ struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned gr
 void qmp_client_free(struct qmp_client *client);
 DEFINE_FREEP(struct qmp_client, qmp_client_free)
 
+/*
+ * For a process that takes this one's place: the connection as it is between two calls, {"last_id", "late": the calls
+ * whose answers may still come, "half": what has come of a message}; its socket, lent. New reference; NULL and ERROR_BUSY
+ * while it is not ready, a call waits or something is not sent. From the loop's deadlines only, not from a callback of
+ * the connection: the rest of what was just read would be lost.
+ */
+json_t *qmp_client_state(const struct qmp_client *client, int *ret_fd, struct error **err);
+/* Goes on with it: ready at once, on_ready is not called. NULL and ERROR_FAILED when that is no such state. */
+struct qmp_client *qmp_client_resume(struct loop *loop, int fd_consume, const json_t *state,
+                                     const struct qmp_client_handlers *handlers, void *data,
+                                     struct error **err);
+
 /* As json_stream_set_tap(). */
 void qmp_client_set_tap(struct qmp_client *client, json_stream_tap_fn *fn, void *data);
 

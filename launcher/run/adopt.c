@@ -87,8 +87,8 @@ static char *uuid_of_process(pid_t pid)
         return NULL;
 }
 
-static struct launch_plan *thin_plan(const struct paths *paths, const struct vm_dir *vm,
-                                     const struct adoption *adoption)
+struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir *vm,
+                                  const struct adoption *adoption)
 {
         struct launch_plan *plan = xcalloc(1, sizeof(*plan));
         const json_t *record = adoption->record, *devices = json_object_get(record, "devices");
@@ -165,7 +165,7 @@ int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct ado
                 return -1;
         if (adoption.pid)
                 open_stderr(&adoption);
-        adoption.plan = thin_plan(paths, vm, &adoption);
+        adoption.plan = adoption_plan(paths, vm, &adoption);
         *ret = adoption;
         adoption = (struct adoption)ADOPTION_INIT;
         return 0;

@@ -44,6 +44,9 @@ int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct ado
  * uid, private directory and live.tmpl; taps go with QEMU. 1: it was needed.
  */
 int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err);
+/* The plan of what record and journal say; new. */
+struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir *vm,
+                                  const struct adoption *adoption);
 void adoption_done(struct adoption *adoption);
 #define _cleanup_adoption_ _cleanup_(adoption_done)
 

@@ -39,6 +39,7 @@ static const struct control_command commands[] = {
         OWN("vmlaunch-shutdown", ROLE_OPERATOR, QMP_MUTATE, true),
         OWN("vmlaunch-agent", ROLE_OPERATOR, QMP_MUTATE, true),
         OWN("vmlaunch-lease", ROLE_OPERATOR, QMP_MUTATE, true),
+        OWN("vmlaunch-reexec", ROLE_ADMIN, QMP_MUTATE, true),
 
         POWER("stop"),
         POWER("cont"),

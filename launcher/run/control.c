@@ -13,8 +13,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
-#include "launcher/run/fd_names.h"
-#include "launcher/run/unsettled.h"
+#include "launcher/run/control_parts.h"
 #include "launcher/state/crash_point.h"
 #include "qmp/json_stream.h"
 #include "qmp/ops_machine.h"
@@ -23,51 +22,6 @@
 #define ACCEPT_PAUSE_MS 1000u
 /* "Debian 1:7.2+dfsg-7+deb12u13" and its like. */
 #define PACKAGE_MAX 256
-
-struct client {
-        struct control *control;
-        struct json_stream *stream;
-        struct control_peer peer;
-        bool negotiated;
-        struct fd_names fd_names;
-        bool dead; /* freed by reap(), so that nobody's callback loses its client under its feet */
-        unsigned in_flight;
-        struct client *next;
-};
-
-/* A command on its way to QEMU, or one of our own that is answered later. */
-struct control_call {
-        struct control *control; /* NULL: freed meanwhile */
-        struct client *client;   /* NULL: gone meanwhile */
-        json_t *id;
-        json_int_t qemu_id;
-        struct control_command command;
-        char *name; /* the command's */
-        enum control_role role;
-        bool lists_commands;
-        json_t *keys;    /* of one that changes something */
-        json_int_t mark; /* what the answer of a query settles */
-        struct control_call *next;
-};
-
-struct control {
-        struct loop *loop;
-        int listen_fd;
-        struct loop_source *listener, *pause, *reaper;
-        json_t *greeting;
-        struct control_handlers handlers;
-        void *data;
-        struct control_roles roles;
-        struct unsettled unsettled;
-        struct client *clients;
-        unsigned n_clients;
-        unsigned long long last_client; /* the number of the newest one */
-        struct control_call *calls;
-        /* The command of our own that is being handled, for control_answer_later(). */
-        struct client *asking;
-        const json_t *asking_id;
-        bool finished;
-};
 
 static void free_client(struct client *client)
 {
@@ -237,7 +191,7 @@ static void forget_call(struct control_call *call)
         free(call);
 }
 
-static struct control_call *add_call(struct client *client, const json_t *id)
+struct control_call *control_add_call(struct client *client, const json_t *id)
 {
         struct control *control = client->control;
         struct control_call *call = xcalloc(1, sizeof(*call));
@@ -254,7 +208,7 @@ static struct control_call *add_call(struct client *client, const json_t *id)
 struct control_call *control_answer_later(struct control *control)
 {
         assert(control->asking);
-        return add_call(control->asking, control->asking_id);
+        return control_add_call(control->asking, control->asking_id);
 }
 
 void control_answer(struct control_call *call, json_t *value_consume, const struct error *error)
@@ -388,7 +342,7 @@ static void forward(struct client *client, const struct control_command *command
                 changed = json_copy(message);
                 json_object_set(changed, "arguments", renamed);
         }
-        call = add_call(client, id);
+        call = control_add_call(client, id);
         call->command = *command;
         call->command.name = call->name = xstrdup(command->name);
         call->role = client->peer.role;
@@ -529,7 +483,7 @@ static void on_closed(const struct error *error, void *data)
         }
 }
 
-static void add_client(struct control *control, int fd_consume, const struct control_peer *peer)
+struct client *control_add_client(struct control *control, int fd_consume, const struct control_peer *peer)
 {
         const struct json_stream_options options = {
                 .max_message = peer->role == ROLE_ADMIN ? CONTROL_MAX_ADMIN : CONTROL_MAX_MESSAGE,
@@ -543,13 +497,18 @@ static void add_client(struct control *control, int fd_consume, const struct con
 
         client->control = control;
         client->peer = *peer;
-        client->peer.client = ++control->last_client;
         fd_names_init(&client->fd_names, client->peer.client);
         client->stream = json_stream_new(control->loop, fd_consume, &options, &handlers, client);
         client->next = control->clients;
         control->clients = client;
         control->n_clients++;
-        send_message(client, control->greeting);
+        return client;
+}
+
+static void welcome(struct control *control, int fd_consume, struct control_peer *peer)
+{
+        peer->client = ++control->last_client;
+        send_message(control_add_client(control, fd_consume, peer), control->greeting);
 }
 
 static void on_connect(struct loop_source *source, uint32_t events, void *data);
@@ -615,7 +574,7 @@ static void on_connect(struct loop_source *source, uint32_t events, void *data)
                 else if (!has_room_for(control, peer.role))
                         say_and_close(fd, "Busy", "too many clients are connected");
                 else
-                        add_client(control, fd, &peer);
+                        welcome(control, fd, &peer);
         }
 }
 
@@ -752,6 +711,19 @@ static void stop_listening(struct control *control)
         loop_remove(control->loop, control->pause);
         control->listener = control->pause = NULL;
         fd_close(&control->listen_fd);
+}
+
+void control_hold(struct control *control, bool hold)
+{
+        for (struct client *client = control->clients; client; client = client->next)
+                json_stream_hold(client->stream, hold);
+        if (control->finished)
+                return;
+        loop_remove(control->loop, control->listener);
+        loop_remove(control->loop, control->pause);
+        control->listener = control->pause = NULL;
+        if (!hold)
+                accept_again(control);
 }
 
 void control_finish(struct control *control)

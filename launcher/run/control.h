@@ -61,6 +61,7 @@ struct control_handlers {
 };
 
 struct control;
+struct handover;
 
 /* A bound, listening socket at name below dirfd, mode 0666; an old one there is replaced. */
 int control_listen(int dirfd, const char *name, int *ret_fd, struct error **err);
@@ -102,3 +103,23 @@ void control_event(struct control *control, const char *name, json_t *data_consu
 void control_finish(struct control *control);
 /* Does something wait to be sent? */
 bool control_is_flushed(const struct control *control);
+
+/*
+ * For a process that takes this one's place (handover.h). While held no client is read, nor accepted; whatever they sent
+ * waits in their sockets.
+ */
+void control_hold(struct control *control, bool hold);
+/* Whether an own command but this one is still to be answered. */
+bool control_has_own_calls(const struct control *control, const struct control_call *but);
+/*
+ * Everything about the clients, and fds given to handover; new reference. but: the call that is to be answered by the
+ * other process. ERROR_BUSY while another command waits for its answer, a client is being cut off, or too much has not
+ * been read by clients.
+ */
+json_t *control_state(const struct control *control, const struct control_call *but,
+                      struct handover *handover, struct error **err);
+/* control_new() for that process. *ret_call is what `but` was. NULL and ERROR_FAILED when that is no such state. */
+struct control *control_resume(struct loop *loop, const json_t *state, struct handover *handover,
+                               const char *vm, const char *generation, const struct control_roles *roles,
+                               const struct control_handlers *handlers, void *data,
+                               struct control_call **ret_call, struct error **err);

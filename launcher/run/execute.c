@@ -65,6 +65,25 @@ struct execution *execution_adopt(const struct launch_plan *plan, const struct e
         return execution;
 }
 
+bool execution_lock_at(const struct execution *execution, size_t n, const char **ret_name, int *ret_fd)
+{
+        const struct effect_run *run = &execution->run;
+
+        if (n >= run->n_locks)
+                return false;
+        *ret_name = run->locks[n].name;
+        *ret_fd = run->locks[n].fd;
+        return true;
+}
+
+void execution_keep_lock(struct execution *execution, const char *name, int fd_consume)
+{
+        struct effect_run *run = &execution->run;
+
+        ARRAY_GROW(run->locks, run->n_locks);
+        run->locks[run->n_locks++] = (struct held_lock){ .name = xstrdup(name), .fd = fd_consume };
+}
+
 static void close_fds(struct effect_run *run, const char *but)
 {
         for (size_t i = 0; i < run->n_fds; i++)

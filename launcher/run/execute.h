@@ -87,6 +87,11 @@ struct execution *execution_adopt(const struct launch_plan *plan, const struct e
                                   pid_t pid, int pidfd_consume, int stderr_fd_consume, const json_t *locks,
                                   struct error **ret_lost);
 
+/* Lock n of those that the execution holds, lent; false: there are no more. */
+bool execution_lock_at(const struct execution *execution, size_t n, const char **ret_name, int *ret_fd);
+/* One more, which the process has already. */
+void execution_keep_lock(struct execution *execution, const char *name, int fd_consume);
+
 /* What a record says of QEMU's process, in the journal's words; NULL: nothing. New reference. */
 json_t *spawned_by_record(const json_t *record);
 /* Does the QEMU of this run live, by its journal or, where that lost its end, by its record? 1: yes, *ret_pid; 0: no, or

@@ -15,6 +15,7 @@
 #include "launcher/run/confine.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/host_helper.h"
+#include "launcher/run/reexec.h"
 #include "launcher/run/sd_notify.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
@@ -109,6 +110,10 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
         }
         if (strcmp(command->name, "vmlaunch-lease") == 0) {
                 agent_lease_command(s, arguments, peer, err);
+                return NULL;
+        }
+        if (strcmp(command->name, "vmlaunch-reexec") == 0) {
+                reexec_command(s, arguments, who, err);
                 return NULL;
         }
         if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
@@ -624,17 +629,30 @@ static void note_warnings(struct supervisor *s)
         }
 }
 
+static const struct control_handlers control_handlers = {
+        .on_own = on_own,
+        .on_forward = on_forward,
+        .on_answer = on_answer,
+        .on_clean_up = on_clean_up,
+        .on_wire = on_client_wire,
+        .on_cut_off = on_cut_off,
+        .on_gone = on_gone,
+};
+
+int supervisor_resume_control(struct supervisor *s, const json_t *state, struct handover *handover,
+                              struct control_call **ret_call, struct error **err)
+{
+        struct control_roles roles;
+
+        open_recorder(s);
+        control_roles_init(&roles, s->plan->confine.uid);
+        s->control = control_resume(s->loop, state, handover, s->plan->name, s->generation, &roles,
+                                    &control_handlers, s, ret_call, err);
+        return s->control ? 0 : -1;
+}
+
 int supervisor_open_control(struct supervisor *s, struct error **err)
 {
-        static const struct control_handlers handlers = {
-                .on_own = on_own,
-                .on_forward = on_forward,
-                .on_answer = on_answer,
-                .on_clean_up = on_clean_up,
-                .on_wire = on_client_wire,
-                .on_cut_off = on_cut_off,
-                .on_gone = on_gone,
-        };
         struct control_roles roles;
         int fd = -1;
 
@@ -642,7 +660,7 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
         if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
                 return -1;
         control_roles_init(&roles, s->plan->confine.uid);
-        s->control = control_new(s->loop, fd, s->plan->name, s->generation, &roles, &handlers, s);
+        s->control = control_new(s->loop, fd, s->plan->name, s->generation, &roles, &control_handlers, s);
         return 0;
 }
 
@@ -735,6 +753,7 @@ static void flush_clients(struct supervisor *s)
 static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
+        reexec_forget(s);
         leases_free(s->leases);
         recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);
@@ -747,6 +766,7 @@ static void done(struct supervisor *s, bool keep)
         fd_close(&s->ready_fd);
         loop_free(s->loop);
         free(s->generation);
+        free(s->program);
         free(s->told_reason);
         free(s->shutdown_reason);
         error_free(s->start_error);
@@ -779,6 +799,7 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
                 .pidfd = -1,
                 .keeper_fd = options->keeper_fd,
                 .agent = plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE,
+                .program = reexec_own_program(),
                 .story = json_array(),
                 .started = story_now(),
         };

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "launcher/run/keeper.h"
+#include "launcher/run/reexec.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/run/supervisor_parts.h"
@@ -164,7 +165,7 @@ void adopt_settle_start(struct supervisor *s)
 }
 
 /* A record is written by many versions: of a story only what is one. */
-static json_t *story_of(const json_t *record)
+json_t *adopt_story_of(const json_t *record)
 {
         json_t *story = json_array(), *entry;
         size_t i;
@@ -277,7 +278,8 @@ int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
                 .keeper_fd = options->keeper_fd,
                 .pidfd = -1,
                 .agent = adoption->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE,
-                .story = story_of(adoption->record),
+                .program = reexec_own_program(),
+                .story = adopt_story_of(adoption->record),
                 .started = started ? xstrdup(started) : story_now(),
         };
         /* Nothing was begun and nothing is known: the last supervisor died before it had done anything. */

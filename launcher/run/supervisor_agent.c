@@ -317,6 +317,7 @@ static void on_time_set(json_t *reply, const struct error *error, void *data)
 {
         struct supervisor *s = data;
 
+        s->syncing_time = false;
         if (s->state >= VM_QUITTING)
                 return;
         if (reply) {
@@ -341,6 +342,7 @@ static void sync_time(void *data)
         s->sync_timer = NULL;
         if (!s->qga || s->state != VM_RUNNING)
                 return;
+        s->syncing_time = true;
         qga_client_sync_time(s->qga, QGA_COMMAND_MS, on_time_set, s);
         crash_point(CRASH_TIME_ASKED);
 }

@@ -3,7 +3,7 @@
  *
  * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_record.c record, story and what
+ * and leases; supervisor_reexec.c the way into another program; supervisor_record.c record, story and what
  * clients are told.
  */
 #pragma once
@@ -17,6 +17,7 @@
 #include "launcher/plan/launch_plan.h"
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
+#include "launcher/run/handover.h"
 #include "launcher/run/lease.h"
 #include "launcher/run/recorder.h"
 #include "launcher/run/shutdown.h"
@@ -80,6 +81,7 @@ struct supervisor {
         struct loop_source *agent_retry;
         struct leases *leases; /* from the lock on */
         unsigned sync_tries;   /* SYNC_TIME: how often the agent has been asked in vain */
+        bool syncing_time;     /* it is being asked */
         struct loop_source *sync_timer;
 
         struct control *control;
@@ -104,6 +106,8 @@ struct supervisor {
         int exit_status;
 
         struct host_helper *helper; /* undoes, once QEMU is gone */
+        char *program;              /* the file we were started from, NULL: not known */
+        struct reexec *reexec;      /* asked for and not done yet */
 
         json_t *story, *warnings;
         struct story_pace pace;
@@ -119,6 +123,9 @@ struct supervisor {
 void supervisor_hear_signals(struct supervisor *s);
 void supervisor_open_log(struct supervisor *s);
 int supervisor_open_control(struct supervisor *s, struct error **err);
+/* The same with the clients of the program that we were; *ret_call is the command that we still have to answer. */
+int supervisor_resume_control(struct supervisor *s, const json_t *state, struct handover *handover,
+                              struct control_call **ret_call, struct error **err);
 int supervisor_loop(struct supervisor *s, bool keep_directory);
 /* QEMU's pidfd. */
 void supervisor_on_child(int pidfd, void *data);
@@ -137,6 +144,8 @@ void supervisor_story(struct supervisor *s, const char *format, ...) __attribute
 json_t *supervisor_record(const struct supervisor *s);
 /* State, reason or agent may have changed: record and clients get to know. */
 void supervisor_changed(struct supervisor *s);
+/* The program that we were has told the record and the clients how things are. */
+void supervisor_tell_as_told(struct supervisor *s);
 void supervisor_flush(struct supervisor *s);
 
 /* supervisor_adopt.c */
@@ -146,6 +155,8 @@ void keeper_attend(struct supervisor *s, bool give);
 void keeper_await_status(struct supervisor *s);
 /* The record's "end" and "asked": what a successor has to know of an end that has begun. */
 json_t *adopt_end_to_json(const struct supervisor *s);
+/* The lines of a record's story; new reference. */
+json_t *adopt_story_of(const json_t *record);
 /* query-status of an adopted QEMU whose guest may never have run. */
 void adopt_settle_start(struct supervisor *s);
 /* The guest is known to run: what its last supervisor was asked and had not ended goes on. */
@@ -154,6 +165,14 @@ void adopt_resume_request(struct supervisor *s);
 /* supervisor_wire.c */
 /* Once QEMU has greeted, the plan's qmp steps are sent. */
 int wire_connect(struct supervisor *s, struct error **err);
+/* The connections of the program that we were. */
+struct wire_state {
+        int qmp_fd, agent_fd; /* agent_fd -1: none */
+        const json_t *qmp;    /* qmp_client_state() */
+        bool agent_open;
+        bool sync_time; /* the guest's clock is still to be set */
+};
+int wire_resume(struct supervisor *s, const struct wire_state *state_consume, struct error **err);
 void wire_close(struct supervisor *s);
 /* A command was not answered in its time. */
 void wire_overdue(struct supervisor *s);
@@ -193,3 +212,8 @@ int agent_lease_command(struct supervisor *s, json_t *arguments, const struct co
 int agent_may_forward(struct supervisor *s, const char *command, struct error **err);
 /* The guest goes on after a pause. */
 void agent_sync_time(struct supervisor *s);
+
+/* supervisor_reexec.c */
+/* 0: control_answer() will be called, by us or by the program that takes our place; -1: *err. */
+int reexec_command(struct supervisor *s, json_t *arguments, const char *who, struct error **err);
+void reexec_forget(struct supervisor *s);

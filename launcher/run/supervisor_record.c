@@ -191,3 +191,10 @@ void supervisor_changed(struct supervisor *s)
                               json_pack("{s:s, s:o, s:s}", "state", state, "reason", story_string(reason),
                                         "agent", agent_state_name(s->agent)));
 }
+
+void supervisor_tell_as_told(struct supervisor *s)
+{
+        s->told_state = state_now(s);
+        s->told_reason = xstrdup_null(reason_now(s));
+        s->told_agent = s->agent;
+}

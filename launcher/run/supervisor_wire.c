@@ -510,30 +510,53 @@ static void on_agent_wire(bool sent, const json_t *message, void *data)
         recorder_message(s->recorder, "agent", sent, message);
 }
 
+static const struct qmp_client_handlers qmp_handlers = {
+        .on_ready = on_ready,
+        .on_event = on_qmp_event,
+        .on_late = on_late,
+        .on_disconnect = on_disconnect,
+};
+
+static void take_agent_socket(struct supervisor *s, int fd_consume)
+{
+        /* Its end is QEMU's end, which is seen elsewhere. */
+        s->qga = qga_client_new(s->loop, fd_consume, NULL, NULL);
+        qga_client_set_tap(s->qga, on_agent_wire, s);
+        qga_client_set_open(s->qga, false);
+}
+
+int wire_resume(struct supervisor *s, const struct wire_state *state_consume, struct error **err)
+{
+        if (state_consume->agent_fd >= 0)
+                take_agent_socket(s, state_consume->agent_fd);
+        s->qmp = qmp_client_resume(s->loop, state_consume->qmp_fd, state_consume->qmp, &qmp_handlers, s, err);
+        if (!s->qmp)
+                return error_wrap(err, "qmp");
+        qmp_client_set_tap(s->qmp, on_qmp_wire, s);
+        qmp_client_limit_events(s->qmp, EVENTS_BURST, EVENTS_PER_SECOND);
+        ops_query_status(s->qmp, on_status, s);
+        if (state_consume->agent_open)
+                set_agent_open(s, true);
+        if (state_consume->sync_time)
+                agent_sync_time(s);
+        return 0;
+}
+
 int wire_connect(struct supervisor *s, struct error **err)
 {
-        static const struct qmp_client_handlers handlers = {
-                .on_ready = on_ready,
-                .on_event = on_qmp_event,
-                .on_late = on_late,
-                .on_disconnect = on_disconnect,
-        };
         int fd = -1;
 
         if (connect_at(s->vm->fd, "private/qmp.sock", &fd, err) < 0)
                 return -1;
-        s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &handlers, s);
+        s->qmp = qmp_client_new(s->loop, fd, GREETING_MS, &qmp_handlers, s);
         qmp_client_set_tap(s->qmp, on_qmp_wire, s);
         qmp_client_limit_events(s->qmp, EVENTS_BURST, EVENTS_PER_SECOND);
         if (!s->plan->policy.has_agent || s->qga)
                 return 0;
         if (connect_at(s->vm->fd, "private/agent.sock", &fd, err) < 0)
                 return -1;
-        /* Its end is QEMU's end, which is seen elsewhere. */
-        s->qga = qga_client_new(s->loop, fd, NULL, NULL);
-        qga_client_set_tap(s->qga, on_agent_wire, s);
         s->agent = AGENT_ABSENT;
-        qga_client_set_open(s->qga, false);
+        take_agent_socket(s, fd);
         return 0;
 }
 

@@ -45,6 +45,7 @@
         X(LEASE_UNDONE, "lease-undone", "the thaw or the going on was answered, and is not proven")   \
         X(LEASE_OVER, "lease-over", "it is proven that nothing is frozen or paused")                  \
         X(TIME_ASKED, "time-asked", "the agent was asked to set the guest's clock")                   \
+        X(REEXEC_ASKED, "reexec-asked", "another program is being asked whether it takes over")       \
         X(SHUTDOWN_ASKED, "shutdown-asked", "a shutdown was accepted, the guest not yet asked")       \
         X(GUEST_ASKED, "guest-asked", "the guest was asked to end, by agent or button, or resumed")   \
         X(RESTART_ASKED, "restart-asked", "a guest that is off or will not reboot is being reset")    \

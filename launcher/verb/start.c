@@ -36,7 +36,7 @@ static int need_root(struct error **err)
 }
 
 /* Its stderr is nobody's, and the supervisor that would have a log did not come to be. */
-static void log_adoption_failed(const struct verb_context *context, const struct error *error)
+void adoption_log_failed(const struct verb_context *context, const struct error *error)
 {
         _cleanup_free_ char *path = xasprintf("%s/%s.log", context->site->paths.log, context->args[0]);
         _cleanup_free_ char *text = error_text(error);
@@ -104,7 +104,7 @@ int verb_adopt(struct verb_context *context, struct error **err)
                 status = adopt(context, vm, false, KEEPER_SOCKET_FD, err);
         if (status >= 0)
                 return status;
-        log_adoption_failed(context, *err);
+        adoption_log_failed(context, *err);
         error_free(TAKE_PTR(*err));
         return KEEPER_TRY_AGAIN;
 }

@@ -65,6 +65,9 @@ long long verb_timeout_ms(const struct verb_context *context, long long default_
 /* Is a VM in this state, with its agent in that one, what `wait --for=goal` waits for. Either may be NULL. */
 bool wait_is_reached(const char *goal, const char *state, const char *agent);
 
+/* In the log of the VM that is the verb's first argument, where a supervisor would have written it. */
+void adoption_log_failed(const struct verb_context *context, const struct error *error);
+
 /* One function per verb, in the file of its subject. */
 int verb_plan(struct verb_context *context, struct error **err);
 int verb_explain(struct verb_context *context, struct error **err);
@@ -90,6 +93,8 @@ int verb_reconcile(struct verb_context *context, struct error **err);
 int verb_mac(struct verb_context *context, struct error **err);
 int verb_uuid(struct verb_context *context, struct error **err);
 int verb_help(struct verb_context *context, struct error **err);
+int verb_reexec(struct verb_context *context, struct error **err);
+int verb_reexecuted(struct verb_context *context, struct error **err);
 int verb_adopt(struct verb_context *context, struct error **err);
 /* Called by main() before everything else; argv without program and verb. */
 int verb_keeper(char **argv);

@@ -57,6 +57,8 @@ test_every_document_is_as_docs_json_md_says() {
     holds status "$OUT"
     expect 0 vml -o json wait "$VM" --for=started
     holds wait "$OUT"
+    expect 0 vml -o json reexec "$VM"
+    holds reexec "$OUT"
     for verb in suspend resume reset destroy; do
         expect 0 vml -o json "$verb" "$VM"
         holds power "$OUT"

@@ -171,6 +171,24 @@ static void a_text_grows_and_is_taken(void **state)
         free(taken);
 }
 
+static void bytes_survive_as_hexadecimal_digits(void **state)
+{
+        static const char *const wrong[] = { "0", "0g", "g0", "00 ", "0x", "000" };
+        const unsigned char bytes[] = { 0, 1, 0x7f, 0x80, 0xff };
+        _cleanup_free_ char *hex = text_to_hex(bytes, sizeof(bytes)), *back = NULL, *none = NULL;
+        size_t n;
+
+        (void)state;
+        assert_string_equal(hex, "00017f80ff");
+        assert_true(text_from_hex("00017F80ff", &back, &n));
+        assert_int_equal(n, sizeof(bytes));
+        assert_memory_equal(back, bytes, n);
+        assert_true(text_from_hex("", &none, &n));
+        assert_int_equal(n, 0);
+        for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+                assert_false(text_from_hex(wrong[i], &back, &n));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -178,6 +196,7 @@ int main(void)
                 cmocka_unit_test(decimals_are_read_as_exactly_as_a_compiler_does),
                 cmocka_unit_test(sizes_know_their_suffixes),
                 cmocka_unit_test(booleans_are_the_words_of_the_design),
+                cmocka_unit_test(bytes_survive_as_hexadecimal_digits),
                 cmocka_unit_test(uuids_and_macs_are_read_and_written),
                 cmocka_unit_test(user_text_cannot_drive_a_terminal),
                 cmocka_unit_test(shell_words_survive_a_shell),
