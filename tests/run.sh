@@ -5,7 +5,8 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 build=${BUILD:-build}
-jobs=$(nproc)
+# Most of the time a test waits: for a guest, a deadline, a process.
+jobs=$((($(nproc) * 3 + 1) / 2))
 budget=${TEST_BUDGET:-300} # seconds for all; above it the run fails (tests/README.md)
 limit=${TEST_FILE_LIMIT:-600} # seconds for one file
 if [[ ${1:-} == -j ]]; then
