@@ -93,7 +93,7 @@ guest: ## build the test guest, build/guest/vmlinuz and initrd.img
 IT_SRC    := $(sort $(wildcard tests/integration/*.c))
 IT_BIN    := $(IT_SRC:tests/integration/%.c=$B/tests/it_%)
 
-.PHONY: lint lint-deep unit-programs print-cflags check integration proof
+.PHONY: lint lint-deep unit-programs print-cflags check nightly integration proof
 lint: ## read the code with every checker; warnings are errors
 	@tests/lint.sh
 
@@ -113,6 +113,11 @@ check: ## install what is missing and run all tests
 	$(MAKE) all unit-programs
 	$(MAKE) check-unit
 	$(MAKE) integration
+
+nightly: ## check with all repetitions, sanitizers, each fuzz target: hours (root)
+	@tests/deps.sh build test guest lint
+	$(MAKE) all guest unit-programs
+	@tests/nightly.sh
 
 # make proof NAME: the words after "proof" are no targets of their own.
 proof: all guest unit-programs ## run the tests of an issue's "must show" list: make proof spine

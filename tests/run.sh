@@ -5,8 +5,10 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 build=${BUILD:-build}
-jobs=$(nproc)
+# Most of the time a test waits: for a guest, a deadline, a process.
+jobs=$((($(nproc) * 3 + 1) / 2))
 budget=${TEST_BUDGET:-300} # seconds for all; above it the run fails (tests/README.md)
+limit=${TEST_FILE_LIMIT:-600} # seconds for one file
 if [[ ${1:-} == -j ]]; then
     jobs=$2
     shift 2
@@ -27,13 +29,13 @@ run_one() { # FILE[:TEST]
     log=$logs/$(basename "$file").${test:-all}
     local begin=$SECONDS status
     if [[ $file == *.c ]]; then
-        timeout -k 10 300 "$build/tests/it_$(basename "$file" .c)" >"$log" 2>&1
+        timeout -k 10 "$limit" "$build/tests/it_$(basename "$file" .c)" >"$log" 2>&1
         status=$?
         # cmocka's lines in the words of the others
         sed -nE 's/^\[ +OK +\] (.*)/ok \1/p; s/^\[ +FAILED +\] ([a-z].*)/not ok \1/p; s/^\[ +SKIPPED +\] ([a-z].*)/skip \1/p' "$log" | sort -u >"$log.lines"
         ((status == 77)) && echo "skip $(basename "$file" .c): $(tail -1 "$log")" >"$log.lines"
     else
-        timeout -k 10 600 bash "$file" ${test:+"$test"} >"$log" 2>&1
+        timeout -k 10 "$limit" bash "$file" ${test:+"$test"} >"$log" 2>&1
         status=$?
         grep -E '^(ok|not ok|skip) ' "$log" >"$log.lines"
     fi
@@ -48,7 +50,7 @@ run_one() { # FILE[:TEST]
     fi
 }
 export -f run_one
-export logs build
+export logs build limit
 
 # shellcheck disable=SC2016 # the inner shell expands it
 printf '%s\n' "${files[@]}" | xargs -P "$jobs" -I{} bash -c 'run_one "$1"' _ {} | tee "$logs/all"

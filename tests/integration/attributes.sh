@@ -101,10 +101,6 @@ ended() {
     qmp_close
     expect 0 vml destroy "$VM"
 }
-# in_guest LINES...: one command line each on the console; what they print is in $SAID
-in_guest() {
-    SAID=$(printf '%s\n' "$@" | vml --timeout 1 console "$VM" | tr -d '\r')
-}
 # said TAG VALUE: the guest printed TAG=VALUE
 said() { assert_eq "$(sed -n "s/^\(guest# \)*$1=//p" <<<"$SAID" | tail -1)" "$2" "the guest's $1"; }
 
@@ -241,7 +237,7 @@ END
     # The same from inside.
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     # shellcheck disable=SC2016 # the guest's shell expands it
-    in_guest \
+    tell_guest \
         'echo UUID=$(cat /sys/class/dmi/id/product_uuid)' \
         'echo VCPU=$(grep -c ^processor /proc/cpuinfo)' \
         'echo MODEL=$(sed -n "s/^model name.*: //p" /proc/cpuinfo | head -n 1 | cut -c 1-16)' \
@@ -257,7 +253,7 @@ END
         'blkdiscard /dev/vda && echo DISCARD=done; blkdiscard /dev/vdb && echo DISCARD1=done; sync' \
         'echo MAC=$(cat /sys/class/net/eth0/address)' \
         'ping -c 1 -W 2 10.77.0.1 >/dev/null && echo PING=yes' \
-        'ip link set eth1 up; udhcpc -n -q -f -S -i eth1 -s /sbin/dhcp >/dev/null 2>&1; echo DHCP=$(ip -o -4 addr show eth1 | grep -o 10.0.2.15)'
+        'ip link set eth1 up; udhcpc -n -q -f -S -t 10 -i eth1 -s /sbin/dhcp >/dev/null 2>&1; echo DHCP=$(ip -o -4 addr show eth1 | grep -o 10.0.2.15)'
     said UUID "$uuid"
     said VCPU 2
     said MODEL "QEMU Virtual CPU"
@@ -346,7 +342,7 @@ END
 
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     # shellcheck disable=SC2016 # the guest's shell expands it
-    in_guest \
+    tell_guest \
         'echo UUID=$(cat /sys/class/dmi/id/product_uuid)' \
         'echo MODEL=$(sed -n "s/^model name.*: //p" /proc/cpuinfo)' \
         'echo ACPI=$(ls -d /sys/firmware/acpi 2>/dev/null)' \

@@ -195,8 +195,8 @@ test_console_whose_reader_stops_does_not_stop_the_guest() {
     exec 7<>"$WORK/keys" 8<>"$WORK/unread"
     "$VMLAUNCH" --root "$ROOT" console "$VM" <&7 >"$WORK/unread" 7>&- 8>&- &
     local console=$!
-    # More than QEMU's socket and the pipe hold.
-    printf 'dd if=/dev/zero bs=1024 count=600 2>/dev/null | tr "\\0" x; poweroff -f\n' >&7
+    # More than QEMU's socket (208 KiB) and the pipe (64 KiB) hold.
+    printf 'dd if=/dev/zero bs=1024 count=400 2>/dev/null | tr "\\0" x; poweroff -f\n' >&7
     expect 0 vml --timeout 90 wait "$VM" --for=stopped
     assert_eq "$(status_of verdict)" guest-off
     kill "$console" 2>/dev/null || true

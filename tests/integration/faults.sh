@@ -46,16 +46,17 @@ look_at_rss() {
 one_fault() {
     local vm=$1
     LINE=$vm
-    # 10 s for the greeting or 5 s for a command, then 5 s for quit before SIGKILL.
-    timed 17000 start start "$ROOT/$vm.tmpl"
+    # 10 s for the greeting or 5 s for a command, then 5 s for quit before SIGKILL. What is looked for is a wait without
+    # end: some seconds more leave room for a machine where all of them run at once.
+    timed 27000 start start "$ROOT/$vm.tmpl"
     if ((STATUS == 0)); then
         look_at_rss "$vm"
-        timed 1000 status status "$vm"
-        timed 1000 list list
-        timed 10000 shutdown --timeout 2 shutdown --mode "${MODE:-acpi}" "$vm"
-        timed 1000 status status "$vm"
+        timed 5000 status status "$vm"
+        timed 5000 list list
+        timed 20000 shutdown --timeout 2 shutdown --mode "${MODE:-acpi}" "$vm"
+        timed 5000 status status "$vm"
         look_at_rss "$vm"
-        timed 11000 destroy destroy "$vm"
+        timed 21000 destroy destroy "$vm"
     fi
     LINE+=" $(field "$vm" verdict)"
     echo "$LINE"

@@ -90,7 +90,7 @@ test_documents_of_agent_events_and_recorder_are_as_docs_json_md_says() {
     expect 0 vml -o tsv agent "$VM" ping
     assert_match "$OUT" $'(^|\n)result\tanswers(\n|$)'
     expect 0 vml -o tsv agent "$VM" info
-    assert_match "$OUT" $'(^|\n)guest-ping\tyes(\n|$)'
+    assert_match "$OUT" $'(^|\n)guest-ping\t'yes
     expect 7 vml -o json --timeout 0.2 agent "$VM" freeze
     holds agent "$(jq -s '.[0]' <<<"$OUT")"
     holds agent "$(jq -s '.[1]' <<<"$OUT")"

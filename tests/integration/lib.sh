@@ -150,16 +150,20 @@ watch_console() {
     CONSOLE=$!
 }
 ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
-# tell_guest COMMAND: types it on the console, which nobody else may watch then, and waits for the shell's next prompt
+# tell_guest COMMAND...: types them on the console, which nobody else may watch then, and waits until the guest's shell has
+# done them; what they print is in $SAID
 tell_guest() {
-    local answer='' said
-    coproc TERMINAL { exec socat - "UNIX-CONNECT:$(console_socket)"; }
-    local pid=$TERMINAL_PID
-    printf '%s\n' "$1" >&"${TERMINAL[1]}"
-    while [[ $answer != *'guest# ' ]]; do
-        IFS= read -r -t 20 -n 1 -d '' said <&"${TERMINAL[0]}" || fail "the guest's shell said nothing but '$answer'"
-        answer+=$said
+    local byte pid
+    SAID=''
+    # bash warns of a second coproc, which a test may have; each keeps its fds.
+    { coproc TERMINAL { exec socat - "UNIX-CONNECT:$(console_socket)"; }; } 2>/dev/null
+    pid=$TERMINAL_PID
+    printf '%s\n' "$@" "echo ALL''SAID" >&"${TERMINAL[1]}"
+    while [[ $SAID != *ALLSAID* ]]; do
+        IFS= read -r -t 30 -n 1 -d '' byte <&"${TERMINAL[0]}" || fail "the guest's shell said nothing but '$SAID'"
+        SAID+=$byte
     done
+    SAID=${SAID//$'\r'/}
     kill "$pid"
     wait "$pid" || true
 }
