@@ -1,9 +1,11 @@
 #include "cgroups/cgroup_host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -33,6 +35,7 @@ void cgroup_host_done(struct cgroup_host *host)
         free(host->v1);
         free(host->v2_mount);
         free(host->v2_controllers);
+        free(host->files);
         *host = (struct cgroup_host){ 0 };
 }
 
@@ -81,6 +84,32 @@ bool cgroup_host_has(const struct cgroup_host *host, const char *controller)
                 return host->v2_writable && cgroup_has_word(host->v2_controllers, " ", controller);
         hierarchy = cgroup_host_v1(host, controller);
         return hierarchy && hierarchy->writable;
+}
+
+bool cgroup_host_has_file(const struct cgroup_host *host, const char *file)
+{
+        return host->files && cgroup_has_word(host->files, " ", file);
+}
+
+bool cgroup_hierarchy_is_used(const struct cgroup_hierarchy *hierarchy)
+{
+        static const char *const used[] = { "cpu",  "cpuacct", "cpuset",  "memory",
+                                            "pids", "blkio",   "freezer", "devices" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(used); i++)
+                if (cgroup_has_word(hierarchy->controllers, ",", used[i]))
+                        return true;
+        return false;
+}
+
+bool cgroup_host_can_group(const struct cgroup_host *host)
+{
+        if (host->kind == CGROUP_V2)
+                return host->v2_writable;
+        for (size_t i = 0; i < host->n_v1; i++)
+                if (host->v1[i].writable && cgroup_hierarchy_is_used(&host->v1[i]))
+                        return true;
+        return false;
 }
 
 /* The next line of *text, NUL-terminated by this; NULL at the end. */
@@ -232,6 +261,61 @@ static int read_below(const char *root, const char *path, size_t max, char **ret
         return 0;
 }
 
+static bool is_there(const char *root, const char *mount, const char *group, const char *file)
+{
+        _cleanup_free_ char *path = xasprintf("%s%s/%s%s%s", root, mount, group, *group ? "/" : "", file);
+
+        return access(path, F_OK) == 0;
+}
+
+/* Has a group directly below the mount the file? Most files are in no root group. */
+static bool is_below(const char *root, const char *mount, const char *file)
+{
+        _cleanup_free_ char *path = xasprintf("%s%s", root, mount);
+        DIR *stream = opendir(path);
+        bool found = false;
+
+        for (struct dirent *entry; stream && !found && (entry = readdir(stream));)
+                found = entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+                        is_there(root, mount, entry->d_name, file);
+        if (stream)
+                closedir(stream);
+        return found;
+}
+
+/* A file's presence, told by one that the same part of the kernel puts into the root group, else by a group below. */
+static void find_files(const char *root, struct cgroup_host *host)
+{
+        static const struct {
+                const char *controller, *file, *told_by;
+        } rows[] = {
+                { "memory", "memory.memsw.limit_in_bytes", "memory.memsw.limit_in_bytes" },
+                { "blkio", "blkio.weight", "blkio.weight" },
+                { "blkio", "blkio.bfq.weight", "blkio.bfq.io_service_bytes" },
+        };
+        _cleanup_text_ struct text files = TEXT_INIT;
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                const struct cgroup_hierarchy *at = cgroup_host_v1(host, rows[i].controller);
+
+                if (at && (is_there(root, at->mount, "", rows[i].told_by) ||
+                           is_below(root, at->mount, rows[i].file)))
+                        text_addf(&files, "%s%s", files.length ? " " : "", rows[i].file);
+        }
+        if (host->kind == CGROUP_V2) {
+                const char *mount = host->v2_mount;
+
+                /* io.cost.qos comes with io.weight. Swap is counted unless the kernel was told not to. */
+                if (is_there(root, mount, "", "io.cost.qos") || is_below(root, mount, "io.weight"))
+                        text_add(&files, " io.weight");
+                if (is_below(root, mount, "io.bfq.weight"))
+                        text_add(&files, " io.bfq.weight");
+                if (is_below(root, mount, "memory.swap.max") || !is_below(root, mount, "memory.max"))
+                        text_add(&files, " memory.swap.max");
+        }
+        host->files = files.length ? xstrdup(text_str(&files) + strspn(text_str(&files), " ")) : NULL;
+}
+
 int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **err)
 {
         _cleanup_free_ char *mountinfo = NULL, *proc_cgroups = NULL, *v2_controllers = NULL;
@@ -254,6 +338,7 @@ int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **e
                         host.v2_controllers = TAKE_PTR(v2_controllers);
                 }
         }
+        find_files(root, &host);
         *ret = host;
         return 0;
 }
@@ -303,20 +388,20 @@ json_t *cgroup_host_to_json(const struct cgroup_host *host)
         if (host->v2_mount)
                 v2 = json_pack("{s:s, s:o, s:b}", "mount", host->v2_mount, "controllers",
                                words_to_json(host->v2_controllers, " "), "writable", host->v2_writable);
-        return json_pack("{s:s, s:o, s:o}", "kind", cgroup_kind_name(host->kind), "v1", v1, "v2",
-                         v2 ? v2 : json_null());
+        return json_pack("{s:s, s:o, s:o, s:o}", "kind", cgroup_kind_name(host->kind), "v1", v1, "v2",
+                         v2 ? v2 : json_null(), "files", words_to_json(host->files ? host->files : "", " "));
 }
 
 /* 0, or -1 when it is not a recorded host; *host may be half filled then. */
 static int unpack(const json_t *json, struct cgroup_host *host, json_error_t *why)
 {
-        json_t *v1, *v2, *item, *controllers;
+        json_t *v1, *v2, *item, *controllers, *files = NULL;
         const char *kind, *mount;
         int writable;
         size_t i;
 
-        if (json_unpack_ex((json_t *)json, why, 0, "{s:s, s:o, s:o}", "kind", &kind, "v1", &v1, "v2", &v2) <
-            0)
+        if (json_unpack_ex((json_t *)json, why, 0, "{s:s, s:o, s:o, s?:o}", "kind", &kind, "v1", &v1, "v2",
+                           &v2, "files", &files) < 0)
                 return -1;
         strcpy(why->text, "not a record of a host");
         if (!json_is_array(v1) || json_array_size(v1) > HIERARCHIES_MAX)
@@ -346,6 +431,13 @@ static int unpack(const json_t *json, struct cgroup_host *host, json_error_t *wh
                 host->v2_controllers = words_from_json(controllers, " ");
                 if (!host->v2_controllers) {
                         strcpy(why->text, "controllers are a list of names");
+                        return -1;
+                }
+        }
+        if (files) {
+                host->files = words_from_json(files, " ");
+                if (!host->files) {
+                        strcpy(why->text, "files are a list of names");
                         return -1;
                 }
         }

@@ -35,6 +35,9 @@ struct cgroup_host {
         char *v2_mount;       /* NULL: none */
         char *v2_controllers; /* blank-separated as in cgroup.controllers; NULL without v2 */
         bool v2_writable;
+        /* Blank-separated: those of memory.memsw.limit_in_bytes, blkio.weight, blkio.bfq.weight (v1), memory.swap.max,
+         * io.weight, io.bfq.weight (v2) that this kernel has. NULL: none. */
+        char *files;
 };
 
 void cgroup_host_done(struct cgroup_host *host);
@@ -44,6 +47,12 @@ void cgroup_host_done(struct cgroup_host *host);
 unsigned cgroup_host_version(const struct cgroup_host *host);
 /* Can limits of this controller ("cpu", "memory", ...) be written on this host? */
 bool cgroup_host_has(const struct cgroup_host *host, const char *controller);
+/* Has this kernel the control file, one of those that not all have (cgroup_host.files)? */
+bool cgroup_host_has_file(const struct cgroup_host *host, const char *file);
+/* Can a group for a VM be made at all? On v1 and hybrid in a hierarchy of a controller that VMs use. */
+bool cgroup_host_can_group(const struct cgroup_host *host);
+/* Does a VM have a group in this v1 hierarchy, given that it can be written? */
+bool cgroup_hierarchy_is_used(const struct cgroup_hierarchy *hierarchy);
 /* The v1 hierarchy with this controller, lent; NULL when none is mounted. */
 const struct cgroup_hierarchy *cgroup_host_v1(const struct cgroup_host *host, const char *controller);
 
@@ -54,11 +63,13 @@ const struct cgroup_hierarchy *cgroup_host_v1(const struct cgroup_host *host, co
  */
 void cgroup_host_parse(const char *mountinfo, const char *proc_cgroups, const char *v2_controllers,
                        struct cgroup_host *ret);
-/* Reads these files below root ("" for this host). No /proc at all is CGROUP_NONE. */
+/* Reads these files below root ("" for this host), and looks which control files there are. No /proc at all is
+ * CGROUP_NONE. */
 int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **err);
 
 /* {"kind":"hybrid","v1":[{"controllers":["cpu","cpuacct"],"mount":M,"writable":true}],
- *  "v2":{"mount":M,"controllers":[],"writable":true} or null}; new reference. */
+ *  "v2":{"mount":M,"controllers":[],"writable":true} or null, "files":["blkio.weight"]}; new reference. Without
+ * "files" there are none. */
 json_t *cgroup_host_to_json(const struct cgroup_host *host);
 int cgroup_host_from_json(const json_t *json, struct cgroup_host *ret, struct error **err);
 /* Is word one of the words of list, which are separated by any of separators? */

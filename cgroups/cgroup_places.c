@@ -12,10 +12,6 @@
 #define PROCS_BYTES_MAX (1 << 20)
 #define PIDS_NAMED_MAX  10
 
-/* The controllers whose v1 hierarchies a VM has a group in. */
-static const char *const used_controllers[] = { "cpu",  "cpuacct", "cpuset",  "memory",
-                                                "pids", "blkio",   "freezer", "devices" };
-
 void cgroup_places_done(struct cgroup_places *places)
 {
         for (size_t i = 0; i < places->n; i++) {
@@ -45,11 +41,8 @@ int cgroup_places_find(const struct cgroup_host *host, const char *path, struct 
                 add_place(ret, host->v2_mount, path, false, false, true);
         for (size_t i = 0; i < host->n_v1; i++) {
                 const struct cgroup_hierarchy *one = &host->v1[i];
-                bool used = false;
 
-                for (size_t j = 0; j < ARRAY_SIZE(used_controllers); j++)
-                        used = used || cgroup_has_word(one->controllers, ",", used_controllers[j]);
-                if (used && one->writable)
+                if (one->writable && cgroup_hierarchy_is_used(one))
                         add_place(ret, one->mount, path, cgroup_has_word(one->controllers, ",", "cpuset"),
                                   cgroup_has_word(one->controllers, ",", "freezer"), false);
         }

@@ -1,21 +1,12 @@
 #include "cgroups/cgroup_plan.h"
 
-#include <assert.h>
 #include <math.h>
+#include <stdarg.h>
 #include <string.h>
 
+#include "cgroups/cgroup_values.h"
+
 #define PATH_BYTES_MAX 1024
-
-uint64_t cgroup_cpu_shares(unsigned version, double cpu)
-{
-        float base = version == 2 ? 100 : 1024;
-        float low = version == 2 ? 1 : 2;
-        float high = version == 2 ? 10000 : 262144;
-        float shares = ceilf(base * (float)cpu);
-
-        assert(cpu > 0);
-        return (uint64_t)(shares < low ? low : shares > high ? high : shares);
-}
 
 char *cgroup_vm_path(const char *name)
 {
@@ -46,22 +37,65 @@ int cgroup_path_check(const char *path, struct error **err)
         }
 }
 
-static void add(struct cgroup_plan *plan, const char *controller, const char *file, char *value_consume)
+/* What stands in the way of the controller; NULL: nothing. New string. */
+static char *controller_missing(const struct cgroup_host *host, const char *controller)
 {
+        const struct cgroup_hierarchy *hierarchy = cgroup_host_v1(host, controller);
+
+        if (host->kind == CGROUP_NONE)
+                return xstrdup("no control groups");
+        if (cgroup_host_has(host, controller))
+                return NULL;
+        if (host->kind == CGROUP_V2 && !host->v2_writable)
+                return xstrdup("read-only control groups");
+        if (hierarchy)
+                return xasprintf("a read-only %s controller", controller);
+        return xasprintf("no %s controller", controller);
+}
+
+static void add_missing(struct cgroup_plan *plan, enum cgroup_limit limit, char *why_consume)
+{
+        /* One limit may have several files. */
+        if (plan->n_missing && plan->missing[plan->n_missing - 1].limit == limit) {
+                free(why_consume);
+                return;
+        }
+        ARRAY_GROW(plan->missing, plan->n_missing);
+        plan->missing[plan->n_missing++] = (struct cgroup_missing){ .limit = limit, .why = why_consume };
+}
+
+void cgroup_value_add(struct cgroup_filler *filler, enum cgroup_limit limit, const char *controller,
+                      const char *file, bool need, const char *format, ...)
+{
+        struct cgroup_plan *plan = filler->plan;
+        char *why = controller_missing(filler->host, controller);
+        _cleanup_text_ struct text value = TEXT_INIT;
+        va_list ap;
+
+        if (!why && need && !cgroup_host_has_file(filler->host, file))
+                why = xasprintf("no %s", file);
+        if (why) {
+                add_missing(plan, limit, why);
+                return;
+        }
+        va_start(ap, format);
+        text_vaddf(&value, format, ap);
+        va_end(ap);
         ARRAY_GROW(plan->settings, plan->n);
         plan->settings[plan->n++] = (struct cgroup_setting){
-                .controller = xstrdup_null(controller),
+                .limit = limit,
+                .controller = filler->host->kind == CGROUP_V2 ? NULL : xstrdup(controller),
                 .file = xstrdup(file),
-                .value = value_consume,
+                .value = text_take(&value),
         };
 }
 
-struct cgroup_plan *cgroup_plan_build(const struct cgroup_limits *limits, unsigned version, const char *path,
-                                      struct error **err)
+struct cgroup_plan *cgroup_plan_build(const struct cgroup_limits *limits, const struct cgroup_host *host,
+                                      const char *path, struct error **err)
 {
         _cleanup_(cgroup_plan_freep) struct cgroup_plan *plan = xcalloc(1, sizeof(*plan));
+        struct cgroup_filler filler = { .plan = plan, .host = host };
 
-        assert(version <= 2);
         if (cgroup_path_check(path, err) < 0)
                 return NULL;
         /* Written so that a NaN is refused too. */
@@ -69,10 +103,18 @@ struct cgroup_plan *cgroup_plan_build(const struct cgroup_limits *limits, unsign
                 error_set(err, ERROR_INVALID, "CPU is a positive number");
                 return NULL;
         }
-        plan->path = xstrdup(path);
-        if (limits->cpu > 0 && version > 0)
-                add(plan, version == 1 ? "cpu" : NULL, version == 1 ? "cpu.shares" : "cpu.weight",
-                    xasprintf("%llu", (unsigned long long)cgroup_cpu_shares(version, limits->cpu)));
+        if ((limits->quota_us && !limits->period_us) ||
+            (limits->memory_swap_hard &&
+             (!limits->memory_hard || limits->memory_swap_hard < limits->memory_hard))) {
+                error_set(err, ERROR_INVALID, "limits of a control group that do not go together");
+                return NULL;
+        }
+        if (cgroup_host_can_group(host))
+                plan->path = xstrdup(path);
+        if (host->kind == CGROUP_V2)
+                cgroup_v2_values(limits, &filler);
+        else
+                cgroup_v1_values(limits, &filler);
         return TAKE_PTR(plan);
 }
 
@@ -85,7 +127,10 @@ void cgroup_plan_free(struct cgroup_plan *plan)
                 free((char *)plan->settings[i].file);
                 free((char *)plan->settings[i].value);
         }
+        for (size_t i = 0; i < plan->n_missing; i++)
+                free(plan->missing[i].why);
         free(plan->settings);
+        free(plan->missing);
         free(plan->path);
         free(plan);
 }

@@ -3,7 +3,7 @@
  *
  * A row is the whole truth (STYLE section 8): parser, checks, explain, describe, manual page and completion read
  * it. Rows stand in sections: the top-level attributes (name "") and one section per vector; attr_vm.c,
- * attr_disk.c, attr_nic.c and attr_coming.c hold them. Pure and constant; nothing here owns memory but what a
+ * attr_disk.c, attr_nic.c, attr_limits.c and attr_coming.c hold them. Pure and constant; nothing here owns memory but what a
  * function says.
  *
  * Three kinds of rows: ATTR_HERE (has an effect), ATTR_COMING (known, its part of vmlaunch is not in this version:
@@ -138,7 +138,7 @@ struct attr_section {
 /* All sections, the top-level one first; the list ends with NULL. */
 extern const struct attr_section *const attr_sections[];
 extern const struct attr_section attr_vm, attr_os, attr_features, attr_cpu_model, attr_panic, attr_disk,
-        attr_nic, attr_serial;
+        attr_nic, attr_serial, attr_cputune, attr_memtune, attr_blkiotune;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

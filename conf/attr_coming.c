@@ -5,8 +5,8 @@
 #include "conf/attr.h"
 
 const struct attr_section *const attr_sections[] = {
-        &attr_vm,  &attr_os,     &attr_features, &attr_cpu_model, &attr_panic, &attr_disk,
-        &attr_nic, &attr_serial, NULL,
+        &attr_vm,      &attr_os,        &attr_features, &attr_cpu_model, &attr_panic,  &attr_cputune,
+        &attr_memtune, &attr_blkiotune, &attr_disk,     &attr_nic,       &attr_serial, NULL,
 };
 
 #define SECTION(ident, vector, text, from)                                             \
@@ -243,13 +243,6 @@ static const struct attr memory_backing_rows[] = {
 };
 SECTION(memory_backing, "MEMORY_BACKING", "Where guest memory comes from.", "DESIGN 5.3");
 
-static const struct attr memtune_rows[] = {
-        COMING("HARD_LIMIT", "Limit of the whole VM."),
-        COMING("SOFT_LIMIT", "Limit under pressure."),
-        COMING("SWAP_HARD_LIMIT", "Limit with swap."),
-};
-SECTION(memtune, "MEMTUNE", "Memory limits.", "DESIGN 5.3");
-
 static const struct attr numatune_rows[] = {
         COMING("MODE", "strict, preferred or interleave."),
         COMING("NODESET", "Nodes of the host."),
@@ -257,20 +250,6 @@ static const struct attr numatune_rows[] = {
         COMING("CELLID", "Node of the guest."),
 };
 SECTION(numatune, "NUMATUNE", "Memory placement.", "DESIGN 5.3");
-
-static const struct attr cputune_rows[] = {
-        COMING("VCPU", "vCPU that is pinned."),
-        COMING("CPUSET", "Host CPUs."),
-        COMING("VCPUPIN", "Host CPUs of a vCPU."),
-        COMING("EMULATORPIN", "Host CPUs of the emulator."),
-        COMING("IOTHREADPIN", "Host CPUs of I/O threads."),
-        COMING("QUOTA", "CPU time, microseconds per period."),
-        COMING("PERIOD", "Period, microseconds."),
-        COMING("SHARES", "CPU shares."),
-        COMING("EMULATOR_QUOTA", "CPU time of the emulator."),
-        COMING("EMULATOR_PERIOD", "Period of the emulator."),
-};
-SECTION(cputune, "CPUTUNE", "Pinning and CPU limits.", "DESIGN 5.3");
 
 static const struct attr filesystem_rows[] = {
         COMING("SOURCE", "Directory of the host."),
@@ -350,9 +329,7 @@ const struct attr_section *const attr_coming_sections[] = {
         &timer,
         &pm,
         &memory_backing,
-        &memtune,
         &numatune,
-        &cputune,
         &filesystem,
         &rng,
         &watchdog,

@@ -61,6 +61,15 @@ static const struct attr vm_rows[] = {
                  "'*' at the end stands for any ending: \"guest-exec guest-file-*\". Absent: none, so no programs, "
                  "files, passwords or keys of the guest.",
           .source = "DESIGN 6" },
+        { "PIDS_LIMIT", U32(pids_limit), .lookup = LOOKUP_A, .min = 17, .max = 4194304, .unit = "threads",
+          .lands = "cgroup",
+          .doc = "Processes and threads that the VM may have: one for each vCPU and at least 16 more. Disks with much "
+                 "traffic want 64 workers each. Absent: no limit.",
+          .source = "cgroup-v2.rst, pids" },
+        { "CGROUPS_VERSION", U32(cgroups_version), .lookup = LOOKUP_B, .min = 1, .max = 2, .lands = "rule",
+          .doc = "The version of control groups that the configuration was written for, 1 or 2. The host's own version is "
+                 "what counts; a different one is a warning.",
+          .source = "opennebula-semantics 3.4; DESIGN 5.2" },
 
         /* The host's own settings: read by site.c. */
         { "EMULATORS", .kind = ATTR_TEXT, .lookup = LOOKUP_HOST, .lands = "rule",
@@ -82,7 +91,6 @@ static const struct attr vm_rows[] = {
         COMING_IN("OVMF_UEFIS", B, "Firmware files that OS/FIRMWARE may name, separated by blanks."),
         COMING_IN("Q35_NUMA_PCIE", B, "One PCI Express expander per NUMA node."),
         COMING_IN("EMULATOR_CPUS", B, "Host CPUs for the emulator's own threads."),
-        COMING_IN("CGROUPS_VERSION", B, "Version of control groups that CPU shares are computed for."),
         COMING_IN("EVC_MODE", E, "CPU model of a cluster, replaces CPU_MODEL/MODEL."),
 
         COMING_IN("VCPU_MAX", A, "Number of vCPUs that can be reached by hot-plugging."),

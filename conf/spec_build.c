@@ -360,6 +360,9 @@ int spec_build(const struct template *template, const struct site *site, const c
         fill_single(&builder, &attr_features, &spec->features);
         fill_single(&builder, &attr_cpu_model, &spec->cpu_model);
         spec->panic.present = fill_single(&builder, &attr_panic, &spec->panic) != NULL;
+        spec->cputune.present = fill_single(&builder, &attr_cputune, &spec->cputune) != NULL;
+        spec->memtune.present = fill_single(&builder, &attr_memtune, &spec->memtune) != NULL;
+        spec->blkiotune.present = fill_single(&builder, &attr_blkiotune, &spec->blkiotune) != NULL;
         fill_devices(&builder);
 
         spec_set_identity(&builder, default_name);

@@ -246,4 +246,5 @@ void spec_check(struct spec_builder *builder)
                 check_disk(builder, &spec->disks[i]);
         check_buses(builder);
         check_nics(builder);
+        spec_check_limits(builder);
 }

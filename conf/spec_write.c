@@ -9,8 +9,13 @@ static char *row_value(const struct attr_section *section, const struct attr *ro
 {
         const struct section *head = record;
         const struct origin *origin = &head->origins[row - section->rows];
-        char *value = attr_get(row, record);
+        char *value;
 
+        /* A number that nobody gave and that has no default, and what is not the VM's to say. */
+        if ((origin->layer == LAYER_NONE && !attr_is_text(row) && row->kind != ATTR_ENUM) ||
+            row->lookup == LOOKUP_B)
+                return NULL;
+        value = attr_get(row, record);
         /* An empty text keeps a weaker layer's value away. */
         if (!value && origin->layer == LAYER_TEMPLATE)
                 return xstrdup("");
@@ -69,6 +74,12 @@ char *spec_to_template(const struct vm_spec *spec)
         write_vector(&out, &attr_cpu_model, &spec->cpu_model);
         if (spec->panic.present)
                 write_vector(&out, &attr_panic, &spec->panic);
+        if (spec->cputune.present)
+                write_vector(&out, &attr_cputune, &spec->cputune);
+        if (spec->memtune.present)
+                write_vector(&out, &attr_memtune, &spec->memtune);
+        if (spec->blkiotune.present)
+                write_vector(&out, &attr_blkiotune, &spec->blkiotune);
         for (size_t i = 0; i < spec->n_disks; i++)
                 write_vector(&out, &attr_disk, &spec->disks[i]);
         for (size_t i = 0; i < spec->n_nics; i++)

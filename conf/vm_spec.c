@@ -30,6 +30,9 @@ void vm_spec_free(struct vm_spec *spec)
         section_done(&attr_features, &spec->features);
         section_done(&attr_cpu_model, &spec->cpu_model);
         section_done(&attr_panic, &spec->panic);
+        section_done(&attr_cputune, &spec->cputune);
+        section_done(&attr_memtune, &spec->memtune);
+        section_done(&attr_blkiotune, &spec->blkiotune);
         for (size_t i = 0; i < spec->n_disks; i++) {
                 section_done(&attr_disk, &spec->disks[i]);
                 free(spec->disks[i].path);
@@ -87,6 +90,12 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
                         record = &spec->cpu_model;
                 else if (section == &attr_panic)
                         record = &spec->panic;
+                else if (section == &attr_cputune)
+                        record = &spec->cputune;
+                else if (section == &attr_memtune)
+                        record = &spec->memtune;
+                else if (section == &attr_blkiotune)
+                        record = &spec->blkiotune;
                 else if (section == &attr_disk)
                         record = index < spec->n_disks ? &spec->disks[index] : NULL;
                 else if (section == &attr_nic)

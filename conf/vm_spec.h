@@ -93,6 +93,25 @@ struct panic_spec {
         enum panic_model model;
 };
 
+struct cputune_spec {
+        struct section section;
+        bool present;
+        uint64_t quota_us; /* 0: no limit */
+        uint64_t period_us;
+};
+
+struct memtune_spec {
+        struct section section;
+        bool present;
+        uint64_t hard_limit, soft_limit, swap_hard_limit; /* bytes; 0: none */
+};
+
+struct blkiotune_spec {
+        struct section section;
+        bool present;
+        uint32_t weight; /* 0: none given */
+};
+
 struct disk_spec {
         struct section section;
         unsigned id;  /* DISK_ID: position among the DISK vectors, from 0 */
@@ -137,7 +156,9 @@ struct vm_spec {
         uint8_t uuid[16];
         double cpu;
         uint32_t vcpu;
-        uint64_t memory; /* bytes, a multiple of 1 KiB */
+        uint64_t memory;          /* bytes, a multiple of 1 KiB */
+        uint32_t pids_limit;      /* 0: none */
+        uint32_t cgroups_version; /* of the configuration; 0: it says nothing */
         enum accel accel;
         enum crash_action on_crash;
         char *agent_allow; /* AGENT_ALLOW as written; NULL: none (conf/agent_allow.h) */
@@ -146,6 +167,9 @@ struct vm_spec {
         struct features_spec features;
         struct cpu_model_spec cpu_model;
         struct panic_spec panic;
+        struct cputune_spec cputune;
+        struct memtune_spec memtune;
+        struct blkiotune_spec blkiotune;
         struct disk_spec *disks;
         size_t n_disks;
         struct nic_spec *nics;

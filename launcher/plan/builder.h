@@ -127,6 +127,9 @@ char *serial_socket_name(size_t index);
 int panic_check(struct build *build, struct error **err);
 void panic_args(struct build *build);
 
+/* limits.c */
+int limits_steps(struct build *build, struct error **err);
+
 /* disk.c */
 int disk_check_all(struct build *build, struct error **err);
 /* Places that are not PCI: scsi ids, IDE and SATA ports. */

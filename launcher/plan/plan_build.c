@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "cgroups/cgroup_plan.h"
 #include "conf/spec_build.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
@@ -281,37 +280,6 @@ static int live_template_step(struct build *build, struct error **err)
         return 0;
 }
 
-static int cgroup_steps(struct build *build, struct error **err)
-{
-        const struct cgroup_host *host = &build->in->host->cgroup;
-        unsigned version = cgroup_host_version(host);
-        const struct cgroup_limits limits = { .cpu = build->spec->cpu };
-        _cleanup_free_ char *path = cgroup_vm_path(build->spec->name);
-        _cleanup_(cgroup_plan_freep) struct cgroup_plan *plan = NULL;
-
-        if (version == 0) {
-                build_warn(build, "CPU",
-                           "this host has no control groups: the guest's share of CPU is not set");
-                return 0;
-        }
-        plan = cgroup_plan_build(&limits, version, path, err);
-        if (!plan)
-                return -1;
-        build->plan->cgroup = xstrdup(plan->path);
-        build_step(build, "rule: every VM has its group", EFFECT_CGROUP_CREATE,
-                   json_pack("{s:s}", "path", plan->path));
-        if (plan->n && !cgroup_host_has(host, "cpu")) {
-                build_warn(build, "CPU",
-                           "this host's control groups have no cpu controller: the guest's share of CPU "
-                           "is not set");
-                return 0;
-        }
-        for (size_t i = 0; i < plan->n; i++)
-                build_step(build, "CPU", EFFECT_CGROUP_WRITE,
-                           cgroup_setting_to_json(plan->path, &plan->settings[i]));
-        return 0;
-}
-
 static int write_steps(struct build *build, struct error **err)
 {
         build_step(build, "rule: a uid for each VM", EFFECT_UID_CLAIM,
@@ -333,7 +301,7 @@ static int write_steps(struct build *build, struct error **err)
         build_step(build, "rule: QEMU's messages are kept, within bounds", EFFECT_STDERR,
                    json_pack("{s:s, s:i}", "fd", "stderr", "max", STDERR_MAX));
         lock_step(build);
-        if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || cgroup_steps(build, err) < 0)
+        if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || limits_steps(build, err) < 0)
                 return -1;
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
         build_step(build, "rule: everything is in place", EFFECT_QMP,

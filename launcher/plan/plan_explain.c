@@ -117,6 +117,8 @@ static const char *why_nothing(const struct attr *row, const struct origin *orig
                 return "it decides other values";
         if (row->lands && strcmp(row->lands, "name") == 0)
                 return "it is a name";
+        if (row->lands && strcmp(row->lands, "cgroup") == 0)
+                return "this host has no means for it";
         if (origin->layer == LAYER_DEFAULT)
                 return "the default is what QEMU does anyway";
         return "nothing had to change for this value";
@@ -157,6 +159,12 @@ static size_t section_count(const struct attr_section *section, const struct vm_
                 return spec->n_serials;
         if (section == &attr_panic)
                 return spec->panic.present;
+        if (section == &attr_cputune)
+                return spec->cputune.present;
+        if (section == &attr_memtune)
+                return spec->memtune.present;
+        if (section == &attr_blkiotune)
+                return spec->blkiotune.present;
         return section->state == ATTR_HERE;
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "cgroups/cgroup_apply.h"
+#include "cgroups/cgroup_stats.h"
 #include "launcher/live/control_client.h"
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
@@ -29,22 +29,15 @@ static const char *string_of(const json_t *json, const char *key)
         return json_string_value(json_object_get(json, key));
 }
 
-/* What the group's CPU file says now: {"file": value}; an object, empty without cgroups. New reference. */
+/* What the group's control files say now: {"file": value}; an object, empty without cgroups. New reference. */
 static json_t *read_limits(const char *group)
 {
         _cleanup_cgroup_host_ struct cgroup_host host = { 0 };
         _cleanup_error_ struct error *error = NULL;
-        json_t *limits = json_object();
-        char *value = NULL;
-        const char *file;
 
-        if (!group || cgroup_host_read("", &host, &error) < 0 || cgroup_host_version(&host) == 0)
-                return limits;
-        file = cgroup_host_version(&host) == 2 ? "cpu.weight" : "cpu.shares";
-        if (cgroup_read(&host, group, "cpu", file, &value, &error) == 0)
-                json_object_set_new(limits, file, json_string(value));
-        free(value);
-        return limits;
+        if (!group || cgroup_host_read("", &host, &error) < 0)
+                return json_object();
+        return cgroup_limits_read(&host, group);
 }
 
 static void add_words(struct text *out, const json_t *device, const char *const *keys)

@@ -117,7 +117,7 @@ static void group_is_made_limited_and_removed_in_every_hierarchy(void **state)
         for (size_t i = 0; i < ARRAY_SIZE(cpus) && cgroup_host_has(&host, "cpu"); i++) {
                 const struct cgroup_limits limits = { .cpu = cpus[i] };
                 _cleanup_(cgroup_plan_freep) struct cgroup_plan *plan =
-                        cgroup_plan_build(&limits, cgroup_host_version(&host), path, &err);
+                        cgroup_plan_build(&limits, &host, path, &err);
                 const struct cgroup_setting *one = &plan->settings[0];
                 _cleanup_free_ char *back = NULL;
 

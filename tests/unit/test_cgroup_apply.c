@@ -118,6 +118,30 @@ static void unused_and_read_only_hierarchies_get_no_group(void **state)
         assert_int_equal(cgroup_remove(&host, "machine.slice/vmlaunch-web", 100, &err), 0);
 }
 
+static void comounted_controllers_are_one_group_with_the_files_of_both(void **state)
+{
+        _cleanup_free_ char *cpu = xasprintf("%s/cpu,cpuacct", root);
+        struct cgroup_hierarchy v1[] = {
+                { .controllers = (char *)"cpu,cpuacct", .mount = cpu, .writable = true },
+        };
+        struct cgroup_host host = { .kind = CGROUP_V1, .v1 = v1, .n_v1 = 1 };
+        _cleanup_argv_ struct argv dirs = ARGV_INIT;
+        _cleanup_free_ char *shares = NULL, *usage = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        assert_int_equal(mkdir(cpu, 0755), 0);
+        assert_int_equal(cgroup_create(&host, "vmlaunch-web", &dirs, &err), 0);
+        assert_int_equal(dirs.n, 1);
+        put("cpu,cpuacct/vmlaunch-web", "cpu.shares", "1024\n");
+        put("cpu,cpuacct/vmlaunch-web", "cpuacct.usage", "12\n");
+        assert_int_equal(cgroup_write(&host, "vmlaunch-web", "cpu", "cpu.shares", "2048", &err), 0);
+        shares = get("cpu,cpuacct/vmlaunch-web/cpu.shares");
+        assert_string_equal(shares, "2048\n"); /* a plain file keeps what is not overwritten */
+        assert_int_equal(cgroup_read(&host, "vmlaunch-web", "cpuacct", "cpuacct.usage", &usage, &err), 0);
+        assert_string_equal(usage, "12");
+}
+
 static void a_hierarchy_that_fails_takes_the_others_back(void **state)
 {
         _cleanup_free_ char *cpu = xasprintf("%s/cpu", root), *gone = xasprintf("%s/not-there", root),
@@ -147,6 +171,7 @@ int main(void)
                 TEST(on_v2_offered_controllers_are_enabled_in_each_parent),
                 TEST(on_v2_nothing_is_written_when_all_is_enabled_already),
                 TEST(unused_and_read_only_hierarchies_get_no_group),
+                TEST(comounted_controllers_are_one_group_with_the_files_of_both),
                 TEST(a_hierarchy_that_fails_takes_the_others_back),
         };
 

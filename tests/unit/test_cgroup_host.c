@@ -141,9 +141,12 @@ static void recorded_facts_read_back_the_same(void **state)
                 json_auto_t *json = NULL, *second = NULL;
 
                 cgroup_host_parse(texts[i], PROC_CGROUPS, "cpu memory\n", &host);
+                if (i == 1)
+                        host.files = xstrdup("memory.memsw.limit_in_bytes blkio.weight");
                 json = cgroup_host_to_json(&host);
                 assert_int_equal(cgroup_host_from_json(json, &again, &err), 0);
                 assert_int_equal(again.kind, host.kind);
+                assert_int_equal(cgroup_host_has_file(&again, "blkio.weight"), i == 1);
                 second = cgroup_host_to_json(&again);
                 assert_true(json_equal(json, second));
         }
@@ -160,6 +163,8 @@ static void records_that_are_not_a_host_are_refused(void **state)
                 "{\"kind\":\"v1\",\"v1\":[{\"controllers\":[\"cpu\"],\"mount\":\"/c\",\"writable\":1}],"
                 "\"v2\":null}",
                 "{\"kind\":\"v2\",\"v1\":[],\"v2\":{\"mount\":\"/c\",\"controllers\":[3],\"writable\":true}}",
+                "{\"kind\":\"none\",\"v1\":[],\"v2\":null,\"files\":\"io.weight\"}",
+                "{\"kind\":\"none\",\"v1\":[],\"v2\":null,\"files\":[\"../x\"]}",
         };
 
         (void)state;
@@ -201,6 +206,74 @@ static void a_host_is_read_below_a_root(void **state)
         assert_int_equal(fd_remove_tree(AT_FDCWD, root, &err), 0);
 }
 
+/* Plain files below a root stand for the hierarchies. */
+static char root_dir[32];
+
+static void put(const char *path, const char *text)
+{
+        _cleanup_free_ char *whole = xasprintf("%s%s", root_dir, path), *dir = xstrdup(whole);
+        struct error *err = NULL;
+
+        *strrchr(dir, '/') = '\0';
+        assert_int_equal(fd_mkdir_p(AT_FDCWD, dir, 0755, &err), 0);
+        assert_int_equal(fd_write_file_at(AT_FDCWD, whole, text, strlen(text), 0644, 0, &err), 0);
+}
+
+static void assert_files(const char *files)
+{
+        _cleanup_cgroup_host_ struct cgroup_host host = { 0 };
+        struct error *err = NULL;
+
+        assert_int_equal(cgroup_host_read(root_dir, &host, &err), 0);
+        assert_string_equal(host.files ? host.files : "", files);
+}
+
+static int make_root(void **state)
+{
+        (void)state;
+        strcpy(root_dir, "/tmp/vmlaunch-test-XXXXXX");
+        return mkdtemp(root_dir) ? 0 : -1;
+}
+
+static int remove_root(void **state)
+{
+        struct error *err = NULL;
+
+        (void)state;
+        return fd_remove_tree(AT_FDCWD, root_dir, &err);
+}
+
+static void on_v1_files_that_not_every_kernel_has_are_looked_for(void **state)
+{
+        (void)state;
+        put("/proc/cgroups", PROC_CGROUPS);
+        put("/proc/self/mountinfo", "1 0 0:1 / /c/memory rw - cgroup cgroup rw,memory\n"
+                                    "1 0 0:1 / /c/blkio rw - cgroup cgroup rw,blkio\n");
+        assert_files("");
+        put("/c/memory/memory.memsw.limit_in_bytes", "9");
+        assert_files("memory.memsw.limit_in_bytes");
+        put("/c/blkio/blkio.bfq.io_service_bytes", "0");
+        assert_files("memory.memsw.limit_in_bytes blkio.bfq.weight");
+        put("/c/blkio/some.slice/blkio.weight", "500");
+        assert_files("memory.memsw.limit_in_bytes blkio.weight blkio.bfq.weight");
+}
+
+static void on_v2_files_are_told_by_the_root_or_by_a_group_below(void **state)
+{
+        (void)state;
+        put("/proc/self/mountinfo", v2);
+        put("/sys/fs/cgroup/cgroup.controllers", "io memory\n");
+        assert_files("memory.swap.max");
+        /* A kernel that was told not to count swap. */
+        put("/sys/fs/cgroup/some.slice/memory.max", "max");
+        assert_files("");
+        put("/sys/fs/cgroup/some.slice/memory.swap.max", "max");
+        put("/sys/fs/cgroup/some.slice/io.bfq.weight", "default 100");
+        assert_files("io.bfq.weight memory.swap.max");
+        put("/sys/fs/cgroup/io.cost.qos", "");
+        assert_files("io.weight io.bfq.weight memory.swap.max");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -214,6 +287,10 @@ int main(void)
                 cmocka_unit_test(recorded_facts_read_back_the_same),
                 cmocka_unit_test(records_that_are_not_a_host_are_refused),
                 cmocka_unit_test(a_host_is_read_below_a_root),
+                cmocka_unit_test_setup_teardown(on_v1_files_that_not_every_kernel_has_are_looked_for,
+                                                make_root, remove_root),
+                cmocka_unit_test_setup_teardown(on_v2_files_are_told_by_the_root_or_by_a_group_below,
+                                                make_root, remove_root),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,30 @@ static void tcg_when_asked_for_is_no_warning(void **state)
         fixture_done(&f);
 }
 
+static void read_only_control_groups_are_one_warning_and_no_group(void **state)
+{
+        struct fixture f;
+
+        (void)state;
+        fixture_init(&f,
+                     MINIMAL "ACCEL = \"tcg\"\nPIDS_LIMIT = \"100\"\nMEMTUNE = [ HARD_LIMIT = \"1 TiB\" ]\n");
+        f.host.cgroup.kind = CGROUP_V2;
+        f.host.cgroup.v2_mount = "/sys/fs/cgroup";
+        f.host.cgroup.v2_controllers = "cpu memory pids";
+        assert_int_equal(fixture_plan(&f, NULL), 0);
+        assert_null(f.plan->cgroup);
+        for (size_t i = 0; i < f.plan->n_steps; i++) {
+                assert_int_not_equal(f.plan->steps[i].effect, EFFECT_CGROUP_CREATE);
+                assert_int_not_equal(f.plan->steps[i].effect, EFFECT_CGROUP_WRITE);
+        }
+        assert_non_null(f.plan->warnings);
+        assert_null(f.plan->warnings->next);
+        assert_string_equal(f.plan->warnings->message,
+                            "CPU: has no effect on this host, which has read-only control groups; nor has "
+                            "PIDS_LIMIT, MEMTUNE/HARD_LIMIT");
+        fixture_done(&f);
+}
+
 static const struct machine_lock old_lock = {
         .layout = 1,
         .uuid = UUID,
@@ -391,6 +415,7 @@ int main(void)
                 cmocka_unit_test(what_stands_between_the_vm_and_kvm_is_said),
                 cmocka_unit_test(a_node_open_to_all_needs_no_root_group),
                 cmocka_unit_test(tcg_when_asked_for_is_no_warning),
+                cmocka_unit_test(read_only_control_groups_are_one_warning_and_no_group),
                 cmocka_unit_test(machine_lock_keeps_machine_places_and_uid),
                 cmocka_unit_test(machine_lock_of_another_uuid_counts_for_nothing),
                 cmocka_unit_test(machine_lock_holds_for_the_name_it_was_resolved_to),

@@ -686,17 +686,23 @@ static void memory_is_rounded_up_to_kib(void **state)
 /* Everything that a template can say survives being written, but for what is said more exactly. */
 static void assert_same_spec(const struct vm_spec *one, const struct vm_spec *two)
 {
-        static const struct attr_section *const singles[] = { &attr_vm, &attr_os, &attr_features,
-                                                              &attr_cpu_model, &attr_panic };
-        const void *records[2][5] = { { one, &one->os, &one->features, &one->cpu_model, &one->panic },
-                                      { two, &two->os, &two->features, &two->cpu_model, &two->panic } };
+        static const struct attr_section *const singles[] = { &attr_vm,        &attr_os,       &attr_features,
+                                                              &attr_cpu_model, &attr_panic,    &attr_cputune,
+                                                              &attr_memtune,   &attr_blkiotune };
+        const void *records[2][ARRAY_SIZE(singles)] = {
+                { one, &one->os, &one->features, &one->cpu_model, &one->panic, &one->cputune, &one->memtune,
+                  &one->blkiotune },
+                { two, &two->os, &two->features, &two->cpu_model, &two->panic, &two->cputune, &two->memtune,
+                  &two->blkiotune }
+        };
 
         for (size_t i = 0; i < ARRAY_SIZE(singles); i++) {
                 for (size_t j = 0; j < singles[i]->n_rows; j++) {
                         const struct attr *row = &singles[i]->rows[j];
                         _cleanup_free_ char *a = NULL, *b = NULL;
 
-                        if (!row->has_field)
+                        /* What a layer alone may say is not the template's. */
+                        if (!row->has_field || row->lookup == LOOKUP_B)
                                 continue;
                         a = attr_get(row, records[0][i]);
                         b = attr_get(row, records[1][i]);
@@ -705,6 +711,9 @@ static void assert_same_spec(const struct vm_spec *one, const struct vm_spec *tw
         }
         assert_memory_equal(one->uuid, two->uuid, 16);
         assert_int_equal(one->panic.present, two->panic.present);
+        assert_int_equal(one->cputune.present, two->cputune.present);
+        assert_int_equal(one->memtune.present, two->memtune.present);
+        assert_int_equal(one->blkiotune.present, two->blkiotune.present);
         assert_int_equal(one->cpu_model.mode, two->cpu_model.mode);
         assert_int_equal(one->os.n_boot_order, two->os.n_boot_order);
         assert_int_equal(one->n_disks, two->n_disks);

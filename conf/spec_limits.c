@@ -1,0 +1,51 @@
+/* Rules of the VM's control group limits: said before anything starts, as the kernel says them only by killing. */
+#include "base/text.h"
+#include "conf/spec_rules.h"
+
+/* QEMU's own: main loop, RCU, signals, migration and some workers of its thread pools. */
+#define THREADS_BESIDES_VCPUS 16
+
+static const struct source_pos *place(const struct attr_section *section, const void *record, const char *key)
+{
+        return &spec_origin(section, record, key)->pos;
+}
+
+static void check_memtune(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        const struct memtune_spec *memtune = &spec->memtune;
+        _cleanup_free_ char *memory = text_from_size(spec->memory),
+                            *hard = text_from_size(memtune->hard_limit);
+
+        if (memtune->hard_limit && memtune->hard_limit < spec->memory)
+                spec_fail(
+                        builder, place(&attr_memtune, memtune, "HARD_LIMIT"),
+                        "MEMTUNE/HARD_LIMIT: %s is less than the guest's MEMORY of %s, which needs QEMU's own memory "
+                        "on top",
+                        hard, memory);
+        if (memtune->hard_limit && memtune->soft_limit > memtune->hard_limit)
+                spec_fail(builder, place(&attr_memtune, memtune, "SOFT_LIMIT"),
+                          "MEMTUNE/SOFT_LIMIT: is more than HARD_LIMIT of %s", hard);
+        if (memtune->swap_hard_limit && !spec_is_given(&attr_memtune, memtune, "HARD_LIMIT"))
+                spec_fail(builder, place(&attr_memtune, memtune, "SWAP_HARD_LIMIT"),
+                          "MEMTUNE/SWAP_HARD_LIMIT: goes with HARD_LIMIT, which is not given");
+        else if (memtune->swap_hard_limit && memtune->swap_hard_limit < memtune->hard_limit)
+                spec_fail(builder, place(&attr_memtune, memtune, "SWAP_HARD_LIMIT"),
+                          "MEMTUNE/SWAP_HARD_LIMIT: is memory and swap together, and HARD_LIMIT alone is %s",
+                          hard);
+}
+
+void spec_check_limits(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        const struct origin *period = spec_origin(&attr_cputune, &spec->cputune, "PERIOD");
+
+        check_memtune(builder);
+        if (period->layer == LAYER_TEMPLATE && !spec_is_given(&attr_cputune, &spec->cputune, "QUOTA"))
+                spec_fail(builder, &period->pos, "CPUTUNE/PERIOD: goes with QUOTA, which is not given");
+        if (spec->pids_limit && spec->pids_limit < spec->vcpu + THREADS_BESIDES_VCPUS)
+                spec_fail(
+                        builder, place(&attr_vm, spec, "PIDS_LIMIT"),
+                        "PIDS_LIMIT: %u is too few: a thread for each of %u vCPUs and %u for QEMU's own work",
+                        spec->pids_limit, spec->vcpu, THREADS_BESIDES_VCPUS);
+}
