@@ -261,6 +261,12 @@ void qmp_client_call(struct qmp_client *client, const char *command, json_t *arg
 json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
                               const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
+        return qmp_client_forward_within(client, message, class_ms[class], fds, n_fds, fn, data);
+}
+
+json_int_t qmp_client_forward_within(struct qmp_client *client, const json_t *message, unsigned wait_ms,
+                                     const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
+{
         const char *command = json_string_value(json_object_get(message, "execute"));
         struct call *call = add_call(client, command ? command : "a command without name", fn, data);
         json_t *copy = json_copy((json_t *)message);
@@ -268,7 +274,7 @@ json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, 
 
         call->whole = true;
         json_object_set_new(copy, "id", json_integer(id));
-        submit(client, call, copy, class_ms[class], fds, n_fds);
+        submit(client, call, copy, wait_ms, fds, n_fds);
         return id;
 }
 
