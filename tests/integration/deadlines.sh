@@ -43,8 +43,8 @@ all_took() {
 
 # Neither waits for anybody.
 look_unaffected() {
-    local begin worst=0 took i
-    for i in 1 2 3 4 5; do
+    local begin worst=0 took
+    for _ in 1 2 3 4 5; do
         begin=$(now_ms)
         expect 0 vml list
         assert_contains "$OUT" "$VM"
