@@ -14,6 +14,8 @@
 
 #include "base/text.h"
 
+#define CLOSE_BY_HAND_MAX 65536
+
 void fd_close(int *fd)
 {
         int saved = errno;
@@ -205,11 +207,20 @@ int fd_send(int sock, const void *bytes, size_t n, const int *fds, size_t n_fds,
                 memcpy(CMSG_DATA(header), fds, sizeof(int) * n_fds);
         }
         do
+                /* waits: only in a child that somebody gives up, else the socket does not block */
                 sent = sendmsg(sock, &message, MSG_NOSIGNAL);
         while (sent < 0 && errno == EINTR);
         if (sent != (ssize_t)n)
                 return error_os(err, sent < 0 ? errno : EIO, "send %zu bytes and %zu fds", n, n_fds);
         return 0;
+}
+
+void fd_close_from(int first)
+{
+        /* Before Linux 5.9 there is no such call. */
+        if (syscall(SYS_close_range, (unsigned)first, ~0u, 0) < 0)
+                for (int fd = first; fd < CLOSE_BY_HAND_MAX; fd++)
+                        close(fd);
 }
 
 int fd_pidfd_open(pid_t pid)

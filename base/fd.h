@@ -61,6 +61,9 @@ int fd_remove_tree(int dirfd, const char *path, struct error **err);
 #define FD_MAX_PASSED 64
 int fd_send(int sock, const void *bytes, size_t n, const int *fds, size_t n_fds, struct error **err);
 
+/* Closes every fd from first on: for a child that does not exec. */
+void fd_close_from(int first);
+
 /* A pidfd for pid (pidfd_open), -1 and errno on failure. */
 int fd_pidfd_open(pid_t pid);
 /* 0 or -1 and errno. */

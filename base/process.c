@@ -20,6 +20,7 @@
 #define STDERR_MAX   8192
 #define FDS_BOUND    4096
 #define KILL_WAIT_MS 1000
+#define REAP_STEP_MS 2
 #define HELPER_PATH  "/usr/sbin:/usr/bin:/sbin:/bin"
 
 void process_result_done(struct process_result *result)
@@ -157,14 +158,33 @@ static int open_input(const char *input, struct error **err)
         return TAKE_FD(fd);
 }
 
-/* Kills the child, whose pidfd may be -1. One stuck in the kernel is left behind: it dies when it can. */
-static void put_down(pid_t pid, int pidfd)
+bool process_reap(pid_t pid, int wait_ms, int *ret_status)
+{
+        const long long deadline = fd_now_ms() + wait_ms;
+        _cleanup_close_ int pidfd = -1;
+
+        for (;;) {
+                pid_t ended = waitpid(pid, ret_status, WNOHANG);
+
+                if (ended == pid)
+                        return true;
+                if ((ended < 0 && errno != EINTR) || fd_now_ms() >= deadline)
+                        return false;
+                if (pidfd < 0)
+                        pidfd = fd_pidfd_open(pid);
+                /* Before Linux 5.3 there is none. */
+                if (pidfd >= 0)
+                        fd_wait(pidfd, POLLIN, deadline);
+                else
+                        poll(NULL, 0, REAP_STEP_MS);
+        }
+}
+
+/* Kills the child. One stuck in the kernel is left behind: it dies when it can. */
+static void put_down(pid_t pid)
 {
         kill(pid, SIGKILL);
-        if (pidfd >= 0)
-                fd_wait(pidfd, POLLIN, fd_now_ms() + KILL_WAIT_MS);
-        while (waitpid(pid, NULL, pidfd >= 0 ? WNOHANG : 0) < 0 && errno == EINTR)
-                ;
+        process_reap(pid, KILL_WAIT_MS, NULL);
 }
 
 /* Attends to the running child to its end. 0, or -1 with *err and the child gone. */
@@ -179,9 +199,10 @@ static int see_through(const struct process_options *options, pid_t pid, int exe
         else
                 attend(options, pidfd, out, err_stream, err);
         if (*err) {
-                put_down(pid, pidfd);
+                put_down(pid);
                 return -1;
         }
+        /* waits: not at all, its pidfd says that it has ended */
         while (waitpid(pid, ret_status, 0) < 0)
                 if (errno != EINTR)
                         return error_os(err, errno, "wait for '%s'", options->argv[0]);

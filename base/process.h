@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -37,3 +38,9 @@ void process_result_done(struct process_result *result);
 int process_run(const struct process_options *options, struct process_result *ret, struct error **err);
 /* As process_run(), and anything but exit status 0 is an error that quotes stderr. ret may be NULL. */
 int process_check(const struct process_options *options, struct process_result *ret, struct error **err);
+
+/*
+ * Waits for the end of a child of ours, at most wait_ms: true and its wait status (ret_status may be NULL), or false: it
+ * goes on, or is no child.
+ */
+bool process_reap(pid_t pid, int wait_ms, int *ret_status);

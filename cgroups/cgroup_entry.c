@@ -8,8 +8,12 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "cgroups/cgroup_apply.h"
 #include "cgroups/cgroup_places.h"
+
+/* Before its exec a child waits for nobody but the kernel. */
+#define KILL_WAIT_MS 1000
 
 int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, struct error **err)
 {
@@ -122,7 +126,7 @@ pid_t cgroup_entry_fork(struct cgroup_entry *entry, int *ret_pidfd)
                         int why = errno;
 
                         kill(pid, SIGKILL);
-                        waitpid(pid, NULL, 0);
+                        process_reap(pid, KILL_WAIT_MS, NULL);
                         errno = why;
                         return -1;
                 }

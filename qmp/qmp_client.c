@@ -263,6 +263,12 @@ void qmp_client_call(struct qmp_client *client, const char *command, json_t *arg
 json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
                               const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
+        return qmp_client_forward_within(client, message, class_ms[class], fds, n_fds, fn, data);
+}
+
+json_int_t qmp_client_forward_within(struct qmp_client *client, const json_t *message, unsigned wait_ms,
+                                     const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
+{
         const char *command = json_string_value(json_object_get(message, "execute"));
         struct call *call = add_call(client, command ? command : "a command without name", fn, data);
         json_t *copy = json_copy((json_t *)message);
@@ -270,7 +276,7 @@ json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, 
 
         call->whole = true;
         json_object_set_new(copy, "id", json_integer(id));
-        submit(client, call, copy, class_ms[class], fds, n_fds);
+        submit(client, call, copy, wait_ms, fds, n_fds);
         return id;
 }
 
@@ -574,7 +580,7 @@ unsigned qmp_client_stray_replies(const struct qmp_client *client)
 int qmp_client_wait_ready(struct qmp_client *client, struct error **err)
 {
         while (client->state == GREETING || client->state == NEGOTIATING)
-                loop_step(client->loop, -1);
+                loop_step(client->loop, -1); /* waits: the greeting has a deadline in this loop */
         if (client->state == READY)
                 return 0;
         *err = error_copy(client->gone);
@@ -610,7 +616,7 @@ int qmp_client_call_within(struct qmp_client *client, const char *command, json_
 
         call_for(client, command, arguments, wait_ms, NULL, 0, waited, &waiting);
         while (!waiting.done)
-                loop_step(loop, -1);
+                loop_step(loop, -1); /* waits: the call has a deadline in this loop */
         if (waiting.error) {
                 *err = waiting.error;
                 return -1;

@@ -84,6 +84,9 @@ void qmp_client_call(struct qmp_client *client, const char *command, json_t *arg
  */
 json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
                               const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
+/* The same with a time of its own. */
+json_int_t qmp_client_forward_within(struct qmp_client *client, const json_t *message, unsigned wait_ms,
+                                     const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data);
 
 /*
  * Run the loop until ready, or until the reply. Not from a callback. *ret_reply is owned by the caller;

@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "base/loop.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "qmp/ops_machine.h"
 #include "qmp/qmp_client.h"
@@ -25,6 +26,7 @@
 #define SOCKET_FD  3
 #define STDERR_MAX 16384
 #define QUIT_MS    2000
+#define KILL_MS    1000
 /* Bounds on what a binary may tell us: ten times what QEMU 9 has. */
 #define MACHINES_MAX 2000
 #define NAMES_MAX    20000
@@ -383,8 +385,8 @@ static void finish(struct probe *probe)
                  * others before it is waited for. */
                 kill(-probe->pid, SIGKILL);
                 kill(probe->pid, SIGKILL);
-                while (waitpid(probe->pid, NULL, 0) < 0 && errno == EINTR)
-                        ;
+                /* A binary on storage that does not answer is left behind. */
+                process_reap(probe->pid, KILL_MS, NULL);
         }
         loop_free(probe->loop);
         fd_close(&probe->pidfd);

@@ -15,8 +15,8 @@
 #include "launcher/state/state_dir.h"
 #include "qmp/qmp_client.h"
 
-/* The supervisor answers at once unless its host is in trouble. */
-#define GREETING_MS 3000
+/* So that the supervisor's own word of a deadline comes before ours, which knows less. */
+#define GRACE_MS 50u
 
 struct control_client {
         struct loop *loop;
@@ -44,9 +44,9 @@ static void on_disconnect(const struct error *error, void *data)
 }
 
 /* A bound path has 108 bytes at most (unix(7)); through the directory's fd any directory will do. */
-static int connect_at(int dirfd, const char *name)
+static int connect_at(int dirfd, const char *name, unsigned wait_ms)
 {
-        static const struct timeval limit = { .tv_sec = GREETING_MS / 1000 };
+        const struct timeval limit = { .tv_sec = wait_ms / 1000, .tv_usec = (wait_ms % 1000) * 1000 + 1 };
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -54,7 +54,10 @@ static int connect_at(int dirfd, const char *name)
         if (sock >= 0)
                 setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
         snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
-        if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+        if (sock < 0)
+                return -1;
+        /* waits: SO_SNDTIMEO */
+        if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return -1;
         return TAKE_FD(sock);
 }
@@ -64,12 +67,12 @@ static int connect_at(int dirfd, const char *name)
 #define SUCCESSOR_STEP_MS 5
 
 /* Nobody listens but the VM is locked: its keeper is putting a new supervisor in place. */
-static int connect_soon(const struct vm_dir *dir, int *ret_errno)
+static int connect_soon(const struct vm_dir *dir, unsigned wait_ms, int *ret_errno)
 {
-        const long long until = fd_now_ms() + SUCCESSOR_MS;
+        const long long until = fd_now_ms() + (wait_ms < SUCCESSOR_MS ? wait_ms : SUCCESSOR_MS);
 
         for (;;) {
-                int sock = connect_at(dir->fd, "control.sock");
+                int sock = connect_at(dir->fd, "control.sock", wait_ms);
 
                 *ret_errno = errno;
                 if (sock >= 0 || *ret_errno != ECONNREFUSED || fd_now_ms() >= until ||
@@ -80,28 +83,91 @@ static int connect_soon(const struct vm_dir *dir, int *ret_errno)
 }
 
 /* The supervisor's own classes (docs/control-socket.md) as the exit statuses of DESIGN section 3. */
-static int translate(struct error **err)
-{
-        static const struct {
-                const char *class;
-                enum error_code code;
-        } classes[] = {
-                { "NotPermitted", ERROR_NOT_PERMITTED },
-                { "GuestRefused", ERROR_GUEST },
-                { "Busy", ERROR_BUSY },
-                { "DeadlinePassed", ERROR_DEADLINE },
-                { "NotRunning", ERROR_NOT_RUNNING },
-        };
+static const struct {
+        const char *class;
+        enum error_code code;
+} own_classes[] = {
+        { "NotPermitted", ERROR_NOT_PERMITTED }, { "GuestRefused", ERROR_GUEST },     { "Busy", ERROR_BUSY },
+        { "DeadlinePassed", ERROR_DEADLINE },    { "NotRunning", ERROR_NOT_RUNNING },
+};
 
-        if ((*err)->code == ERROR_QMP && (*err)->qmp_class)
-                for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
-                        if (strcmp((*err)->qmp_class, classes[i].class) == 0)
-                                (*err)->code = classes[i].code;
+/* 0: it is QEMU's, or GenericError, which both have. */
+static enum error_code code_of(const char *class)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(own_classes); i++)
+                if (strcmp(class, own_classes[i].class) == 0)
+                        return own_classes[i].code;
+        return 0;
+}
+
+/* The words behind the class, and behind the command where they begin with it. Lent. */
+static const char *plain_words(const struct error *error, const char *command)
+{
+        const struct error *last = error;
+        size_t class, name = strlen(command);
+        const char *words;
+
+        while (last->cause)
+                last = last->cause;
+        words = last->message;
+        class = strlen(error->qmp_class);
+        if (strncmp(words, error->qmp_class, class) == 0 && strncmp(words + class, ": ", 2) == 0)
+                words += class + 2;
+        if (name && strncmp(words, command, name) == 0 && strncmp(words + name, ": ", 2) == 0)
+                words += name + 2;
+        return words;
+}
+
+/*
+ * What the supervisor itself refuses has a code of ours and reads as a sentence: its class is for programs. QEMU's own
+ * classes stay. command: "" for a greeting.
+ */
+static int translate(const char *command, struct error **err)
+{
+        struct error *theirs = *err, *ours = NULL;
+        enum error_code code;
+
+        if (theirs->code != ERROR_QMP || !theirs->qmp_class)
+                return -1;
+        code = code_of(theirs->qmp_class);
+        if (!code && strncmp(command, "vmlaunch-", strlen("vmlaunch-")) == 0)
+                code = ERROR_FAILED;
+        if (!code)
+                return -1;
+        error_set(&ours, code, "%s", plain_words(theirs, command));
+        ours->qmp_class = xstrdup(theirs->qmp_class);
+        error_free(theirs);
+        *err = ours;
         return -1;
+}
+
+/* On a supervisor that does not take or greet a connection. */
+static int mute(const struct vm_dir *dir, const char *what, struct error **err)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+        json_auto_t *record = NULL;
+        pid_t pid = 0;
+        char state = 0;
+
+        if (record_read(dir->fd, &record, &ignored) == 0)
+                pid = (pid_t)json_integer_value(json_object_get(record, "supervisor_pid"));
+        if (pid > 0)
+                state = process_state(pid);
+        error_set(err, ERROR_DEADLINE, "the supervisor of '%s' (pid %d) %s%s", dir->name, (int)pid, what,
+                  state == 'T'   ? ": a signal has stopped it"
+                  : state == 'D' ? ": a kernel call holds it"
+                                 : "");
+        return state == 'T' ? error_hint(err, "kill -CONT %d", (int)pid) : -1;
 }
 
 int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
                         struct error **err)
+{
+        return control_client_open_within(paths, vm, CONTROL_GREETING_MS, ret, err);
+}
+
+int control_client_open_within(const struct paths *paths, const char *vm, unsigned wait_ms,
+                               struct control_client **ret, struct error **err)
 {
         static const struct qmp_client_handlers handlers = { .on_event = on_event,
                                                              .on_disconnect = on_disconnect };
@@ -111,7 +177,7 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
 
         if (vm_dir_open(paths, vm, &dir, err) < 0)
                 return -1;
-        sock = connect_soon(dir, &os_errno);
+        sock = connect_soon(dir, wait_ms, &os_errno);
         if (sock < 0) {
                 if (os_errno == ENOENT)
                         error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", vm);
@@ -119,23 +185,41 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
                         error_set(err, ERROR_NOT_RUNNING, "the supervisor of '%s' is gone", vm);
                         error_hint(err, "vmlaunch reconcile %s says what is left", vm);
                 } else if (os_errno == EAGAIN)
-                        error_set(err, ERROR_DEADLINE, "the supervisor of '%s' takes no connections", vm);
+                        mute(dir, "takes no connections", err);
                 else
                         error_os(err, os_errno, "connect to the supervisor of '%s'", vm);
                 vm_dir_release(dir, true);
                 return -1;
         }
-        vm_dir_release(dir, true);
         client = xcalloc(1, sizeof(*client));
         client->loop = loop_new();
         client->events = json_array();
-        client->qmp = qmp_client_new(client->loop, sock, GREETING_MS, &handlers, client);
+        client->qmp = qmp_client_new(client->loop, sock, wait_ms, &handlers, client);
         if (qmp_client_wait_ready(client->qmp, err) < 0) {
-                translate(err);
-                return error_wrap(err, "talk to the supervisor of '%s'", vm);
+                if ((*err)->code == ERROR_DEADLINE) {
+                        error_free(*err);
+                        *err = NULL;
+                        mute(dir, "does not answer", err);
+                } else {
+                        translate("", err);
+                        error_wrap(err, "talk to the supervisor of '%s'", vm);
+                }
         }
+        vm_dir_release(dir, true);
+        if (*err)
+                return -1;
         *ret = TAKE_PTR(client);
         return 0;
+}
+
+int control_client_open_until(const struct paths *paths, const char *vm, long long deadline_ms,
+                              struct control_client **ret, struct error **err)
+{
+        long long left = deadline_ms - fd_now_ms();
+
+        if (left > CONTROL_GREETING_MS)
+                left = CONTROL_GREETING_MS;
+        return control_client_open_within(paths, vm, left < 1 ? 1 : (unsigned)left, ret, err);
 }
 
 void control_client_free(struct control_client *client)
@@ -151,8 +235,8 @@ void control_client_free(struct control_client *client)
 int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
                                unsigned wait_ms, json_t **ret_reply, struct error **err)
 {
-        if (qmp_client_call_within(client->qmp, command, arguments, wait_ms, ret_reply, err) < 0)
-                return translate(err);
+        if (qmp_client_call_within(client->qmp, command, arguments, wait_ms + GRACE_MS, ret_reply, err) < 0)
+                return translate(command, err);
         return 0;
 }
 
@@ -193,7 +277,9 @@ int control_client_raw(struct control_client *client, const json_t *command, jso
 {
         struct raw raw = { 0 };
 
-        qmp_client_forward(client->qmp, command, QMP_HEAVY, NULL, 0, on_raw, &raw);
+        qmp_client_forward_within(client->qmp, command, qmp_class_ms(QMP_HEAVY) + GRACE_MS, NULL, 0, on_raw,
+                                  &raw);
+        /* waits: the call has a deadline in this loop */
         while (!raw.done)
                 loop_step(client->loop, -1);
         if (raw.error) {
@@ -202,6 +288,15 @@ int control_client_raw(struct control_client *client, const json_t *command, jso
         }
         *ret_reply = raw.reply;
         return 0;
+}
+
+int control_client_reply_status(const json_t *reply)
+{
+        const json_t *error = json_object_get(reply, "error");
+        const char *class = json_string_value(json_object_get(error, "class"));
+        const struct error own = { .code = class && code_of(class) ? code_of(class) : ERROR_FAILED };
+
+        return error ? error_exit_status(&own) : 0;
 }
 
 int control_client_next(struct control_client *client, long long deadline_ms, json_t **ret_event,

@@ -19,6 +19,14 @@ struct control_client;
  */
 int control_client_open(const struct paths *paths, const char *vm, struct control_client **ret,
                         struct error **err);
+/* How long the supervisor has to take the connection and to greet: it does so at once unless its host is in trouble. */
+#define CONTROL_GREETING_MS 3000u
+/* The same with a time of its own. ERROR_DEADLINE: it has passed. */
+int control_client_open_within(const struct paths *paths, const char *vm, unsigned wait_ms,
+                               struct control_client **ret, struct error **err);
+/* The same up to a moment of fd_now_ms(), or CONTROL_GREETING_MS if that is sooner. */
+int control_client_open_until(const struct paths *paths, const char *vm, long long deadline_ms,
+                              struct control_client **ret, struct error **err);
 void control_client_free(struct control_client *client);
 DEFINE_FREEP(struct control_client, control_client_free)
 
@@ -29,13 +37,16 @@ DEFINE_FREEP(struct control_client, control_client_free)
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,
                         json_t **ret_reply, struct error **err);
 
-/* The same for what takes longer than 5 s. */
+/* The same for what the supervisor is given another time than 5 s for; waits a moment longer than it, so that its own
+ * words win. */
 int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
                                unsigned wait_ms, json_t **ret_reply, struct error **err);
 
 /* A whole command object as it is: *ret_reply is the whole reply, an error of QEMU's too, without id. */
 int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
                        struct error **err);
+/* The exit status for such a reply: 0 for a return, 1 for QEMU's errors, that of the code for the supervisor's. */
+int control_client_reply_status(const json_t *reply);
 /* The next event, whole: 1 and *ret_event (new reference); 0: the connection has ended; -1: ERROR_DEADLINE. */
 int control_client_next(struct control_client *client, long long deadline_ms, json_t **ret_event,
                         struct error **err);

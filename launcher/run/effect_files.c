@@ -90,23 +90,21 @@ static int open_file(const char *path, int access, struct error **err)
         return fd;
 }
 
-int image_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+int image_open_fd(const json_t *args, int *ret_fd, char **ret_lock, struct error **err)
 {
-        const char *path, *access, *lock, *fd_name;
-        _cleanup_free_ char *lock_name = NULL, *what = NULL;
+        const char *path, *access;
         _cleanup_close_ int fd = -1;
         json_error_t why;
         struct stat st;
         int direct = 0;
-        bool rw, shared;
+        bool rw;
 
-        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s:s, s:s, s?b}", "path", &path, "access",
-                           &access, "lock", &lock, "fd", &fd_name, "direct", &direct) < 0)
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s?b}", "path", &path, "access", &access,
+                           "direct", &direct) < 0)
                 return unpack_failed(&why, "image-open", err);
         rw = strcmp(access, "rw") == 0;
-        shared = strcmp(lock, "shared") == 0;
-        if ((!rw && strcmp(access, "ro") != 0) || (!shared && strcmp(lock, "exclusive") != 0))
-                return error_set(err, ERROR_FAILED, "step image-open: access '%s', lock '%s'", access, lock);
+        if (!rw && strcmp(access, "ro") != 0)
+                return error_set(err, ERROR_FAILED, "step image-open: access '%s'", access);
         fd = open_file(path, rw ? O_RDWR : O_RDONLY, err);
         if (fd < 0)
                 return -1;
@@ -119,13 +117,38 @@ int image_open_carry_out(struct effect_run *run, const json_t *args, struct erro
                 error_os(err, errno, "open '%s' without the page cache", path);
                 return error_hint(err, "its file system has no O_DIRECT: use CACHE=\"writeback\"");
         }
-        if (lock_file_image_name(fd, &lock_name, err) < 0)
+        if (lock_file_image_name(fd, ret_lock, err) < 0)
+                return -1;
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int image_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *path, *lock, *fd_name;
+        _cleanup_free_ char *lock_name = NULL, *what = NULL;
+        _cleanup_close_ int fd = -1;
+        json_error_t why;
+        bool shared;
+        int opened;
+
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s:s}", "path", &path, "lock", &lock, "fd",
+                           &fd_name) < 0)
+                return unpack_failed(&why, "image-open", err);
+        shared = strcmp(lock, "shared") == 0;
+        if (!shared && strcmp(lock, "exclusive") != 0)
+                return error_set(err, ERROR_FAILED, "step image-open: lock '%s'", lock);
+        opened = effect_opened(run, &lock_name, err);
+        if (opened < 0 || (!opened && image_open_fd(args, &fd, &lock_name, err) < 0))
                 return -1;
         what = xasprintf("image '%s'", path);
         if (effect_learn(run, json_pack("{s:s}", "lock", lock_name), err) < 0 ||
             effect_take_lock(run, lock_name, what, shared, err) < 0)
                 return -1;
-        effect_keep_fd(run, fd_name, TAKE_FD(fd));
+        if (opened)
+                effect_keep_waiting(run, fd_name);
+        else
+                effect_keep_fd(run, fd_name, TAKE_FD(fd));
         return 0;
 }
 
@@ -169,17 +192,17 @@ static int copy_to_memory(int fd, const char *path, const struct stat *st, uid_t
         return 0;
 }
 
-int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+int file_open_fd(const json_t *args, int *ret_fd, struct error **err)
 {
-        _cleanup_close_ int fd = -1, copy_fd = -1;
-        const char *path, *fd_name;
+        _cleanup_close_ int fd = -1;
         json_int_t uid = -1;
+        const char *path;
         json_error_t why;
         struct stat st;
         int copy = 0;
 
-        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s?b, s?I}", "path", &path, "fd", &fd_name,
-                           "copy", &copy, "uid", &uid) < 0)
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s?b, s?I}", "path", &path, "copy", &copy, "uid",
+                           &uid) < 0)
                 return unpack_failed(&why, "file-open", err);
         fd = open_file(path, O_RDONLY, err);
         if (fd < 0)
@@ -188,13 +211,27 @@ int file_open_carry_out(struct effect_run *run, const json_t *args, struct error
                 return error_os(err, errno, "stat '%s'", path);
         if (!S_ISREG(st.st_mode))
                 return error_set(err, ERROR_FAILED, "'%s' is not a regular file", path);
-        if (copy) {
-                if (copy_to_memory(fd, path, &st, uid < 0 ? geteuid() : (uid_t)uid, &copy_fd, err) < 0)
-                        return -1;
-                effect_keep_fd(run, fd_name, TAKE_FD(copy_fd));
-        } else {
-                effect_keep_fd(run, fd_name, TAKE_FD(fd));
-        }
+        if (copy)
+                return copy_to_memory(fd, path, &st, uid < 0 ? geteuid() : (uid_t)uid, ret_fd, err);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *fd_name = json_string_value(json_object_get(args, "fd"));
+        _cleanup_free_ char *no_lock = NULL;
+        int fd = -1, opened;
+
+        if (!fd_name)
+                return error_set(err, ERROR_FAILED, "step file-open: no fd");
+        opened = effect_opened(run, &no_lock, err);
+        if (opened < 0 || (!opened && file_open_fd(args, &fd, err) < 0))
+                return -1;
+        if (opened)
+                effect_keep_waiting(run, fd_name);
+        else
+                effect_keep_fd(run, fd_name, fd);
         return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/spawn.h"
+#include "launcher/run/stuck.h"
 #include "launcher/state/crash_point.h"
 
 #define KILL_DEADLINE_MS 5000
@@ -78,15 +79,17 @@ static int collect_fds(const struct effect_run *run, struct spawn_fd *fds, size_
         size_t n = 0;
 
         for (size_t i = 0; i < plan->n_fds; i++) {
-                int fd = effect_find_fd(run, plan->fds[i].source);
+                const struct named_fd *found = effect_find(run, plan->fds[i].source);
 
-                if (fd < 0)
+                if (!found || (found->fd < 0 && found->received < 0))
                         return error_set(err, ERROR_FAILED, "no step opens '%s' for fd %d",
                                          plan->fds[i].source, plan->fds[i].child_fd);
-                if (plan->fds[i].child_fd == STDERR_FILENO)
-                        *ret_stderr = fd;
+                if (plan->fds[i].child_fd == STDERR_FILENO && found->fd >= 0)
+                        *ret_stderr = found->fd;
                 else if (plan->fds[i].child_fd > STDERR_FILENO)
-                        fds[n++] = (struct spawn_fd){ .child_fd = plan->fds[i].child_fd, .fd = fd };
+                        fds[n++] = (struct spawn_fd){ .child_fd = plan->fds[i].child_fd,
+                                                      .fd = found->fd,
+                                                      .received = found->received };
                 else
                         return error_set(err, ERROR_FAILED, "fd %d of QEMU is /dev/null",
                                          plan->fds[i].child_fd);
@@ -105,6 +108,8 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
         struct spawn_request request = { .program = plan->emulator,
                                          .fds = fds,
                                          .stderr_fd = -1,
+                                         .waiting_sock = run->opened.sock,
+                                         .n_waiting = run->opened.n,
                                          .confine = &plan->confine,
                                          .cgroup = &cgroup };
         _cleanup_close_ int spawning = -1;
@@ -201,10 +206,14 @@ int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learn
                 return alive;
         if (confine_send_signal(pidfd, SIGKILL, err) < 0)
                 return -1;
-        if (!has_ended(pidfd, KILL_DEADLINE_MS))
-                return error_set(
-                        err, ERROR_DEADLINE,
-                        "process %d does not end %d s after SIGKILL: a kernel call holds it (dead storage?)",
-                        (int)json_integer_value(json_object_get(learned, "pid")), KILL_DEADLINE_MS / 1000);
+        if (!has_ended(pidfd, KILL_DEADLINE_MS)) {
+                int pid = (int)json_integer_value(json_object_get(learned, "pid"));
+                _cleanup_free_ char *where = stuck_where(pid);
+
+                return error_set(err, ERROR_DEADLINE,
+                                 "stuck-in-kernel: process %d does not end %d s after SIGKILL: %s", pid,
+                                 KILL_DEADLINE_MS / 1000,
+                                 where ? where : "a kernel call holds it (dead storage?)");
+        }
         return 1;
 }

@@ -37,15 +37,32 @@ int effect_learn(struct effect_run *run, json_t *learned_consume, struct error *
 void effect_keep_fd(struct effect_run *run, const char *name, int fd_consume)
 {
         ARRAY_GROW(run->fds, run->n_fds);
-        run->fds[run->n_fds++] = (struct named_fd){ .name = xstrdup(name), .fd = fd_consume };
+        run->fds[run->n_fds++] = (struct named_fd){ .name = xstrdup(name), .fd = fd_consume, .received = -1 };
+}
+
+void effect_keep_waiting(struct effect_run *run, const char *name)
+{
+        int number = 0;
+
+        for (size_t i = 0; i < run->n_fds; i++)
+                number += run->fds[i].received >= 0;
+        ARRAY_GROW(run->fds, run->n_fds);
+        run->fds[run->n_fds++] = (struct named_fd){ .name = xstrdup(name), .fd = -1, .received = number };
+}
+
+const struct named_fd *effect_find(const struct effect_run *run, const char *name)
+{
+        for (size_t i = 0; i < run->n_fds; i++)
+                if (strcmp(run->fds[i].name, name) == 0)
+                        return &run->fds[i];
+        return NULL;
 }
 
 int effect_find_fd(const struct effect_run *run, const char *name)
 {
-        for (size_t i = 0; i < run->n_fds; i++)
-                if (strcmp(run->fds[i].name, name) == 0)
-                        return run->fds[i].fd;
-        return -1;
+        const struct named_fd *found = effect_find(run, name);
+
+        return found ? found->fd : -1;
 }
 
 int effect_take_lock(struct effect_run *run, const char *name, const char *what, bool shared,

@@ -16,10 +16,21 @@
 #include "launcher/state/state_dir.h"
 #include "net/netlink.h"
 
-/* An fd a step opened, by the name the plan gave it. */
+/* An fd a step opened, by the name the plan gave it; or one that waits for QEMU in a socket: opened_files. */
 struct named_fd {
         char *name;
-        int fd;
+        int fd;       /* -1: it waits, or is closed */
+        int received; /* which of the socket's it is, -1: none */
+};
+
+/*
+ * Files of the plan that were opened apart (launcher/storage/apart.h), before the first step. Their fds are in nobody's
+ * table but QEMU's: closing one can hang as well as opening it.
+ */
+struct opened_files {
+        json_t *steps; /* {"N": {"lock": NAME} or {} or {"error": ...}} */
+        int sock;      /* -1: none */
+        unsigned n;    /* fds that wait there */
 };
 
 /* A lock file below RUN that this execution holds. */
@@ -41,6 +52,7 @@ struct effect_run {
         size_t n_fds;
         struct held_lock *locks;
         size_t n_locks;
+        struct opened_files opened;
         pid_t qemu_pid; /* 0: none */
         int qemu_pidfd;
         void (*forked)(void); /* tests, NULL: none */
@@ -72,7 +84,11 @@ extern const struct effect effects[PLAN_EFFECTS];
 /* Journals something undo needs that the arguments do not say. */
 int effect_learn(struct effect_run *run, json_t *learned_consume, struct error **err);
 void effect_keep_fd(struct effect_run *run, const char *name, int fd_consume);
-/* -1: no step gave this name. Borrowed. */
+/* The next of the opened files, under the name that the plan gave its fd. */
+void effect_keep_waiting(struct effect_run *run, const char *name);
+/* NULL: no step gave this name. Borrowed. */
+const struct named_fd *effect_find(const struct effect_run *run, const char *name);
+/* -1: no step gave this name, or it waits. Borrowed. */
 int effect_find_fd(const struct effect_run *run, const char *name);
 int effect_take_lock(struct effect_run *run, const char *name, const char *what, bool shared,
                      struct error **err);
@@ -80,6 +96,17 @@ int effect_take_lock(struct effect_run *run, const char *name, const char *what,
 int effect_netlink(struct netlink **nl, struct error **err);
 /* NULL when path is not strictly below run_dir or has "..", "." or empty parts: undo removes what it is. */
 const char *effect_path_in_run(const char *run_dir, const char *path);
+
+/*
+ * Opens the files of all image-open and file-open steps apart. A file that cannot be opened is its step's error, one whose
+ * storage does not answer is ERROR_DEADLINE at once.
+ */
+int effect_open_files(struct effect_run *run, struct error **err);
+/* What of a step was opened apart: 1 and its lock's name (NULL: none, owned by the caller); 0: not; -1: *err. */
+int effect_opened(struct effect_run *run, char **ret_lock, struct error **err);
+/* In the child: opens what such a step names. */
+int image_open_fd(const json_t *args, int *ret_fd, char **ret_lock, struct error **err);
+int file_open_fd(const json_t *args, int *ret_fd, struct error **err);
 
 /* The lock file of a uid, below RUN; new string. */
 char *uid_lock_name(unsigned uid);

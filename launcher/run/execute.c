@@ -32,6 +32,7 @@ struct execution *execution_new(const struct launch_plan *plan, const struct exe
                                               .generation = options->generation,
                                               .cgroup = options->cgroup,
                                               .run_dirfd = -1,
+                                              .opened = { .sock = -1 },
                                               .qemu_pidfd = -1 };
         execution->run.forked = options->forked;
         execution->fail_step = options->fail_step;
@@ -89,6 +90,7 @@ static void close_fds(struct effect_run *run, const char *but)
         for (size_t i = 0; i < run->n_fds; i++)
                 if (!but || strcmp(run->fds[i].name, but) != 0)
                         fd_close(&run->fds[i].fd);
+        fd_close(&run->opened.sock);
 }
 
 static void release_locks(struct effect_run *run)
@@ -113,6 +115,7 @@ void execution_free(struct execution *execution)
         for (size_t i = 0; i < run->n_fds; i++)
                 free(run->fds[i].name);
         free(run->fds);
+        json_decref(run->opened.steps);
         release_locks(run);
         fd_close(&run->run_dirfd);
         fd_close(&run->qemu_pidfd);
@@ -192,7 +195,8 @@ int execution_run(struct execution *execution, struct error **err)
         run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (run->run_dirfd < 0)
                 return error_os(err, errno, "open the directory of '%s'", run->vm->path);
-        if (begin_journal(run, err) < 0)
+        /* Before there is anything to take back. */
+        if (effect_open_files(run, err) < 0 || begin_journal(run, err) < 0)
                 return -1;
         for (unsigned n = 0; n < run->plan->n_steps; n++) {
                 if (!effects[run->plan->steps[n].effect].carry_out)

@@ -87,5 +87,7 @@ enum kill_step {
 /* A destroy gives a QEMU that does not even answer less. */
 #define KILL_IF_MUTE_MS     2000u
 #define STUCK_AFTER_KILL_MS 5000u
+/* The longest way from a destroy to its end or to the word that QEMU is stuck. */
+#define KILL_REPORT_MS (KILL_IF_MUTE_MS + KILL_AFTER_QUIT_MS + STUCK_AFTER_KILL_MS)
 /* Milliseconds from this step to the next; 0: it is the last. */
 unsigned kill_wait_ms(enum kill_step step);

@@ -35,7 +35,7 @@ static void __attribute__((noreturn)) give_up(int sock, const char *what)
 
         strncpy(report.what, what, sizeof(report.what) - 1);
         /* A parent that is gone needs no answer. */
-        (void)!send(sock, &report, sizeof(report), MSG_NOSIGNAL);
+        (void)!send(sock, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT);
         _exit(127);
 }
 
@@ -56,6 +56,51 @@ static void close_fds(unsigned first, unsigned last, bool only_mark)
         }
 }
 
+/* One fd out of its message; -1. */
+static int receive_fd(int sock)
+{
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(int))];
+        } control;
+        char byte;
+        struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+        struct msghdr message = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
+        const struct cmsghdr *c;
+        int fd = -1;
+
+        if (recvmsg(sock, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) != 1)
+                return -1;
+        c = CMSG_FIRSTHDR(&message);
+        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+                memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        return fd;
+}
+
+/* Each goes where it is used, and all above the table: closing one on the way might hang. null_fd fills what is below. */
+static void receive_fds(const struct spawn_request *request, int sock, int above, int null_fd, int *tmp)
+{
+        while (request->n_waiting) {
+                int filler = fcntl(null_fd, F_DUPFD_CLOEXEC, 3);
+
+                if (filler < 0)
+                        give_up(sock, "arrange the fds");
+                if (filler >= above)
+                        break;
+        }
+        for (unsigned n = 0; n < request->n_waiting; n++) {
+                int fd = receive_fd(request->waiting_sock);
+
+                if (fd < 0)
+                        give_up(sock, "receive the files that were opened");
+                for (size_t i = 0; i < request->n_fds; i++)
+                        if (request->fds[i].fd < 0 && request->fds[i].received == (int)n)
+                                tmp[i] = fd;
+        }
+}
+
 /*
  * All sources go above the highest number of the table first: no source is overwritten before it was used.
  * tmp has n_fds places. *sock moves too.
@@ -73,16 +118,17 @@ static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp
         *sock = moved;
         if (request->hold_fd >= 0 && fcntl(request->hold_fd, F_DUPFD_CLOEXEC, above) < 0)
                 give_up(*sock, "arrange the fds");
-        for (size_t i = 0; i < request->n_fds; i++) {
-                tmp[i] = fcntl(request->fds[i].fd, F_DUPFD_CLOEXEC, above);
-                if (tmp[i] < 0)
-                        give_up(*sock, "arrange the fds");
-        }
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         /* Ours may have been started without 0, 1 or 2. */
         null_fd = null_fd < 0 ? -1 : fcntl(null_fd, F_DUPFD_CLOEXEC, above);
         if (null_fd < 0)
                 give_up(*sock, "open /dev/null");
+        for (size_t i = 0; i < request->n_fds; i++) {
+                tmp[i] = request->fds[i].fd < 0 ? -1 : fcntl(request->fds[i].fd, F_DUPFD_CLOEXEC, above);
+                if (request->fds[i].fd >= 0 && tmp[i] < 0)
+                        give_up(*sock, "arrange the fds");
+        }
+        receive_fds(request, *sock, above, null_fd, tmp);
         /* 2 before 0 and 1: its source may be one of them. */
         if (dup2(request->stderr_fd >= 0 ? request->stderr_fd : null_fd, 2) < 0)
                 give_up(*sock, "arrange the fds");
@@ -134,7 +180,7 @@ static void __attribute__((noreturn)) child(const struct spawn_request *request,
                 give_up(sock, "change to directory /");
         if (confine_child(request->confine, &what) < 0)
                 give_up(sock, what);
-        /* The end of the parent reads as the end of the socket. */
+        /* waits: for a parent that only writes the journal; its end reads as the end of the socket */
         if (recv(sock, &go, 1, 0) != 1)
                 _exit(127);
         execve(request->program, request->argv, request->env);
@@ -146,7 +192,7 @@ static int hear(const struct spawn_request *request, int sock, struct error **er
 {
         struct report report = { 0 };
         int ready = fd_wait(sock, POLLIN, fd_now_ms() + EXEC_DEADLINE_MS);
-        ssize_t n = ready > 0 ? recv(sock, &report, sizeof(report), 0) : -1;
+        ssize_t n = ready > 0 ? recv(sock, &report, sizeof(report), MSG_DONTWAIT) : -1;
 
         if (ready == 0)
                 return error_set(err, ERROR_DEADLINE, "'%s' could not be run within %d s", request->program,
@@ -191,7 +237,7 @@ int spawn(const struct spawn_request *request, spawn_born_fn *born, void *data, 
         fd_close(&theirs);
         if (born(pid, data, err) == 0) {
                 /* A child that has failed already says so below. */
-                (void)!send(ours, "g", 1, MSG_NOSIGNAL);
+                (void)!send(ours, "g", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
                 hear(request, ours, err);
         }
         if (*err) {

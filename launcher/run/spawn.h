@@ -15,7 +15,8 @@
 
 struct spawn_fd {
         int child_fd; /* > 2 */
-        int fd;       /* ours; stays open here */
+        int fd;       /* ours; stays open here. -1: the child receives it */
+        int received; /* fd -1: which one of waiting_sock it is, from 0 */
 };
 
 struct spawn_request {
@@ -24,7 +25,11 @@ struct spawn_request {
         const struct spawn_fd *fds;
         size_t n_fds;
         int stderr_fd; /* -1: /dev/null */
-        int hold_fd;   /* open in the child until its exec or end, whatever becomes of us; -1: none */
+        /* Files on storage that may not answer, each in a message of its own (launcher/storage/apart.h): the child takes
+         * them out, and nobody else ever closes them. */
+        int waiting_sock; /* n_waiting 0: none */
+        unsigned n_waiting;
+        int hold_fd; /* open in the child until its exec or end, whatever becomes of us; -1: none */
         const struct plan_confinement *confine;
         struct cgroup_entry *cgroup; /* CGROUP_ENTRY_INIT: none */
 };

@@ -51,9 +51,22 @@ static void tell_failed(struct supervisor *s, const struct error *error, int exi
         /* Who reads ready_fd knows which VM it starts. */
         if (s->ready_fd < 0)
                 log_error("start '%s': %s", s->plan->name, text);
-        tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}}", "error", "code", error_code_name(error->code),
-                                   "message", story_string(text), "hint", story_string(error->hint),
-                                   "exit_status", exit_status));
+        tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}, s:b}", "error", "code",
+                                   error_code_name(error->code), "message", story_string(text), "hint",
+                                   story_string(error->hint), "exit_status", exit_status, "stuck", s->stuck));
+}
+
+void supervisor_tell_stuck(struct supervisor *s)
+{
+        _cleanup_free_ char *why = s->start_error ? error_text(s->start_error) : NULL;
+        _cleanup_error_ struct error *error = NULL;
+
+        if (s->ready_fd < 0)
+                return;
+        error_set(&error, ERROR_DEADLINE, "%s%sQEMU (pid %d) was killed and does not end: %s", why ? why : "",
+                  why ? "; " : "", (int)s->pid, s->stuck_where ? s->stuck_where : "a kernel call holds it");
+        error_hint(&error, "its supervisor undoes the start when it ends; look at the storage and 'dmesg'");
+        tell_failed(s, error, error_exit_status(error));
 }
 
 static char *who_text(const struct control_peer *peer)
@@ -135,6 +148,8 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
         if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
             stop_request(s, &request, who, err) < 0)
                 return NULL;
+        if (request.mode == SHUTDOWN_DESTROY)
+                request.timeout_s = KILL_REPORT_MS / 1000;
         return json_pack("{s:i}", "timeout", (int)request.timeout_s);
 }
 
@@ -285,7 +300,7 @@ void supervisor_on_child(int pidfd, void *data)
 
         (void)pidfd;
         do
-                pid = waitpid(s->pid, &s->end.wait_status, 0);
+                pid = waitpid(s->pid, &s->end.wait_status, WNOHANG);
         while (pid < 0 && errno == EINTR);
         s->child = NULL;
         if (pid < 0)
@@ -785,6 +800,7 @@ static void done(struct supervisor *s, bool keep)
         free(s->program);
         free(s->told_reason);
         free(s->shutdown_reason);
+        free(s->stuck_where);
         error_free(s->start_error);
         verdict_done(&s->verdict);
         json_decref(s->story);

@@ -97,7 +97,8 @@ struct supervisor {
 
         enum kill_step kill_step;
         bool killing, stuck, hurry;
-        bool destroying; /* for the asking: what a hung QEMU has not flushed is not waited for as long */
+        char *stuck_where; /* NULL: not known */
+        bool destroying;   /* for the asking: what a hung QEMU has not flushed is not waited for as long */
         struct loop_source *kill_timer;
 
         struct run_end end;
@@ -139,6 +140,8 @@ void supervisor_on_child(int pidfd, void *data);
 void supervisor_qemu_exited(struct supervisor *s);
 /* The guest runs and is looked after: who waits for that is told. */
 void supervisor_tell_ready(struct supervisor *s);
+/* To whoever waits for the start. */
+void supervisor_tell_stuck(struct supervisor *s);
 /* After the verdict. */
 void supervisor_begin_undo(struct supervisor *s);
 void supervisor_event(struct supervisor *s, enum vm_event event);

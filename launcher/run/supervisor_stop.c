@@ -2,6 +2,8 @@
 
 #include "base/log.h"
 #include "launcher/run/confine.h"
+#include "launcher/run/story.h"
+#include "launcher/run/stuck.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
 
@@ -190,6 +192,8 @@ static const char *no_means(const struct shutdown_request *request, const struct
                                           : "the VM has no ACPI, and the guest agent is absent";
 }
 
+static void report_stuck(struct supervisor *s);
+
 int stop_request(struct supervisor *s, const struct shutdown_request *request, const char *who,
                  struct error **err)
 {
@@ -203,6 +207,9 @@ int stop_request(struct supervisor *s, const struct shutdown_request *request, c
                 s->hurry = request->force;
                 supervisor_story(s, "destroy asked for by %s", who);
                 supervisor_event(s, EV_DESTROY_ASKED);
+                /* It has been said before, to others. */
+                if (s->stuck)
+                        report_stuck(s);
                 return 0;
         }
         move = vm_next(s->state, request->reboot ? EV_REBOOT_ASKED : EV_SHUTDOWN_ASKED);
@@ -272,6 +279,29 @@ static void on_quit(json_t *reply, const struct error *error, void *data)
         kill_hurry(s);
 }
 
+/* What is known without rights over QEMU; a client that has them can say more. */
+static void report_stuck(struct supervisor *s)
+{
+        if (s->control)
+                control_event(s->control, "VMLAUNCH_SHUTDOWN",
+                              json_pack("{s:s, s:i, s:o}", "result", "stuck", "pid", (int)s->pid, "reason",
+                                        story_string(s->stuck_where)));
+}
+
+static void note_stuck(struct supervisor *s)
+{
+        s->stuck = true;
+        free(s->stuck_where);
+        s->stuck_where = stuck_where(s->pid);
+        supervisor_story(s, "stuck-in-kernel: QEMU was killed and does not end%s%s",
+                         s->stuck_where ? ": " : "", s->stuck_where ? s->stuck_where : "");
+        log_warning("%s: stuck-in-kernel: QEMU (pid %d) was killed and does not end", s->plan->name,
+                    (int)s->pid);
+        supervisor_changed(s);
+        supervisor_tell_stuck(s);
+        report_stuck(s);
+}
+
 static void take_kill_step(struct supervisor *s)
 {
         unsigned wait_ms = kill_wait_ms(s->kill_step);
@@ -294,13 +324,7 @@ static void take_kill_step(struct supervisor *s)
                 send_signal(s, SIGKILL);
                 break;
         default:
-                s->stuck = true;
-                supervisor_story(s, "stuck-in-kernel: QEMU was killed and does not end");
-                log_warning("%s: stuck-in-kernel: QEMU (pid %d) was killed and does not end", s->plan->name,
-                            (int)s->pid);
-                supervisor_changed(s);
-                if (s->control)
-                        control_event(s->control, "VMLAUNCH_SHUTDOWN", json_pack("{s:s}", "result", "stuck"));
+                note_stuck(s);
                 break;
         }
         if (s->kill_step <= KILL_NOW)

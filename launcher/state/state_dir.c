@@ -324,20 +324,47 @@ void names_free(char **names)
         free(names);
 }
 
+/* /proc/PID/stat from behind the name, which is in parentheses and may hold anything. Lent; NULL: none. */
+static const char *behind_name(const char *stat_text)
+{
+        const char *end = strrchr(stat_text, ')');
+
+        return end ? end + 1 : NULL;
+}
+
+static char *read_stat(pid_t pid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)pid);
+        _cleanup_error_ struct error *ignored = NULL;
+        char *text = NULL;
+
+        return fd_read_file_at(AT_FDCWD, path, 4096, &text, NULL, &ignored) < 0 ? NULL : text;
+}
+
 unsigned long long process_start_time(pid_t pid)
 {
-        _cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)pid), *text = NULL;
-        _cleanup_error_ struct error *error = NULL;
+        _cleanup_free_ char *text = read_stat(pid);
+        const char *p = text ? behind_name(text) : NULL;
         unsigned long long start = 0;
-        const char *p;
 
-        if (fd_read_file_at(AT_FDCWD, path, 4096, &text, NULL, &error) < 0)
-                return 0;
-        /* The name is in parentheses and may hold anything: fields count from behind the last one. */
-        p = strrchr(text, ')');
         if (!p ||
-            sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+            sscanf(p, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
                    &start) != 1)
                 return 0;
         return start;
+}
+
+char process_state_in(const char *stat_text)
+{
+        const char *p = behind_name(stat_text);
+        char state = 0;
+
+        return p && sscanf(p, " %c", &state) == 1 ? state : '\0';
+}
+
+char process_state(pid_t pid)
+{
+        _cleanup_free_ char *text = read_stat(pid);
+
+        return text ? process_state_in(text) : '\0';
 }

@@ -67,3 +67,7 @@ int directory_vm_names(const char *path, char ***ret, struct error **err);
 void names_free(char **names);
 /* The start time of a process in clock ticks (field 22 of /proc/PID/stat), 0 when it is gone. */
 unsigned long long process_start_time(pid_t pid);
+/* Its state, one letter of proc(5): 'T' when a signal has stopped it, 'D' when the kernel holds it; 0: it is gone. */
+char process_state(pid_t pid);
+/* The same from the text of a /proc/.../stat. */
+char process_state_in(const char *stat_text);

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/storage/apart.h"
 
 void image_chain_free(struct image_chain *chain)
 {
@@ -241,8 +242,9 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
         return 0;
 }
 
-int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
-                     struct image_chain **ret, struct error **err)
+/* apart: in whose child this is, NULL in none. */
+static int read_chain(struct apart *apart, const char *path, enum disk_format format, bool format_is_guess,
+                      struct image_chain **ret, struct error **err)
 {
         _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
         _cleanup_free_ char *next = NULL;
@@ -260,12 +262,116 @@ int image_chain_read(const char *path, enum disk_format format, bool format_is_g
                 if (chain->n_layers == IMAGE_CHAIN_MAX)
                         return error_set(err, ERROR_INVALID, "image '%s' has more than %d layers", path,
                                          IMAGE_CHAIN_MAX);
+                if (apart)
+                        apart_at(apart, this);
                 if (read_layer(chain, this, format, format_is_guess, &next, &format, err) < 0)
                         return error_wrap(err, "%s", name);
                 format_is_guess = false;
         }
         *ret = TAKE_PTR(chain);
         return 0;
+}
+
+int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
+                     struct image_chain **ret, struct error **err)
+{
+        return read_chain(NULL, path, format, format_is_guess, ret, err);
+}
+
+/* Which files they are is for this process only: a chain in a file says nothing of it. */
+static void add_identities(const struct image_chain *chain, json_t *layers)
+{
+        for (size_t i = 0; i < chain->n_layers; i++)
+                json_object_set_new(json_array_get(layers, i), "identity",
+                                    json_pack("[I, I]", (json_int_t)chain->layers[i].dev,
+                                              (json_int_t)chain->layers[i].ino));
+}
+
+static void take_identities(const json_t *layers, struct image_chain *chain)
+{
+        for (size_t i = 0; i < chain->n_layers; i++) {
+                const json_t *identity = json_object_get(json_array_get(layers, i), "identity");
+
+                chain->layers[i].dev = (dev_t)json_integer_value(json_array_get(identity, 0));
+                chain->layers[i].ino = (ino_t)json_integer_value(json_array_get(identity, 1));
+        }
+}
+
+struct chain_child {
+        const struct image_request *requests;
+        size_t n;
+};
+
+/* What the request asks for, as JSON. */
+static json_t *look_at(struct apart *apart, const struct image_request *request, struct error **err)
+{
+        _cleanup_(image_chain_freep) struct image_chain *chain = NULL;
+        struct file_facts facts;
+        json_t *layers;
+
+        apart_at(apart, request->path);
+        if (request->ret_facts)
+                return file_facts_read(request->path, &facts, err) < 0 ? NULL : file_facts_to_json(&facts);
+        if (read_chain(apart, request->path, request->format, request->format_is_guess, &chain, err) < 0)
+                return NULL;
+        layers = image_chain_to_json(chain);
+        add_identities(chain, layers);
+        return layers;
+}
+
+/* {"answers": [...]}, up to the first that failed: {"answers", "error"}. */
+static json_t *read_in_child(struct apart *apart, void *data, struct error **err)
+{
+        const struct chain_child *work = data;
+        json_t *answers = json_array(), *result = json_pack("{s:o}", "answers", answers);
+
+        for (size_t i = 0; i < work->n; i++) {
+                json_t *answer = look_at(apart, &work->requests[i], err);
+
+                if (!answer) {
+                        json_object_set_new(result, "error", apart_error_to_json(*err));
+                        error_free(*err);
+                        *err = NULL;
+                        break;
+                }
+                json_array_append_new(answers, answer);
+        }
+        return result;
+}
+
+static int take(const struct image_request *request, const json_t *answer, struct image_chain **ret,
+                struct error **err)
+{
+        if (request->ret_facts)
+                return file_facts_from_json(answer, request->path, request->ret_facts, err);
+        if (image_chain_from_json(answer, ret, err) < 0)
+                return -1;
+        take_identities(answer, *ret);
+        return 0;
+}
+
+int image_chains_read(const struct image_request *requests, size_t n, struct image_chain **ret,
+                      size_t *ret_failed, struct error **err)
+{
+        struct chain_child work = { .requests = requests, .n = n };
+        json_auto_t *result = NULL;
+        const json_t *answers;
+
+        *ret_failed = n;
+        if (n == 0)
+                return 0;
+        if (apart_run(read_in_child, &work, APART_STORAGE_MS, &result, NULL, err) < 0)
+                return -1;
+        answers = json_object_get(result, "answers");
+        for (size_t i = 0; i < n && !*err; i++) {
+                const json_t *answer = json_array_get(answers, i);
+
+                if (!answer)
+                        apart_error_from_json(json_object_get(result, "error"), err);
+                if (!answer || take(&requests[i], answer, &ret[i], err) < 0)
+                        *ret_failed = i;
+        }
+        return *err ? -1 : 0;
 }
 
 json_t *image_chain_to_json(const struct image_chain *chain)

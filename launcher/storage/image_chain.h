@@ -42,6 +42,18 @@ struct image_chain {
  */
 int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
                      struct image_chain **ret, struct error **err);
+/*
+ * The same for several images, by a process of its own that has a deadline (apart.h): what verbs use. ret has n places.
+ * *ret_failed is the number of the one that the error is about, n when it is about none or its storage did not answer.
+ */
+struct image_request {
+        const char *path;
+        enum disk_format format;
+        bool format_is_guess;
+        struct file_facts *ret_facts; /* not NULL: a file that is no image, of which only these are wanted */
+};
+int image_chains_read(const struct image_request *requests, size_t n, struct image_chain **ret,
+                      size_t *ret_failed, struct error **err);
 void image_chain_free(struct image_chain *chain);
 DEFINE_FREEP(struct image_chain, image_chain_free)
 /* One file or device, by whatever names? By their paths where nothing better is known. */

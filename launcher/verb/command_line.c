@@ -265,6 +265,9 @@ char *command_line_verb_help(const struct verb *verb)
                 text_addf(&text, "  %-20s %s\n", "--timeout=S", verb->timeout);
         if (verb->more)
                 text_addf(&text, "\n%s\n", verb->more);
+        if (verb->ends_within_s)
+                text_addf(&text, "\nEnds within %s%u s, whoever does not answer.\n",
+                          verb->timeout ? "its timeout and " : "", verb->ends_within_s);
         text_add(&text, "\nvmlaunch help lists the options that every verb takes.\n");
         return text_take(&text);
 }

@@ -99,10 +99,16 @@ static int open_console(const struct paths *paths, const char *name, int *ret_lo
                 return error_set(err, ERROR_NOT_RUNNING, "'%s' has no console", name);
         if (take_turn(private_fd, name, &lock, err) < 0)
                 return -1;
-        sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/console.sock", private_fd);
-        if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
-                return error_os(err, errno, "connect to the console of '%s'", name);
+        if (sock < 0)
+                return error_os(err, errno, "make a socket for the console of '%s'", name);
+        /* waits: not at all; a QEMU that does not accept has a full queue some day */
+        if (connect(sock, (struct sockaddr *)&address, sizeof(address)) < 0)
+                return errno == EAGAIN ? error_set(err, ERROR_DEADLINE,
+                                                   "QEMU of '%s' takes no connections to the console", name)
+                                       : error_os(err, errno, "connect to the console of '%s'", name);
+        fcntl(sock, F_SETFL, 0);
         *ret_lock = TAKE_FD(lock);
         *ret_sock = TAKE_FD(sock);
         return 0;
@@ -165,6 +171,7 @@ static bool step(struct console *console, int quiet_ms)
                 { .fd = read_stdin ? STDIN_FILENO : -1, .events = POLLIN },
                 { .fd = console->to_us.length ? console->out : -1, .events = POLLOUT },
         };
+        /* waits: for whoever types, as long as stdin has not ended */
         int n = poll(fds, ARRAY_SIZE(fds), console->reading ? -1 : quiet_ms);
 
         if (n <= 0)
@@ -185,6 +192,7 @@ static void write_rest(struct console *console)
 {
         struct pollfd out = { .fd = console->out, .events = POLLOUT };
 
+        /* waits: for the reader of stdout, as any write to it would */
         while (console->to_us.length && !console->leaving && (poll(&out, 1, -1) >= 0 || errno == EINTR))
                 if (out.revents && relay_write(&console->to_us, console->out) < 0)
                         return;

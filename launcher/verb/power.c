@@ -9,6 +9,7 @@
 #include "launcher/host/host_facts.h"
 #include "launcher/live/control_client.h"
 #include "launcher/run/reconcile.h"
+#include "launcher/run/stuck.h"
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
@@ -39,6 +40,7 @@ static int vm_connect(const struct verb_context *context, struct vm_connection *
 /* What the events of an end or a restart have said. */
 struct outcome {
         char *verdict, *reason, *result;
+        pid_t pid; /* of a QEMU that is stuck */
 };
 
 static void outcome_done(struct outcome *outcome)
@@ -68,6 +70,7 @@ static bool on_event(const char *name, json_t *data, void *user)
         if (strcmp(name, "VMLAUNCH_SHUTDOWN") == 0) {
                 outcome->result = xstrdup_null(json_string_value(json_object_get(data, "result")));
                 outcome->reason = xstrdup_null(reason);
+                outcome->pid = (pid_t)json_integer_value(json_object_get(data, "pid"));
                 return true;
         }
         return false;
@@ -143,9 +146,15 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
         if (control_client_wait(vm.client, fd_now_ms() + timeout_ms, on_event, &outcome, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
         if (outcome.result && strcmp(outcome.result, "stuck") == 0) {
+                /* Root sees more of another uid's process than the supervisor, which has laid its rights down. */
+                _cleanup_free_ char *where = outcome.pid > 0 ? stuck_where(outcome.pid) : NULL;
+
                 error_set(err, ERROR_DEADLINE,
-                          "%s '%s': QEMU was killed and does not end: a kernel call holds it",
-                          context->verb->name, vm.name);
+                          "%s '%s': stuck-in-kernel: QEMU (pid %d) was killed and does not end: %s",
+                          context->verb->name, vm.name, (int)outcome.pid,
+                          where            ? where
+                          : outcome.reason ? outcome.reason
+                                           : "a kernel call holds it");
                 return error_hint(
                         err, "its supervisor undoes the rest when it ends; look at the storage and 'dmesg'");
         }

@@ -133,25 +133,34 @@ static void add_place(const struct vm_spec *spec, const char *reference, struct 
         }
 }
 
-static int read_chains(const struct vm_spec *spec, struct image_chain ***ret, struct error **err)
+/* What the plan has to know of files on storage that may not answer: images, kernel, initrd. */
+static int look_at_files(const struct vm_spec *spec, struct image_chain **chains, struct plan_input *input,
+                         struct error **err)
 {
-        struct image_chain **chains = xcalloc(spec->n_disks + 1, sizeof(struct image_chain *));
+        _cleanup_free_ struct image_request *requests = xcalloc(spec->n_disks + 2, sizeof(*requests));
+        size_t n = 0, failed;
 
-        for (size_t i = 0; i < spec->n_disks; i++) {
-                const struct disk_spec *disk = &spec->disks[i];
+        for (; n < spec->n_disks; n++)
+                requests[n] = (struct image_request){ .path = spec->disks[n].path,
+                                                      .format = spec->disks[n].format,
+                                                      .format_is_guess = spec->disks[n].format_is_guess };
+        if (spec->os.kernel)
+                requests[n++] =
+                        (struct image_request){ .path = spec->os.kernel, .ret_facts = &input->kernel };
+        if (spec->os.initrd)
+                requests[n++] =
+                        (struct image_request){ .path = spec->os.initrd, .ret_facts = &input->initrd };
+        if (image_chains_read(requests, n, chains, &failed, err) == 0)
+                return 0;
+        if (failed < spec->n_disks) {
+                const struct disk_spec *disk = &spec->disks[failed];
+                _cleanup_free_ char *reference =
+                        xasprintf("DISK[%u]/%s", disk->id, disk->source ? "SOURCE" : "IMAGE");
 
-                if (image_chain_read(disk->path, disk->format, disk->format_is_guess, &chains[i], err) < 0) {
-                        _cleanup_free_ char *reference =
-                                xasprintf("DISK[%u]/%s", disk->id, disk->source ? "SOURCE" : "IMAGE");
-
-                        error_wrap(err, "%s", reference);
-                        add_place(spec, reference, err);
-                        free_chains(chains, spec->n_disks);
-                        return -1;
-                }
+                error_wrap(err, "%s", reference);
+                add_place(spec, reference, err);
         }
-        *ret = chains;
-        return 0;
+        return -1;
 }
 
 /* list and status show the template long after the caller's directory is forgotten. */
@@ -186,18 +195,15 @@ static int gather(const struct verb_context *context, const char *argument, bool
                 add_place(prepared.spec, "EMULATOR", err);
                 return -1;
         }
-        if (prepared.spec->os.kernel && file_facts_read(prepared.spec->os.kernel, &input.kernel, err) < 0)
-                return -1;
-        if (prepared.spec->os.initrd && file_facts_read(prepared.spec->os.initrd, &input.initrd, err) < 0)
-                return -1;
-        if (read_chains(prepared.spec, &chains, err) < 0)
-                return -1;
+        chains = xcalloc(prepared.spec->n_disks + 2, sizeof(struct image_chain *));
+        result = look_at_files(prepared.spec, chains, &input, err);
         input.spec = prepared.spec;
         input.host = prepared.host;
         input.qemu = qemu;
         input.chains = chains;
         input.lock = lock;
-        result = plan_build(&input, &prepared.plan, err);
+        if (result == 0)
+                result = plan_build(&input, &prepared.plan, err);
         free_chains(chains, prepared.spec->n_disks);
         if (result < 0)
                 return -1;

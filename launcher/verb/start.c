@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "conf/spec_build.h"
 #include "launcher/run/keeper.h"
 #include "launcher/run/reconcile.h"
@@ -26,6 +27,12 @@
 /* The keeper starts a successor at once; that one asks QEMU, which has up to 10 s to greet. */
 #define SUCCESSOR_MS      15000u
 #define SUCCESSOR_STEP_MS 10
+/* From here to a running guest. What a start waits for has deadlines of its own: storage, QEMU's exec, its greeting. */
+#define START_MS 60000
+/* For taking a start back: quit, SIGKILL, and the word that not even that ends QEMU take 12 s, the undo its time. */
+#define TAKE_BACK_MS 15000
+/* For a keeper whose supervisor has said its last word. */
+#define KEEPER_END_MS 5000
 
 static int need_root(struct error **err)
 {
@@ -174,6 +181,7 @@ become_keeper(struct verb_context *context, struct prepared *prepared, int ready
                 _exit(1);
         keeper_become(pid, sockets[0], *root ? adopt_argv : plain_argv);
         /* The supervisor does without; its status is still start's to know. */
+        /* waits: for the supervisor, which is all that is left to do */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
@@ -208,15 +216,20 @@ static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, long 
 
         for (;;) {
                 long long left = deadline - fd_now_ms();
-                int wait_ms = *ret_cancelled || left > INT_MAX ? -1 : left < 0 ? 0 : (int)left;
-                int n = poll(polled, ARRAY_SIZE(polled), wait_ms);
+                int n = poll(polled, ARRAY_SIZE(polled), left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left);
 
                 if (n < 0 && errno != EINTR)
                         return error_os(err, errno, "wait for the supervisor");
                 if (n > 0 && polled[0].revents)
                         return 0;
+                if (n == 0 && *ret_cancelled) {
+                        error_set(err, ERROR_DEADLINE, "start '%s': it is not taken back after %d s", vm,
+                                  TAKE_BACK_MS / 1000);
+                        return error_hint(err, "'vmlaunch status %s' shows what becomes of it", vm);
+                }
                 if (n == 0) {
                         *ret_cancelled = ERROR_DEADLINE;
+                        deadline = fd_now_ms() + TAKE_BACK_MS;
                         kill(keeper, SIGTERM);
                         continue;
                 }
@@ -228,6 +241,7 @@ static int await_word(const char *vm, int fd, int signal_fd, pid_t keeper, long 
                         return error_hint(err, "'vmlaunch status %s' shows what becomes of it", vm);
                 }
                 *ret_cancelled = ERROR_CANCELLED;
+                deadline = fd_now_ms() + TAKE_BACK_MS;
                 kill(keeper, SIGTERM);
                 log_notice("start '%s': cancelling; once more to leave it in the background", vm);
         }
@@ -276,7 +290,7 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
         json_auto_t *json = NULL;
         enum error_code cancelled = 0;
         int status = 0;
-        long long deadline = context->timeout_s < 0 ? INT64_MAX : fd_now_ms() + verb_timeout_ms(context, 0);
+        long long deadline = fd_now_ms() + verb_timeout_ms(context, START_MS);
 
         if (await_word(vm, fd, signal_fd, keeper, deadline, &cancelled, err) < 0)
                 return -1;
@@ -293,8 +307,9 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
                                  (unsigned)status);
         }
         if (json_object_get(json, "error")) {
-                while (waitpid(keeper, &status, 0) < 0 && errno == EINTR)
-                        ;
+                /* The locks are free then. A QEMU that does not end keeps both. */
+                if (!json_is_true(json_object_get(json, "stuck")))
+                        process_reap(keeper, KEEPER_END_MS, &status);
                 take_error(vm, json_object_get(json, "error"), err);
                 if (cancelled)
                         (*err)->code = cancelled;

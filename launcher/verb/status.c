@@ -14,6 +14,7 @@
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
+#include "qmp/qmp_client.h"
 
 /* Some hundred questions of 0.5 s each at most; QEMU answers them in some milliseconds. */
 #define COMPARE_MS 30000
@@ -236,10 +237,36 @@ static int show_comparison(const struct verb_context *context, const char *name,
         return 0;
 }
 
+/* A supervisor that was stopped would let us wait, and its record says what it knew. */
+static int check_stopped(const struct paths *paths, const char *name, struct error **err)
+{
+        json_auto_t *record = NULL;
+        pid_t pid;
+
+        if (vm_record(paths, name, &record, err) < 0)
+                return -1;
+        pid = (pid_t)json_integer_value(json_object_get(record, "supervisor_pid"));
+        if (pid > 0 && process_state(pid) == 'T') {
+                error_set(err, ERROR_DEADLINE, "its supervisor (pid %d) is stopped", (int)pid);
+                return error_hint(err, "kill -CONT %d", (int)pid);
+        }
+        return 0;
+}
+
+static int ask(const struct paths *paths, const char *name, json_t **ret, struct error **err)
+{
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        const unsigned limit_ms = qmp_class_ms(QMP_QUERY);
+
+        if (check_stopped(paths, name, err) < 0 ||
+            control_client_open_within(paths, name, limit_ms, &client, err) < 0)
+                return -1;
+        return control_client_call_within(client, "vmlaunch-status", NULL, limit_ms, ret, err);
+}
+
 int verb_status(struct verb_context *context, struct error **err)
 {
         const struct paths *paths = &context->site->paths;
-        _cleanup_(control_client_freep) struct control_client *client = NULL;
         _cleanup_error_ struct error *error = NULL;
         _cleanup_free_ char *name = NULL, *text = NULL;
         bool compare = verb_flag(context, "compare");
@@ -255,8 +282,7 @@ int verb_status(struct verb_context *context, struct error **err)
         }
         if (compare)
                 return show_comparison(context, name, err);
-        if (control_client_open(paths, name, &client, &error) < 0 ||
-            control_client_call(client, "vmlaunch-status", NULL, &status, &error) < 0) {
+        if (ask(paths, name, &status, &error) < 0) {
                 if (vm_record(paths, name, &status, err) < 0)
                         return -1;
                 /* Whoever may not ask reads what the supervisor has written last. */

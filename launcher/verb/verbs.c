@@ -11,6 +11,12 @@
 #define GUEST  "guest"
 #define HOST   "host"
 
+/* What verbs wait for (docs/deadlines.md): a supervisor's greeting, and its answer to a short command; image headers on
+ * storage that may not answer, and a QEMU that says what it can do. */
+#define GREETING_S 3
+#define ASK_S      (GREETING_S + 5)
+#define PREPARE_S  20
+
 const struct verb verbs[] = {
         { .name = "plan",
           .usage = "plan TEMPLATE|NAME",
@@ -22,6 +28,7 @@ const struct verb verbs[] = {
           .options = { { .name = "format", .arg = "F", .doc = "text, json, shell or argv (text)" } },
           .more = "text says all of it for people, json for programs; shell is the command line alone, quoted, and argv\n"
                   "one argument a line.",
+          .ends_within_s = PREPARE_S,
           .run = verb_plan },
         { .name = "explain",
           .usage = "explain TEMPLATE|NAME",
@@ -30,6 +37,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .ends_within_s = PREPARE_S,
           .run = verb_explain },
         { .name = "validate",
           .usage = "validate TEMPLATE|NAME",
@@ -38,6 +46,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 1,
+          .ends_within_s = PREPARE_S,
           .run = verb_validate },
         { .name = "describe",
           .usage = "describe [ATTRIBUTE|SECTION]",
@@ -63,7 +72,8 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .tsv = true,
-          .timeout = "take the start back when the guest does not run after S seconds (no limit)",
+          .timeout = "take the start back when the guest does not run after S seconds (60)",
+          .ends_within_s = PREPARE_S + 20,
           .run = verb_start },
         { .name = "shutdown",
           .usage = "shutdown VM",
@@ -80,6 +90,7 @@ const struct verb verbs[] = {
           .tsv = true,
           .timeout = "the guest's deadline (SHUTDOWN_TIMEOUT of kvmrc)",
           .more = "At the deadline the guest is running again (status 7), or destroyed with --force or FORCE_DESTROY.",
+          .ends_within_s = ASK_S + 15,
           .run = verb_shutdown },
         { .name = "destroy",
           .usage = "destroy VM",
@@ -89,6 +100,7 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .tsv = true,
+          .ends_within_s = ASK_S + 27,
           .run = verb_destroy },
         { .name = "reboot",
           .usage = "reboot VM",
@@ -101,6 +113,7 @@ const struct verb verbs[] = {
                        { .name = "no-block", .doc = "do not wait for it" } },
           .tsv = true,
           .timeout = "the guest's deadline (SHUTDOWN_TIMEOUT of kvmrc)",
+          .ends_within_s = ASK_S + 15,
           .run = verb_reboot },
         { .name = "reset",
           .usage = "reset VM",
@@ -110,6 +123,7 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .tsv = true,
+          .ends_within_s = ASK_S,
           .run = verb_reset },
         { .name = "suspend",
           .usage = "suspend VM",
@@ -119,6 +133,7 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .tsv = true,
+          .ends_within_s = ASK_S,
           .run = verb_suspend },
         { .name = "resume",
           .usage = "resume VM",
@@ -128,6 +143,7 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .tsv = true,
+          .ends_within_s = ASK_S,
           .run = verb_resume },
         { .name = "wait",
           .usage = "wait VM --for=WHAT",
@@ -163,6 +179,7 @@ const struct verb verbs[] = {
                          .doc = "ask QEMU what it is, and say where that is not as its template says" } },
           .timeout = "with --compare: QEMU has S seconds to answer (30)",
           .tsv = true,
+          .ends_within_s = 1,
           .run = verb_status },
         { .name = "log",
           .usage = "log VM",
@@ -193,6 +210,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 1,
           .max_args = 2,
+          .ends_within_s = GREETING_S + 30,
           .run = verb_qmp },
         { .name = "console",
           .usage = "console VM",
@@ -220,6 +238,7 @@ const struct verb verbs[] = {
                   "raw takes a command of the agent's and its arguments as JSON, or the whole as JSON:\n"
                   "  agent VM raw guest-file-open '{\"path\": \"/etc/hostname\"}'\n"
                   "What changes the guest has to be named in the template's AGENT_ALLOW.",
+          .ends_within_s = GREETING_S + 20,
           .run = verb_agent },
 
         { .name = "reconcile",

@@ -45,7 +45,9 @@ struct verb {
         bool needs_site;     /* works on an instance: its directories and configuration */
         bool tsv;            /* knows -o tsv */
         const char *timeout; /* what --timeout is here; NULL: nothing, and giving it is an error */
-        const char *more;    /* further lines of its help; NULL: none */
+        /* The longest it takes when nobody answers, beyond its --timeout if it has one; 0: it waits for nobody. */
+        unsigned ends_within_s;
+        const char *more; /* further lines of its help; NULL: none */
         size_t min_args, max_args;
         struct verb_option options[VERB_MAX_OPTIONS];
         int (*run)(struct verb_context *context, struct error **err);

@@ -66,7 +66,7 @@ static int watch(const struct paths *paths, const char *name, struct goal *goal,
         _cleanup_(control_client_freep) struct control_client *client = NULL;
         json_auto_t *status = NULL;
 
-        if (control_client_open(paths, name, &client, err) < 0 ||
+        if (control_client_open_until(paths, name, deadline, &client, err) < 0 ||
             control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
                 return -1;
         look(goal, status);

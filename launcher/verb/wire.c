@@ -12,13 +12,14 @@
 /* The control socket takes no more of an admin. */
 #define COMMAND_MAX (1024u * 1024)
 
-static int connect_to(struct verb_context *context, struct control_client **ret, struct error **err)
+static int connect_to(struct verb_context *context, long long deadline, struct control_client **ret,
+                      struct error **err)
 {
         _cleanup_free_ char *name = NULL;
 
         if (vm_find(&context->site->paths, context->args[0], &name, err) < 0)
                 return -1;
-        return control_client_open(&context->site->paths, name, ret, err);
+        return control_client_open_until(&context->site->paths, name, deadline, ret, err);
 }
 
 static void print_event(const json_t *event, enum output_format format)
@@ -42,7 +43,7 @@ int verb_events(struct verb_context *context, struct error **err)
         long long deadline = context->timeout_s < 0 ? INT64_MAX : fd_now_ms() + verb_timeout_ms(context, 0);
         _cleanup_(control_client_freep) struct control_client *client = NULL;
 
-        if (connect_to(context, &client, err) < 0)
+        if (connect_to(context, deadline, &client, err) < 0)
                 return -1;
         for (;;) {
                 _cleanup_error_ struct error *late = NULL;
@@ -57,7 +58,7 @@ int verb_events(struct verb_context *context, struct error **err)
         }
 }
 
-/* 1: QEMU's answer was an error. */
+/* The exit status: 1 when QEMU's answer was an error, that of our own error when it was the supervisor's. */
 static int ask(struct control_client *client, const char *text, struct error **err)
 {
         json_error_t why;
@@ -76,7 +77,7 @@ static int ask(struct control_client *client, const char *text, struct error **e
         line = json_dumps(reply, JSON_COMPACT);
         printf("%s\n", line);
         fflush(stdout);
-        return json_object_get(reply, "error") ? 1 : 0;
+        return control_client_reply_status(reply);
 }
 
 int verb_qmp(struct verb_context *context, struct error **err)
@@ -86,7 +87,7 @@ int verb_qmp(struct verb_context *context, struct error **err)
         size_t capacity = 0;
         int result = 0;
 
-        if (connect_to(context, &client, err) < 0)
+        if (connect_to(context, INT64_MAX, &client, err) < 0)
                 return -1;
         if (context->n_args > 1) {
                 result = ask(client, context->args[1], err);
@@ -99,7 +100,8 @@ int verb_qmp(struct verb_context *context, struct error **err)
                         if (line[strspn(line, " \t\r\n")] == '\0')
                                 continue;
                         one = ask(client, line, err);
-                        result = one < 0 ? one : result | one;
+                        /* The first that went wrong. */
+                        result = one < 0 || !result ? one : result;
                 }
         }
         return result < 0 ? -1 : result;

@@ -69,6 +69,62 @@ test_three_clients_at_once_get_each_its_own_answers() {
     wait "$events"
 }
 
+# until PATTERN: the next line that an ordinary client reads and that matches
+until_line() {
+    local line
+    while read -r -t 20 -u "${QMP[0]}" line; do
+        [[ $line == *$1* ]] && LINE=$line && return
+    done
+    fail "no line with $1"
+}
+
+test_an_ordinary_qmp_client_knows_nothing_of_us() {
+    start_vm
+    coproc QMP { socat - "UNIX-CONNECT:$SOCKET"; }
+    until_line '"QMP"'
+    jq -e '.QMP.version.qemu.major >= 5 and .QMP.capabilities == []' <<<"$LINE" >/dev/null || fail "greeting: $LINE"
+    # As on QEMU's own monitor: nothing but the negotiation is taken before it.
+    echo '{"execute":"query-status","id":1}' >&"${QMP[1]}"
+    until_line '"id":1'
+    assert_contains "$LINE" CommandNotFound
+    echo '{"execute":"qmp_capabilities","id":{"any":["json",2.5]}}' >&"${QMP[1]}"
+    until_line '"return"'
+    assert_eq "$(jq -c .id <<<"$LINE")" '{"any":["json",2.5]}'
+    # A client of ours meanwhile, and one more: the answers of neither reach it, the events of both do.
+    expect 0 vml suspend "$VM"
+    until_line '"STOP"'
+    echo '{"execute":"query-status","id":"mine"}' >&"${QMP[1]}"
+    until_line '"mine"'
+    assert_eq "$(jq -r .return.status <<<"$LINE")" paused
+    echo '{"execute":"cont"}' | talk >/dev/null
+    until_line '"RESUME"'
+    echo '{"execute":"no-such-command","id":7}' >&"${QMP[1]}"
+    until_line '"id":7'
+    assert_eq "$(jq -r .error.class <<<"$LINE")" CommandNotFound
+    kill "$QMP_PID"
+    expect 0 vml destroy "$VM"
+}
+
+test_an_operator_asks_the_agent_no_more_than_the_list_lets_him() {
+    need_root
+    have_groups
+    template 'FEATURES = [ GUEST_AGENT = "yes" ]' 'AGENT_ALLOW = "guest-exec"'
+    expect 0 vml start "$TEMPLATE"
+    SOCKET=$(find "$ROOT/run" -name control.sock)
+    local operator
+    read -ra operator <<<"$(as 65534 "$OPERATOR_GID")"
+    operator+=("$VMLAUNCH" --root "$ROOT" --system agent "$VM" raw)
+    expect 5 "${operator[@]}" guest-exec '{"path":"/bin/true"}'
+    expect 5 "${operator[@]}" '{"execute":"guest-exec","arguments":{"path":"/bin/true"}}'
+    expect 5 "${operator[@]}" guest-set-user-password '{}'
+    expect 5 "${operator[@]}" guest-fsfreeze-freeze
+    # Allowed, and there is nobody yet to ask: so it is for an admin with what the template names.
+    expect 8 "${operator[@]}" guest-ping
+    expect 8 vml agent "$VM" raw guest-exec '{"path":"/bin/true"}'
+    expect 5 vml agent "$VM" raw guest-file-open '{"path":"/etc/shadow"}'
+    expect 0 vml destroy "$VM"
+}
+
 test_a_client_that_does_not_read_is_dropped_and_others_are_served() {
     start_vm
     # Answers that do not wait for QEMU, and a peer that reads none of them: more than socket and queue hold.
@@ -110,7 +166,7 @@ test_qemus_uid_and_strangers_are_refused() {
     for who in "$(status_of uid) $OPERATOR_GID,$MONITOR_GID" "65534 65534"; do
         read -ra who <<<"$(as "${who% *}" "${who#* }")"
         assert_eq "$("${who[@]}" socat -t 1 - "UNIX-CONNECT:$SOCKET" </dev/null | jq -r .error.class)" NotPermitted
-        expect 5 "${who[@]}" "$VMLAUNCH" --root "$ROOT" qmp "$VM" '{"execute":"query-status"}'
+        expect 5 "${who[@]}" "$VMLAUNCH" --root "$ROOT" --system qmp "$VM" '{"execute":"query-status"}'
     done
     grep -q "it has the uid of the VM's QEMU" "$ROOT/var/log/vmlaunch/$VM.log" || fail "the log does not say it"
     expect 0 vml destroy "$VM"
