@@ -19,7 +19,7 @@ uint64_t cgroup_cpu_shares(unsigned version, double cpu)
 
 char *cgroup_vm_path(const char *name)
 {
-        return xasprintf("machine.slice/vmlaunch-%s", name);
+        return xasprintf(CGROUP_VM_PARENT "/" CGROUP_VM_PREFIX "%s", name);
 }
 
 int cgroup_path_check(const char *path, struct error **err)

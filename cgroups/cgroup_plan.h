@@ -44,6 +44,8 @@ DEFINE_FREEP(struct cgroup_plan, cgroup_plan_free)
 uint64_t cgroup_cpu_shares(unsigned version, double cpu);
 
 /* "machine.slice/vmlaunch-NAME"; new string. */
+#define CGROUP_VM_PARENT "machine.slice"
+#define CGROUP_VM_PREFIX "vmlaunch-"
 char *cgroup_vm_path(const char *name);
 /* Relative, no empty, "." or ".." component, no control byte: what create, write and remove accept. */
 int cgroup_path_check(const char *path, struct error **err);
