@@ -29,6 +29,29 @@
  */
 int cgroup_create(const struct cgroup_host *host, const char *path, struct argv *ret_directories,
                   struct error **err);
+/*
+ * Whose group it is, in the extended attribute trusted.vmlaunch of each of its directories, which only root reads or
+ * writes. A host that has no such attributes there goes without: nothing can be proven of its groups then.
+ */
+void cgroup_mark(const struct cgroup_host *host, const char *path, const char *mark);
+/*
+ * What is known of a group: its mark, and how many processes it has. Directories that have none yet (a crash came
+ * between) do not count, different ones make it nobody's: mark NULL and n_pids as it is.
+ */
+struct cgroup_found {
+        char *path;
+        char *mark; /* NULL: none */
+        bool marked_twice;
+        pid_t *pids; /* n_pids of them */
+        size_t n_pids;
+};
+void cgroup_found_done(struct cgroup_found *found);
+/* 1: *ret; 0: there is no such group in any hierarchy; -1: *err. */
+int cgroup_look(const struct cgroup_host *host, const char *path, struct cgroup_found *ret,
+                struct error **err);
+/* Every group of a VM's name, whoever's: machine.slice/vmlaunch-*. *ret: cgroup_found_done() each, free(). */
+int cgroup_find_all(const struct cgroup_host *host, struct cgroup_found **ret, size_t *ret_n,
+                    struct error **err);
 /* controller is needed on v1, where it names the hierarchy, and not looked at on v2. */
 int cgroup_write(const struct cgroup_host *host, const char *path, const char *controller, const char *file,
                  const char *value, struct error **err);

@@ -10,7 +10,7 @@
 
 char *cgroup_vm_path(const char *name)
 {
-        return xasprintf("machine.slice/vmlaunch-%s", name);
+        return xasprintf(CGROUP_VM_PARENT "/" CGROUP_VM_PREFIX "%s", name);
 }
 
 int cgroup_path_check(const char *path, struct error **err)

@@ -64,6 +64,8 @@ void cgroup_plan_free(struct cgroup_plan *plan);
 DEFINE_FREEP(struct cgroup_plan, cgroup_plan_free)
 
 /* "machine.slice/vmlaunch-NAME"; new string. */
+#define CGROUP_VM_PARENT "machine.slice"
+#define CGROUP_VM_PREFIX "vmlaunch-"
 char *cgroup_vm_path(const char *name);
 /* Relative, no empty, "." or ".." component, no control byte: what create, write and remove accept. */
 int cgroup_path_check(const char *path, struct error **err);

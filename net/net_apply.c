@@ -175,6 +175,19 @@ int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, stru
         return 0;
 }
 
+int net_remove_tap(struct netlink *nl, int index, const char *owner, struct error **err)
+{
+        struct net_link link;
+        int found = netlink_link_get_index(nl, index, &link, err);
+
+        assert(*owner);
+        if (found <= 0 || strcmp(link.alias, owner) != 0 || strcmp(link.kind, "tun") != 0)
+                return found < 0 ? -1 : 0;
+        if (netlink_link_delete(nl, index, err) < 0)
+                return error_wrap(err, "delete tap '%s'", link.name);
+        return 1;
+}
+
 int net_find_by_alias(struct netlink *nl, const char *prefix, struct net_found **ret, size_t *ret_n,
                       struct error **err)
 {
@@ -191,7 +204,8 @@ int net_find_by_alias(struct netlink *nl, const char *prefix, struct net_found *
                         continue;
                 ARRAY_GROW(found, n_found);
                 one = &found[n_found++];
-                *one = (struct net_found){ .group = links[i].group };
+                *one = (struct net_found){ .group = links[i].group, .index = links[i].index };
+                memcpy(one->kind, links[i].kind, sizeof(one->kind));
                 memcpy(one->ifname, links[i].name, sizeof(one->ifname));
                 memcpy(one->alias, links[i].alias, sizeof(one->alias));
                 for (size_t j = 0; j < n && links[i].master; j++)

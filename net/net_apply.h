@@ -23,9 +23,13 @@ int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct 
 int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err);
 /* Deletes every tap of the link group whose alias is owner, in one request when no others share the group. */
 int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err);
+/* Deletes the tap of that number if its alias is owner. 1: done, 0: it is not (any more), -1: *err. */
+int net_remove_tap(struct netlink *nl, int index, const char *owner, struct error **err);
 
 struct net_found {
+        int index;
         char ifname[IFNAMSIZ];
+        char kind[IFNAMSIZ]; /* "tun", "bridge", ... */
         char alias[NET_LINK_ALIAS_SIZE];
         uint32_t group;
         char master[IFNAMSIZ]; /* its bridge, "" when none */

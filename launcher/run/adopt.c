@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/text.h"
+#include "launcher/run/adopt_process.h"
 #include "launcher/run/effects.h"
+#include "launcher/run/story.h"
 
 /* Steps of a plan count from 0, and are far fewer. */
 #define FIRST_REPAIRED 100000
@@ -103,7 +106,9 @@ struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir
         plan->template_file = xstrdup_null(string_of(record, "template"));
         plan->run_dir = xstrdup(vm->path);
         plan->log_path = xasprintf("%s/%s.log", paths->log, vm->name);
-        plan->cgroup = xstrdup_null(string_of(record, "cgroup"));
+        plan->cgroup = json_object_size(record) ? xstrdup_null(string_of(record, "cgroup"))
+                       : adoption->pid          ? process_group(vm->name, adoption->pid)
+                                                : NULL;
         plan->devices = json_is_array(devices) ? json_deep_copy(devices) : json_array();
         plan->policy = adopt_policy_from_json(policy);
         /* A record without a policy says nothing of the agent; its socket does. */
@@ -113,6 +118,21 @@ struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir
                 uid = json_object_get(record, "uid");
         plan->confine.uid = (uid_t)json_integer_value(uid);
         return plan;
+}
+
+bool record_says_end(const json_t *record)
+{
+        const char *state = string_of(record, "state");
+
+        return string_of(record, "verdict") && state && strcmp(state, "stopped") == 0;
+}
+
+/* Of the run that goes on or is owed: a record of one that has ended is an earlier one's. New string or NULL. */
+static char *generation_of(const struct journal_run *run, const json_t *record)
+{
+        if (run->generation)
+                return xstrdup(run->generation);
+        return record_says_end(record) ? NULL : xstrdup_null(string_of(record, "generation"));
 }
 
 static int prove(struct adoption *adoption, struct error **err)
@@ -144,31 +164,68 @@ static void open_stderr(struct adoption *adoption)
         adoption->stderr_fd = fd;
 }
 
-int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct adoption *ret,
-                  struct error **err)
+int adoption_read(const struct site *site, const struct vm_dir *vm, struct adoption *ret, struct error **err)
 {
         _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
 
         /* First nobody is between fork and exec any more: the journal is complete then. */
-        if (!journal_is_empty(vm->fd) && spawn_wait_settled(vm->fd, err) < 0)
+        if (journal_wait_settled(vm->fd, err) < 0)
                 return -1;
         if (journal_run_read(vm->fd, &adoption.journal, err) < 0)
                 return -1;
         if (record_read(vm->fd, &adoption.record, &adoption.trouble) < 0)
                 adoption.record = json_object();
-        adoption.generation =
-                xstrdup_null(adoption.journal.generation ?: string_of(adoption.record, "generation"));
+        adoption.generation = generation_of(&adoption.journal, adoption.record);
         adoption.torn = !adoption.journal.name || !json_object_size(adoption.journal.spawned);
         if (!adoption.journal.spawned)
                 adoption.journal.spawned = spawned_by_record(adoption.record);
+        if (!adoption.journal.spawned &&
+            process_find(site, vm->name, adoption.generation, &adoption.journal.spawned, &adoption.generation,
+                         err) < 0)
+                return -1;
         if (prove(&adoption, err) < 0)
                 return -1;
         if (adoption.pid)
                 open_stderr(&adoption);
-        adoption.plan = adoption_plan(paths, vm, &adoption);
+        if (adoption.pid && adoption.torn)
+                process_add_locks(adoption.pid, adoption.journal.locks);
+        adoption.plan = adoption_plan(&site->paths, vm, &adoption);
         *ret = adoption;
         adoption = (struct adoption)ADOPTION_INIT;
         return 0;
+}
+
+int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, pid_t *ret_pid, char **ret_generation,
+                  struct error **err)
+{
+        _cleanup_journal_run_ struct journal_run run = { 0 };
+        json_auto_t *record = NULL, *spawned = NULL;
+        _cleanup_error_ struct error *ignored = NULL;
+        _cleanup_free_ char *generation = NULL;
+        int lives = journal_qemu_lives(vm->fd, ret_pid, err);
+
+        if (lives < 0 || journal_run_read(vm->fd, &run, err) < 0)
+                return -1;
+        /* One that cannot be read knows nothing. */
+        if (record_read(vm->fd, &record, &ignored) < 0)
+                record = NULL;
+        generation = generation_of(&run, record);
+        if (!lives && !json_object_size(run.spawned)) {
+                spawned = spawned_by_record(record);
+                /* A run that has ended and owes nothing has no process. */
+                if (spawned || (journal_is_empty(vm->fd) && record_says_end(record)))
+                        return 0;
+                if (journal_wait_settled(vm->fd, err) < 0)
+                        return -1;
+                lives = process_find(site, vm->name, generation, &spawned, &generation, err);
+                if (lives > 0)
+                        *ret_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
+        }
+        if (lives > 0 && ret_generation) {
+                free(*ret_generation);
+                *ret_generation = TAKE_PTR(generation);
+        }
+        return lives;
 }
 
 static int owe(const struct vm_dir *vm, unsigned n, enum plan_effect effect, json_t *args_consume,
@@ -182,6 +239,24 @@ static int owe(const struct vm_dir *vm, unsigned n, enum plan_effect effect, jso
         return journal_append(vm->fd, step, err) < 0 || (learned && journal_append(vm->fd, learned, err) < 0)
                        ? -1
                        : 0;
+}
+
+/* Those that the journal had lost. */
+static int owe_locks(const struct vm_dir *vm, const json_t *locks, unsigned *n, struct error **err)
+{
+        json_t *lock;
+        size_t i;
+
+        json_array_foreach ((json_t *)locks, i, lock) {
+                const char *target = string_of(lock, "found");
+                const char *kind = json_is_true(json_object_get(lock, "shared")) ? "shared" : "exclusive";
+
+                if (target && owe(vm, (*n)++, EFFECT_IMAGE_OPEN,
+                                  json_pack("{s:o, s:s}", "path", story_string(target), "lock", kind),
+                                  json_pack("{s:s}", "lock", string_of(lock, "name")), err) < 0)
+                        return -1;
+        }
+        return 0;
 }
 
 int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err)
@@ -201,6 +276,7 @@ int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct e
                     0 ||
             owe(vm, n++, EFFECT_LIVE_TEMPLATE, json_pack("{s:s+}", "path", vm->path, "/live.tmpl"), NULL,
                 err) < 0 ||
+            owe_locks(vm, adoption->journal.locks, &n, err) < 0 ||
             (plan->cgroup && owe(vm, n++, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->cgroup),
                                  json_pack("{s:b}", "made", 1), err) < 0) ||
             owe(vm, n++, EFFECT_SPAWN, json_object(), json_incref(adoption->journal.spawned), err) < 0)

@@ -34,14 +34,14 @@ struct adoption {
         }
 
 /*
- * Under the VM's lock. A live QEMU that neither the journal nor the record can prove is not found; the caller finds
- * pid 0 then. -1: the journal cannot be understood, or the process not be looked at.
+ * Under the VM's lock. Where neither journal nor record knows of a process, one whose command line names this VM and
+ * instance is QEMU. None: pid 0. -1: the journal cannot be understood, or the process not be looked at.
  */
-int adoption_read(const struct paths *paths, const struct vm_dir *vm, struct adoption *ret,
-                  struct error **err);
+int adoption_read(const struct site *site, const struct vm_dir *vm, struct adoption *ret, struct error **err);
 /*
- * Writes down again what a journal that lost its end owes for a live QEMU, as far as the record knows it: process, group,
- * uid, private directory and live.tmpl; taps go with QEMU. 1: it was needed.
+ * Writes down again what a journal that lost its end owes for a live QEMU, as far as the record and the process itself
+ * know it: process, group, uid, locks of the images it has open, private directory and live.tmpl; taps go with QEMU.
+ * 1: it was needed.
  */
 int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err);
 /* The plan of what record and journal say; new. */
@@ -52,6 +52,16 @@ void adoption_done(struct adoption *adoption);
 
 /* The record's "end": what its supervisor had seen of the end. */
 struct run_end adopt_end_from_json(const json_t *json);
+/*
+ * Does QEMU of a VM that nobody supervises live, by its journal, its record or its command line? 1: yes, with its pid
+ * and generation (a new string in place of what *ret_generation was; may be NULL); 0: no; -1: *err.
+ */
+int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, pid_t *ret_pid, char **ret_generation,
+                  struct error **err);
+
+/* Does the record, NULL or not, say how its run ended? */
+bool record_says_end(const json_t *record);
+
 /* The record's "policy". What is missing or of the wrong type keeps its default: ACPI is there, nothing is forced. Its
  * strings are the caller's. */
 struct plan_policy adopt_policy_from_json(const json_t *json);

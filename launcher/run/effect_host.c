@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 #include "launcher/run/effects.h"
+#include "launcher/run/generation.h"
 #include "net/net_apply.h"
 
 /* How long the end of what is left in a group is waited for. */
@@ -25,7 +26,7 @@ int net_carry_out(struct effect_run *run, const json_t *args, struct error **err
 
 int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        _cleanup_free_ char *owner = xasprintf("vmlaunch:%s:%s", undo->name, undo->generation);
+        _cleanup_free_ char *owner = generation_mark(undo->name, undo->generation);
         struct net_op op;
 
         (void)learned;
@@ -37,6 +38,7 @@ int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned
 
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
+        _cleanup_free_ char *mark = generation_mark(run->vm->name, run->generation);
         const char *path;
         json_error_t why;
 
@@ -44,6 +46,7 @@ int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct e
                 return error_set(err, ERROR_FAILED, "step cgroup-create: %s", why.text);
         if (cgroup_create(run->cgroup, path, NULL, err) < 0)
                 return -1;
+        cgroup_mark(run->cgroup, path, mark);
         /* QEMU enters later: only a group that is known to be ours can have processes of ours. */
         if (effect_learn(run, json_pack("{s:b}", "made", 1), err) < 0) {
                 _cleanup_error_ struct error *ignored = NULL;
@@ -57,10 +60,19 @@ int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct e
 int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err)
 {
+        _cleanup_free_ char *mark = generation_mark(undo->name, undo->generation);
         const char *path = json_string_value(json_object_get(args, "path"));
+        _cleanup_(cgroup_found_done) struct cgroup_found found = { 0 };
+        int exists;
 
         if (!path)
                 return error_set(err, ERROR_FAILED, "no path");
+        exists = cgroup_look(undo->cgroup, path, &found, err);
+        if (exists <= 0)
+                return exists;
+        /* Ours was empty once, and another instance's VM of this name has taken its place. */
+        if (found.marked_twice || (found.mark && strcmp(found.mark, mark) != 0))
+                return 0;
         /* The executor died before it knew: another instance's group, which it would have found taken, or its own,
          * which nobody has entered. */
         if (!json_is_true(json_object_get(learned, "made")))

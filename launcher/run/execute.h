@@ -74,6 +74,7 @@ struct journal_run {
         bool started;
         json_t *spawned; /* {"pid","start","uid"} of QEMU's process; NULL: none is known */
         json_t *locks;   /* [{"name","what","shared"}] of images and uid */
+        json_t *named;   /* "tap IFNAME", "cgroup PATH", "file NAME" in RUN/VM: what its undo takes away */
 };
 int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err);
 void journal_run_done(struct journal_run *run);
@@ -94,6 +95,8 @@ bool execution_lock_at(const struct execution *execution, size_t n, const char *
 /* One more, which the process has already. */
 void execution_keep_lock(struct execution *execution, const char *name, int fd_consume);
 
+/* Waits until no process is between fork and exec for this VM's journal; one that is not there has none. */
+int journal_wait_settled(int vm_dirfd, struct error **err);
 /* What a record says of QEMU's process, in the journal's words; NULL: nothing. New reference. */
 json_t *spawned_by_record(const json_t *record);
 /* Does the QEMU of this run live, by its journal or, where that lost its end, by its record? 1: yes, *ret_pid; 0: no, or

@@ -1,15 +1,29 @@
 /*
  * generation - the random id of one run, and filling it in where the plan says @GENERATION@. Pure but for
  * generation_new().
+ *
+ * A generation is the id of its instance and 16 random digits, so that what carries it says whose it is
+ * (launcher/state/instance.h). What carries it: a tap's alias and a control group's mark, "vmlaunch:NAME:GENERATION",
+ * and the name on QEMU's command line, "process=NAME-GENERATION".
  */
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #define GENERATION_PLACEHOLDER "@GENERATION@"
 
-/* 16 hexadecimal digits from the kernel's random numbers; new string. */
-char *generation_new(void);
+/* instance: its id, 8 hexadecimal digits; new string. */
+char *generation_new(const char *instance);
+/* Was it made by this instance? instance NULL: there is none yet, so no. */
+bool generation_is_of(const char *generation, const char *instance);
+/* "vmlaunch:NAME:GENERATION"; new string. */
+char *generation_mark(const char *vm, const char *generation);
+/* Both are new strings, written only when it is such a mark: the VM's name is one, and the generation is not empty. */
+bool generation_read_mark(const char *mark, char **ret_vm, char **ret_generation);
+/* The same of QEMU's command line as /proc/PID/cmdline has it, n bytes of words that end with NUL. */
+bool generation_read_command_line(const char *words, size_t n, char **ret_vm, char **ret_generation);
 /* text with every placeholder replaced; new string. */
 char *generation_fill(const char *text, const char *generation);
 /* The same in every string value of json; new reference. */

@@ -12,14 +12,17 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "launcher/run/adopt.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/host_helper.h"
+#include "launcher/run/reconcile.h"
 #include "launcher/run/reexec.h"
 #include "launcher/run/sd_notify.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
+#include "launcher/state/instance.h"
 
 /* After QEMU's end: for what it wrote to QMP before. The kernel closes the socket first, so this is never waited out
  * unless somebody else holds it. */
@@ -627,13 +630,20 @@ void supervisor_open_log(struct supervisor *s)
         log_set_file(s->log_fd);
 }
 
-/* A supervisor that died may have left a QEMU, or things to undo. */
+static void on_orphan_line(const char *line, void *data)
+{
+        struct supervisor *s = data;
+
+        supervisor_story(s, "removed what an earlier run had left: %s", line);
+}
+
+/* A supervisor that died may have left a QEMU, things to undo, or things that no journal names any more. */
 static int settle_journal(struct supervisor *s, struct error **err)
 {
         pid_t pid = 0;
         int lives;
 
-        lives = journal_qemu_lives(s->vm->fd, &pid, err);
+        lives = vm_qemu_lives(s->options->site, s->vm, &pid, NULL, err);
         if (lives < 0)
                 return -1;
         if (lives > 0) {
@@ -642,11 +652,11 @@ static int settle_journal(struct supervisor *s, struct error **err)
                 return error_hint(err, "'vmlaunch destroy %s' ends it and undoes what its start did",
                                   s->plan->name);
         }
-        if (journal_is_empty(s->vm->fd))
-                return 0;
-        if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
+        if (!journal_is_empty(s->vm->fd) &&
+            undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
                 return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
-        return 0;
+        return reconcile_for_start(s->options->site, &s->options->host->cgroup, s->plan, on_orphan_line, s,
+                                   err);
 }
 
 static void note_warnings(struct supervisor *s)
@@ -728,12 +738,15 @@ void supervisor_hear_signals(struct supervisor *s)
 static int start(struct supervisor *s, struct error **err)
 {
         const struct supervisor_options *options = s->options;
+        _cleanup_free_ char *instance = NULL;
         struct execution_options how;
 
         /* Before the lock: a signal from here on is an orderly end. */
         supervisor_hear_signals(s);
-        if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
+        if (instance_id(&options->site->paths, true, &instance, err) < 0 ||
+            vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
                 return -1;
+        s->generation = generation_new(instance);
         agent_begin(s);
         supervisor_open_log(s);
         keeper_attend(s, true);
@@ -827,7 +840,6 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
                 .plan = plan,
                 .options = options,
                 .loop = loop_new(),
-                .generation = generation_new(),
                 .log_fd = -1,
                 .ready_fd = options->ready_fd,
                 .pidfd = -1,

@@ -16,9 +16,10 @@ struct supervisor_options {
         const struct site *site;
         const struct host_facts *host;
         int ready_fd; /* gets one JSON line: {"pid":N} once the guest runs, or {"error":{...}}; -1: none; consumed */
-        bool foreground; /* errors and warnings on stderr, SIGINT is a request to shut down */
-        int fail_step;   /* tests, -1: none */
-        int keeper_fd;   /* its socket (keeper.h), -1: none; consumed */
+        bool foreground;      /* errors and warnings on stderr, SIGINT is a request to shut down */
+        int fail_step;        /* tests, -1: none */
+        int keeper_fd;        /* its socket (keeper.h), -1: none; consumed */
+        bool keeper_has_lock; /* adoption: the keeper has started this supervisor, and has the VM's lock */
 };
 
 /* Runs the VM to its end. Returns the exit status of `run`. */

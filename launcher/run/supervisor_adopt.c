@@ -208,7 +208,7 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         s->paused = state && strcmp(state, "paused") == 0;
         s->found_state = s->paused ? "paused" : "running";
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
-        keeper_attend(s, false);
+        keeper_attend(s, !s->options->keeper_has_lock);
         repaired = adoption_repair(s->vm, adoption, &unwritten);
         if (repaired > 0)
                 supervisor_story(s, "the journal was torn: what the run owes is written down again");

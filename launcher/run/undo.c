@@ -168,6 +168,31 @@ static void undo_steps(struct effect_undo *undo, const struct run_journal *journ
         }
 }
 
+/*
+ * What the guest has seen (machine.lock) outlives its run. The journal's last line says that it has seen something; where
+ * that is lost the record knows, and one that is lost too leaves it possible.
+ */
+static bool guest_has_run(int vm_dirfd, const struct run_journal *journal)
+{
+        json_auto_t *record = NULL;
+        struct error *unreadable = NULL;
+        const char *state, *verdict;
+        bool missing;
+
+        if (journal->started)
+                return true;
+        if (record_read(vm_dirfd, &record, &unreadable) < 0) {
+                missing = unreadable->code == ERROR_NO_SUCH_VM;
+                error_free(unreadable);
+                return !missing;
+        }
+        state = json_string_value(json_object_get(record, "state"));
+        verdict = json_string_value(json_object_get(record, "verdict"));
+        if (verdict)
+                return strcmp(verdict, "never-started") != 0;
+        return state && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
+}
+
 int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
                  struct error **err)
 {
@@ -183,7 +208,7 @@ int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *w
         undo.generation = journal.generation;
         undo.run_dir = journal.run_dir;
         undo.executor = journal.executor;
-        undo.started = journal.started;
+        undo.started = guest_has_run(vm_dirfd, &journal);
         crash_point(CRASH_UNDO_BEGIN);
         undo_steps(&undo, &journal, what_done, data, err);
         netlink_close(undo.nl);
@@ -216,6 +241,7 @@ void journal_run_done(struct journal_run *run)
         free(run->run_dir);
         json_decref(run->spawned);
         json_decref(run->locks);
+        json_decref(run->named);
 }
 
 /* The lock that a step took, as its executor named it; NULL: none. */
@@ -240,6 +266,20 @@ static json_t *lock_of(const struct journal_step *step)
                          kind && strcmp(kind, "shared") == 0);
 }
 
+static void add_named(const struct journal_step *step, const char *run_dir, json_t *named)
+{
+        const char *ifname = json_string_value(json_object_get(step->args, "ifname"));
+        const char *path = json_string_value(json_object_get(step->args, "path"));
+
+        if (step->effect == EFFECT_NET && ifname)
+                json_array_append_new(named, json_sprintf("tap %s", ifname));
+        if (step->effect == EFFECT_CGROUP_CREATE && path)
+                json_array_append_new(named, json_sprintf("cgroup %s", path));
+        path = path && run_dir ? effect_path_in_run(run_dir, path) : NULL;
+        if (path)
+                json_array_append_new(named, json_sprintf("file %.*s", (int)strcspn(path, "/"), path));
+}
+
 int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
 {
         _cleanup_(run_journal_done) struct run_journal journal = { 0 };
@@ -250,13 +290,16 @@ int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
                                      .generation = xstrdup_null(journal.generation),
                                      .run_dir = xstrdup_null(journal.run_dir),
                                      .started = journal.started,
-                                     .locks = json_array() };
+                                     .locks = json_array(),
+                                     .named = json_array() };
         for (size_t i = 0; i < journal.n_steps; i++) {
                 const struct journal_step *step = &journal.steps[i];
                 json_t *lock = step->failed ? NULL : lock_of(step);
 
                 if (lock)
                         json_array_append_new(ret->locks, lock);
+                if (!step->failed)
+                        add_named(step, journal.run_dir, ret->named);
                 if (step->effect == EFFECT_SPAWN && !step->failed && json_object_size(step->learned) > 0 &&
                     !ret->spawned)
                         ret->spawned = json_incref(step->learned);
@@ -279,6 +322,13 @@ int journal_steps_read(int vm_dirfd, json_t **ret, struct error **err)
                                                                "args", journal.steps[i].args));
         *ret = steps;
         return 0;
+}
+
+int journal_wait_settled(int vm_dirfd, struct error **err)
+{
+        return faccessat(vm_dirfd, "journal", F_OK, AT_SYMLINK_NOFOLLOW) < 0
+                       ? 0
+                       : spawn_wait_settled(vm_dirfd, err);
 }
 
 json_t *spawned_by_record(const json_t *record)

@@ -57,6 +57,8 @@
         X(HELPER_LATE, "helper-late", "the host helper was killed at its deadline")                   \
         X(UNDO_BEGIN, "undo-begin", "the journal was read, nothing is undone")                        \
         X(END_TOLD, "end-told", "clients have been told of the end")                                  \
+        X(ORPHAN_REMOVE, "orphan-remove", "something that no journal names is about to be removed")   \
+        X(INSTANCE_MADE, "instance-made", "the instance's id is written, perhaps under two names")    \
         X(LEAVE, "leave", "a directory that owes nothing is about to lose socket and lock")           \
         X(LEFT, "left", "the VM's lock file is gone, its directory not")                              \
         X(VM_DIR_GONE, "vm-dir-gone", "the VM's directory has another name, and is about to be removed")

@@ -79,7 +79,7 @@ int journal_read_lines(int vm_dirfd, json_t **ret, struct error **ret_garbage, s
 {
         _cleanup_free_ char *text = NULL;
         json_auto_t *entries = json_array();
-        size_t length = 0;
+        size_t length = 0, all;
         unsigned number = 0;
 
         if (fd_read_file_at(vm_dirfd, "journal", JOURNAL_MAX, &text, &length, err) < 0) {
@@ -87,11 +87,20 @@ int journal_read_lines(int vm_dirfd, json_t **ret, struct error **ret_garbage, s
                         return -1;
                 error_free(TAKE_PTR(*err));
         }
+        all = length;
         for (const char *line = text, *end; line && (end = memchr(line, '\n', length)); line = end + 1) {
                 length -= (size_t)(end - line) + 1;
                 number++;
                 if (end > line)
                         read_line(line, (size_t)(end - line), number, entries, ret_garbage);
+        }
+        /* An object is whole when it is closed: only the end of its line is missing, and the next entry will make that. */
+        if (length && text) {
+                json_t *last = json_loadb(text + all - length, length, JSON_REJECT_DUPLICATES, NULL);
+
+                if (json_is_object(last))
+                        json_array_append(entries, last);
+                json_decref(last);
         }
         *ret = TAKE_PTR(entries);
         return 0;

@@ -195,6 +195,14 @@ void lock_file_sweep(int run_dirfd, const char *name)
         unlinkat(run_dirfd, name, 0);
 }
 
+bool lock_file_is_free(int run_dirfd, const char *name)
+{
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+        _cleanup_close_ int fd = openat(run_dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+        return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
 int lock_file_image_name(int image_fd, char **ret, struct error **err)
 {
         struct stat st;

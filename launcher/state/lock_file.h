@@ -32,6 +32,8 @@ int lock_file_take(int run_dirfd, const struct lock_request *request, int *ret_f
 void lock_file_release(int run_dirfd, const char *name, int fd_consume);
 /* Removes the file of a lock whose holders have all gone; one that is held stays, a missing one is fine. */
 void lock_file_sweep(int run_dirfd, const char *name);
+/* Has it no holder? Only looks. */
+bool lock_file_is_free(int run_dirfd, const char *name);
 /* "images/MAJOR:MINOR-INODE" of the open file (a block device: of the device, whatever node names it); new
  * string. */
 int lock_file_image_name(int image_fd, char **ret, struct error **err);

@@ -42,7 +42,7 @@ void vm_dir_release(struct vm_dir *vm, bool keep_directory);
 
 /* Journal: one JSON object per line, appended before a step is done. */
 int journal_append(int vm_dirfd, const json_t *entry, struct error **err);
-/* Array of all whole lines; a torn last line is left out. Empty array: nothing is owed. At most 4 MiB. */
+/* Array of all whole entries; a torn last one is left out. Empty array: nothing is owed. At most 4 MiB. */
 int journal_read(int vm_dirfd, json_t **ret, struct error **err);
 /* The same, and lines that are no JSON object as a list of errors in *ret_garbage (NULL: none), for a log. */
 int journal_read_lines(int vm_dirfd, json_t **ret, struct error **ret_garbage, struct error **err);

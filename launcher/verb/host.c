@@ -11,41 +11,74 @@
 #include "launcher/host/host_facts.h"
 #include "launcher/run/host_helper.h"
 #include "launcher/run/reconcile.h"
+#include "launcher/run/story.h"
 #include "launcher/verb/command_line.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 
+struct reconciliation {
+        struct verb_context *context;
+        json_t *lines, *orphans;
+};
+
 static void collect(const char *line, void *data)
 {
-        json_array_append_new(data, json_string(line));
+        struct reconciliation *all = data;
+
+        /* As it comes: an adoption takes its time. */
+        if (all->context->output != OUTPUT_JSON) {
+                printf("%s\n", line);
+                fflush(stdout);
+        }
+        json_array_append_new(all->lines, story_string(line));
+}
+
+static void collect_orphan(const struct orphan *orphan, bool removed, void *data)
+{
+        struct reconciliation *all = data;
+
+        json_array_append_new(all->orphans,
+                              json_pack("{s:s, s:s?, s:o, s:o, s:b}", "kind", orphan_kind_name(orphan->kind),
+                                        "vm", orphan->vm, "name", story_string(orphan->what), "why",
+                                        story_string(orphan->why), "removed", removed));
+}
+
+static int adopt(const char *name, void *data, char **ret_line, struct error **err)
+{
+        struct reconciliation *all = data;
+
+        return verb_adopt_behind(all->context, name, ret_line, err);
 }
 
 int verb_reconcile(struct verb_context *context, struct error **err)
 {
-        const struct paths *paths = &context->site->paths;
         _cleanup_(host_facts_freep) struct host_facts *host = NULL;
-        json_auto_t *lines = json_array();
-        bool dry_run = verb_flag(context, "dry-run");
+        json_auto_t *lines = json_array(), *orphans = json_array();
+        struct reconciliation all = { .context = context, .lines = lines, .orphans = orphans };
+        struct reconcile_request request = {
+                .site = context->site,
+                .name = context->n_args ? context->args[0] : NULL,
+                .dry_run = verb_flag(context, "dry-run"),
+                .adopt = adopt,
+                .line = collect,
+                .orphan = collect_orphan,
+                .data = &all,
+        };
         int status;
-        size_t i;
-        json_t *line;
 
         if (geteuid() != 0) {
                 error_set(err, ERROR_NOT_PERMITTED,
                           "reconcile: only root can read what the VMs have to undo");
                 return -1;
         }
-        if (host_facts_read(paths, &host, err) < 0)
+        if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
-        status = reconcile(paths, &host->cgroup, context->n_args ? context->args[0] : NULL, dry_run, collect,
-                           lines, err);
-        if (context->output == OUTPUT_JSON) {
-                output_json(json_pack("{s:i, s:b, s:O}", "schema", 1, "dry_run", dry_run, "steps", lines));
-                return status;
-        }
-        json_array_foreach (lines, i, line)
-                printf("%s\n", json_string_value(line));
-        if (!json_array_size(lines) && status == 0 && !context->quiet)
+        request.cgroup = &host->cgroup;
+        status = reconcile(&request, err);
+        if (context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:b, s:O, s:O}", "schema", 1, "dry_run", request.dry_run,
+                                      "steps", lines, "orphans", orphans));
+        else if (!json_array_size(lines) && status == 0 && !context->quiet)
                 printf("nothing to do\n");
         return status;
 }

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "conf/spec_build.h"
 #include "launcher/host/host_facts.h"
 #include "launcher/live/control_client.h"
 #include "launcher/run/reconcile.h"
@@ -237,28 +238,48 @@ static int destroy_orphan(struct verb_context *context, const char *name, struct
 
         if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
-        if (orphan_destroy(&context->site->paths, &host->cgroup, name, print_line, context, err) < 0)
+        if (orphan_destroy(context->site, &host->cgroup, name, print_line, context, err) < 0)
                 return -1;
         if (context->output != OUTPUT_TABLE)
                 report(context, name, &(struct deed){ "gone", "is gone" }, NULL);
         return 0;
 }
 
+/* Of a VM that nobody runs. 1: there was a QEMU of an earlier run, which nobody knew; 0: none. */
+static int destroy_strays(struct verb_context *context, const char *name, struct error **err)
+{
+        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        int killed;
+
+        if (geteuid() != 0)
+                return 0;
+        if (host_facts_read(&context->site->paths, &host, err) < 0)
+                return -1;
+        killed = strays_destroy(context->site, &host->cgroup, name, print_line, context, err);
+        if (killed > 0 && context->output != OUTPUT_TABLE)
+                report(context, name, &(struct deed){ "gone", "is gone" }, NULL);
+        return killed;
+}
+
 int verb_destroy(struct verb_context *context, struct error **err)
 {
-        _cleanup_error_ struct error *error = NULL;
+        _cleanup_error_ struct error *error = NULL, *unknown = NULL;
         _cleanup_free_ char *name = NULL;
         int status = ask_and_wait(context, json_pack("{s:s}", "mode", "destroy"), true,
                                   &(struct deed){ "gone", "is gone" }, &error);
 
-        if (status >= 0 || error->code != ERROR_NOT_RUNNING ||
-            vm_find(&context->site->paths, context->args[0], &name, err) < 0) {
-                if (status < 0 && !*err)
-                        *err = TAKE_PTR(error);
+        if (status >= 0)
                 return status;
+        if (error->code == ERROR_NOT_RUNNING || error->code == ERROR_NO_SUCH_VM) {
+                if (vm_find(&context->site->paths, context->args[0], &name, &unknown) < 0 &&
+                    spec_name_is_valid(context->args[0]))
+                        name = xstrdup(context->args[0]);
+                if (name && orphan_exists(context->site, name))
+                        return destroy_orphan(context, name, err) < 0 ? -1 : 0;
+                status = name ? destroy_strays(context, name, err) : 0;
+                if (status)
+                        return status < 0 ? -1 : 0;
         }
-        if (orphan_exists(&context->site->paths, name))
-                return destroy_orphan(context, name, err) < 0 ? -1 : 0;
         *err = TAKE_PTR(error);
         return -1;
 }

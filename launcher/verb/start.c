@@ -17,6 +17,7 @@
 #include "conf/spec_build.h"
 #include "launcher/run/keeper.h"
 #include "launcher/run/reconcile.h"
+#include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
@@ -54,23 +55,22 @@ void adoption_log_failed(const struct verb_context *context, const struct error 
         log_set_file(-1);
 }
 
-/* vm_consume is locked. */
-static int adopt(const struct verb_context *context, struct vm_dir *vm_consume, bool foreground,
-                 int keeper_fd, struct error **err)
+/* vm_consume is locked. how: all but site and host. */
+static int adopt(const struct verb_context *context, struct vm_dir *vm_consume,
+                 const struct supervisor_options *how, struct error **err)
 {
         _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
         struct host_facts host = { 0 };
-        struct supervisor_options options = { .site = context->site,
-                                              .host = &host,
-                                              .ready_fd = -1,
-                                              .foreground = foreground,
-                                              .fail_step = -1,
-                                              .keeper_fd = keeper_fd };
+        struct supervisor_options options = *how;
         int status = -1;
+
+        options.site = context->site;
+        options.host = &host;
+        options.fail_step = -1;
 
         /* Of the host only what an undo needs. */
         if (cgroup_host_read("", &host.cgroup, err) < 0 ||
-            adoption_read(&context->site->paths, vm_consume, &adoption, err) < 0) {
+            adoption_read(context->site, vm_consume, &adoption, err) < 0) {
                 error_wrap(err, "adopt '%s'", vm_consume->name);
                 vm_dir_release(vm_consume, true);
         } else {
@@ -83,11 +83,12 @@ static int adopt(const struct verb_context *context, struct vm_dir *vm_consume, 
 /* run of a VM whose QEMU lives and that nobody supervises. */
 static int adopt_orphan(const struct verb_context *context, const char *name, struct error **err)
 {
+        static const struct supervisor_options how = { .ready_fd = -1, .foreground = true, .keeper_fd = -1 };
         struct vm_dir *vm = NULL;
 
         if (vm_dir_lock(&context->site->paths, name, &vm, err) < 0)
                 return -1;
-        return adopt(context, vm, true, -1, err);
+        return adopt(context, vm, &how, err);
 }
 
 int verb_keeper(char **argv)
@@ -97,6 +98,9 @@ int verb_keeper(char **argv)
 
 int verb_adopt(struct verb_context *context, struct error **err)
 {
+        static const struct supervisor_options how = { .ready_fd = -1,
+                                                       .keeper_fd = KEEPER_SOCKET_FD,
+                                                       .keeper_has_lock = true };
         struct vm_dir *vm = NULL;
         int status = -1;
 
@@ -108,7 +112,7 @@ int verb_adopt(struct verb_context *context, struct error **err)
         prctl(PR_SET_NAME, "vmlaunch");
         log_set_stderr(false);
         if (vm_dir_take_over(&context->site->paths, context->args[0], KEEPER_LOCK_FD, &vm, err) == 0)
-                status = adopt(context, vm, false, KEEPER_SOCKET_FD, err);
+                status = adopt(context, vm, &how, err);
         if (status >= 0)
                 return status;
         adoption_log_failed(context, *err);
@@ -126,11 +130,11 @@ int verb_run(struct verb_context *context, struct error **err)
         if (need_root(err) < 0)
                 return -1;
         /* A QEMU that lives needs no template any more. */
-        if (spec_name_is_valid(context->args[0]) && orphan_exists(&context->site->paths, context->args[0]))
+        if (spec_name_is_valid(context->args[0]) && orphan_exists(context->site, context->args[0]))
                 return adopt_orphan(context, context->args[0], err);
         if (prepare(context, context->args[0], true, &prepared, err) < 0)
                 return -1;
-        if (orphan_exists(&context->site->paths, prepared.plan->name))
+        if (orphan_exists(context->site, prepared.plan->name))
                 return adopt_orphan(context, prepared.plan->name, err);
         output_warnings(prepared.plan->warnings, context);
         output_finish(context);
@@ -152,12 +156,37 @@ become_supervisor(struct verb_context *context, struct prepared *prepared, int r
         _exit(supervisor_run(prepared->plan, &options));
 }
 
-/* In the child of start: a process of its own, with nothing of the caller's terminal. The keeper, once the supervisor is
- * its child. */
+/* The supervisor of a QEMU that has none, for reconcile. What keeps it from being one is {"refused":{...}}. */
 static void __attribute__((noreturn))
-become_keeper(struct verb_context *context, struct prepared *prepared, int ready_fd)
+become_successor(const struct verb_context *context, const char *name, int ready_fd, int keeper_fd)
 {
-        char *root = context->site->paths.root, *name = prepared->plan->name;
+        const struct supervisor_options how = { .ready_fd = ready_fd, .keeper_fd = keeper_fd };
+        struct error *err = NULL;
+        struct vm_dir *vm = NULL;
+        int status = vm_dir_lock(&context->site->paths, name, &vm, &err);
+
+        if (status == 0)
+                status = adopt(context, vm, &how, &err);
+        if (status < 0) {
+                _cleanup_free_ char *text = error_text(err), *json = NULL;
+                json_auto_t *refused =
+                        json_pack("{s:{s:s, s:o, s:o}}", "refused", "code", error_code_name(err->code),
+                                  "message", story_string(text), "hint", story_string(err->hint));
+
+                json = json_dumps(refused, JSON_COMPACT);
+                /* Nobody may be left to read it. */
+                if (dprintf(ready_fd, "%s\n", json) < 0)
+                        _exit(1);
+        }
+        _exit(status < 0 ? 1 : status);
+}
+
+/* In the child of start: a process of its own, with nothing of the caller's terminal. The keeper, once the supervisor is
+ * its child. prepared NULL: it takes over. */
+static void __attribute__((noreturn))
+become_keeper(struct verb_context *context, char *name, struct prepared *prepared, int ready_fd)
+{
+        char *root = context->site->paths.root;
         char *adopt_argv[] = { "vmlaunch", "--root", root, "__adopt", name, NULL };
         char *plain_argv[] = { "vmlaunch", "__adopt", name, NULL };
         int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), sockets[2], status = 0;
@@ -173,6 +202,8 @@ become_keeper(struct verb_context *context, struct prepared *prepared, int ready
         pid = fork();
         if (pid == 0) {
                 close(sockets[0]);
+                if (!prepared)
+                        become_successor(context, name, ready_fd, sockets[1]);
                 become_supervisor(context, prepared, ready_fd, sockets[1]);
         }
         close(sockets[1]);
@@ -188,7 +219,7 @@ become_keeper(struct verb_context *context, struct prepared *prepared, int ready
 }
 
 /* The supervisor's {"error": {...}} as an error of ours: the same exit status, words and hint. */
-static int take_error(const char *vm, const json_t *json, struct error **err)
+static int take_error(const char *what, const char *vm, const json_t *json, struct error **err)
 {
         const char *message = json_string_value(json_object_get(json, "message"));
         const char *hint = json_string_value(json_object_get(json, "hint"));
@@ -201,7 +232,7 @@ static int take_error(const char *vm, const json_t *json, struct error **err)
         error_set(err, code, "%s", message ? message : "no reason given");
         if (hint)
                 error_hint(err, "%s", hint);
-        return error_wrap(err, "start '%s'", vm);
+        return error_wrap(err, "%s '%s'", what, vm);
 }
 
 /*
@@ -310,7 +341,7 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
                 /* The locks are free then. A QEMU that does not end keeps both. */
                 if (!json_is_true(json_object_get(json, "stuck")))
                         process_reap(keeper, KEEPER_END_MS, &status);
-                take_error(vm, json_object_get(json, "error"), err);
+                take_error("start", vm, json_object_get(json, "error"), err);
                 if (cancelled)
                         (*err)->code = cancelled;
                 return -1;
@@ -322,6 +353,59 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
         *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
         *ret_supervisor = json_integer_value(json_object_get(json, "supervisor_pid"));
         return 0;
+}
+
+/* The successor's word as a line for reconcile. */
+static int read_adoption(const char *name, const json_t *word, char **ret_line, struct error **err)
+{
+        const json_t *error = json_object_get(word, "error"), *refused = json_object_get(word, "refused");
+        const char *code = json_string_value(json_object_get(refused, "code"));
+
+        if (refused && code && strcmp(code, error_code_name(ERROR_BUSY)) != 0)
+                return take_error("adopt", name, refused, err);
+        if (refused)
+                *ret_line = xstrdup("another supervisor has begun to look after it");
+        else if (error)
+                *ret_line =
+                        xasprintf("ended and undone: %s",
+                                  json_string_value(json_object_get(error, "message")) ?: "no reason given");
+        else if (json_is_integer(json_object_get(word, "pid")))
+                *ret_line = xasprintf("adopted: supervisor %lld looks after QEMU (process %lld)",
+                                      json_integer_value(json_object_get(word, "supervisor_pid")),
+                                      json_integer_value(json_object_get(word, "pid")));
+        else
+                *ret_line = xstrdup("QEMU ended while it was adopted: 'vmlaunch status' has the verdict");
+        return 0;
+}
+
+int verb_adopt_behind(struct verb_context *context, const char *name, char **ret_line, struct error **err)
+{
+        _cleanup_free_ char *line = NULL, *copy = xstrdup(name);
+        _cleanup_close_ int reader = -1;
+        json_auto_t *word = NULL;
+        int ready[2];
+        pid_t pid;
+
+        if (pipe2(ready, O_CLOEXEC) < 0)
+                return error_os(err, errno, "adopt '%s': make a pipe", name);
+        fflush(stdout);
+        pid = fork();
+        if (pid == 0) {
+                close(ready[0]);
+                become_keeper(context, copy, NULL, ready[1]);
+        }
+        close(ready[1]);
+        reader = ready[0];
+        if (pid < 0)
+                return error_os(err, errno, "adopt '%s': fork", name);
+        if (fd_wait(reader, POLLIN, fd_now_ms() + SUCCESSOR_MS) <= 0) {
+                *ret_line = xasprintf("adopted, but QEMU has not answered in %u s", SUCCESSOR_MS / 1000);
+                return 0;
+        }
+        if (fd_read_all(reader, "the supervisor's word", READY_MAX, &line, NULL, err) < 0)
+                return error_wrap(err, "adopt '%s'", name);
+        word = json_loads(line, 0, NULL);
+        return read_adoption(name, word, ret_line, err);
 }
 
 int verb_start(struct verb_context *context, struct error **err)
@@ -348,7 +432,7 @@ int verb_start(struct verb_context *context, struct error **err)
         if (pid == 0) {
                 close(ready[0]);
                 fd_close(&signal_fd);
-                become_keeper(context, &prepared, ready[1]);
+                become_keeper(context, prepared.plan->name, &prepared, ready[1]);
         }
         close(ready[1]);
         reader = ready[0];

@@ -64,6 +64,9 @@ bool verb_flag(const struct verb_context *context, const char *option);
 /* --timeout in milliseconds, or the verb's own default. */
 long long verb_timeout_ms(const struct verb_context *context, long long default_ms);
 
+/* Leaves keeper and supervisor behind for a VM whose QEMU lives without one. *ret_line: what came of it. */
+int verb_adopt_behind(struct verb_context *context, const char *name, char **ret_line, struct error **err);
+
 /* Is a VM in this state, with its agent in that one, what `wait --for=goal` waits for. Either may be NULL. */
 bool wait_is_reached(const char *goal, const char *state, const char *agent);
 

@@ -40,7 +40,7 @@
 
 struct fixture {
         char *root, *stand_in, *group;
-        struct paths paths;
+        struct site site; /* no more than paths and uids */
         struct cgroup_host cgroup;
         struct vm_dir *vm;
         struct launch_plan plan;
@@ -103,12 +103,12 @@ static void add_nic(struct launch_plan *plan)
 static void make_plan(struct fixture *f)
 {
         struct launch_plan *plan = &f->plan;
-        _cleanup_free_ char *uid_path = xasprintf("%s/uids/%d", f->paths.run, VM_UID);
+        _cleanup_free_ char *uid_path = xasprintf("%s/uids/%d", f->site.paths.run, VM_UID);
         _cleanup_free_ char *disk = below(f, "disk.raw"), *base = below(f, "base.raw");
         _cleanup_free_ char *kernel = below(f, "kernel");
         _cleanup_free_ char *private_dir = xasprintf("%s/private", f->vm->path);
         _cleanup_free_ char *qmp = xasprintf("%s/private/qmp.sock", f->vm->path);
-        _cleanup_free_ char *lock = xasprintf("%s/web/machine.lock", f->paths.state);
+        _cleanup_free_ char *lock = xasprintf("%s/web/machine.lock", f->site.paths.state);
         _cleanup_free_ char *live = xasprintf("%s/live.tmpl", f->vm->path);
         bool v1 = cgroup_host_version(&f->cgroup) == 1;
 
@@ -196,7 +196,7 @@ static void lock_vm(struct fixture *f)
 {
         struct error *err = NULL;
 
-        assert_int_equal(vm_dir_lock(&f->paths, "web", &f->vm, &err), 0);
+        assert_int_equal(vm_dir_lock(&f->site.paths, "web", &f->vm, &err), 0);
 }
 
 static int set_up(void **state)
@@ -211,7 +211,11 @@ static int set_up(void **state)
         f->root = xstrdup(root);
         f->stand_in = beside_us("stand_in");
         f->group = xasprintf("machine.slice/vmlaunch-exectest-%d", (int)getpid());
-        f->paths = (struct paths){ .root = f->root, .run = below(f, "run"), .state = below(f, "state") };
+        f->site = (struct site){
+                .paths = { .root = f->root, .run = below(f, "run"), .state = below(f, "state") },
+                .uid_first = VM_UID,
+                .uid_last = VM_UID
+        };
         write_file(f, "disk.raw", "disk");
         write_file(f, "base.raw", "base");
         write_file(f, "kernel", "kernel");
@@ -242,8 +246,8 @@ static int tear_down(void **state)
         free_plan(&f->plan);
         cgroup_host_done(&f->cgroup);
         text_done(&f->undone);
-        free(f->paths.run);
-        free(f->paths.state);
+        free(f->site.paths.run);
+        free(f->site.paths.state);
         free(f->root);
         free(f->stand_in);
         free(f->group);
@@ -254,6 +258,19 @@ static int tear_down(void **state)
 static void note_undone(const char *line, void *data)
 {
         text_addf(data, "%s\n", line);
+}
+
+static int run_reconcile(struct fixture *f, const char *name, bool dry_run, struct text *lines,
+                         struct error **err)
+{
+        const struct reconcile_request request = { .site = &f->site,
+                                                   .cgroup = &f->cgroup,
+                                                   .name = name,
+                                                   .dry_run = dry_run,
+                                                   .line = note_undone,
+                                                   .data = lines };
+
+        return reconcile(&request, err);
 }
 
 static int run_plan(struct fixture *f, int fail_step, struct error **err)
@@ -324,7 +341,7 @@ static bool image_is_free(struct fixture *f, const char *path)
         int lock = -1;
 
         assert_int_equal(lock_file_image_name(fd, &name, &err), 0);
-        assert_int_equal(run_dir_open(&f->paths, &run, &err), 0);
+        assert_int_equal(run_dir_open(&f->site.paths, &run, &err), 0);
         request.name = name;
         if (lock_file_take(run, &request, &lock, &err) < 0) {
                 error_free(err);
@@ -761,10 +778,10 @@ static void lines_of_the_journal_that_are_no_steps_are_reported(void **state)
         assert_int_equal(write(fd, "{\"n\":1,\"eff\n", 12), 12);
         vm_dir_release(f->vm, true);
         f->vm = NULL;
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, "web", true, note_undone, &lines, &err), 0);
+        assert_int_equal(run_reconcile(f, "web", true, &lines, &err), 0);
         assert_non_null(strstr(text_str(&lines), "web: line 3 of the journal is no step"));
         text_done(&lines);
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, "web", false, note_undone, &lines, &err), 0);
+        assert_int_equal(run_reconcile(f, "web", false, &lines, &err), 0);
         assert_non_null(strstr(text_str(&lines), "web: line 3 of the journal is no step"));
         lock_vm(f);
         assert_true(journal_is_empty(f->vm->fd));
@@ -957,7 +974,7 @@ static void helper_that_cannot_be_killed_is_not_waited_for(void **state)
         assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* A supervisor that runs the plan and dies; its QEMU's pid. */
+/* A supervisor that runs the plan and dies before the guest runs; its QEMU's pid. */
 static pid_t leave_orphan(struct fixture *f)
 {
         struct error *err = NULL;
@@ -969,7 +986,7 @@ static pid_t leave_orphan(struct fixture *f)
         pid = fork();
         if (pid == 0) {
                 json_auto_t *record = json_pack("{s:i, s:s, s:n, s:s}", "schema", 1, "name", "web", "verdict",
-                                                "state", "running");
+                                                "state", "starting");
 
                 lock_vm(f);
                 if (run_plan(f, -1, &err) < 0 || record_write(f->vm->fd, record, &err) < 0)
@@ -978,7 +995,7 @@ static pid_t leave_orphan(struct fixture *f)
                 _exit(0);
         }
         waitpid(pid, NULL, 0);
-        assert_int_equal(vm_dir_open(&f->paths, "web", &f->vm, &err), 0);
+        assert_int_equal(vm_dir_open(&f->site.paths, "web", &f->vm, &err), 0);
         assert_non_null(f->vm);
         assert_int_equal(journal_qemu_lives(f->vm->fd, &qemu, &err), 1);
         return qemu;
@@ -1002,15 +1019,15 @@ static void live_qemu_without_supervisor_is_reported_and_destroyed_when_asked(vo
         _cleanup_text_ struct text lines = TEXT_INIT;
         pid_t qemu = leave_orphan(f);
 
-        assert_true(orphan_exists(&f->paths, "web"));
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, NULL, false, note_undone, &lines, &err), 0);
+        assert_true(orphan_exists(&f->site, "web"));
+        assert_int_equal(run_reconcile(f, NULL, false, &lines, &err), 0);
         assert_non_null(strstr(text_str(&lines), "web: QEMU (process "));
         assert_int_equal(kill(qemu, 0), 0);
-        assert_int_equal(orphan_destroy(&f->paths, &f->cgroup, "web", note_undone, &lines, &err), 0);
-        assert_false(orphan_exists(&f->paths, "web"));
+        assert_int_equal(orphan_destroy(&f->site, &f->cgroup, "web", note_undone, &lines, &err), 0);
+        assert_false(orphan_exists(&f->site, "web"));
         assert_verdict(f, "asked");
         assert_host_clean(f);
-        assert_int_equal(orphan_destroy(&f->paths, &f->cgroup, "web", note_undone, &lines, &err), -1);
+        assert_int_equal(orphan_destroy(&f->site, &f->cgroup, "web", note_undone, &lines, &err), -1);
         assert_int_equal(err->code, ERROR_NOT_RUNNING);
         error_free(err);
 }
@@ -1024,17 +1041,17 @@ static void run_that_ended_unseen_is_cleaned_up_and_lost(void **state)
 
         kill(qemu, SIGKILL);
         assert_int_equal(waitpid(qemu, NULL, 0), qemu);
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, "web", true, note_undone, &would, &err), 0);
+        assert_int_equal(run_reconcile(f, "web", true, &would, &err), 0);
         assert_non_null(strstr(text_str(&would), "web: would undo: "));
         assert_non_null(strstr(text_str(&would), "web: would get the verdict lost\n"));
         assert_true(file_exists(f, "run/web/private"));
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, NULL, false, note_undone, &did, &err), 0);
+        assert_int_equal(run_reconcile(f, NULL, false, &did, &err), 0);
         assert_non_null(strstr(text_str(&did), "web: verdict lost\n"));
         assert_verdict(f, "lost");
         assert_host_clean(f);
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, NULL, false, note_undone, &nothing, &err), 0);
+        assert_int_equal(run_reconcile(f, NULL, false, &nothing, &err), 0);
         assert_string_equal(text_str(&nothing), "");
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, "nobody", false, note_undone, &nothing, &err), -1);
+        assert_int_equal(run_reconcile(f, "nobody", false, &nothing, &err), -1);
         assert_int_equal(err->code, ERROR_NO_SUCH_VM);
         error_free(err);
 }
@@ -1046,10 +1063,10 @@ static void vm_with_a_living_supervisor_is_left_alone(void **state)
         _cleanup_text_ struct text lines = TEXT_INIT;
 
         run_fine(f);
-        assert_int_equal(reconcile(&f->paths, &f->cgroup, NULL, false, note_undone, &lines, &err), 0);
+        assert_int_equal(run_reconcile(f, NULL, false, &lines, &err), 0);
         assert_string_equal(text_str(&lines), "");
-        assert_false(orphan_exists(&f->paths, "web"));
-        assert_int_equal(orphan_destroy(&f->paths, &f->cgroup, "web", note_undone, &lines, &err), -1);
+        assert_false(orphan_exists(&f->site, "web"));
+        assert_int_equal(orphan_destroy(&f->site, &f->cgroup, "web", note_undone, &lines, &err), -1);
         assert_int_equal(err->code, ERROR_BUSY);
         error_free(err);
         assert_int_equal(kill(execution_qemu_pid(f->execution), 0), 0);

@@ -158,7 +158,7 @@ test_qemu_without_supervisor_is_shown_refused_and_destroyed() {
     assert_contains "$ERR" "vmlaunch destroy $VM"
     expect 3 vml suspend "$VM"
     expect 3 vml shutdown "$VM"
-    expect 0 vml reconcile
+    expect 0 vml reconcile --dry-run
     assert_contains "$OUT" "runs without its supervisor"
     [[ -d /proc/$QEMU ]] || fail "reconcile has ended QEMU"
     expect 0 vml destroy "$VM"

@@ -155,11 +155,27 @@ static void record_that_is_none_is_an_error(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
+static void entry_whose_line_has_no_end_counts_once(void **state)
+{
+        struct fixture *f = *state;
+        json_auto_t *all = NULL, *more = NULL;
+
+        append(f, "listen");
+        write_raw(f, "journal", "{\"effect\":\"net\"}");
+        all = entries(f);
+        assert_int_equal(json_array_size(all), 2);
+        append(f, "spawn");
+        more = entries(f);
+        assert_int_equal(json_array_size(more), 3);
+        assert_string_equal(effect(more, 1), "net");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(steps_come_back_in_order),
                 TEST(no_journal_owes_nothing),
+                TEST(entry_whose_line_has_no_end_counts_once),
                 TEST(torn_last_line_is_left_out_and_does_not_spoil_the_next),
                 TEST(garbage_lines_are_reported_and_skipped),
                 TEST(journal_has_a_limit),
