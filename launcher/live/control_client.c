@@ -89,6 +89,7 @@ static const struct {
 } own_classes[] = {
         { "NotPermitted", ERROR_NOT_PERMITTED }, { "GuestRefused", ERROR_GUEST },     { "Busy", ERROR_BUSY },
         { "DeadlinePassed", ERROR_DEADLINE },    { "NotRunning", ERROR_NOT_RUNNING },
+        { "TemplateInvalid", ERROR_INVALID },  { "HostCannot", ERROR_HOST },
 };
 
 /* 0: it is QEMU's, or GenericError, which both have. */
@@ -232,12 +233,20 @@ void control_client_free(struct control_client *client)
         free(client);
 }
 
+int control_client_call_fds(struct control_client *client, const char *command, json_t *arguments,
+                            const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
+                            struct error **err)
+{
+        if (qmp_client_call_fds_within(client->qmp, command, arguments, fds, n_fds, wait_ms + GRACE_MS, ret_reply, err) <
+            0)
+                return translate(command, err);
+        return 0;
+}
+
 int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
                                unsigned wait_ms, json_t **ret_reply, struct error **err)
 {
-        if (qmp_client_call_within(client->qmp, command, arguments, wait_ms + GRACE_MS, ret_reply, err) < 0)
-                return translate(command, err);
-        return 0;
+        return control_client_call_fds(client, command, arguments, NULL, 0, wait_ms, ret_reply, err);
 }
 
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,

@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "launcher/state/crash_point.h"
 #include "launcher/state/lock_file.h"
 
-/* Memory and fds end with the processes that have them; what is written into a group goes with the group. */
+/* Memory and fds end with the processes that have them. */
 static int undo_nothing(struct effect_undo *undo, const json_t *args, const json_t *learned,
                         struct error **err)
 {
@@ -16,7 +17,6 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
 
 #define file_open_undo    undo_nothing
 #define stderr_undo       undo_nothing
-#define cgroup_write_undo undo_nothing
 #define qmp_undo          undo_nothing
 /* The supervisor's own. */
 #define qmp_carry_out NULL
@@ -26,6 +26,56 @@ const struct effect effects[PLAN_EFFECTS] = {
         PLAN_EFFECT_LIST(EFFECT_ROW)
 #undef EFFECT_ROW
 };
+
+int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_t *args, json_t *more,
+              bool fail, struct error **err)
+{
+        const char *name = plan_effect_name(effect);
+        json_auto_t *entry = json_pack("{s:i, s:s, s:O}", "n", (int)n, "effect", name, "args", args);
+        json_auto_t *failed = json_pack("{s:i, s:b}", "n", (int)n, "failed", 1);
+        struct error *unwritten = NULL;
+
+        if (more)
+                json_object_update(entry, more);
+        if (journal_append(run->vm->fd, entry, err) < 0)
+                return -1;
+        run->step = n;
+        crash_point_effect(name, CRASH_DO);
+        if (fail)
+                error_set(err, ERROR_FAILED, "step %u (%s) fails as asked", n, name);
+        else if (effects[effect].carry_out(run, args, err) == 0) {
+                crash_point_effect(name, CRASH_DONE);
+                return 0;
+        }
+        if (journal_append(run->vm->fd, failed, &unwritten) < 0)
+                error_append(err, unwritten);
+        return -1;
+}
+
+void effect_run_done(struct effect_run *run)
+{
+        for (size_t i = 0; i < run->n_fds; i++) {
+                fd_close(&run->fds[i].fd);
+                free(run->fds[i].name);
+        }
+        free(run->fds);
+        fd_close(&run->opened.sock);
+        json_decref(run->opened.steps);
+        effect_release_locks(run);
+        fd_close(&run->run_dirfd);
+        netlink_close(run->nl);
+}
+
+void effect_release_locks(struct effect_run *run)
+{
+        for (size_t i = 0; i < run->n_locks; i++) {
+                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
+                free(run->locks[i].name);
+        }
+        free(run->locks);
+        run->locks = NULL;
+        run->n_locks = 0;
+}
 
 int effect_learn(struct effect_run *run, json_t *learned_consume, struct error **err)
 {

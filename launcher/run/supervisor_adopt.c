@@ -235,6 +235,7 @@ static void attend(struct supervisor *s)
         agent_end_leases_found(s);
         if (s->end.ready)
                 supervisor_tell_ready(s);
+        apply_adopt(s);
         wire_try(s);
         /* A destroy has begun. */
         if (s->end.asked && s->state != VM_STARTING)

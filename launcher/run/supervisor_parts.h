@@ -3,9 +3,8 @@
  *
  * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_compare.c asks QEMU what it is; supervisor_reexec.c the way into another program;
- * supervisor_record.c record, story and what
- * clients are told.
+ * and leases; supervisor_apply.c the changes they send; supervisor_compare.c asks QEMU what it is;
+ * supervisor_reexec.c the way into another program; supervisor_record.c record, story and what clients are told.
  */
 #pragma once
 
@@ -16,6 +15,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/run/apply.h"
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
 #include "launcher/run/handover.h"
@@ -85,6 +85,7 @@ struct supervisor {
         bool syncing_time;     /* it is being asked */
         struct loop_source *sync_timer;
 
+        struct applies *applies; /* from the control socket on */
         struct control *control;
         struct recorder *recorder; /* NULL: it cannot be written */
         bool changed_by_hand;      /* by a raw command that we do not follow */
@@ -232,3 +233,10 @@ void agent_sync_time(struct supervisor *s);
 /* 0: control_answer() will be called, by us or by the program that takes our place; -1: *err. */
 int reexec_command(struct supervisor *s, json_t *arguments, const char *who, struct error **err);
 void reexec_forget(struct supervisor *s);
+/* supervisor_apply.c */
+void apply_open(struct supervisor *s);
+/* 0: control_answer() will be called; -1: *err. */
+int apply_command(struct supervisor *s, json_t *arguments, int *fds, size_t n_fds,
+                  const struct control_peer *peer, struct error **err);
+/* What the last supervisor was applying. */
+void apply_adopt(struct supervisor *s);

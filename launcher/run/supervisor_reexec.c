@@ -253,6 +253,8 @@ static int may_reexec(struct supervisor *s, const struct control_call *call, str
                         return leases_busy(s->leases, kind, err);
         if (leases_frozen(s->leases) != FROZEN_NO)
                 return error_set(err, ERROR_BUSY, "the guest is frozen");
+        if (!applies_are_idle(s->applies))
+                return error_set(err, ERROR_BUSY, "a change of the running VM is under way or owed");
         if (control_has_own_calls(s->control, call))
                 return error_set(err, ERROR_BUSY, "a client waits for an answer that is not QEMU's");
         return 0;
@@ -552,12 +554,16 @@ static int take_state(struct supervisor *s, struct handover *handover, struct ad
                 .vm = s->vm, .generation = s->generation, .cgroup = &s->options->host->cgroup, .fail_step = -1
         };
 
+        _cleanup_close_ int run_dirfd = openat(s->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (run_dirfd < 0)
+                return error_os(err, errno, "open the directory of the VMs");
         if (take_qemu(s, handover, adoption, err) < 0)
                 return -1;
         adoption->record = json_incref((json_t *)record);
         adoption->plan = adoption_plan(&s->options->site->paths, s->vm, adoption);
         s->plan = adoption->plan;
-        crash_points_init(s->vm->fd);
+        crash_points_init(run_dirfd);
         supervisor_hear_signals(s);
         agent_begin(s);
         supervisor_open_log(s);

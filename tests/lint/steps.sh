@@ -12,7 +12,7 @@ changing+='|fork|vfork|clone|clone3|cgroup_entry_fork|kill|pidfd_send_signal|con
 changing+='|net_[a-z_]*(apply|do|undo)|net_apply[a-z_]*|cgroup_(apply|create|write|remove|kill|attach)[a-z_]*'
 changing+='|ops_[a-z_]*|qmp_client_call|qmp_client_forward|qga_client_(call|freeze|thaw|shutdown|sync_time)'
 # They ask, or read a reply.
-harmless='ops_(query_[a-z_]*|status_read|[a-z_]*_read|machine_fact|device_property)'
+harmless='ops_(query_[a-z_]*|status_read|[a-z_]*_read|machine_fact|device_property|objects_have)'
 files=("$@")
 ((${#files[@]})) || files=(launcher/run/*.c launcher/state/*.c)
 awk -v changing="(^|[^a-zA-Z0-9_>.])($changing)\\\\(" -v harmless="$harmless\\\\(" '
