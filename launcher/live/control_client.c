@@ -87,9 +87,13 @@ static const struct {
         const char *class;
         enum error_code code;
 } own_classes[] = {
-        { "NotPermitted", ERROR_NOT_PERMITTED }, { "GuestRefused", ERROR_GUEST },     { "Busy", ERROR_BUSY },
-        { "DeadlinePassed", ERROR_DEADLINE },    { "NotRunning", ERROR_NOT_RUNNING },
-        { "TemplateInvalid", ERROR_INVALID },  { "HostCannot", ERROR_HOST },
+        { "NotPermitted", ERROR_NOT_PERMITTED },
+        { "GuestRefused", ERROR_GUEST },
+        { "Busy", ERROR_BUSY },
+        { "DeadlinePassed", ERROR_DEADLINE },
+        { "NotRunning", ERROR_NOT_RUNNING },
+        { "TemplateInvalid", ERROR_INVALID },
+        { "HostCannot", ERROR_HOST },
 };
 
 /* 0: it is QEMU's, or GenericError, which both have. */
@@ -237,8 +241,8 @@ int control_client_call_fds(struct control_client *client, const char *command, 
                             const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
                             struct error **err)
 {
-        if (qmp_client_call_fds_within(client->qmp, command, arguments, fds, n_fds, wait_ms + GRACE_MS, ret_reply, err) <
-            0)
+        if (qmp_client_call_fds_within(client->qmp, command, arguments, fds, n_fds, wait_ms + GRACE_MS,
+                                       ret_reply, err) < 0)
                 return translate(command, err);
         return 0;
 }

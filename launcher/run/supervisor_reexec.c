@@ -553,7 +553,6 @@ static int take_state(struct supervisor *s, struct handover *handover, struct ad
         const struct execution_options how = {
                 .vm = s->vm, .generation = s->generation, .cgroup = &s->options->host->cgroup, .fail_step = -1
         };
-
         _cleanup_close_ int run_dirfd = openat(s->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (run_dirfd < 0)
