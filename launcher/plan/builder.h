@@ -139,8 +139,6 @@ void disk_steps(struct build *build);
 
 /* nic.c */
 int nic_check_all(struct build *build, struct error **err);
-/* Conventional PCI cards want a conventional bus (docs/pcie.txt of QEMU). */
-bool nic_is_legacy(const struct nic_spec *nic);
 void nic_number_fds(struct build *build);
 void nic_args(struct build *build);
 int nic_steps(struct build *build, struct error **err);

@@ -33,7 +33,9 @@ const char *nic_device_type(const char *model)
 
 bool nic_is_legacy(const struct nic_spec *nic)
 {
-        return find_model(nic->model)->is_legacy;
+        const struct nic_model *model = find_model(nic->model);
+
+        return model && model->is_legacy;
 }
 
 json_t *nic_netdev(const struct nic_spec *nic, const int *fds, size_t n_fds)

@@ -16,3 +16,5 @@ json_t *nic_netdev(const struct nic_spec *nic, const int *fds, size_t n_fds);
 json_t *nic_device(const struct nic_spec *nic, const char *address, unsigned bootindex);
 /* The device type of a MODEL, NULL: no such model. */
 const char *nic_device_type(const char *model);
+/* Conventional PCI cards want a conventional bus (docs/pcie.txt of QEMU). */
+bool nic_is_legacy(const struct nic_spec *nic);

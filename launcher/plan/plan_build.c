@@ -7,6 +7,7 @@
 #include "conf/spec_build.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
+#include "launcher/plan/nic.h"
 
 #define STDERR_MAX 65536
 

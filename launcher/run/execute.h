@@ -78,6 +78,8 @@ struct journal_run {
 int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err);
 void journal_run_done(struct journal_run *run);
 #define _cleanup_journal_run_ _cleanup_(journal_run_done)
+/* [{"effect","args"}] of every step that has begun and not failed: what the run holds. New reference. */
+int journal_steps_read(int vm_dirfd, json_t **ret, struct error **err);
 
 /*
  * The execution of a run whose executor is gone: QEMU as proven (qemu_prove()), and the locks its supervisor had.

@@ -94,6 +94,22 @@ static int read_shutdown_arguments(const struct supervisor *s, json_t *arguments
         return 0;
 }
 
+/* NULL alone: QEMU is asked first. */
+static json_t *answer_status(struct supervisor *s, json_t *arguments, struct error **err)
+{
+        int with_comparison = 0;
+        json_error_t why;
+
+        if (arguments && json_unpack_ex(arguments, &why, 0, "{s?:b!}", "compare", &with_comparison) < 0) {
+                error_set(err, ERROR_FAILED, "%s", why.text);
+                return NULL;
+        }
+        if (!with_comparison)
+                return supervisor_record(s);
+        compare_command(s, err);
+        return NULL;
+}
+
 static json_t *on_own(const struct control_command *command, json_t *arguments,
                       const struct control_peer *peer, void *data, struct error **err)
 {
@@ -102,7 +118,7 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
         struct shutdown_request request = { 0 };
 
         if (strcmp(command->name, "vmlaunch-status") == 0)
-                return supervisor_record(s);
+                return answer_status(s, arguments, err);
         if (strcmp(command->name, "vmlaunch-agent") == 0) {
                 agent_command(s, arguments, peer, err);
                 return NULL;
@@ -750,6 +766,8 @@ static void done(struct supervisor *s, bool keep)
         verdict_done(&s->verdict);
         json_decref(s->story);
         json_decref(s->warnings);
+        json_decref(s->differences);
+        free(s->compared);
         free(s->started);
         free(s->ended);
         free(s->stderr_text);

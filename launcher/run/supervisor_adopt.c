@@ -158,6 +158,7 @@ static void on_start_status(json_t *reply, const struct error *error, void *data
         supervisor_event(s, EV_READY);
         wire_status(s, reply);
         wire_ask_agent_port(s);
+        compare_adopted(s);
 }
 
 void adopt_settle_start(struct supervisor *s)
@@ -207,6 +208,7 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         take_end(s, json_object_get(adoption->record, "end"));
         s->changed_by_hand = json_is_true(json_object_get(adoption->record, "changed_by_hand"));
         s->paused = state && strcmp(state, "paused") == 0;
+        s->found_state = s->paused ? "paused" : "running";
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
         keeper_attend(s, false);
         repaired = adoption_repair(s->vm, adoption, &unwritten);

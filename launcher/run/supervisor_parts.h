@@ -3,7 +3,7 @@
  *
  * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_record.c record, story and what
+ * and leases; supervisor_compare.c asks QEMU what it is; supervisor_record.c record, story and what
  * clients are told.
  */
 #pragma once
@@ -105,6 +105,11 @@ struct supervisor {
 
         struct host_helper *helper; /* undoes, once QEMU is gone */
 
+        struct gathering *gathering; /* QEMU is being asked what it is; NULL: it is not */
+        json_t *differences;         /* what the last comparison found; NULL: none was made */
+        char *compared;              /* when */
+        const char *found_state;     /* an adopted run's state as recorded; NULL: compared, or not adopted */
+
         json_t *story, *warnings;
         struct story_pace pace;
         char *started, *ended, *stderr_text;
@@ -166,6 +171,12 @@ void wire_try(struct supervisor *s);
 void wire_status(struct supervisor *s, json_t *reply);
 /* Is the agent's port open in the guest? For a connection that has missed events. */
 void wire_ask_agent_port(struct supervisor *s);
+
+/* supervisor_compare.c */
+/* vmlaunch-status with "compare": control_answer() will be called; -1: *err. */
+int compare_command(struct supervisor *s, struct error **err);
+/* QEMU can be asked: what an adopted one is gets known and told, once. */
+void compare_adopted(struct supervisor *s);
 
 /* supervisor_stop.c */
 struct shutdown_facts stop_facts(const struct supervisor *s);

@@ -98,6 +98,9 @@ json_t *supervisor_record(const struct supervisor *s)
         /* Nothing in this version works in the background. */
         json_object_set_new(record, "jobs", json_array());
         json_object_set_new(record, "changed_by_hand", json_boolean(s->changed_by_hand));
+        json_object_set_new(record, "differences",
+                            s->differences ? json_incref(s->differences) : json_null());
+        json_object_set_new(record, "compared", story_string(s->compared));
         json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));
         json_object_set_new(record, "devices", plan->devices ? json_incref(plan->devices) : json_array());
         json_object_set(record, "warnings", s->warnings);

@@ -60,6 +60,8 @@ static void set_silent(struct supervisor *s, bool silent)
         s->silent = silent;
         supervisor_story(s, silent ? "QEMU does not answer" : "QEMU answers again");
         supervisor_changed(s);
+        if (!silent)
+                compare_adopted(s);
 }
 
 static void on_silence(void *data)
@@ -407,6 +409,7 @@ static void on_ready(json_t *greeting, void *data)
         ops_query_status(s->qmp, on_status_anew, s);
         wire_ask_agent_port(s);
         leases_try_again(s->leases);
+        compare_adopted(s);
         supervisor_changed(s);
 }
 

@@ -264,6 +264,23 @@ int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
         return 0;
 }
 
+int journal_steps_read(int vm_dirfd, json_t **ret, struct error **err)
+{
+        _cleanup_(run_journal_done) struct run_journal journal = { 0 };
+        json_t *steps;
+
+        if (run_journal_read(vm_dirfd, &journal, err) < 0)
+                return -1;
+        steps = json_array();
+        for (size_t i = 0; i < journal.n_steps; i++)
+                if (!journal.steps[i].failed)
+                        json_array_append_new(steps, json_pack("{s:s, s:O}", "effect",
+                                                               plan_effect_name(journal.steps[i].effect),
+                                                               "args", journal.steps[i].args));
+        *ret = steps;
+        return 0;
+}
+
 json_t *spawned_by_record(const json_t *record)
 {
         json_int_t pid = 0, start = 0, uid = -1;

@@ -1,4 +1,7 @@
-/* status: the supervisor's own state, or the record of a VM that has none; never waits for QEMU. */
+/*
+ * status: the supervisor's own state, or the record of a VM that has none; never waits for QEMU. With --compare QEMU is
+ * asked what it is, and how that differs from the VM's template.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -6,10 +9,14 @@
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
 #include "launcher/live/control_client.h"
+#include "launcher/run/state_compare.h"
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
+
+/* Some hundred questions of 0.5 s each at most; QEMU answers them in some milliseconds. */
+#define COMPARE_MS 30000
 
 static void line(struct text *out, const char *label, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
@@ -86,6 +93,20 @@ static void print_story(struct text *out, const json_t *story)
         }
 }
 
+/* What the last comparison found, if one was made. */
+static void print_differences(struct text *out, const json_t *status)
+{
+        const json_t *differences = json_object_get(status, "differences");
+        json_t *difference;
+        size_t i;
+
+        json_array_foreach ((json_t *)differences, i, difference) {
+                _cleanup_free_ char *text = state_difference_text(difference);
+
+                line(out, "differs", "%s", text);
+        }
+}
+
 static char *status_text(const json_t *status)
 {
         struct text out = TEXT_INIT;
@@ -130,6 +151,9 @@ static char *status_text(const json_t *status)
         }
         json_array_foreach (json_object_get(status, "devices"), i, value)
                 print_device(&out, value);
+        if (json_is_true(json_object_get(status, "changed_by_hand")))
+                line(&out, "changed", "by hand: QEMU was told what vmlaunch does not follow");
+        print_differences(&out, status);
         json_array_foreach (json_object_get(status, "warnings"), i, value)
                 if (json_is_string(value))
                         line(&out, "warning", "%s", json_string_value(value));
@@ -154,10 +178,11 @@ static int show_defined(const struct verb_context *context, const char *name)
 
         vm_is_defined(&context->site->paths, name, &path);
         status = json_pack(
-                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:b, s:[], s:[], s:n, s:n, s:[]}",
+                "{s:i, s:s, s:n, s:n, s:s, s:n, s:n, s:n, s:n, s:n, s:s?, s:n, s:b, s:[], s:[], s:b, s:n, s:n, s:[], s:[], s:n, s:n, s:[]}",
                 "schema", 1, "name", name, "uuid", "generation", "state", "defined", "reason", "verdict",
                 "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "leases", "jobs",
-                "changed_by_hand", 0, "devices", "warnings", "started", "ended", "story");
+                "changed_by_hand", 0, "differences", "compared", "devices", "warnings", "started", "ended",
+                "story");
         if (context->output != OUTPUT_TABLE) {
                 output_object(status, context->output);
                 return 0;
@@ -169,20 +194,74 @@ static int show_defined(const struct verb_context *context, const char *name)
         return 0;
 }
 
+/* A side that says nothing is NULL, printed "-". */
+static const char *side_of(const json_t *difference, const char *side)
+{
+        const json_t *value = json_object_get(difference, side);
+
+        return json_is_null(value) ? "none" : json_string_value(value);
+}
+
+static void print_comparison(const json_t *status, enum output_format format)
+{
+        static const char *const headers[] = { "KIND", "ID", "MEMBER", "TEMPLATE", "QEMU", "RECORD" };
+        const json_t *differences = json_object_get(status, "differences");
+        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
+        size_t i, n = json_array_size(differences);
+        json_t *each;
+
+        json_array_foreach ((json_t *)differences, i, each) {
+                const char *cells[] = { string_of(each, "kind"),   string_of(each, "id"),
+                                        string_of(each, "member"), side_of(each, "template"),
+                                        side_of(each, "qemu"),     side_of(each, "record") };
+
+                table_row(table, cells);
+        }
+        if (format == OUTPUT_TABLE)
+                printf("%s  %s: %s\n", string_of(status, "name"), string_of(status, "state"),
+                       n ? "differs" : "same as its template");
+        if (n || format == OUTPUT_TSV)
+                table_print(table, format);
+}
+
+/* The only status that waits for QEMU, so without it there is none. */
+static int show_comparison(const struct verb_context *context, const char *name, struct error **err)
+{
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        json_auto_t *status = NULL;
+
+        if (control_client_open(&context->site->paths, name, &client, err) < 0)
+                return -1;
+        if (control_client_call_within(client, "vmlaunch-status", json_pack("{s:b}", "compare", 1),
+                                       verb_timeout_ms(context, COMPARE_MS), &status, err) < 0)
+                return error_wrap(err, "compare '%s' with its template", name);
+        if (context->output == OUTPUT_JSON) {
+                json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
+                output_json(TAKE_PTR(status));
+        } else
+                print_comparison(status, context->output);
+        return 0;
+}
+
 int verb_status(struct verb_context *context, struct error **err)
 {
         const struct paths *paths = &context->site->paths;
         _cleanup_(control_client_freep) struct control_client *client = NULL;
         _cleanup_error_ struct error *error = NULL;
         _cleanup_free_ char *name = NULL, *text = NULL;
+        bool compare = verb_flag(context, "compare");
         json_auto_t *status = NULL;
 
+        if (!compare && context->timeout_s >= 0)
+                return error_set(err, ERROR_USAGE, "status: --timeout goes with --compare");
         if (vm_find(paths, context->args[0], &name, &error) < 0) {
-                if (error->code == ERROR_NOT_RUNNING)
+                if (error->code == ERROR_NOT_RUNNING && !compare)
                         return show_defined(context, name);
                 *err = TAKE_PTR(error);
                 return -1;
         }
+        if (compare)
+                return show_comparison(context, name, err);
         if (control_client_open(paths, name, &client, &error) < 0 ||
             control_client_call(client, "vmlaunch-status", NULL, &status, &error) < 0) {
                 if (vm_record(paths, name, &status, err) < 0)

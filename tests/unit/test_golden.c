@@ -28,6 +28,7 @@
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/plan/plan_build.h"
+#include "launcher/run/state_compare.h"
 
 #define GOLDEN_DIR "tests/golden"
 #define FILE_MAX   (1 << 20)
@@ -273,6 +274,45 @@ static void check_live_template(const struct golden_case *golden, const struct l
         plan_done(&again);
 }
 
+/* "-device" and so on of the plan: each id in expected, with its type if that says one, and nothing else. */
+static void check_option(const struct golden_case *golden, const struct launch_plan *plan, const char *option,
+                         const char *type_member, json_t *expected)
+{
+        const char *id_member = strcmp(option, "-blockdev") == 0 ? "node-name" : "id", *id;
+        json_t *type;
+
+        for (size_t i = 0; i + 1 < plan->n_args; i++) {
+                json_auto_t *json = NULL;
+
+                if (strcmp(plan->args[i].text, option) != 0)
+                        continue;
+                json = json_loads(plan->args[i + 1].text, 0, NULL);
+                id = json_string_value(json_object_get(json, id_member));
+                if (!id || (text_starts_with(id, "rp") && strcmp(option, "-device") == 0) ||
+                    strstr(id, "-base"))
+                        continue;
+                type = json_object_get(expected, id);
+                if (!type || (json_is_string(type) && !json_equal(type, json_object_get(json, type_member))))
+                        fail_msg("%s: %s %s is not expected so of a running machine", golden->name, option,
+                                 id);
+                json_object_del(expected, id);
+        }
+        json_object_foreach (expected, id, type)
+                fail_msg("%s: %s %s is expected of a running machine, and not in its plan", golden->name,
+                         option, id);
+}
+
+/* What a comparison expects of a QEMU that runs is what the plan gives it. */
+static void check_running(const struct golden_case *golden, const struct launch_plan *plan)
+{
+        json_auto_t *expected = state_expected(golden->spec);
+
+        check_option(golden, plan, "-device", "driver", json_object_get(expected, "devices"));
+        check_option(golden, plan, "-netdev", "type", json_object_get(expected, "netdevs"));
+        check_option(golden, plan, "-object", "qom-type", json_object_get(expected, "objects"));
+        check_option(golden, plan, "-blockdev", "driver", json_object_get(expected, "nodes"));
+}
+
 static void add_plan(const struct golden_case *golden, const struct launch_plan *plan, struct text *out)
 {
         _cleanup_free_ char *text = launch_plan_text(plan);
@@ -343,6 +383,7 @@ static void gives_its_plan(void **state)
         if (build_plan(&golden, golden.text, &plan, &err) == 0) {
                 add_plan(&golden, plan, &out);
                 check_live_template(&golden, plan);
+                check_running(&golden, plan);
                 if (expect_error)
                         fail_msg("%s: planned, though an error is expected", golden.name);
         } else {

@@ -1,0 +1,775 @@
+#include "launcher/run/state_compare.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/plan/disk.h"
+#include "launcher/plan/nic.h"
+#include "launcher/plan/pci.h"
+#include "qmp/ops_facts.h"
+
+/* A real machine has some hundred of anything. */
+#define LIST_MAX 4096
+
+struct comparison {
+        const struct state_sides *sides;
+        const struct vm_spec *spec;
+        json_t *differences;
+};
+
+/* What a side says of something. */
+enum side { SIDE_TEMPLATE, SIDE_QEMU, SIDE_RECORD, SIDES };
+
+static const char *const side_members[SIDES] = { "template", "qemu", "record" };
+
+/* Differences. */
+
+/* value NULL: there is none. Text from outside is made fit to print. */
+static void set_side(json_t *difference, enum side side, const char *value)
+{
+        _cleanup_free_ char *shown = value ? text_printable(value) : NULL;
+
+        json_object_set_new(difference, side_members[side], shown ? json_string(shown) : json_null());
+}
+
+static json_t *differ(struct comparison *c, const char *kind, const char *id, const char *member)
+{
+        _cleanup_free_ char *shown = text_printable(id);
+        json_t *difference;
+
+        if (json_array_size(c->differences) == STATE_DIFFERENCES_MAX) {
+                json_array_append_new(c->differences, json_pack("{s:s, s:s}", "kind", "question", "id",
+                                                                "there are more differences"));
+        }
+        difference = json_pack("{s:s, s:s, s:s*}", "kind", kind, "id", shown, "member", member);
+        if (json_array_size(c->differences) > STATE_DIFFERENCES_MAX)
+                json_decref(difference);
+        else if (json_array_append_new(c->differences, difference) == 0)
+                return difference;
+        return NULL;
+}
+
+/* Template and QEMU. */
+static void differ_between(struct comparison *c, const char *kind, const char *id, const char *member,
+                           const char *template, const char *qemu)
+{
+        json_t *difference = differ(c, kind, id, member);
+
+        if (!difference)
+                return;
+        set_side(difference, SIDE_TEMPLATE, template);
+        set_side(difference, SIDE_QEMU, qemu);
+}
+
+/* QEMU's answer has not the shape it must have. */
+static void not_understood(struct comparison *c, enum machine_fact fact)
+{
+        json_t *difference = differ(c, "question", machine_fact_name(fact), NULL);
+
+        if (difference)
+                set_side(difference, SIDE_QEMU, "an answer that is not understood");
+}
+
+/* Facts. */
+
+/* The answer, lent; NULL: there is none, and that is a difference already. */
+static const json_t *fact(struct comparison *c, enum machine_fact which, json_type type)
+{
+        const char *name = machine_fact_name(which);
+        const json_t *answer = json_object_get(c->sides->facts, name);
+        const char *why =
+                json_string_value(json_object_get(json_object_get(c->sides->facts, "errors"), name));
+
+        if (answer && json_typeof(answer) == type)
+                return answer;
+        if (answer || !why) {
+                not_understood(c, which);
+        } else {
+                json_t *difference = differ(c, "question", name, NULL);
+
+                if (difference)
+                        set_side(difference, SIDE_QEMU, why);
+        }
+        return NULL;
+}
+
+static const char *string_of(const json_t *json, const char *key)
+{
+        return json_string_value(json_object_get(json, key));
+}
+
+/* "child<virtio-blk-pci>" is a virtio-blk-pci. */
+static json_t *child_type(const char *type)
+{
+        size_t n = type ? strlen(type) : 0;
+
+        if (n < 8 || strncmp(type, "child<", 6) != 0 || type[n - 1] != '>')
+                return NULL;
+        return json_stringn(type + 6, n - 7);
+}
+
+/* The children of a qom-list: {"disk0": "virtio-blk-pci"}; new reference. */
+static json_t *children(const json_t *list)
+{
+        json_t *found = json_object();
+
+        for (size_t i = 0; i < json_array_size(list) && i < LIST_MAX; i++) {
+                const json_t *entry = json_array_get(list, i);
+                const char *name = string_of(entry, "name");
+                json_t *type = child_type(string_of(entry, "type"));
+
+                if (name && type)
+                        json_object_set(found, name, type);
+                json_decref(type);
+        }
+        return found;
+}
+
+/* The strings that a list of objects has under one key: {"mon0": true}; new reference. */
+static json_t *names_in(const json_t *list, const char *key)
+{
+        json_t *found = json_object();
+
+        for (size_t i = 0; i < json_array_size(list) && i < LIST_MAX; i++) {
+                const char *name = string_of(json_array_get(list, i), key);
+
+                if (name)
+                        json_object_set_new(found, name, json_true());
+        }
+        return found;
+}
+
+/* "net0: index=0,type=user,net=10.0.2.0\r\n", below a card with " \ " in front. */
+static json_t *netdevs_in(const char *text)
+{
+        json_t *found = json_object();
+        size_t seen = 0;
+
+        while (*text && seen++ < LIST_MAX) {
+                size_t length = strcspn(text, "\r\n");
+                _cleanup_free_ char *line = xstrndup(text, length);
+                char *name = line + strspn(line, " \\"), *colon = strchr(name, ':');
+                char *type = colon ? strstr(colon, "type=") : NULL;
+
+                text += length + strspn(text + length, "\r\n");
+                if (!type)
+                        continue;
+                *colon = '\0';
+                type += 5;
+                type[strcspn(type, ", ")] = '\0';
+                if (strcmp(type, "nic") != 0 && strcmp(type, "hubport") != 0) {
+                        _cleanup_free_ char *shown = text_printable(type);
+
+                        json_object_set_new(found, name, json_string(shown));
+                }
+        }
+        return found;
+}
+
+/* What the template means. */
+
+static void expect(json_t *list, const char *id, const char *type)
+{
+        json_object_set_new(list, id, type ? json_string(type) : json_true());
+}
+
+static bool has_medium(const struct disk_spec *disk)
+{
+        return disk->path && *disk->path;
+}
+
+static void expect_disks(const struct vm_spec *spec, json_t *devices, json_t *nodes)
+{
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                const struct disk_spec *disk = &spec->disks[i];
+                _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
+                _cleanup_free_ char *file = disk_node_name(disk, 0, "file");
+                _cleanup_free_ char *format = disk_node_name(disk, 0, "format");
+
+                if (disk->bus == DISK_BUS_SCSI)
+                        expect(devices, "scsi0", "virtio-scsi-pci");
+                expect(devices, id, disk_device_type(disk));
+                if (has_medium(disk)) {
+                        expect(nodes, format, disk_format_name(disk->format));
+                        expect(nodes, file, NULL);
+                }
+        }
+}
+
+static void expect_nics(const struct vm_spec *spec, json_t *devices, json_t *netdevs)
+{
+        for (size_t i = 0; i < spec->n_nics; i++) {
+                const struct nic_spec *nic = &spec->nics[i];
+                _cleanup_free_ char *id = xasprintf("nic%u", nic->id), *net = xasprintf("net%u", nic->id);
+
+                if (nic_is_legacy(nic) && vm_spec_is_q35(spec))
+                        expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
+                expect(devices, id, nic_device_type(nic->model));
+                expect(netdevs, net, nic->bridge_type == NIC_BRIDGE_USER ? "user" : "tap");
+        }
+}
+
+json_t *state_expected(const struct vm_spec *spec)
+{
+        json_t *devices = json_object(), *chardevs = json_object(), *netdevs = json_object(),
+               *nodes = json_object();
+
+        expect(chardevs, "mon0", NULL);
+        if (spec->features.guest_agent) {
+                expect(devices, "vser0", "virtio-serial-pci");
+                expect(devices, "agent0", "virtserialport");
+                expect(chardevs, "agent0", NULL);
+        }
+        expect_disks(spec, devices, nodes);
+        expect_nics(spec, devices, netdevs);
+        for (size_t i = 0; i < spec->n_serials; i++) {
+                _cleanup_free_ char *id = xasprintf("serial%zu", i);
+
+                expect(devices, id, "isa-serial");
+                expect(chardevs, id, NULL);
+        }
+        if (spec->panic.present)
+                expect(devices, "panic0", spec->panic.model == PANIC_MODEL_PCI ? "pvpanic-pci" : "pvpanic");
+        return json_pack("{s:o, s:{s:s}, s:o, s:o, s:o}", "devices", devices, "objects", "ram0",
+                         "memory-backend-ram", "netdevs", netdevs, "chardevs", chardevs, "nodes", nodes);
+}
+
+/* query-pci knows a device only once the firmware has numbered the buses: its own properties always do. */
+static const char *place_property(const struct disk_spec *disk)
+{
+        switch (disk->bus) {
+        case DISK_BUS_VIRTIO:
+                return "addr";
+        case DISK_BUS_SCSI:
+                return "scsi-id";
+        default:
+                return "unit";
+        }
+}
+
+void state_properties(const struct vm_spec *spec,
+                      void (*fn)(const char *id, const char *property, void *data), void *data)
+{
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                const struct disk_spec *disk = &spec->disks[i];
+                _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
+
+                fn(id, "parent_bus", data);
+                fn(id, place_property(disk), data);
+        }
+        for (size_t i = 0; i < spec->n_nics; i++) {
+                _cleanup_free_ char *id = xasprintf("nic%u", spec->nics[i].id);
+
+                fn(id, "parent_bus", data);
+                fn(id, "addr", data);
+                fn(id, "mac", data);
+                fn(id, "netdev", data);
+        }
+}
+
+/* Template and QEMU. */
+
+static int by_number(const void *a, const void *b)
+{
+        return strverscmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What is there and was not expected, by id. */
+static void report_extra(struct comparison *c, const char *kind, const json_t *expected, const json_t *found,
+                         bool (*is_ours)(const struct comparison *c, const char *id, const char *type))
+{
+        _cleanup_free_ const char **ids = xcalloc(json_object_size(found) + 1, sizeof(*ids));
+        const char *id;
+        json_t *type;
+        size_t n = 0;
+
+        json_object_foreach ((json_t *)found, id, type) {
+                if (!json_object_get(expected, id) &&
+                    !(is_ours && is_ours(c, id, json_is_string(type) ? json_string_value(type) : "")))
+                        ids[n++] = id;
+        }
+        qsort(ids, n, sizeof(*ids), by_number);
+        for (size_t i = 0; i < n; i++) {
+                type = json_object_get(found, ids[i]);
+                differ_between(c, kind, ids[i], NULL, NULL,
+                               json_is_string(type) ? json_string_value(type) : ids[i]);
+        }
+}
+
+/* Both lists: {"id": "type"} or {"id": true}. */
+static void compare_lists(struct comparison *c, const char *kind, const json_t *expected, const json_t *found,
+                          bool (*is_ours)(const struct comparison *c, const char *id, const char *type))
+{
+        const char *id;
+        json_t *type;
+
+        json_object_foreach ((json_t *)expected, id, type) {
+                const json_t *there = json_object_get(found, id);
+                const char *wanted = json_is_string(type) ? json_string_value(type) : id;
+
+                if (!there)
+                        differ_between(c, kind, id, NULL, wanted, NULL);
+                else if (json_is_string(type) && json_is_string(there) && !json_equal(type, there))
+                        differ_between(c, kind, id, "type", wanted, json_string_value(there));
+        }
+        report_extra(c, kind, expected, found, is_ours);
+}
+
+/* Q35_ROOT_PORTS of them, which live.tmpl does not count. */
+static bool is_root_port(const struct comparison *c, const char *id, const char *type)
+{
+        (void)c;
+        return id[0] == 'r' && id[1] == 'p' && id[2] && id[2 + strspn(id + 2, "0123456789")] == '\0' &&
+               strcmp(type, "pcie-root-port") == 0;
+}
+
+/* The number behind prefix, at most 9 digits; *rest is what follows. */
+static bool number_behind(const char *text, const char *prefix, unsigned *ret, const char **rest)
+{
+        size_t n;
+        _cleanup_free_ char *digits = NULL;
+
+        if (!text_starts_with(text, prefix))
+                return false;
+        text += strlen(prefix);
+        n = strspn(text, "0123456789");
+        *rest = text + n;
+        digits = xstrndup(text, n);
+        return n > 0 && n < 10 && text_parse_u32(digits, ret);
+}
+
+static const struct disk_spec *find_disk(const struct comparison *c, unsigned id)
+{
+        for (size_t i = 0; i < c->spec->n_disks; i++)
+                if (c->spec->disks[i].id == id)
+                        return &c->spec->disks[i];
+        return NULL;
+}
+
+/* A layer below the top, or a node without a name of its own, which comes and goes with the one above it. */
+static bool is_lower_node(const struct comparison *c, const char *id, const char *type)
+{
+        const struct disk_spec *disk = NULL;
+        unsigned number, layer;
+
+        (void)type;
+        if (id[0] == '#')
+                return true;
+        if (number_behind(id, "disk", &number, &id))
+                disk = find_disk(c, number);
+        return disk && has_medium(disk) && number_behind(id, "-base", &layer, &id) &&
+               (strcmp(id, "-file") == 0 || strcmp(id, "-format") == 0);
+}
+
+static void compare_text(struct comparison *c, const char *kind, const char *id, const char *member,
+                         const char *template, const char *qemu)
+{
+        if (!qemu || strcmp(template, qemu) != 0)
+                differ_between(c, kind, id, member, template, qemu);
+}
+
+static void compare_bytes(struct comparison *c, const char *member, uint64_t wanted, long long found)
+{
+        _cleanup_free_ char *template = NULL, *qemu = NULL;
+
+        if (found >= 0 && (uint64_t)found == wanted)
+                return;
+        template = text_from_size(wanted);
+        qemu = found < 0 ? xasprintf("%lld", found) : text_from_size((uint64_t)found);
+        differ_between(c, "machine", member, NULL, template, qemu);
+}
+
+static void compare_memory(struct comparison *c)
+{
+        const json_t *memory = fact(c, FACT_MEMORY, JSON_OBJECT);
+        const json_t *balloon = json_object_get(c->sides->facts, machine_fact_name(FACT_BALLOON));
+        const json_t *base = json_object_get(memory, "base-memory");
+        const json_t *actual = json_object_get(balloon, "actual");
+        long long plugged = json_integer_value(json_object_get(memory, "plugged-memory"));
+
+        if (memory && !json_is_integer(base))
+                not_understood(c, FACT_MEMORY);
+        else if (memory)
+                compare_bytes(c, "memory", c->spec->memory, json_integer_value(base) + plugged);
+        /* No balloon is fine; what it has taken the guest does not have. */
+        if (balloon && !json_is_integer(actual))
+                not_understood(c, FACT_BALLOON);
+        else if (balloon)
+                compare_bytes(c, "balloon", c->spec->memory, json_integer_value(actual));
+}
+
+static void compare_machine(struct comparison *c)
+{
+        const json_t *name = fact(c, FACT_NAME, JSON_OBJECT), *uuid = fact(c, FACT_UUID, JSON_OBJECT);
+        const json_t *type = fact(c, FACT_TYPE, JSON_STRING), *cpus = NULL;
+        _cleanup_free_ char *machine = xasprintf("%s-machine", c->spec->os.machine);
+        const char *is_machine = json_string_value(type);
+
+        if (name)
+                compare_text(c, "machine", "name", NULL, c->spec->name, string_of(name, "name"));
+        if (uuid)
+                compare_text(c, "machine", "uuid", NULL, c->spec->uuid_text, string_of(uuid, "UUID"));
+        if (type && strcmp(is_machine, machine) != 0)
+                differ_between(c, "machine", "type", NULL, c->spec->os.machine, is_machine);
+        compare_memory(c);
+        cpus = fact(c, FACT_CPUS, JSON_ARRAY);
+        if (cpus && json_array_size(cpus) != c->spec->vcpu) {
+                _cleanup_free_ char *wanted = xasprintf("%u", c->spec->vcpu);
+                _cleanup_free_ char *found = xasprintf("%zu", json_array_size(cpus));
+
+                differ_between(c, "machine", "vcpus", NULL, wanted, found);
+        }
+}
+
+static const json_t *property(const struct comparison *c, const char *id, const char *name)
+{
+        return json_object_get(json_object_get(json_object_get(c->sides->facts, "properties"), id), name);
+}
+
+/*
+ * Where a device is, as the template writes it: "rp5:0x0", "scsi0.0:2". QEMU names the bus by the path of an object, the
+ * place on it by a number, on PCI of slot and function. New string; NULL: it does not say.
+ */
+static char *place_of(const struct comparison *c, const char *id, const char *place)
+{
+        const char *path = json_string_value(property(c, id, "parent_bus"));
+        const json_t *value = property(c, id, place);
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        long long number = json_integer_value(value);
+
+        if (!slash || !json_is_integer(value))
+                return NULL;
+        if (strcmp(place, "addr") != 0 || number < 0)
+                return xasprintf("%s:%lld", slash + 1, number);
+        return number % 8 ? xasprintf("%s:0x%llx.0x%llx", slash + 1, number / 8, number % 8)
+                          : xasprintf("%s:0x%llx", slash + 1, number / 8);
+}
+
+/* The entry of query-block for a device. */
+static const json_t *drive_of(const json_t *block, const char *id)
+{
+        _cleanup_free_ char *backend = xasprintf("/machine/peripheral/%s/virtio-backend", id);
+        _cleanup_free_ char *path = xasprintf("/machine/peripheral/%s", id);
+
+        for (size_t i = 0; i < json_array_size(block) && i < LIST_MAX; i++) {
+                const json_t *entry = json_array_get(block, i);
+                const char *qdev = string_of(entry, "qdev");
+
+                if (qdev && (strcmp(qdev, id) == 0 || strcmp(qdev, backend) == 0 || strcmp(qdev, path) == 0))
+                        return entry;
+        }
+        return NULL;
+}
+
+static void compare_medium(struct comparison *c, const char *id, const struct disk_spec *disk,
+                           const json_t *block)
+{
+        const json_t *inserted = json_object_get(drive_of(block, id), "inserted");
+        _cleanup_free_ char *node = disk_node_name(disk, 0, "format");
+        const char *wanted = has_medium(disk) ? node : NULL, *found = string_of(inserted, "node-name");
+        const json_t *ro = json_object_get(inserted, "ro");
+        bool readonly = disk->readonly || disk->type == DISK_TYPE_CDROM;
+
+        if (!wanted != !found || (wanted && strcmp(wanted, found) != 0)) {
+                differ_between(c, "device", id, "medium", wanted, found);
+                return;
+        }
+        if (!wanted)
+                return;
+        compare_text(c, "device", id, "format", disk_format_name(disk->format), string_of(inserted, "drv"));
+        if (!json_is_boolean(ro) || json_is_true(ro) != readonly)
+                differ_between(c, "device", id, "read-only", readonly ? "yes" : "no",
+                               !json_is_boolean(ro) ? NULL
+                               : json_is_true(ro)   ? "yes"
+                                                    : "no");
+}
+
+static void compare_disks(struct comparison *c, const json_t *there, const json_t *block)
+{
+        for (size_t i = 0; i < c->spec->n_disks; i++) {
+                const struct disk_spec *disk = &c->spec->disks[i];
+                _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
+                _cleanup_free_ char *place = place_of(c, id, place_property(disk));
+
+                if (!json_object_get(there, id))
+                        continue;
+                if (disk->address)
+                        compare_text(c, "device", id, "address", disk->address, place);
+                if (block)
+                        compare_medium(c, id, disk, block);
+        }
+}
+
+static void compare_nics(struct comparison *c, const json_t *there)
+{
+        for (size_t i = 0; i < c->spec->n_nics; i++) {
+                const struct nic_spec *nic = &c->spec->nics[i];
+                _cleanup_free_ char *id = xasprintf("nic%u", nic->id), *net = xasprintf("net%u", nic->id);
+                _cleanup_free_ char *place = place_of(c, id, "addr");
+                const char *mac = json_string_value(property(c, id, "mac"));
+
+                if (!json_object_get(there, id))
+                        continue;
+                if (nic->address)
+                        compare_text(c, "device", id, "address", nic->address, place);
+                if (!mac || strcasecmp(mac, nic->mac_text) != 0)
+                        differ_between(c, "device", id, "mac", nic->mac_text, mac);
+                compare_text(c, "device", id, "netdev", net, json_string_value(property(c, id, "netdev")));
+        }
+}
+
+static void compare_devices(struct comparison *c, const json_t *expected)
+{
+        const json_t *list = fact(c, FACT_DEVICES, JSON_ARRAY), *block = NULL;
+        const json_t *anonymous = fact(c, FACT_ANONYMOUS, JSON_ARRAY);
+        json_auto_t *there = list ? children(list) : NULL;
+        json_auto_t *nameless = anonymous ? children(anonymous) : NULL;
+
+        block = fact(c, FACT_BLOCK, JSON_ARRAY);
+        if (there) {
+                compare_lists(c, "device", json_object_get(expected, "devices"), there, is_root_port);
+                compare_disks(c, there, block);
+                compare_nics(c, there);
+        }
+        report_extra(c, "device", NULL, nameless, NULL);
+}
+
+static void compare_backends(struct comparison *c, const json_t *expected)
+{
+        const json_t *nodes = fact(c, FACT_NODES, JSON_ARRAY), *chardevs = NULL, *network = NULL,
+                     *objects = NULL;
+        json_auto_t *found_nodes = NULL, *found_chardevs = NULL, *found_netdevs = NULL, *found_objects = NULL;
+
+        if (nodes) {
+                found_nodes = names_in(nodes, "node-name");
+                compare_lists(c, "node", json_object_get(expected, "nodes"), found_nodes, is_lower_node);
+        }
+        chardevs = fact(c, FACT_CHARDEVS, JSON_ARRAY);
+        if (chardevs) {
+                found_chardevs = names_in(chardevs, "label");
+                compare_lists(c, "chardev", json_object_get(expected, "chardevs"), found_chardevs, NULL);
+        }
+        network = fact(c, FACT_NETWORK, JSON_STRING);
+        if (network) {
+                found_netdevs = netdevs_in(json_string_value(network));
+                compare_lists(c, "netdev", json_object_get(expected, "netdevs"), found_netdevs, NULL);
+        }
+        objects = fact(c, FACT_OBJECTS, JSON_ARRAY);
+        if (objects) {
+                found_objects = children(objects);
+                compare_lists(c, "object", json_object_get(expected, "objects"), found_objects, NULL);
+        }
+}
+
+/* QEMU and what is written down. */
+
+/* What record_state says, in QEMU's words. NULL: neither the one nor the other, such as the end of a migration. */
+static const char *plain_state(const char *status)
+{
+        static const char *const paused[] = { "paused",      "io-error",  "internal-error",
+                                              "watchdog",    "debug",     "guest-panicked",
+                                              "prelaunch",   "preconfig", "shutdown",
+                                              "postmigrate", NULL };
+
+        if (strcmp(status, "running") == 0 || strcmp(status, "suspended") == 0)
+                return "running";
+        for (size_t i = 0; paused[i]; i++)
+                if (strcmp(status, paused[i]) == 0)
+                        return "paused";
+        return NULL;
+}
+
+static void compare_run_state(struct comparison *c)
+{
+        const json_t *answer = fact(c, FACT_STATUS, JSON_OBJECT);
+        const char *status = string_of(answer, "status"), *plain = status ? plain_state(status) : NULL;
+        json_t *difference;
+
+        if (answer && !status)
+                not_understood(c, FACT_STATUS);
+        if (!plain || !c->sides->record_state || strcmp(plain, c->sides->record_state) == 0)
+                return;
+        difference = differ(c, "state", "guest", NULL);
+        if (!difference)
+                return;
+        set_side(difference, SIDE_QEMU, status);
+        set_side(difference, SIDE_RECORD, c->sides->record_state);
+}
+
+/* What QEMU works at, and nobody follows. */
+static void compare_work(struct comparison *c, enum machine_fact which, const char *kind)
+{
+        const json_t *list = fact(c, which, JSON_ARRAY);
+
+        for (size_t i = 0; i < json_array_size(list) && i < LIST_MAX; i++) {
+                const json_t *entry = json_array_get(list, i);
+                const char *id = string_of(entry, "id"), *type = string_of(entry, "type");
+                const char *status = string_of(entry, "status");
+                _cleanup_free_ char *what =
+                        xasprintf("%s%s%s", type ? type : "one", status ? ", " : "", status ? status : "");
+                json_t *difference = differ(c, kind, id ? id : "-", NULL);
+
+                if (!difference)
+                        return;
+                set_side(difference, SIDE_QEMU, what);
+                set_side(difference, SIDE_RECORD, NULL);
+        }
+}
+
+static void compare_migration(struct comparison *c)
+{
+        static const char *const over[] = { "none", "completed", "failed", "cancelled", NULL };
+        const json_t *answer = fact(c, FACT_MIGRATION, JSON_OBJECT);
+        const char *status = string_of(answer, "status");
+        json_t *difference;
+
+        for (size_t i = 0; status && over[i]; i++)
+                if (strcmp(status, over[i]) == 0)
+                        return;
+        difference = status ? differ(c, "migration", "guest", NULL) : NULL;
+        if (!difference)
+                return;
+        set_side(difference, SIDE_QEMU, status);
+        set_side(difference, SIDE_RECORD, NULL);
+}
+
+/* Template and journal. */
+
+static const json_t *step_args(const json_t *step, const char *effect)
+{
+        const char *name = string_of(step, "effect");
+
+        return name && strcmp(name, effect) == 0 ? json_object_get(step, "args") : NULL;
+}
+
+/* The step whose argument key is value; lent. */
+static const json_t *find_step(const json_t *steps, const char *effect, const char *key, const char *value)
+{
+        for (size_t i = 0; i < json_array_size(steps); i++) {
+                const json_t *args = step_args(json_array_get(steps, i), effect);
+                const char *text = string_of(args, key);
+
+                if (text && strcmp(text, value) == 0)
+                        return args;
+        }
+        return NULL;
+}
+
+static void differ_from_record(struct comparison *c, const char *kind, const char *id, const char *member,
+                               const char *template, const char *record)
+{
+        json_t *difference = differ(c, kind, id, member);
+
+        if (!difference)
+                return;
+        set_side(difference, SIDE_TEMPLATE, template);
+        set_side(difference, SIDE_RECORD, record);
+}
+
+static void compare_images(struct comparison *c)
+{
+        const json_t *steps = c->sides->steps;
+
+        for (size_t i = 0; i < c->spec->n_disks; i++) {
+                const struct disk_spec *disk = &c->spec->disks[i];
+                _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
+                _cleanup_free_ char *fd = xasprintf("image:disk%u-file", disk->id);
+                const json_t *args = find_step(steps, "image-open", "fd", fd);
+                const char *path = string_of(args, "path");
+
+                if (!has_medium(disk) ? path != NULL : !path || strcmp(path, disk->path) != 0)
+                        differ_from_record(c, "image", id, NULL, has_medium(disk) ? disk->path : NULL, path);
+        }
+        for (size_t i = 0; i < json_array_size(steps) && i < LIST_MAX; i++) {
+                const json_t *args = step_args(json_array_get(steps, i), "image-open");
+                const char *fd = string_of(args, "fd"), *path = string_of(args, "path");
+                const char *rest = "";
+                unsigned disk = 0;
+
+                if (!fd || !path)
+                        continue;
+                if (!number_behind(fd, "image:disk", &disk, &rest) || *rest != '-' || !find_disk(c, disk))
+                        differ_from_record(c, "image", fd, NULL, NULL, path);
+        }
+}
+
+static void compare_taps(struct comparison *c)
+{
+        const json_t *steps = c->sides->steps;
+
+        for (size_t i = 0; i < c->spec->n_nics; i++) {
+                const struct nic_spec *nic = &c->spec->nics[i];
+                _cleanup_free_ char *id = xasprintf("nic%u", nic->id);
+
+                if (nic->bridge_type != NIC_BRIDGE_USER && nic->target &&
+                    !find_step(steps, "net", "ifname", nic->target))
+                        differ_from_record(c, "tap", id, NULL, nic->target, NULL);
+        }
+        for (size_t i = 0; i < json_array_size(steps) && i < LIST_MAX; i++) {
+                const json_t *args = step_args(json_array_get(steps, i), "net");
+                const char *op = string_of(args, "op"), *ifname = string_of(args, "ifname");
+                bool known = false;
+
+                if (!op || !ifname || strcmp(op, "tap-create") != 0)
+                        continue;
+                for (size_t k = 0; k < c->spec->n_nics; k++)
+                        known = known ||
+                                (c->spec->nics[k].target && strcmp(c->spec->nics[k].target, ifname) == 0);
+                if (!known)
+                        differ_from_record(c, "tap", ifname, NULL, NULL, ifname);
+        }
+}
+
+json_t *state_compare(const struct state_sides *sides)
+{
+        struct comparison c = { .sides = sides, .spec = sides->spec, .differences = json_array() };
+        json_auto_t *expected = sides->spec ? state_expected(sides->spec) : NULL;
+
+        if (!c.spec) {
+                json_t *difference = differ(&c, "template", "live.tmpl", NULL);
+
+                set_side(difference, SIDE_TEMPLATE, sides->trouble);
+        }
+        if (c.spec && sides->facts) {
+                compare_machine(&c);
+                compare_devices(&c, expected);
+                compare_backends(&c, expected);
+        }
+        if (sides->facts) {
+                compare_run_state(&c);
+                compare_work(&c, FACT_JOBS, "job");
+                compare_work(&c, FACT_EXPORTS, "export");
+                compare_migration(&c);
+        }
+        if (c.spec && sides->steps) {
+                compare_images(&c);
+                compare_taps(&c);
+        } else if (c.spec) {
+                differ_from_record(&c, "question", "journal", NULL, NULL, NULL);
+        }
+        return c.differences;
+}
+
+char *state_difference_text(const json_t *difference)
+{
+        static const char *const names[SIDES] = { "template", "QEMU", "record" };
+        const char *kind = string_of(difference, "kind"), *id = string_of(difference, "id");
+        const char *member = string_of(difference, "member");
+        struct text line = TEXT_INIT;
+        bool first = true;
+
+        text_addf(&line, "%s %s%s%s", kind ? kind : "-", id ? id : "-", member ? " " : "",
+                  member ? member : "");
+        for (enum side side = 0; side < SIDES; side++) {
+                const json_t *value = json_object_get(difference, side_members[side]);
+
+                if (!value)
+                        continue;
+                text_addf(&line, "%s %s %s", first ? ":" : ",", names[side],
+                          json_is_string(value) ? json_string_value(value) : "none");
+                first = false;
+        }
+        return text_take(&line);
+}
