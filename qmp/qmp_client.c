@@ -512,10 +512,17 @@ int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t 
 int qmp_client_call_within(struct qmp_client *client, const char *command, json_t *arguments,
                            unsigned wait_ms, json_t **ret_reply, struct error **err)
 {
+        return qmp_client_call_fds_within(client, command, arguments, NULL, 0, wait_ms, ret_reply, err);
+}
+
+int qmp_client_call_fds_within(struct qmp_client *client, const char *command, json_t *arguments,
+                               const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
+                               struct error **err)
+{
         struct waiting waiting = { 0 };
         struct loop *loop = client->loop;
 
-        call_for(client, command, arguments, wait_ms, NULL, 0, waited, &waiting);
+        call_for(client, command, arguments, wait_ms, fds, n_fds, waited, &waiting);
         while (!waiting.done)
                 loop_step(loop, -1);
         if (waiting.error) {

@@ -83,6 +83,9 @@ int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t 
 /* The same with a time of its own. */
 int qmp_client_call_within(struct qmp_client *client, const char *command, json_t *arguments,
                            unsigned wait_ms, json_t **ret_reply, struct error **err);
+int qmp_client_call_fds_within(struct qmp_client *client, const char *command, json_t *arguments,
+                               const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
+                               struct error **err);
 
 /* Replies nobody waited for: without id or with an unknown one. */
 unsigned qmp_client_stray_replies(const struct qmp_client *client);

@@ -148,12 +148,20 @@ void control_client_free(struct control_client *client)
         free(client);
 }
 
+int control_client_call_fds(struct control_client *client, const char *command, json_t *arguments,
+                            const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
+                            struct error **err)
+{
+        if (qmp_client_call_fds_within(client->qmp, command, arguments, fds, n_fds, wait_ms, ret_reply, err) <
+            0)
+                return translate(err);
+        return 0;
+}
+
 int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
                                unsigned wait_ms, json_t **ret_reply, struct error **err)
 {
-        if (qmp_client_call_within(client->qmp, command, arguments, wait_ms, ret_reply, err) < 0)
-                return translate(err);
-        return 0;
+        return control_client_call_fds(client, command, arguments, NULL, 0, wait_ms, ret_reply, err);
 }
 
 int control_client_call(struct control_client *client, const char *command, json_t *arguments,

@@ -33,6 +33,11 @@ int control_client_call(struct control_client *client, const char *command, json
 int control_client_call_within(struct control_client *client, const char *command, json_t *arguments,
                                unsigned wait_ms, json_t **ret_reply, struct error **err);
 
+/* The same with fds, which are borrowed. */
+int control_client_call_fds(struct control_client *client, const char *command, json_t *arguments,
+                            const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
+                            struct error **err);
+
 /* A whole command object as it is: *ret_reply is the whole reply, an error of QEMU's too, without id. */
 int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
                        struct error **err);

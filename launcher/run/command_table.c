@@ -39,6 +39,7 @@ static const struct control_command commands[] = {
         OWN("vmlaunch-shutdown", ROLE_OPERATOR, QMP_MUTATE, true),
         OWN("vmlaunch-agent", ROLE_OPERATOR, QMP_MUTATE, true),
         OWN("vmlaunch-lease", ROLE_OPERATOR, QMP_MUTATE, true),
+        OWN("vmlaunch-apply", ROLE_OPERATOR, QMP_HEAVY, true),
 
         POWER("stop"),
         POWER("cont"),
@@ -259,4 +260,18 @@ json_t *control_command_keys(const struct control_command *command, const json_t
         if (json_array_size(keys) == 0)
                 json_array_append_new(keys, json_string(command->name));
         return keys;
+}
+
+bool control_keys_meet(const json_t *a, const json_t *b)
+{
+        json_t *one, *other;
+        size_t i, j;
+
+        json_array_foreach ((json_t *)a, i, one) {
+                json_array_foreach ((json_t *)b, j, other) {
+                        if (json_equal(one, other))
+                                return true;
+                }
+        }
+        return false;
 }

@@ -39,3 +39,5 @@ const struct control_command *control_command_at(size_t n);
  * Two commands that share one depend on each other. Array of strings, new reference.
  */
 json_t *control_command_keys(const struct control_command *command, const json_t *arguments);
+/* Have two of them one in common? */
+bool control_keys_meet(const json_t *a, const json_t *b);

@@ -377,6 +377,7 @@ static void forward(struct client *client, const struct control_command *command
         if (is_too_busy(client, id))
                 return;
         if ((keys && check_settled(control, command, keys, &err) < 0) ||
+            (keys && control->handlers.on_keys && control->handlers.on_keys(keys, control->data, &err) < 0) ||
             !(qmp = control->handlers.on_forward(command, &client->peer, control->data, &err)) ||
             fd_names_rewrite(&client->fd_names, command->name, arguments, &renamed, &err) < 0) {
                 send_our_error(client, id, err);
@@ -398,7 +399,7 @@ static void forward(struct client *client, const struct control_command *command
 }
 
 static void run_own(struct client *client, const struct control_command *command, json_t *arguments,
-                    const json_t *id)
+                    const json_t *id, int *fds, size_t n_fds)
 {
         struct control *control = client->control;
         _cleanup_error_ struct error *err = NULL;
@@ -408,7 +409,7 @@ static void run_own(struct client *client, const struct control_command *command
                 return;
         control->asking = client;
         control->asking_id = id;
-        value = control->handlers.on_own(command, arguments, &client->peer, control->data, &err);
+        value = control->handlers.on_own(command, arguments, fds, n_fds, &client->peer, control->data, &err);
         control->asking = NULL;
         if (value)
                 send_return(client, id, value, command->changes);
@@ -495,7 +496,7 @@ static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 
                 send_error(client, id, "NotPermitted", desc);
         } else if (command.kind == CONTROL_OWN) {
-                run_own(client, &command, arguments, id);
+                run_own(client, &command, arguments, id, fds, n_fds);
         } else {
                 forward(client, &command, message, id, fds, n_fds);
         }

@@ -41,9 +41,11 @@ struct control_peer {
 
 struct control_handlers {
         /* A command of our own: the value of "return", a new reference, or NULL and *err, or NULL alone after
-         * control_answer_later(). arguments may be NULL. */
-        json_t *(*on_own)(const struct control_command *command, json_t *arguments,
+         * control_answer_later(). arguments may be NULL; those of fds that are kept are set to -1. */
+        json_t *(*on_own)(const struct control_command *command, json_t *arguments, int *fds, size_t n_fds,
                           const struct control_peer *peer, void *data, struct error **err);
+        /* Is somebody else at work on what a forwarded command would change? -1 and *err. May be NULL. */
+        int (*on_keys)(const json_t *keys, void *data, struct error **err);
         /* Where to forward a command, or NULL and *err. */
         struct qmp_client *(*on_forward)(const struct control_command *command,
                                          const struct control_peer *peer, void *data, struct error **err);

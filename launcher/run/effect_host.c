@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -70,13 +71,38 @@ int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_
 
 int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
+        /* Null on v2, which has one hierarchy. */
+        const char *controller = json_string_value(json_object_get(args, "controller"));
         const char *path, *file, *value;
         json_error_t why;
 
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s:s}", "path", &path, "file", &file, "value",
                            &value) < 0)
                 return error_set(err, ERROR_FAILED, "step cgroup-write: %s", why.text);
-        /* Null on v2, which has one hierarchy. */
-        return cgroup_write(run->cgroup, path, json_string_value(json_object_get(args, "controller")), file,
-                            value, err);
+        if (run->restores) {
+                _cleanup_free_ char *previous = NULL;
+
+                if (cgroup_read(run->cgroup, path, controller, file, &previous, err) < 0 ||
+                    effect_learn(run, json_pack("{s:s}", "previous", previous), err) < 0)
+                        return -1;
+        }
+        return cgroup_write(run->cgroup, path, controller, file, value, err);
+}
+
+int cgroup_write_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
+{
+        const char *controller = json_string_value(json_object_get(args, "controller"));
+        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *file = json_string_value(json_object_get(args, "file"));
+        const char *previous = json_string_value(json_object_get(learned, "previous"));
+
+        /* Written at the start, or not written yet: it goes with the group. */
+        if (!path || !file || !previous)
+                return 0;
+        if (cgroup_write(undo->cgroup, path, controller, file, previous, err) == 0)
+                return 1;
+        if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
+                return -1;
+        error_free(TAKE_PTR(*err));
+        return 0;
 }

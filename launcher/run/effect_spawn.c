@@ -40,11 +40,7 @@ static int write_down(pid_t pid, void *data, struct error **err)
                             err);
 }
 
-/*
- * The journal's first byte is locked (OFD, so it ends with the last process that has it) by the executor while it
- * spawns and by the child until its exec.
- */
-static int lock_spawning(int vm_dirfd, int *ret_fd, struct error **err)
+int journal_hold(int vm_dirfd, int *ret_fd, struct error **err)
 {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
         _cleanup_close_ int fd = openat(vm_dirfd, "journal", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -56,7 +52,7 @@ static int lock_spawning(int vm_dirfd, int *ret_fd, struct error **err)
                         return error_os(err, errno, "lock the journal");
                 if (fd_now_ms() >= deadline)
                         return error_set(err, ERROR_DEADLINE,
-                                         "a process of this run is between fork and exec for more than %d s",
+                                         "a process of this run works on its journal for more than %d s",
                                          SETTLE_DEADLINE_MS / 1000);
                 poll(NULL, 0, SETTLE_STEP_MS);
         }
@@ -68,7 +64,7 @@ int spawn_wait_settled(int vm_dirfd, struct error **err)
 {
         _cleanup_close_ int fd = -1;
 
-        return lock_spawning(vm_dirfd, &fd, err);
+        return journal_hold(vm_dirfd, &fd, err);
 }
 
 static int collect_fds(const struct effect_run *run, struct spawn_fd *fds, size_t *ret_n, int *ret_stderr,
@@ -121,7 +117,7 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
                 return -1;
         if (plan->cgroup && cgroup_entry_open(run->cgroup, plan->cgroup, &cgroup, err) < 0)
                 return -1;
-        if (lock_spawning(run->vm->fd, &spawning, err) < 0)
+        if (journal_hold(run->vm->fd, &spawning, err) < 0)
                 return -1;
         request.hold_fd = spawning;
         return spawn(&request, write_down, &born, &run->qemu_pid, &run->qemu_pidfd, err);

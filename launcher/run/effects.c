@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "launcher/state/crash_point.h"
 #include "launcher/state/lock_file.h"
 
-/* Memory and fds end with the processes that have them; what is written into a group goes with the group. */
+/* Memory and fds end with the processes that have them. */
 static int undo_nothing(struct effect_undo *undo, const json_t *args, const json_t *learned,
                         struct error **err)
 {
@@ -24,11 +25,59 @@ const struct effect effects[PLAN_EFFECTS] = {
         [EFFECT_MACHINE_LOCK] = { machine_lock_carry_out, machine_lock_undo },
         [EFFECT_NET] = { net_carry_out, net_undo },
         [EFFECT_CGROUP_CREATE] = { cgroup_create_carry_out, cgroup_create_undo },
-        [EFFECT_CGROUP_WRITE] = { cgroup_write_carry_out, undo_nothing },
+        [EFFECT_CGROUP_WRITE] = { cgroup_write_carry_out, cgroup_write_undo },
         [EFFECT_LIVE_TEMPLATE] = { live_template_carry_out, live_template_undo },
         [EFFECT_SPAWN] = { spawn_carry_out, spawn_undo },
         [EFFECT_QMP] = { NULL, undo_nothing },
 };
+
+int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_t *args, json_t *more,
+              bool fail, struct error **err)
+{
+        const char *name = plan_effect_name(effect);
+        json_auto_t *entry = json_pack("{s:i, s:s, s:O}", "n", (int)n, "effect", name, "args", args);
+        json_auto_t *failed = json_pack("{s:i, s:b}", "n", (int)n, "failed", 1);
+        struct error *unwritten = NULL;
+
+        if (more)
+                json_object_update(entry, more);
+        if (journal_append(run->vm->fd, entry, err) < 0)
+                return -1;
+        run->step = n;
+        crash_point_effect(name, CRASH_DO);
+        if (fail)
+                error_set(err, ERROR_FAILED, "step %u (%s) fails as asked", n, name);
+        else if (effects[effect].carry_out(run, args, err) == 0) {
+                crash_point_effect(name, CRASH_DONE);
+                return 0;
+        }
+        if (journal_append(run->vm->fd, failed, &unwritten) < 0)
+                error_append(err, unwritten);
+        return -1;
+}
+
+void effect_run_done(struct effect_run *run)
+{
+        for (size_t i = 0; i < run->n_fds; i++) {
+                fd_close(&run->fds[i].fd);
+                free(run->fds[i].name);
+        }
+        free(run->fds);
+        effect_release_locks(run);
+        fd_close(&run->run_dirfd);
+        netlink_close(run->nl);
+}
+
+void effect_release_locks(struct effect_run *run)
+{
+        for (size_t i = 0; i < run->n_locks; i++) {
+                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
+                free(run->locks[i].name);
+        }
+        free(run->locks);
+        run->locks = NULL;
+        run->n_locks = 0;
+}
 
 int effect_learn(struct effect_run *run, json_t *learned_consume, struct error **err)
 {

@@ -37,6 +37,7 @@ struct effect_run {
         int run_dirfd;      /* RUN, for lock files */
         struct netlink *nl; /* opened when the first step needs it: effect_netlink() */
         unsigned step;      /* the number in the journal */
+        bool restores;      /* of a VM that goes on after the undo: what was there before is learned */
         struct named_fd *fds;
         size_t n_fds;
         struct held_lock *locks;
@@ -66,6 +67,16 @@ struct effect {
 
 /* Rows with carry_out NULL are the supervisor's own (QMP): the executor passes them over. */
 extern const struct effect effects[PLAN_EFFECTS];
+
+/*
+ * One step: journalled with what more says besides (an object, may be NULL), then done. args has no placeholder left.
+ * A step that fails is marked so. fail: it fails instead of being done, for tests.
+ */
+int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_t *args, json_t *more,
+              bool fail, struct error **err);
+/* Closes fds, gives locks back, closes netlink: whoever filled run in. */
+void effect_run_done(struct effect_run *run);
+void effect_release_locks(struct effect_run *run);
 
 /* For the rows. */
 
@@ -105,12 +116,20 @@ int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct e
 int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err);
 int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int cgroup_write_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                      struct error **err);
 int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 
 /*
- * Waits until no process is between fork and exec on behalf of this journal. Such a one has fds and locks of its
- * executor, which may have died, and may be in no journal. ERROR_DEADLINE after some seconds.
+ * The journal's first byte is locked (OFD, so it ends with the last process that has it) by the executor while it spawns,
+ * by the child until its exec, and by a host helper whose supervisor may die. Blocks until it is free; ERROR_DEADLINE
+ * after some seconds.
+ */
+int journal_hold(int vm_dirfd, int *ret_fd, struct error **err);
+/*
+ * Waits until nobody holds the journal: a process between fork and exec has fds and locks of its executor, which may
+ * have died, and may be in no journal; a host helper may be in the middle of a step.
  */
 int spawn_wait_settled(int vm_dirfd, struct error **err);
 /*

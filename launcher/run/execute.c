@@ -9,7 +9,6 @@
 #include "base/fd.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
-#include "launcher/state/crash_point.h"
 #include "launcher/state/lock_file.h"
 
 /* The name of an adopted QEMU's stderr: its plan is gone. */
@@ -72,17 +71,6 @@ static void close_fds(struct effect_run *run, const char *but)
                         fd_close(&run->fds[i].fd);
 }
 
-static void release_locks(struct effect_run *run)
-{
-        for (size_t i = 0; i < run->n_locks; i++) {
-                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
-                free(run->locks[i].name);
-        }
-        free(run->locks);
-        run->locks = NULL;
-        run->n_locks = 0;
-}
-
 void execution_free(struct execution *execution)
 {
         struct effect_run *run;
@@ -90,14 +78,8 @@ void execution_free(struct execution *execution)
         if (!execution)
                 return;
         run = &execution->run;
-        close_fds(run, NULL);
-        for (size_t i = 0; i < run->n_fds; i++)
-                free(run->fds[i].name);
-        free(run->fds);
-        release_locks(run);
-        fd_close(&run->run_dirfd);
+        effect_run_done(run);
         fd_close(&run->qemu_pidfd);
-        netlink_close(run->nl);
         free(execution);
 }
 
@@ -119,28 +101,12 @@ static int carry_out_step(struct execution *execution, unsigned n, struct error 
         struct effect_run *run = &execution->run;
         const struct plan_step *step = &run->plan->steps[n];
         json_auto_t *args = generation_fill_json(step->args, run->generation);
-        json_auto_t *entry = json_pack("{s:i, s:s, s:O}", "n", (int)n, "effect",
-                                       plan_effect_name(step->effect), "args", args);
-        json_auto_t *failed = NULL;
-        struct error *more = NULL;
 
-        if (journal_append(run->vm->fd, entry, err) < 0)
-                return -1;
-        run->step = n;
-        crash_point_effect(plan_effect_name(step->effect), CRASH_DO);
-        if ((int)n == execution->fail_step)
-                error_set(err, ERROR_FAILED, "step %u (%s) fails as asked", n,
-                          plan_effect_name(step->effect));
-        else if (effects[step->effect].carry_out(run, args, err) == 0) {
-                crash_point_effect(plan_effect_name(step->effect), CRASH_DONE);
+        if (effect_do(run, n, step->effect, args, NULL, (int)n == execution->fail_step, err) == 0)
                 return 0;
-        }
         /* A template line says more than a step's name; rules have only that. */
         if (step->because && strncmp(step->because, "rule:", 5) != 0)
                 error_wrap(err, "%s", step->because);
-        failed = json_pack("{s:i, s:b}", "n", (int)n, "failed", 1);
-        if (journal_append(run->vm->fd, failed, &more) < 0)
-                error_append(err, more);
         return -1;
 }
 
@@ -153,7 +119,7 @@ static void take_back(struct execution *execution, struct error **err)
         /* A tap goes with its last fd; locks that are ours would keep their files. QEMU goes first. */
         if (run->qemu_pidfd < 0) {
                 close_fds(run, NULL);
-                release_locks(run);
+                effect_release_locks(run);
         }
         if (undo_journal(run->vm->fd, run->cgroup, execution->undone, execution->undone_data, &more) < 0)
                 error_append(err, more);
@@ -162,7 +128,7 @@ static void take_back(struct execution *execution, struct error **err)
                 fd_close(&run->qemu_pidfd);
                 run->qemu_pid = 0;
                 close_fds(run, NULL);
-                release_locks(run);
+                effect_release_locks(run);
         }
 }
 

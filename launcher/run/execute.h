@@ -13,6 +13,8 @@
  *   {"n":3,"effect":"net","args":{...}}                   before step 3; @GENERATION@ filled in
  *   {"n":3,"learned":{...}}                               what its undo needs besides, before it comes to be
  *   {"n":3,"failed":true}                                 it left nothing behind: no undo
+ *   {"n":3,"undone":true}                                 of a fragment whose VM goes on
+ *   {"apply":{...}}                                       begin and end of a fragment: fragment_journal.h
  *   {"started":true}                                      the guest has run: machine.lock stays
  */
 #pragma once
@@ -66,6 +68,9 @@ void execution_close_passed(struct execution *execution);
  */
 int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
                  struct error **err);
+/* The same for the steps first to last of a run that goes on: each is marked as undone, the journal stays. */
+int undo_journal_steps(int vm_dirfd, const struct cgroup_host *cgroup, json_int_t first, json_int_t last,
+                       undo_line_fn *what_done, void *data, struct error **err);
 /* Calls fn with the line of every step that undo_journal() would look at, in its order; changes nothing. */
 int undo_describe(int vm_dirfd, undo_line_fn *fn, void *data, struct error **err);
 /* What adoption has to know of a journal; owned. name NULL: it says nothing. */

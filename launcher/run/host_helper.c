@@ -2,29 +2,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "cgroups/cgroup_apply.h"
 #include "launcher/run/confine.h"
-#include "launcher/run/execute.h"
+#include "launcher/run/host_helper_fds.h"
 #include "launcher/state/crash_point.h"
 
-#define VM_DIR_FD   3
-#define VM_LOCK_FD  4
-#define REQUEST_MAX (1u << 20)
-#define ANSWER_MAX  (1u << 20)
+#define ANSWER_MAX (1u << 20)
 /* The helper's own alarm comes first; the supervisor's is for one that cannot even take a signal. */
 #define GRACE_MS 1000u
 
@@ -33,29 +27,31 @@ struct host_helper {
         struct loop_source *child, *deadline;
         int pidfd, answer_fd;
         unsigned deadline_ms;
+        int socket; /* what it has opened comes here; -1: none is expected */
         bool late;
         host_helper_fn *fn;
+        host_steps_fn *steps_fn; /* instead of fn */
         void *data;
 };
 
-/* fds[0..4] become 0..4 and nothing else is passed on. */
-static void __attribute__((noreturn)) child(const int *fds)
+/* fds[0..n-1] become 0..n-1 and nothing else is passed on. */
+static void __attribute__((noreturn)) child(const int *fds, int n)
 {
         static char *const argv[] = { "vmlaunch", "__host", NULL };
         static char *const env[] = { NULL };
-        int high[VM_LOCK_FD + 1];
+        int high[HOST_HELPER_FDS];
         sigset_t none;
 
-        for (int i = 0; i <= VM_LOCK_FD; i++) {
-                high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, VM_LOCK_FD + 1);
+        for (int i = 0; i < n; i++) {
+                high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, HOST_HELPER_FDS);
                 if (high[i] < 0)
                         _exit(127);
         }
-        for (int i = 0; i <= VM_LOCK_FD; i++)
+        for (int i = 0; i < n; i++)
                 if (dup2(high[i], i) < 0)
                         _exit(127);
         /* Ours are close-on-exec from birth; this is for what was inherited. */
-        syscall(SYS_close_range, VM_LOCK_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
+        syscall(SYS_close_range, (unsigned)n, ~0u, CLOSE_RANGE_CLOEXEC);
         for (int sig = 1; sig < NSIG; sig++)
                 signal(sig, SIG_DFL);
         sigemptyset(&none);
@@ -85,6 +81,7 @@ static void host_helper_free(struct host_helper *helper)
         loop_remove(helper->loop, helper->deadline);
         fd_close(&helper->pidfd);
         fd_close(&helper->answer_fd);
+        fd_close(&helper->socket);
         free(helper);
 }
 
@@ -111,11 +108,11 @@ static void take_errors(const json_t *errors, struct error **err)
         }
 }
 
-/* The answer's lines, new reference, and its errors; without an answer how the helper ended. */
+/* The answer, new reference, and its errors; without one NULL and how the helper ended. */
 static json_t *hear(struct host_helper *helper, struct error **err)
 {
         _cleanup_free_ char *text = NULL;
-        json_t *answer = NULL, *undone = NULL;
+        json_t *answer = NULL;
         siginfo_t info = { 0 };
         json_error_t why;
 
@@ -131,30 +128,93 @@ static json_t *hear(struct host_helper *helper, struct error **err)
         else if (fd_read_all(helper->answer_fd, "the host helper's answer", ANSWER_MAX, &text, NULL, err) ==
                  0) {
                 answer = json_loads(text, 0, &why);
-                undone = json_incref(json_object_get(answer, "undone"));
-                if (!json_is_array(undone))
+                if (json_is_object(answer)) {
+                        take_errors(json_object_get(answer, "errors"), err);
+                } else {
+                        json_decref(answer);
+                        answer = NULL;
                         error_set(err, ERROR_FAILED, "the host helper ended with status %d and no answer",
                                   info.si_status);
-                else
-                        take_errors(json_object_get(answer, "errors"), err);
+                }
         }
-        json_decref(answer);
-        if (!json_is_array(undone)) {
-                json_decref(undone);
-                undone = json_array();
+        return answer;
+}
+
+/* The fds that it sent, at most max; they come whole, before its end. */
+static size_t take_fds(int sock, int *fds, size_t max)
+{
+        union {
+                char bytes[CMSG_SPACE(FD_MAX_PASSED * sizeof(int))];
+                struct cmsghdr align;
+        } control;
+        struct iovec io = { .iov_base = &(char){ 0 }, .iov_len = 1 };
+        struct msghdr message = { .msg_iov = &io,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control.bytes,
+                                  .msg_controllen = sizeof(control.bytes) };
+        size_t n = 0;
+
+        if (recvmsg(sock, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) <= 0)
+                return 0;
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c)) {
+                if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+                        continue;
+                for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+                        if (n < max)
+                                fds[n++] = fd;
+                        else
+                                close(fd);
+                }
         }
-        return undone;
+        return n;
+}
+
+static void pass_steps(struct host_helper *helper, const json_t *answer, const struct error *error)
+{
+        const json_t *names = json_object_get(answer, "fds");
+        _cleanup_error_ struct error *short_of = NULL;
+        struct named_fd named[FD_MAX_PASSED] = { 0 };
+        int fds[FD_MAX_PASSED];
+        size_t n = take_fds(helper->socket, fds, FD_MAX_PASSED);
+
+        for (size_t i = 0; i < n; i++) {
+                const char *name = json_string_value(json_array_get(names, i));
+
+                named[i] = (struct named_fd){ .name = xstrdup(name ? name : ""), .fd = fds[i] };
+        }
+        if (!error && json_array_size(names) != n)
+                error_set(&short_of, ERROR_FAILED, "the host helper has opened %zu fds and sent %zu",
+                          json_array_size(names), n);
+        helper->steps_fn(error ? error : short_of, named, n, helper->data);
+        for (size_t i = 0; i < n; i++) {
+                fd_close(&named[i].fd);
+                free(named[i].name);
+        }
+}
+
+static void pass(struct host_helper *helper, const json_t *answer, const struct error *error)
+{
+        json_auto_t *nothing = json_array();
+        const json_t *undone = json_object_get(answer, "undone");
+
+        if (helper->steps_fn)
+                pass_steps(helper, answer, error);
+        else
+                helper->fn(error, json_is_array(undone) ? undone : nothing, helper->data);
+        host_helper_free(helper);
 }
 
 static void on_end(int pidfd, void *data)
 {
         struct host_helper *helper = data;
         _cleanup_error_ struct error *error = NULL;
-        json_auto_t *undone = hear(helper, &error);
+        json_auto_t *answer = hear(helper, &error);
 
         (void)pidfd;
-        helper->fn(error, undone, helper->data);
-        host_helper_free(helper);
+        pass(helper, answer, error);
 }
 
 static void on_deadline(void *data)
@@ -165,12 +225,10 @@ static void on_deadline(void *data)
         helper->deadline = NULL;
         if (helper->late) {
                 /* SIGKILL did not end it: a kernel call holds it. It is not waited for. */
-                json_auto_t *undone = json_array();
                 _cleanup_error_ struct error *error = NULL;
 
                 error_set(&error, ERROR_DEADLINE, "the host helper does not end: a kernel call holds it");
-                helper->fn(error, undone, helper->data);
-                host_helper_free(helper);
+                pass(helper, NULL, error);
                 return;
         }
         helper->late = true;
@@ -179,19 +237,23 @@ static void on_deadline(void *data)
         helper->deadline = loop_add_deadline(helper->loop, GRACE_MS, on_deadline, helper);
 }
 
-struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
-                                     const struct cgroup_host *cgroup, unsigned deadline_ms,
-                                     host_helper_fn *fn, void *data, struct error **err)
+/* request_consume without what every request has. sock_consume -1: none. */
+static struct host_helper *start(struct loop *loop, const struct vm_dir *vm, const struct cgroup_host *cgroup,
+                                 unsigned deadline_ms, json_t *request_consume, int sock_consume,
+                                 struct error **err)
 {
-        json_auto_t *json = json_pack("{s:i, s:s, s:I, s:o}", "schema", 1, "action", "undo", "deadline_ms",
-                                      (json_int_t)deadline_ms, "cgroup", cgroup_host_to_json(cgroup));
-        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
+        json_auto_t *json = request_consume;
         _cleanup_close_ int request = -1, answer = -1, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        _cleanup_close_ int pidfd = -1;
+        _cleanup_close_ int pidfd = -1, sock = sock_consume;
         struct cgroup_entry no_group = CGROUP_ENTRY_INIT;
+        _cleanup_free_ char *text = NULL;
         struct host_helper *helper;
         pid_t pid;
 
+        json_object_set_new(json, "schema", json_integer(1));
+        json_object_set_new(json, "deadline_ms", json_integer(deadline_ms));
+        json_object_set_new(json, "cgroup", cgroup_host_to_json(cgroup));
+        text = json_dumps(json, JSON_COMPACT);
         if (null_fd < 0) {
                 error_os(err, errno, "open /dev/null");
                 return NULL;
@@ -203,16 +265,16 @@ struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
         /* Just a fork() that gives the pidfd with it. */
         pid = cgroup_entry_fork(&no_group, &pidfd);
         if (pid == 0) {
-                const int fds[] = { request, answer, null_fd, vm->fd, vm->lock_fd };
+                const int fds[HOST_HELPER_FDS] = { request, answer, null_fd, vm->fd, vm->lock_fd, sock };
 
-                child(fds);
+                child(fds, sock < 0 ? HOST_HELPER_SOCKET : HOST_HELPER_FDS);
         }
         if (pid < 0) {
                 error_os(err, errno, "start the host helper");
                 return NULL;
         }
         helper = xcalloc(1, sizeof(*helper));
-        *helper = (struct host_helper){ .loop = loop, .fn = fn, .data = data, .deadline_ms = deadline_ms };
+        *helper = (struct host_helper){ .loop = loop, .deadline_ms = deadline_ms, .socket = -1 };
         helper->pidfd = TAKE_FD(pidfd);
         crash_point(CRASH_HELPER_STARTED);
         helper->answer_fd = TAKE_FD(answer);
@@ -221,77 +283,60 @@ struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
         return helper;
 }
 
-static void add_line(const char *line, void *data)
+struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
+                                     const struct cgroup_host *cgroup, unsigned deadline_ms,
+                                     host_helper_fn *fn, void *data, struct error **err)
 {
-        /* A line that is no UTF-8 cannot be said in JSON. */
-        json_array_append_new(data, json_string(line) ?: json_string("?"));
-}
+        struct host_helper *helper =
+                start(loop, vm, cgroup, deadline_ms, json_pack("{s:s}", "action", "undo"), -1, err);
 
-static json_t *errors_to_json(const struct error *error)
-{
-        json_t *errors = json_array();
-
-        for (; error; error = error->next) {
-                _cleanup_free_ char *text = error_text(error);
-
-                json_array_append_new(errors, json_pack("{s:i, s:i, s:o}", "code", (int)error->code,
-                                                        "os_errno", error->os_errno, "text",
-                                                        json_string(text) ?: json_string("?")));
+        if (helper) {
+                helper->fn = fn;
+                helper->data = data;
         }
-        return errors;
+        return helper;
 }
 
-static void set_alarm(unsigned ms)
+struct host_helper *host_helper_undo_steps(struct loop *loop, const struct vm_dir *vm,
+                                           const struct cgroup_host *cgroup, json_int_t first,
+                                           json_int_t last, unsigned deadline_ms, host_helper_fn *fn,
+                                           void *data, struct error **err)
 {
-        const struct itimerval timer = { .it_value = { .tv_sec = ms / 1000,
-                                                       .tv_usec = (suseconds_t)(ms % 1000) * 1000 } };
+        struct host_helper *helper = start(loop, vm, cgroup, deadline_ms,
+                                           json_pack("{s:s, s:I, s:I, s:i}", "action", "undo-steps", "first",
+                                                     first, "last", last, "parent", (int)getpid()),
+                                           -1, err);
 
-        setitimer(ITIMER_REAL, &timer, NULL);
+        if (helper) {
+                helper->fn = fn;
+                helper->data = data;
+        }
+        return helper;
 }
 
-static int serve(json_t *undone, struct error **err)
+struct host_helper *host_helper_do(struct loop *loop, const struct vm_dir *vm,
+                                   const struct cgroup_host *cgroup, const char *generation,
+                                   const json_t *steps, unsigned deadline_ms, host_steps_fn *fn, void *data,
+                                   struct error **err)
 {
-        /* QEMU's uid, taps, files and groups of whatever owner; nothing else is undone. */
-        static const int needed[] = { CAP_KILL, CAP_NET_ADMIN, CAP_DAC_OVERRIDE };
-        _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
-        _cleanup_free_ char *text = NULL;
-        json_auto_t *request = NULL;
-        json_t *cgroup_json;
-        json_int_t deadline_ms;
-        const char *action;
-        json_error_t why;
-        struct stat st;
+        struct host_helper *helper;
+        int ends[2];
 
-        if (fstat(VM_DIR_FD, &st) < 0 || !S_ISDIR(st.st_mode))
-                return error_set(err, ERROR_USAGE, "__host is started by a supervisor, which gives it a VM");
-        fcntl(VM_DIR_FD, F_SETFD, FD_CLOEXEC);
-        fcntl(VM_LOCK_FD, F_SETFD, FD_CLOEXEC);
-        crash_points_init(VM_DIR_FD);
-        if (fd_read_all(0, "the request", REQUEST_MAX, &text, NULL, err) < 0)
-                return -1;
-        request = json_loads(text, JSON_REJECT_DUPLICATES, &why);
-        if (!request ||
-            json_unpack_ex(request, &why, JSON_STRICT, "{s:i, s:s, s:I, s:o}", "schema", &(int){ 0 },
-                           "action", &action, "deadline_ms", &deadline_ms, "cgroup", &cgroup_json) < 0)
-                return error_set(err, ERROR_USAGE, "the request: %s", why.text);
-        if (strcmp(action, "undo") != 0 || deadline_ms <= 0 || deadline_ms > UINT32_MAX)
-                return error_set(err, ERROR_USAGE, "the request: action '%s'", action);
-        set_alarm((unsigned)deadline_ms);
-        crash_point(CRASH_HELPER_WORKS);
-        if (cgroup_host_from_json(cgroup_json, &cgroup, err) < 0 ||
-            confine_keep_capabilities(needed, ARRAY_SIZE(needed), err) < 0 || journal_is_empty(VM_DIR_FD))
-                return *err ? -1 : 0;
-        return undo_journal(VM_DIR_FD, &cgroup, add_line, undone, err);
-}
-
-int host_helper_main(void)
-{
-        _cleanup_error_ struct error *error = NULL;
-        json_t *undone = json_array();
-        int status = serve(undone, &error) < 0 ? error_exit_status(error) : 0;
-        json_auto_t *answer = json_pack("{s:o, s:o}", "undone", undone, "errors", errors_to_json(error));
-
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        putchar('\n');
-        return fflush(stdout) == 0 ? status : 1;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+                error_os(err, errno, "make a socket for the host helper");
+                return NULL;
+        }
+        helper = start(loop, vm, cgroup, deadline_ms,
+                       json_pack("{s:s, s:s, s:s, s:s, s:O, s:i}", "action", "do", "name", vm->name,
+                                 "run_dir", vm->path, "generation", generation, "steps", (json_t *)steps,
+                                 "parent", (int)getpid()),
+                       ends[1], err);
+        if (!helper) {
+                close(ends[0]);
+                return NULL;
+        }
+        helper->socket = ends[0];
+        helper->steps_fn = fn;
+        helper->data = data;
+        return helper;
 }

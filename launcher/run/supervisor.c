@@ -94,7 +94,7 @@ static int read_shutdown_arguments(const struct supervisor *s, json_t *arguments
         return 0;
 }
 
-static json_t *on_own(const struct control_command *command, json_t *arguments,
+static json_t *on_own(const struct control_command *command, json_t *arguments, int *fds, size_t n_fds,
                       const struct control_peer *peer, void *data, struct error **err)
 {
         struct supervisor *s = data;
@@ -109,6 +109,10 @@ static json_t *on_own(const struct control_command *command, json_t *arguments,
         }
         if (strcmp(command->name, "vmlaunch-lease") == 0) {
                 agent_lease_command(s, arguments, peer, err);
+                return NULL;
+        }
+        if (strcmp(command->name, "vmlaunch-apply") == 0) {
+                apply_command(s, arguments, fds, n_fds, peer, err);
                 return NULL;
         }
         if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
@@ -149,6 +153,13 @@ static struct qmp_client *on_forward(const struct control_command *command, cons
                                  command->by_hand ? ": the VM is changed by hand" : "");
         }
         return s->qmp;
+}
+
+static int on_keys(const json_t *keys, void *data, struct error **err)
+{
+        const struct supervisor *s = data;
+
+        return applies_check_keys(s->applies, keys, err);
 }
 
 static void on_client_wire(const struct control_peer *peer, bool sent, const json_t *message, void *data)
@@ -208,6 +219,7 @@ static void on_gone(const struct control_peer *peer, void *data)
         struct supervisor *s = data;
 
         leases_client_gone(s->leases, peer->client);
+        applies_client_gone(s->applies, peer->client);
 }
 
 /* Signals. */
@@ -349,6 +361,7 @@ static void clean_up(struct supervisor *s)
 {
         _cleanup_free_ char *said = read_stderr(execution_stderr_fd(s->execution));
         _cleanup_free_ char *why = s->start_error ? error_text(s->start_error) : NULL;
+        bool at_rest;
 
         crash_point(CRASH_QEMU_ENDED);
         loop_remove(s->loop, s->last_words);
@@ -367,9 +380,12 @@ static void clean_up(struct supervisor *s)
         s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
         supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
         agent_qemu_gone(s);
+        at_rest = !s->applies || applies_end(s->applies);
         wire_close(s);
         supervisor_changed(s);
-        supervisor_begin_undo(s);
+        /* Else when its helper has ended: two would undo at once. */
+        if (at_rest)
+                supervisor_begin_undo(s);
 }
 
 static void end(struct supervisor *s)
@@ -626,6 +642,7 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
         static const struct control_handlers handlers = {
                 .on_own = on_own,
                 .on_forward = on_forward,
+                .on_keys = on_keys,
                 .on_answer = on_answer,
                 .on_clean_up = on_clean_up,
                 .on_wire = on_client_wire,
@@ -636,6 +653,7 @@ int supervisor_open_control(struct supervisor *s, struct error **err)
         int fd = -1;
 
         open_recorder(s);
+        apply_open(s);
         if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
                 return -1;
         control_roles_init(&roles, s->plan->confine.uid);
@@ -732,6 +750,7 @@ static void flush_clients(struct supervisor *s)
 static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
+        applies_free(s->applies);
         leases_free(s->leases);
         recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);

@@ -233,6 +233,7 @@ static void attend(struct supervisor *s)
         if (s->end.ready)
                 supervisor_tell_ready(s);
         agent_end_leases_found(s);
+        apply_adopt(s);
         wire_try(s);
         /* A destroy has begun. */
         if (s->end.asked && s->state != VM_STARTING)

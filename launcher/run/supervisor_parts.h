@@ -3,8 +3,7 @@
  *
  * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_record.c record, story and what
- * clients are told.
+ * and leases; supervisor_apply.c the changes they send; supervisor_record.c record, story and what clients are told.
  */
 #pragma once
 
@@ -15,6 +14,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/run/apply.h"
 #include "launcher/run/control.h"
 #include "launcher/run/execute.h"
 #include "launcher/run/lease.h"
@@ -82,6 +82,7 @@ struct supervisor {
         unsigned sync_tries;   /* SYNC_TIME: how often the agent has been asked in vain */
         struct loop_source *sync_timer;
 
+        struct applies *applies; /* from the control socket on */
         struct control *control;
         struct recorder *recorder; /* NULL: it cannot be written */
         bool changed_by_hand;      /* by a raw command that we do not follow */
@@ -193,3 +194,11 @@ int agent_lease_command(struct supervisor *s, json_t *arguments, const struct co
 int agent_may_forward(struct supervisor *s, const char *command, struct error **err);
 /* The guest goes on after a pause. */
 void agent_sync_time(struct supervisor *s);
+
+/* supervisor_apply.c */
+void apply_open(struct supervisor *s);
+/* 0: control_answer() will be called; -1: *err. */
+int apply_command(struct supervisor *s, json_t *arguments, int *fds, size_t n_fds,
+                  const struct control_peer *peer, struct error **err);
+/* What the last supervisor was applying. */
+void apply_adopt(struct supervisor *s);

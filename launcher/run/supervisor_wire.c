@@ -247,6 +247,8 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 return;
         if (s->control)
                 control_broadcast(s->control, event);
+        if (s->applies)
+                applies_event(s->applies, name, event_data);
         if (strcmp(name, "STOP") == 0) {
                 s->paused = true;
                 s->run_state = RUN_STATE_UNKNOWN;
@@ -316,6 +318,8 @@ static void on_late(const char *command, json_int_t id, json_t *reply, void *dat
 {
         struct supervisor *s = data;
 
+        if (s->applies)
+                applies_try_again(s->applies);
         if (s->control && control_late(s->control, command, id, reply))
                 supervisor_story(s, "%s was answered after its deadline: %s", command,
                                  json_object_get(reply, "error") ? "it failed" : "it is done");
@@ -394,6 +398,8 @@ static void on_ready(json_t *greeting, void *data)
                 control_set_greeting(s->control, greeting);
         s->connected_ms = fd_now_ms();
         crash_point(CRASH_QMP_CONNECTED);
+        if (s->applies)
+                applies_try_again(s->applies);
         if (s->state == VM_STARTING) {
                 if (s->adopted)
                         adopt_settle_start(s);

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@ struct journal_step {
         enum plan_effect effect;
         const json_t *args; /* lent by the entries */
         json_t *learned;    /* owned */
-        bool failed;
+        bool over;          /* it failed, or is undone: nothing is owed */
 };
 
 /* The journal of one run, understood. */
@@ -80,8 +81,9 @@ static int take_step(struct run_journal *journal, const json_t *entry, json_int_
         }
         if (step && json_is_object(learned))
                 return json_object_update(step->learned, (json_t *)learned);
-        if (step && json_is_true(json_object_get(entry, "failed"))) {
-                step->failed = true;
+        if (step && (json_is_true(json_object_get(entry, "failed")) ||
+                     json_is_true(json_object_get(entry, "undone")))) {
+                step->over = true;
                 return 0;
         }
         return error_set(err, ERROR_FAILED, "the journal says something of step %d that is not understood",
@@ -106,6 +108,8 @@ static int run_journal_read(int vm_dirfd, struct run_journal *ret, struct error 
                         take_step(&journal, entry, json_integer_value(n), err);
                 else if (json_is_true(json_object_get(entry, "started")))
                         journal.started = true;
+                else if (json_is_object(json_object_get(entry, "apply")) && journal.name)
+                        continue; /* fragment_journal.h */
                 else
                         error_set(err, ERROR_FAILED, "the journal's entry %zu is not understood", i);
                 if (*err) {
@@ -139,37 +143,64 @@ static char *step_line(const struct journal_step *step)
         return xstrdup(effect);
 }
 
-static void undo_steps(struct effect_undo *undo, const struct run_journal *journal, undo_line_fn *what_done,
-                       void *data, struct error **err)
-{
-        for (size_t i = journal->n_steps; i-- > 0;) {
-                const struct journal_step *step = &journal->steps[i];
-                _cleanup_free_ char *line = step_line(step);
-                struct error *one = NULL;
-                int done;
+/* Some of the journal's steps. */
+struct undo_range {
+        json_int_t first, last;
+        int mark_dirfd; /* where the journal goes on: each step undone is marked in it; -1: it ends */
+        undo_line_fn *what_done;
+        void *data;
+};
 
-                if (step->failed)
-                        continue;
-                crash_point_effect(plan_effect_name(step->effect), CRASH_UNDO);
-                done = effects[step->effect].undo(undo, step->args, step->learned, &one);
-                crash_point_effect(plan_effect_name(step->effect), CRASH_UNDONE);
-                if (done > 0 && what_done)
-                        what_done(line, data);
-                if (done >= 0)
-                        continue;
-                error_wrap(&one, "undo %s", line);
-                if (error_count(*err) < ERRORS_MAX)
-                        error_append(err, one);
-                else
-                        error_free(one);
-                /* What QEMU still has cannot be taken away below it: its image locks, its group, its uid. */
-                if (step->effect == EFFECT_SPAWN)
-                        return;
-        }
+static int mark_undone(const struct undo_range *range, json_int_t n, struct error **err)
+{
+        json_auto_t *entry = json_pack("{s:I, s:b}", "n", n, "undone", 1);
+
+        return range->mark_dirfd < 0 ? 0 : journal_append(range->mark_dirfd, entry, err);
 }
 
-int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
-                 struct error **err)
+/* 0, or -1: what is below it must stay. Errors are collected. */
+static int undo_step(struct effect_undo *undo, const struct journal_step *step,
+                     const struct undo_range *range, struct error **err)
+{
+        _cleanup_free_ char *line = step_line(step);
+        struct error *one = NULL;
+        int done;
+
+        crash_point_effect(plan_effect_name(step->effect), CRASH_UNDO);
+        done = effects[step->effect].undo(undo, step->args, step->learned, &one);
+        crash_point_effect(plan_effect_name(step->effect), CRASH_UNDONE);
+        if (done > 0 && range->what_done)
+                range->what_done(line, range->data);
+        if (done >= 0 && mark_undone(range, step->n, &one) == 0)
+                return 0;
+        error_wrap(&one, "undo %s", line);
+        if (error_count(*err) < ERRORS_MAX)
+                error_append(err, one);
+        else
+                error_free(one);
+        /* What QEMU still has cannot be taken away below it: its image locks, its group, its uid. */
+        return step->effect == EFFECT_SPAWN ? -1 : 0;
+}
+
+static void undo_steps(struct effect_undo *undo, const struct run_journal *journal,
+                       const struct undo_range *range, struct error **err)
+{
+        /* QEMU first, which fragments have given more than the start had. */
+        for (int pass = 0; pass < 2; pass++)
+                for (size_t i = journal->n_steps; i-- > 0;) {
+                        const struct journal_step *step = &journal->steps[i];
+                        bool is_spawn = step->effect == EFFECT_SPAWN;
+
+                        if (step->over || is_spawn != (pass == 0) || step->n < range->first ||
+                            step->n > range->last)
+                                continue;
+                        if (undo_step(undo, step, range, err) < 0)
+                                return;
+                }
+}
+
+static int undo_some(int vm_dirfd, const struct cgroup_host *cgroup, const struct undo_range *range,
+                     struct error **err)
 {
         _cleanup_(run_journal_done) struct run_journal journal = { 0 };
         _cleanup_close_ int run_dirfd = openat(vm_dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -185,9 +216,29 @@ int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *w
         undo.executor = journal.executor;
         undo.started = journal.started;
         crash_point(CRASH_UNDO_BEGIN);
-        undo_steps(&undo, &journal, what_done, data, err);
+        undo_steps(&undo, &journal, range, err);
         netlink_close(undo.nl);
-        if (*err)
+        return *err ? -1 : 0;
+}
+
+int undo_journal_steps(int vm_dirfd, const struct cgroup_host *cgroup, json_int_t first, json_int_t last,
+                       undo_line_fn *what_done, void *data, struct error **err)
+{
+        const struct undo_range range = {
+                .first = first, .last = last, .mark_dirfd = vm_dirfd, .what_done = what_done, .data = data
+        };
+
+        return undo_some(vm_dirfd, cgroup, &range, err);
+}
+
+int undo_journal(int vm_dirfd, const struct cgroup_host *cgroup, undo_line_fn *what_done, void *data,
+                 struct error **err)
+{
+        const struct undo_range range = {
+                .first = 0, .last = INT64_MAX, .mark_dirfd = -1, .what_done = what_done, .data = data
+        };
+
+        if (undo_some(vm_dirfd, cgroup, &range, err) < 0)
                 return -1;
         /* Leases of a guest that is no more. */
         unlinkat(vm_dirfd, "leases", 0);
@@ -203,7 +254,7 @@ int undo_describe(int vm_dirfd, undo_line_fn *fn, void *data, struct error **err
         for (size_t i = journal.n_steps; i-- > 0;) {
                 _cleanup_free_ char *line = step_line(&journal.steps[i]);
 
-                if (!journal.steps[i].failed)
+                if (!journal.steps[i].over)
                         fn(line, data);
         }
         return 0;
@@ -253,11 +304,11 @@ int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err)
                                      .locks = json_array() };
         for (size_t i = 0; i < journal.n_steps; i++) {
                 const struct journal_step *step = &journal.steps[i];
-                json_t *lock = step->failed ? NULL : lock_of(step);
+                json_t *lock = step->over ? NULL : lock_of(step);
 
                 if (lock)
                         json_array_append_new(ret->locks, lock);
-                if (step->effect == EFFECT_SPAWN && !step->failed && json_object_size(step->learned) > 0 &&
+                if (step->effect == EFFECT_SPAWN && !step->over && json_object_size(step->learned) > 0 &&
                     !ret->spawned)
                         ret->spawned = json_incref(step->learned);
         }
@@ -306,7 +357,7 @@ int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
                 const struct journal_step *step = &journal.steps[i];
                 int lives;
 
-                if (step->effect != EFFECT_SPAWN || step->failed)
+                if (step->effect != EFFECT_SPAWN || step->over)
                         continue;
                 if (spawn_wait_settled(vm_dirfd, err) < 0)
                         return -1;

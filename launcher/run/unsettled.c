@@ -33,28 +33,14 @@ void unsettled_add(struct unsettled *unsettled, json_int_t id, const struct cont
                 json_array_remove(unsettled->entries, 0);
 }
 
-static bool has(const json_t *keys, const json_t *key)
-{
-        json_t *each;
-        size_t i;
-
-        json_array_foreach (keys, i, each) {
-                if (json_equal(each, key))
-                        return true;
-        }
-        return false;
-}
-
 const char *unsettled_blocks(const struct unsettled *unsettled, const json_t *keys)
 {
-        json_t *entry, *key;
-        size_t i, j;
+        json_t *entry;
+        size_t i;
 
         json_array_foreach (unsettled->entries, i, entry) {
-                json_array_foreach (keys, j, key) {
-                        if (has(json_object_get(entry, "keys"), key))
-                                return json_string_value(json_object_get(entry, "command"));
-                }
+                if (control_keys_meet(json_object_get(entry, "keys"), keys))
+                        return json_string_value(json_object_get(entry, "command"));
         }
         return NULL;
 }

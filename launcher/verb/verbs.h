@@ -93,5 +93,6 @@ int verb_help(struct verb_context *context, struct error **err);
 int verb_adopt(struct verb_context *context, struct error **err);
 /* Called by main() before everything else; argv without program and verb. */
 int verb_keeper(char **argv);
+int verb_apply(struct verb_context *context, struct error **err);
 int verb_host_helper(struct verb_context *context, struct error **err);
 int verb_steps(struct verb_context *context, struct error **err);

@@ -35,12 +35,12 @@ struct scene {
         struct control_call *owed;
 };
 
-static json_t *on_own(const struct control_command *command, json_t *arguments,
+static json_t *on_own(const struct control_command *command, json_t *arguments, int *fds, size_t n_fds,
                       const struct control_peer *peer, void *data, struct error **err)
 {
         struct scene *scene = data;
 
-        (void)peer;
+        (void)fds, (void)n_fds, (void)peer;
         if (scene->later && !scene->owed) {
                 scene->owed = control_answer_later(scene->control);
                 return NULL;

@@ -59,11 +59,12 @@ static void broadcast_filler(struct fixture *f)
         control_event(f->control, "FILLER", json_pack("{s:s}", "text", filler));
 }
 
-static json_t *on_own(const struct control_command *command, json_t *arguments,
+static json_t *on_own(const struct control_command *command, json_t *arguments, int *fds, size_t n_fds,
                       const struct control_peer *peer, void *data, struct error **err)
 {
         struct fixture *f = data;
 
+        (void)fds, (void)n_fds;
         assert_int_equal(peer->uid, geteuid());
         assert_int_equal(peer->pid, getpid());
         f->own++;

@@ -1,0 +1,89 @@
+/*
+ * apply_parts - what apply.c (doing) and apply_undo.c (undoing) share; for no one else.
+ */
+#pragma once
+
+#include "launcher/run/apply.h"
+#include "launcher/run/host_helper.h"
+
+enum apply_state {
+        APPLY_QUEUED,
+        APPLY_CHECKING, /* what it makes must not be there: QEMU is asked */
+        APPLY_HOST,     /* the host helper works */
+        APPLY_QMP,      /* QEMU works */
+        APPLY_AWAITING, /* QEMU has answered, the step's event has not come */
+        APPLY_WAITING,  /* for the client's commit */
+        APPLY_UNDOING,
+        APPLY_OWED, /* what is left of the undo waits for another try */
+};
+
+struct apply {
+        struct applies *applies;
+        json_int_t id;
+        enum apply_state state;
+        struct fragment *fragment; /* NULL: begun by a supervisor that is gone */
+        int *fds;                  /* of fragment->fds */
+        struct named_fd *opened;   /* by its host steps */
+        size_t n_opened;
+        unsigned long long client; /* 0: gone */
+        char *who;
+        bool wait_for_commit;
+        unsigned commit_ms;
+        apply_answer_fn *answer; /* NULL: nobody waits */
+        void *answer_data;
+        char *live; /* live.tmpl's new text */
+
+        json_int_t first;      /* number of its first step */
+        size_t at;             /* the step that is worked on */
+        size_t n_host;         /* host steps in the helper's hands */
+        unsigned asked;        /* queries without an answer */
+        bool seen;             /* the awaited event has come */
+        struct error *refused; /* by the guest: the event that says so */
+        struct loop_source *timer;
+        struct host_helper *helper;
+        bool in_qemu;        /* a command has no answer yet */
+        struct error *error; /* why it is undone; NULL: asked for */
+
+        /* Undoing. */
+        json_t *owed;   /* its steps in the journal that are not undone, oldest first */
+        json_t *keys;   /* that others must keep off */
+        size_t undo_at; /* the command of the newest step's undo */
+        unsigned tries;
+        bool due;
+        struct apply *next;
+};
+
+struct applies {
+        struct loop *loop;
+        const struct vm_dir *vm;
+        const struct cgroup_host *cgroup;
+        const char *generation;
+        struct apply_host host;
+        void *data;
+        struct apply *current; /* the only one that works on journal, helper and QEMU */
+        struct apply *queue, *owed;
+        struct loop_source *next; /* the next one is taken up */
+        json_int_t last_id;
+        bool ended;
+};
+
+/* apply.c */
+void apply_story(struct apply *apply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void apply_answer(struct apply *apply, json_t *value_consume, const struct error *error);
+/* It is no longer current. */
+void apply_step_aside(struct apply *apply);
+void apply_free(struct apply *apply);
+/* After applies_end(): a callback that came late. True: the apply is gone. */
+bool apply_is_over(struct apply *apply);
+/* The query that shows an object, -1: there is none. */
+int apply_query_of(enum fragment_object object);
+/* Its id among the arguments, as text; new string. */
+char *apply_object_id(const struct fragment_command *command, const json_t *arguments);
+
+/* apply_undo.c */
+/* why_consume NULL: asked for. What the journal says of it is undone. */
+void apply_undo(struct apply *apply, struct error *why_consume);
+/* It has become current again. */
+void apply_undo_again(struct apply *apply);
+/* A device was given back, or not: what an undo waits for. */
+void apply_undo_event(struct apply *apply, const char *name, const json_t *event_data);
