@@ -91,6 +91,8 @@ static int translate(struct error **err)
                 { "Busy", ERROR_BUSY },
                 { "DeadlinePassed", ERROR_DEADLINE },
                 { "NotRunning", ERROR_NOT_RUNNING },
+                { "TemplateInvalid", ERROR_INVALID },
+                { "HostCannot", ERROR_HOST },
         };
 
         if ((*err)->code == ERROR_QMP && (*err)->qmp_class)

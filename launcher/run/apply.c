@@ -328,13 +328,18 @@ static void begin(struct apply *apply)
         next_step(apply);
 }
 
-static void fail(struct apply *apply, const struct error *error, size_t step)
+static struct error *step_error(const struct apply *apply, const struct error *error, size_t step)
 {
         _cleanup_free_ char *text = fragment_step_text(apply->fragment, step);
         struct error *why = error_copy(error);
 
         error_wrap(&why, "%s", text);
-        apply_undo(apply, why);
+        return why;
+}
+
+static void fail(struct apply *apply, const struct error *error, size_t step)
+{
+        apply_undo(apply, step_error(apply, error, step));
 }
 
 static int find_fd(const struct apply *apply, const char *name)
@@ -452,11 +457,12 @@ static void on_step(json_t *reply, const struct error *error, void *data)
                 return;
         if (!reply) {
                 /* Nothing was sent, or QEMU says that it was not done; else nobody knows. */
-                if (error->code == ERROR_QMP || error->code == ERROR_BUSY)
+                if (error->code == ERROR_QMP || error->code == ERROR_BUSY) {
                         journal_failed(apply);
-                else
-                        apply->at++;
-                fail(apply, error, at);
+                        fail(apply, error, at);
+                } else {
+                        apply_owe(apply, step_error(apply, error, at));
+                }
                 return;
         }
         crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DONE);

@@ -83,6 +83,8 @@ char *apply_object_id(const struct fragment_command *command, const json_t *argu
 /* apply_undo.c */
 /* why_consume NULL: asked for. What the journal says of it is undone. */
 void apply_undo(struct apply *apply, struct error *why_consume);
+/* The same when nobody can say now what was done: QEMU does not answer. */
+void apply_owe(struct apply *apply, struct error *why_consume);
 /* It has become current again. */
 void apply_undo_again(struct apply *apply);
 /* A device was given back, or not: what an undo waits for. */

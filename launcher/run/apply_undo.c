@@ -365,3 +365,13 @@ void apply_undo(struct apply *apply, struct error *why_consume)
         crash_point(CRASH_APPLY_UNDO);
         apply_undo_again(apply);
 }
+
+void apply_owe(struct apply *apply, struct error *why_consume)
+{
+        struct error *error = NULL;
+
+        apply->error = why_consume;
+        crash_point(CRASH_APPLY_UNDO);
+        error_set(&error, ERROR_DEADLINE, "QEMU does not answer");
+        put_off(apply, error);
+}

@@ -208,6 +208,10 @@ static const char *class_of(const struct error *error)
         case ERROR_NOT_RUNNING:
         case ERROR_DISCONNECTED:
                 return "NotRunning";
+        case ERROR_INVALID:
+                return "TemplateInvalid";
+        case ERROR_HOST:
+                return "HostCannot";
         default:
                 return "GenericError";
         }

@@ -159,14 +159,15 @@ static int read_cgroup_write(struct reading *reading, struct fragment_step *step
         static const char *const members[] = { "path", "controller", "file", "value", NULL };
         static const char *const controllers[] = { "cpu.",   "cpuset.", "memory.", "io.",
                                                    "blkio.", "pids.",   "hugetlb." };
-        const char *path, *file, *value, *controller = NULL;
+        const json_t *hierarchy = json_object_get(step->args, "controller");
+        const char *path, *file, *value, *controller = json_string_value(hierarchy);
         json_error_t why;
         size_t i = 0;
 
         if (check_members(step->args, members, err) < 0)
                 return -1;
-        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s, s?s?}", "path", &path, "file", &file,
-                           "value", &value, "controller", &controller) < 0)
+        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s}", "path", &path, "file", &file, "value",
+                           &value) < 0)
                 return error_set(err, ERROR_FAILED, "%s", why.text);
         if (!reading->vm->cgroup || strcmp(path, reading->vm->cgroup) != 0)
                 return error_set(err, ERROR_FAILED, "path is not the VM's own group%s%s",
@@ -177,7 +178,8 @@ static int read_cgroup_write(struct reading *reading, struct fragment_step *step
                 i++;
         if (i == ARRAY_SIZE(controllers) || !is_id(file, "._", NAME_MAX_))
                 return error_set(err, ERROR_FAILED, "file is none of a limit");
-        if (controller && !is_id(controller, "_,", NAME_MAX_))
+        /* Null on v2. */
+        if (hierarchy && !json_is_null(hierarchy) && (!controller || !is_id(controller, "_,", NAME_MAX_)))
                 return error_set(err, ERROR_FAILED, "controller is no name");
         if (!*value || !is_line(value, VALUE_MAX))
                 return error_set(err, ERROR_FAILED, "value is not one line of text");

@@ -1,0 +1,433 @@
+#!/usr/bin/env bash
+# Changes of a running VM, vmlaunch-apply: a cgroup write, a tap with its NIC, a disk on a passed fd. All of a change or
+# nothing, whoever fails or dies in the middle. One real guest; the rest with vmlaunch-fake-qemu.
+. "$(dirname "$0")/lib.sh"
+
+FAKE_QEMU=${FAKE_QEMU:-$TOP/build/vmlaunch-fake-qemu}
+
+# fake_vm [SCENARIO]: the template of a VM whose QEMU does as it is told
+fake_vm() {
+    need_root
+    mkdir -p "$WORK/emulator"
+    [[ -e $WORK/emulator/fake ]] || install -m 755 "$FAKE_QEMU" "$WORK/emulator/fake"
+    rm -f "$WORK"/emulator/*.scenario.json
+    [[ -z ${1:-} ]] || printf '%s\n' "$1" >"$WORK/emulator/fake.scenario.json"
+    template "EMULATOR = \"$WORK/emulator/fake\"" 'FEATURES = [ GUEST_AGENT = "no" ]'
+}
+start_vm() {
+    expect 0 vml start "$TEMPLATE"
+    QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid)
+    RUN_DIR=$(dirname "$(find "$ROOT/run" -name record.json -path "*/$VM/*")")
+    GROUP=$(status_of uid)
+    CPU=$(vml -o json plan "$TEMPLATE" | jq -c '[.steps[] | select(.effect == "cgroup-write") | .args][0]')
+    CPU_FILE=$(group_dirs | while read -r dir; do find "$dir" -maxdepth 1 -name "$(jq -r .file <<<"$CPU")"; done)
+    TAP=${VM}n
+}
+adopted_after() { # SUPERVISOR
+    local pid
+    pid=$(status_of supervisor_pid)
+    [[ $pid != "$1" && $pid != null ]] && grep -q "adopted by supervisor pid $pid" "$ROOT/var/log/vmlaunch/$VM.log"
+}
+story_has() { status_of 'story[].text' | grep -qF -- "$1"; }
+
+# The three changes; each a JSON object in a variable.
+fragments() {
+    CGROUP=$(jq -c '{what: "weight", steps: [{effect: "cgroup-write", args: (. + {value: "512"})}]}' <<<"$CPU")
+    NIC=$(jq -nc --arg tap "$TAP" --arg bridge "$BRIDGE" --arg alias "vmlaunch:$VM:@GENERATION@" --argjson group "$GROUP" '
+        {what: "attach \($tap)",
+         steps: [
+           {effect: "net", args: {op: "tap-create", ifname: $tap, queues: 1, "vnet-hdr": true}},
+           {effect: "net", args: {op: "link-set", ifname: $tap, group: $group, alias: $alias, mac: "fe:54:00:12:34:56"}},
+           {effect: "net", args: {op: "bridge-join", ifname: $tap, bridge: $bridge}},
+           {effect: "net", args: {op: "link-up", ifname: $tap}},
+           {effect: "qmp", args: {execute: "getfd", arguments: {fdname: "nic9-tap"}}, fd: "tap:\($tap):0"},
+           {effect: "qmp", args: {execute: "netdev_add", arguments: {type: "tap", id: "net9", fd: "nic9-tap", vhost: false}}},
+           {effect: "qmp", args: {execute: "device_add", arguments:
+             {driver: "virtio-net-pci", id: "nic9", netdev: "net9", mac: "52:54:00:12:34:56", bus: "'"${PORT:-rp6}"'", addr: "0x0", romfile: ""}}}],
+         live: {set: [{vector: "NIC", attributes: {BRIDGE: $bridge, BRIDGE_TYPE: "linux", TARGET: $tap, MAC: "52:54:00:12:34:56", MODEL: "virtio", ADDRESS: "'"${PORT:-rp6}"':0x0"}}]},
+         devices: {set: [{id: "nic9", kind: "nic", target: $tap, model: "virtio", bridge: $bridge, address: "'"${PORT:-rp6}"':0x0"}]}}')
+    DISK=$(jq -nc --arg image "$WORK/extra.img" '
+        {what: "attach vdz",
+         steps: [
+           {effect: "qmp", args: {execute: "add-fd", arguments: {"fdset-id": 900, opaque: "disk9-file"}}, fd: "image"},
+           {effect: "qmp", args: {execute: "blockdev-add", arguments:
+             {driver: "file", "node-name": "disk9-file", filename: "/dev/fdset/900", "read-only": false}}},
+           {effect: "qmp", args: {execute: "blockdev-add", arguments:
+             {driver: "raw", "node-name": "disk9-format", file: "disk9-file", "read-only": false}}},
+           {effect: "qmp", args: {execute: "device_add", arguments:
+             {driver: "virtio-blk-pci", id: "disk9", drive: "disk9-format", bus: "'"${DISK_PORT:-rp7}"'", addr: "0x0"}}}],
+         live: {set: [{vector: "DISK", attributes: {SOURCE: $image, TYPE: "file", FORMAT: "raw", TARGET: "vdz", ADDRESS: "'"${DISK_PORT:-rp7}"':0x0"}}]},
+         devices: {set: [{id: "disk9", kind: "disk", target: "vdz", bus: "virtio", source: $image, address: "'"${DISK_PORT:-rp7}"':0x0"}]}}')
+    truncate -s 4M "$WORK/extra.img"
+}
+# Its first N steps, without what they would leave unfinished, and a last one that QEMU refuses.
+cut_after() { # FRAGMENT N
+    jq -c --argjson n "$2" '.steps = .steps[:$n] + [{effect: "qmp", args: {execute: "device_del", arguments: {id: "nosuch"}}, undo: []}]' <<<"$1"
+}
+# apply STATUS FRAGMENT [ARGUMENT...]
+apply() {
+    local want=$1
+    printf '%s\n' "$2" >"$WORK/fragment"
+    shift 2
+    expect "$want" vml __apply "$VM" "$WORK/fragment" "$@"
+}
+# begin NAME FRAGMENT [ARGUMENT...]: a client that has a change done and waits for a word on fd 9; its pid in $CLIENT
+begin() {
+    local name=$1
+    printf '%s\n' "$2" >"$WORK/fragment.$name"
+    shift 2
+    mkfifo "$WORK/word.$name"
+    "$VMLAUNCH" --root "$ROOT" __apply --ask "$VM" "$WORK/fragment.$name" "$@" <"$WORK/word.$name" >"$WORK/told.$name" 2>&1 9>&- &
+    CLIENT=$!
+    exec 9>"$WORK/word.$name"
+    await 10 grep -q . "$WORK/told.$name"
+    assert_eq "$(<"$WORK/told.$name")" "done" "$name"
+}
+
+# All that a change changes, as the host and QEMU see it.
+now() {
+    echo "cpu $(<"$CPU_FILE")"
+    ip -o link show | sed -nE "s/^[0-9]+: (${VM}[^:@]*).*/link \1/p"
+    vml qmp "$VM" <<'END' | jq -r '.return[] | if .type then select(.type | startswith("child")) | "device \(.name)" else "\(."node-name" // ."fdset-id")" end' | sort
+{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}
+{"execute":"query-named-block-nodes","arguments":{"flat":true}}
+{"execute":"query-fdsets"}
+END
+    jq -r '.devices[] | "record \(.id)"' "$RUN_DIR/record.json"
+    grep -E '^ *(TARGET|CPU) =' "$RUN_DIR/live.tmpl"
+}
+nothing_changed() { # WHERE
+    assert_eq "$(now)" "$BEFORE" "$1"
+    if grep -q '"apply"' "$RUN_DIR/journal"; then fail "$1: the journal has a change: $(<"$RUN_DIR/journal")"; fi
+    assert_eq "$(wc -l <"$RUN_DIR/journal")" "$JOURNAL" "$1: lines of the journal"
+}
+is_unchanged() {
+    ! grep -q '"apply"' "$RUN_DIR/journal" && [[ $(wc -l <"$RUN_DIR/journal") == "$JOURNAL" && $(now) == "$BEFORE" ]]
+}
+remember() {
+    BEFORE=$(now)
+    JOURNAL=$(wc -l <"$RUN_DIR/journal")
+}
+
+test_three_changes_are_seen_by_a_real_guest_and_go_with_it() {
+    need_root
+    template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
+    start_vm
+    fragments
+    expect 0 vml --timeout 90 wait "$VM" --for=agent
+    remember
+    guest_nics() { vml agent "$VM" raw '{"execute":"guest-network-get-interfaces"}' | jq -r '.. | ."hardware-address"? // empty'; }
+    sees_nic() { guest_nics | grep -q 52:54:00:12:34:56; }
+    sees_no_nic() { ! sees_nic; }
+
+    # 1: a cgroup write, aborted and done.
+    begin one "$CGROUP"
+    assert_eq "$(<"$CPU_FILE")" 512 "$CPU_FILE before the commit"
+    echo abort >&9
+    wait "$CLIENT" || fail "abort: $(<"$WORK/told.one")"
+    nothing_changed "an aborted write"
+    apply 0 "$CGROUP"
+    assert_eq "$(<"$CPU_FILE")" 512 "$CPU_FILE"
+
+    # 2: a NIC; first with a step that fails behind it.
+    remember
+    apply 1 "$(cut_after "$NIC" 7)"
+    assert_contains "$ERR" "step 8 (qmp device_del)"
+    nothing_changed "a failed NIC"
+    apply 0 "$NIC"
+    await 10 sees_nic
+    assert_contains "$(ip -d link show "$TAP")" "alias vmlaunch:$VM:$(status_of generation)"
+    assert_contains "$(ip -d link show "$TAP")" "master $BRIDGE"
+    assert_eq "$(ip -o link show group "$GROUP" | wc -l)" 2 "taps of the VM's group"
+
+    # 3: a disk on a passed fd, which QEMU alone has then.
+    apply 0 "$DISK" "image=$WORK/extra.img"
+    vml qmp "$VM" '{"execute":"query-block"}' | jq -r '.return[] | .inserted."node-name"?' | grep -qx disk9-format || fail "QEMU has no disk9"
+    vml agent "$VM" raw '{"execute":"guest-get-disks"}' | grep -q '"dev/\?.*vd\|/dev/vd' || fail "the guest sees no disk"
+    assert_eq "$(find /proc/[0-9]*/fd -lname "$WORK/extra.img" 2>/dev/null | cut -d/ -f3 | sort -u)" "$QEMU" "who has the image open"
+    local after
+    after=$(now)
+    assert_contains "$after" "record nic9"
+    assert_contains "$after" "TARGET = \"vdz\""
+    [[ $after != "$BEFORE" ]] || fail "nothing has changed"
+    if grep -q '"apply"' "$RUN_DIR/journal"; then fail "a settled change in the journal: $(<"$RUN_DIR/journal")"; fi
+    vml validate "$RUN_DIR/live.tmpl" >/dev/null || fail "live.tmpl is no template"
+
+    # It is the run's now: a successor of the supervisor keeps it, the end undoes it.
+    kill -9 "$SUPERVISOR"
+    await 5 adopted_after "$SUPERVISOR"
+    await 5 status_is state running
+    assert_eq "$(now)" "$after" "after an adoption"
+    sees_nic || fail "the guest has lost its NIC"
+    expect 0 vml shutdown "$VM"
+    assert_clean
+}
+
+test_each_step_that_fails_undoes_exactly_the_steps_before_it() {
+    fake_vm
+    start_vm
+    fragments
+    remember
+    local n
+    for n in 0 1; do
+        apply 1 "$(cut_after "$CGROUP" "$n")"
+        assert_contains "$ERR" "step $((n + 1)) (qmp device_del)"
+        nothing_changed "weight, $n steps"
+    done
+    # A tap is not half made: link-set belongs to it, and somebody who takes it.
+    for n in 0 5 6 7; do
+        apply 1 "$(cut_after "$NIC" "$n")"
+        assert_contains "$ERR" "step $((n + 1)) (qmp device_del)"
+        nothing_changed "NIC, $n steps"
+    done
+    # The host's own refusals: a bridge that is not there, a tap that is somebody's.
+    apply 10 "$(jq -c '.steps[2].args.bridge = "nosuch"' <<<"$NIC")"
+    assert_contains "$ERR" "step 3 (net bridge-join)"
+    nothing_changed "NIC, no bridge"
+    ip tuntap add "$TAP" mode tap
+    apply 9 "$NIC"
+    assert_contains "$ERR" "step 1 (net tap-create)"
+    ip link del "$TAP"
+    nothing_changed "NIC, name taken"
+    for n in 1 2 3 4; do
+        apply 1 "$(cut_after "$DISK" "$n")" "image=$WORK/extra.img"
+        assert_contains "$ERR" "step $((n + 1)) (qmp device_del)"
+        nothing_changed "disk, $n steps"
+    done
+    # What QEMU has already is not made, and not taken away by an undo.
+    apply 0 "$DISK" "image=$WORK/extra.img"
+    remember
+    apply 1 "$(jq -c 'del(.live)' <<<"$DISK")" "image=$WORK/extra.img"
+    assert_contains "$ERR" "has 'disk9' already"
+    nothing_changed "a disk that is there"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_client_that_goes_before_its_commit_leaves_nothing() {
+    fake_vm
+    start_vm
+    fragments
+    remember
+    local each
+    for each in CGROUP NIC DISK; do
+        local arguments=()
+        [[ $each != DISK ]] || arguments=("image=$WORK/extra.img")
+        begin "$each" "${!each}" "${arguments[@]}"
+        [[ $(now) != "$BEFORE" ]] || fail "$each: nothing was done"
+        kill -9 "$CLIENT"
+        wait "$CLIENT" 2>/dev/null || true
+        exec 9>&-
+        await 5 is_unchanged
+        story_has "is undone: the client has gone" || fail "$each: not in the story"
+        nothing_changed "$each, client killed"
+        vml __apply --ask "$VM" "$WORK/fragment.$each" "${arguments[@]}" </dev/null >/dev/null 2>&1 && fail "$each: end of file was a commit"
+        await 5 is_unchanged
+    done
+    # Nobody says anything.
+    printf '%s\n' "$CGROUP" >"$WORK/fragment"
+    sleep 10 | vml --timeout 0.2 __apply --ask "$VM" "$WORK/fragment" >/dev/null 2>&1 &
+    local waiting=$!
+    await 5 story_has "no commit came in"
+    nothing_changed "no commit"
+    kill "$waiting" 2>/dev/null || true
+    begin commit "$NIC"
+    echo commit >&9
+    wait "$CLIENT" || fail "commit: $(<"$WORK/told.commit")"
+    assert_contains "$(now)" "record nic9"
+    expect 0 vml destroy "$VM"
+}
+
+test_one_change_at_a_time_and_a_few_wait() {
+    fake_vm
+    start_vm
+    fragments
+    begin first "$CGROUP"
+    local i pids=() busy=0
+    for i in 1 2 3 4; do
+        jq -c --arg v "$((i * 100 + 2))" '.steps[0].args.value = $v' <<<"$CGROUP" >"$WORK/fragment.$i"
+        vml __apply "$VM" "$WORK/fragment.$i" >"$WORK/waits.$i" 2>&1 &
+        pids+=($!)
+    done
+    # Of five more at least one is told so.
+    is_full() { ! vml --timeout 1 __apply "$VM" "$WORK/fragment.1" 2>"$WORK/full" </dev/null && grep -q 'wait already' "$WORK/full"; }
+    for _ in $(seq 50); do
+        timeout 0.2 "$VMLAUNCH" --root "$ROOT" __apply "$VM" "$WORK/fragment.1" 2>"$WORK/full" || true
+        if grep -q 'wait already' "$WORK/full"; then busy=1 && break; fi
+    done
+    ((busy)) || fail "nobody was told that too many wait"
+    assert_eq "$(<"$CPU_FILE")" 512 "while the first waits for its commit"
+    echo commit >&9
+    wait "$CLIENT"
+    for i in "${pids[@]}"; do
+        wait "$i" || fail "one that waited ended with $?: $(cat "$WORK"/waits.*)"
+    done
+    [[ $(<"$CPU_FILE") =~ ^[1-4]02$ ]] || fail "none of the four was last: $(<"$CPU_FILE")"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_step_that_qemu_does_not_answer_is_owed_and_settled_later() {
+    fake_vm '{"faults":[{"fault":"stop","command":"netdev_add","times":1}]}'
+    start_vm
+    fragments
+    remember
+    # 5 s for netdev_add and 0.5 s for the question whether it was done.
+    local begin=$SECONDS
+    apply 7 "$NIC"
+    ((SECONDS - begin <= 8)) || fail "it took $((SECONDS - begin)) s"
+    assert_contains "$ERR" "step 6 (qmp netdev_add)"
+    assert_contains "$ERR" "not yet undone"
+    # Who would change the same has to wait.
+    expect 1 vml qmp "$VM" '{"execute":"netdev_del","arguments":{"id":"net9"}}'
+    assert_contains "$OUT" Busy
+    kill -CONT "$QEMU"
+    await 10 is_unchanged
+    nothing_changed "netdev_add answered late"
+    apply 0 "$NIC"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_device_that_the_guest_gives_back_late_keeps_what_is_below_it() {
+    fake_vm '{"faults":[{"fault":"device-deleted-late","command":"device_del","ms":6500,"nth":1,"times":1}]}'
+    start_vm
+    fragments
+    remember
+    apply 7 "$(jq -c '.steps += [{effect: "qmp", args: {execute: "netdev_del", arguments: {id: "nosuch"}}, undo: []}]' <<<"$NIC")"
+    assert_contains "$ERR" "not given a device back"
+    assert_contains "$(now)" "link $TAP"
+    await 10 is_unchanged
+    expect 0 vml destroy "$VM"
+}
+
+# killed_at MOMENT COUNT FRAGMENT [ARGUMENT...]: a VM of its own whose process dies there; then all or nothing is there
+killed_at() {
+    local moment=$1 count=$2 fragment=$3 qemu where="$1, time $2" supervisor
+    shift 3
+    mkdir -p "$RUN"
+    echo - >"$RUN/crash-at"
+    start_vm
+    qemu=$QEMU supervisor=$SUPERVISOR
+    remember
+    printf '%s\n' "$fragment" >"$WORK/fragment"
+    echo "$moment $count kill" >"$RUN/crash-at"
+    timeout 20 "$VMLAUNCH" --root "$ROOT" __apply "$VM" "$WORK/fragment" "$@" >"$WORK/out" 2>&1 && DONE=1 || DONE=0
+    if [[ -e $RUN/crash-at ]]; then
+        rm "$RUN/crash-at"
+        expect 0 vml destroy "$VM"
+        return 1
+    fi
+    echo "$moment" >>"$WORK/reached"
+    # The host helper's end is no end of its supervisor.
+    if [[ ! -e /proc/$supervisor ]]; then await 5 adopted_after "$supervisor"; fi
+    await 5 status_is state running
+    settled() { ! grep -q '"apply"' "$RUN_DIR/journal"; }
+    await 10 settled
+    assert_eq "$(status_of pid)" "$qemu" "$where: pid of QEMU"
+    if [[ $(now) == "$BEFORE" ]]; then
+        ((DONE == 0)) || fail "$where: told that it is done, and it is not"
+    else
+        # Committed: everything is there.
+        assert_contains "$(now)" "$WHOLE" "$where"
+        case $moment in apply-committed | apply-live-written | apply-settled | journal-* | record-* | helper-*) ;; *)
+            fail "$where: not committed, and there: $(now)"
+            ;;
+        esac
+        vml validate "$RUN_DIR/live.tmpl" >/dev/null || fail "$where: live.tmpl is no template"
+    fi
+    expect 0 vml destroy "$VM"
+    assert_clean
+}
+kill_matrix() { # MOMENT...
+    local moment count times
+    fake_vm
+    RUN=$(vml -o json plan "$TEMPLATE" | jq -r '.steps[] | select(.effect == "live-template").args.path')
+    RUN=${RUN%/*/*}
+    TAP=${VM}n CPU=$(vml -o json plan "$TEMPLATE" | jq -c '[.steps[] | select(.effect == "cgroup-write") | .args][0]')
+    GROUP=$(vml -o json plan "$TEMPLATE" | jq -r .confine.uid)
+    fragments
+    # Both kinds of steps, both kinds of objects.
+    local both
+    both=$(jq -c --argjson nic "$NIC" --argjson disk "$DISK" '.steps += $nic.steps + $disk.steps |
+        .live.set = $nic.live.set + $disk.live.set | .devices.set = $nic.devices.set + $disk.devices.set' <<<"$CGROUP")
+    WHOLE='record nic9'
+    for moment in "$@"; do
+        local fragment=$both
+        times=1
+        case $moment in
+        # What is undone is what was done before a step that fails.
+        *:undo | *:undone | apply-und* | undo-begin) fragment=$(cut_after "$both" 12) ;;
+        esac
+        case $moment in
+        qmp:* | apply-sent) times=${KILL_TIMES:-2} ;;
+        esac
+        for ((count = 1; count <= times; count++)); do
+            # The last of several too.
+            killed_at "$moment" $((count == 1 ? 1 : 6)) "$fragment" "image=$WORK/extra.img" || fail "$moment, time $count was not reached"
+        done
+    done
+}
+share() { # NUMBER MOMENT...
+    local number=$1
+    shift
+    mkdir -p "$WORK/share$number"
+    WORK=$WORK/share$number
+    ROOT=$WORK/root VM=t$$s$number
+    mkdir -p "$ROOT"
+    chmod 755 "$WORK" "$ROOT"
+    kill_matrix "$@"
+}
+
+test_supervisor_or_helper_killed_at_each_moment_of_a_change_leaves_all_or_nothing() {
+    need_root
+    local pids=() pid failed=0
+    share 1 apply-begun helper-works helper-done net:do net:done cgroup-write:do cgroup-write:done helper-started &
+    pids+=($!)
+    share 2 apply-sent qmp:do qmp:done apply-done apply-committed &
+    pids+=($!)
+    share 3 apply-live-written apply-settled apply-undo apply-undone qmp:undo qmp:undone &
+    pids+=($!)
+    share 4 net:undo net:undone cgroup-write:undo cgroup-write:undone undo-begin &
+    pids+=($!)
+    for pid in "${pids[@]}"; do
+        wait "$pid" || failed=1
+    done
+    ((failed == 0)) || fail "see above"
+    local missed
+    missed=$(vml __steps | cut -f1 | grep '^apply-' | grep -vxF -f <(cat "$WORK"/share*/reached) || true)
+    [[ -z $missed ]] || fail "moments that nobody reached: ${missed//$'\n'/ }"
+}
+
+test_who_may_not_changes_nothing() {
+    getent group nogroup >/dev/null || skip "no group nogroup"
+    fake_vm
+    # The operators' group is whatever has that name here.
+    sed "/^vmlaunch:/d" /etc/group >"$WORK/group"
+    echo "vmlaunch:x:64990:" >>"$WORK/group"
+    mount --bind "$WORK/group" /etc/group || skip "/etc/group cannot be covered"
+    start_vm
+    umount /etc/group
+    fragments
+    remember
+    chmod 755 "$WORK" "$ROOT"
+    local fragment each
+    ask_as_operator() { # FRAGMENT
+        printf '{"execute":"qmp_capabilities"}\n{"execute":"vmlaunch-apply","arguments":{"fragment":%s}}\n' "$1" |
+            setpriv --reuid 65534 --regid 65534 --groups 64990 socat -t 2 - "UNIX-CONNECT:$RUN_DIR/control.sock" | jq -c 'select(.error or .return.id)'
+    }
+    for each in CGROUP NIC; do
+        assert_eq "$(ask_as_operator "${!each}" | jq -r .error.class)" NotPermitted "$each by an operator"
+        nothing_changed "$each by an operator"
+    done
+    fragment='{"steps":[{"effect":"qmp","args":{"execute":"set_link","arguments":{"name":"nic0","up":false}},"undo":[{"execute":"device_del","arguments":{"id":"nic0"}}]}]}'
+    assert_eq "$(ask_as_operator "$fragment" | jq -r .error.class)" NotPermitted "an undo above the role"
+    fragment='{"steps":[{"effect":"qmp","args":{"execute":"block_set_io_throttle","arguments":{"id":"disk0","bps":0,"bps_rd":0,"bps_wr":0,"iops":0,"iops_rd":0,"iops_wr":0}},"undo":[]}]}'
+    [[ $(ask_as_operator "$fragment" | jq -r '.error.class') != NotPermitted ]] || fail "an operator may not throttle"
+    # The whole is refused before its first step.
+    for each in '{"effect":"image-open","args":{"path":"/etc/shadow"}}' '{"effect":"qmp","args":{"execute":"quit"},"undo":[]}'; do
+        apply 5 "$(jq -c --argjson step "$each" '.steps += [$step]' <<<"$CGROUP")"
+        assert_contains "$ERR" "step 2"
+        nothing_changed "a step that nobody may"
+    done
+    expect 0 vml destroy "$VM"
+}
+
+run_tests "$@"
