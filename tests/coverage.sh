@@ -29,5 +29,6 @@ record launcher/state/record.c
 template conf/template_text.c
 live_tmpl conf/spec_write.c
 control launcher/run/control.c
+fragment launcher/run/fragment.c
 END
 exit $status

@@ -1,0 +1,410 @@
+/* Fragments: what is taken, by whom, and what the journal and live.tmpl make of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "launcher/run/command_table.h"
+#include "launcher/run/execute.h"
+#include "launcher/run/fragment.h"
+#include "launcher/run/fragment_journal.h"
+#include "launcher/run/live_template.h"
+#include "tests/unit/scratch.h"
+
+static const struct fragment_vm vm = { .name = "web",
+                                       .generation = "0123456789abcdef",
+                                       .link_group = 1900000017,
+                                       .cgroup = "machine.slice/vmlaunch-web" };
+
+#define TAP \
+        "{\"effect\":\"net\",\"args\":{\"op\":\"tap-create\",\"ifname\":\"t1\",\"queues\":1,\"vnet-hdr\":true}}"
+#define MARK                                                                                                  \
+        "{\"effect\":\"net\",\"args\":{\"op\":\"link-set\",\"ifname\":\"t1\",\"group\":1900000017,\"alias\":" \
+        "\"vmlaunch:web:@GENERATION@\",\"mac\":\"fe:54:00:00:00:01\"}}"
+#define GETFD \
+        "{\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"n1\"}},\"fd\":\"tap:t1:0\"}"
+#define LINK(up, undo)                                                                                       \
+        "{\"effect\":\"qmp\",\"args\":{\"execute\":\"set_link\",\"arguments\":{\"name\":\"nic0\",\"up\":" up \
+        "}},\"undo\":[" undo "]}"
+#define LINK_UNDO    "{\"execute\":\"set_link\",\"arguments\":{\"name\":\"nic0\",\"up\":true}}"
+#define STEPS(steps) "{\"steps\":[" steps "]}"
+
+/* NULL: taken; else the error's text, owned by the caller. */
+static char *refusal(const char *text, enum control_role role, size_t n_fds, enum error_code *ret_code)
+{
+        _cleanup_(fragment_freep) struct fragment *fragment = NULL;
+        json_auto_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+        _cleanup_error_ struct error *err = NULL;
+
+        assert_non_null(json);
+        if (fragment_read(json, &vm, role, n_fds, &fragment, &err) == 0)
+                return NULL;
+        if (ret_code)
+                *ret_code = err->code;
+        return error_text(err);
+}
+
+static void a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in(void **state)
+{
+        _cleanup_(fragment_freep) struct fragment *fragment = NULL;
+        json_auto_t *json = json_loads(STEPS(TAP "," MARK "," GETFD), 0, NULL);
+        struct error *err = NULL;
+        const json_t *undo;
+
+        (void)state;
+        assert_int_equal(fragment_read(json, &vm, ROLE_ADMIN, 0, &fragment, &err), 0);
+        assert_int_equal(fragment->n_steps, 3);
+        assert_string_equal(json_string_value(json_object_get(fragment->steps[1].args, "alias")),
+                            "vmlaunch:web:0123456789abcdef");
+        assert_string_equal(fragment->steps[2].fd, "tap:t1:0");
+        undo = json_array_get(fragment->steps[2].undo, 0);
+        assert_string_equal(json_string_value(json_object_get(undo, "execute")), "closefd");
+}
+
+static void what_is_wrong_is_named_with_its_step(void **state)
+{
+        static const struct {
+                const char *text, *says;
+                size_t n_fds;
+        } cases[] = {
+                { "[]", "fragment is not an object", 0 },
+                { "{}", "steps is not an array", 0 },
+                { STEPS(""), "steps is not an array", 0 },
+                { "{\"steps\":[" LINK("true", "") "],\"more\":1}", "member 'more' is unexpected", 0 },
+                { "{\"what\":\"a\\nb\",\"steps\":[" LINK("true", "") "]}", "what is not a line", 0 },
+                { STEPS("7"), "step 1: effect is missing", 0 },
+                { STEPS("{\"effect\":\"wish\",\"args\":{}}"), "step 1: effect 'wish' is unknown", 0 },
+                { STEPS("{\"effect\":\"net\"}"), "step 1: args is not an object", 0 },
+                { STEPS(TAP), "the tap 't1' gets no group", 0 },
+                { STEPS(TAP "," MARK), "no step takes the fd 'tap:t1:0'", 0 },
+                { STEPS(MARK), "step 1 (net link-set): no step before it makes the tap", 0 },
+                { STEPS(TAP "," TAP), "step 2 (net tap-create): the tap 't1' is made twice", 0 },
+                { STEPS(GETFD), "fd names none", 0 },
+                { STEPS(LINK("true", "")), "fds names 0 fds, and 1 came", 1 },
+                { "{\"fds\":[\"image\"],\"steps\":[" LINK("true", "") "]}", "no step takes the fd 'image'",
+                  1 },
+                { "{\"fds\":[\"tap:x\"],\"steps\":[" LINK("true", "") "]}", "fds: entry 1 is no name", 1 },
+                { STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"set_link\"}}"), "undo is not an array",
+                  0 },
+                { STEPS(LINK("true", "") "," LINK("true", "{\"execute\":7}")),
+                  "step 2 (qmp set_link): undo 1: execute is missing", 0 },
+                { STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"device_add\",\"arguments\":{\"id\":\"9\"}}}"),
+                  "id is no name", 0 },
+                { STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"device_add\",\"arguments\":{\"id\":\"a\"}},"
+                        "\"undo\":[]}"),
+                  "undo of device_add is known", 0 },
+                { STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"closefd\",\"arguments\":{\"fdname\":"
+                        "\"client1-x\"}},\"undo\":[]}"),
+                  "begins with 'client'", 0 },
+                { STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"set_link\"},\"undo\":[],\"await\":{\"event\":"
+                        "\"X\"}}"),
+                  "either device or id", 0 },
+                { STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"set_link\"},\"undo\":[],\"await\":{\"event\":"
+                        "\"X\",\"id\":\"a\",\"timeout\":0}}"),
+                  "timeout is not between", 0 },
+                { STEPS("{\"effect\":\"cgroup-write\",\"args\":{\"path\":\"machine.slice\",\"controller\":null,"
+                        "\"file\":\"cpu.weight\",\"value\":\"1\"}}"),
+                  "path is not the VM's own group", 0 },
+                { STEPS("{\"effect\":\"cgroup-write\",\"args\":{\"path\":\"machine.slice/vmlaunch-web\",\"file\":"
+                        "\"cgroup.procs\",\"value\":\"1\"}}"),
+                  "file is none of a limit", 0 },
+                { STEPS("{\"effect\":\"cgroup-write\",\"args\":{\"path\":\"machine.slice/vmlaunch-web\",\"file\":"
+                        "\"cpu.weight/../../x\",\"value\":\"1\"}}"),
+                  "file is none of a limit", 0 },
+                { "{\"steps\":[" LINK("true", "") "],\"live\":{\"set\":[1]}}",
+                  "live: set: entry 1 is no object", 0 },
+                { "{\"steps\":[" LINK("true", "") "],\"devices\":{\"set\":[{\"id\":\"a\"}]}}",
+                  "devices: set: entry 1: id or kind", 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *text = refusal(cases[i].text, ROLE_ADMIN, cases[i].n_fds, NULL);
+
+                if (!text || !strstr(text, cases[i].says))
+                        fail_msg("%s: '%s' instead of '%s'", cases[i].text, text ? text : "taken",
+                                 cases[i].says);
+        }
+}
+
+static void a_mark_of_another_run_or_group_is_refused(void **state)
+{
+        _cleanup_free_ char *alias = refusal(
+                STEPS(TAP
+                      ",{\"effect\":\"net\",\"args\":{\"op\":\"link-set\",\"ifname\":\"t1\",\"group\":1900000017,"
+                      "\"alias\":\"vmlaunch:db:0123456789abcdef\",\"mac\":\"fe:54:00:00:00:01\"}}"),
+                ROLE_ADMIN, 0, NULL);
+        _cleanup_free_ char *group = refusal(
+                STEPS(TAP ",{\"effect\":\"net\",\"args\":{\"op\":\"link-set\",\"ifname\":\"t1\",\"group\":7,"
+                          "\"alias\":\"vmlaunch:web:@GENERATION@\",\"mac\":\"fe:54:00:00:00:01\"}}"),
+                ROLE_ADMIN, 0, NULL);
+
+        (void)state;
+        assert_non_null(strstr(alias, "alias is not this run's"));
+        assert_non_null(strstr(group, "group is not this VM's"));
+}
+
+static void only_so_many_steps_are_taken(void **state)
+{
+        _cleanup_text_ struct text many = TEXT_INIT;
+        _cleanup_free_ char *text = NULL;
+
+        (void)state;
+        text_add(&many, "{\"steps\":[");
+        for (int i = 0; i <= FRAGMENT_STEPS; i++)
+                text_addf(&many, "%s%s", i ? "," : "", LINK("true", ""));
+        text_add(&many, "]}");
+        text = refusal(text_str(&many), ROLE_ADMIN, 0, NULL);
+        assert_non_null(strstr(text, "steps is not an array of 1 to 64"));
+}
+
+static void an_operator_may_only_what_a_row_gives_him(void **state)
+{
+        static const char *const refused[] = {
+                STEPS(TAP "," MARK "," GETFD),
+                STEPS(LINK("false", "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"nic0\"}}")),
+                STEPS("{\"effect\":\"cgroup-write\",\"args\":{\"path\":\"machine.slice/vmlaunch-web\",\"file\":"
+                      "\"cpu.weight\",\"value\":\"1\"}}"),
+                "{\"steps\":[" LINK("true", "") "],\"live\":{\"set\":[]}}",
+        };
+        enum error_code code = 0;
+
+        (void)state;
+        assert_null(refusal(STEPS(LINK("false", LINK_UNDO)), ROLE_OPERATOR, 0, NULL));
+        for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+                _cleanup_free_ char *text = refusal(refused[i], ROLE_OPERATOR, 0, &code);
+
+                assert_non_null(text);
+                assert_int_equal(code, ERROR_NOT_PERMITTED);
+        }
+}
+
+static void effects_and_commands_without_a_row_are_nobodys(void **state)
+{
+        static const char *const refused[] = {
+                STEPS("{\"effect\":\"image-open\",\"args\":{\"path\":\"/etc/shadow\"}}"),
+                STEPS("{\"effect\":\"spawn\",\"args\":{}}"),
+                STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"quit\"},\"undo\":[]}"),
+                STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"human-monitor-command\"},\"undo\":[]}"),
+        };
+        enum error_code code = 0;
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+                _cleanup_free_ char *text = refusal(refused[i], ROLE_ADMIN, 0, &code);
+
+                assert_non_null(text);
+                assert_int_equal(code, ERROR_NOT_PERMITTED);
+        }
+}
+
+static void each_command_has_a_deadline_and_what_it_creates_an_undo(void **state)
+{
+        const struct fragment_command *row;
+
+        (void)state;
+        for (size_t i = 0; (row = fragment_command_at(i)); i++) {
+                const struct fragment_command *undo = row->undo ? fragment_command_find(row->undo) : NULL;
+
+                assert_non_null(control_command_find(row->name));
+                assert_true(row->role >= ROLE_OPERATOR);
+                assert_int_equal(row->action == ACTION_CREATE, undo != NULL);
+                if (undo) {
+                        assert_int_equal(undo->action, ACTION_REMOVE);
+                        assert_int_equal(undo->object, row->object);
+                        assert_string_equal(undo->id, row->id);
+                }
+        }
+}
+
+static void devices_are_replaced_added_and_removed_by_id(void **state)
+{
+        json_auto_t *devices = json_loads("[{\"id\":\"a\",\"n\":1},{\"id\":\"b\",\"n\":1}]", 0, NULL);
+        json_auto_t *changes = json_loads(
+                "{\"remove\":[\"a\",\"x\"],\"set\":[{\"id\":\"b\",\"n\":2},{\"id\":\"c\",\"n\":2}]}", 0,
+                NULL);
+        json_auto_t *want = json_loads("[{\"id\":\"b\",\"n\":2},{\"id\":\"c\",\"n\":2}]", 0, NULL);
+        json_auto_t *got = fragment_devices(devices, changes);
+
+        (void)state;
+        assert_true(json_equal(got, want));
+        assert_int_equal(json_array_size(devices), 2);
+}
+
+/* The journal. */
+
+static void add(struct fixture *f, const char *line)
+{
+        json_auto_t *entry = json_loads(line, 0, NULL);
+        struct error *err = NULL;
+
+        assert_non_null(entry);
+        assert_int_equal(journal_append(f->fd, entry, &err), 0);
+}
+
+#define RUN_LINES                                                                              \
+        "{\"run\":{\"name\":\"web\",\"generation\":\"g\",\"run_dir\":\"/r\",\"executor\":1}}", \
+                "{\"n\":0,\"effect\":\"stderr\",\"args\":{}}", "{\"n\":4,\"effect\":\"spawn\",\"args\":{}}"
+
+static void the_journal_tells_open_committed_and_undone_fragments_apart(void **state)
+{
+        static const char *const lines[] = {
+                RUN_LINES,
+                "{\"apply\":{\"id\":1,\"begin\":5,\"who\":\"w\"}}",
+                "{\"n\":5,\"effect\":\"net\",\"args\":{\"op\":\"tap-create\"},\"apply\":1}",
+                "{\"n\":6,\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\"},\"apply\":1,\"undo\":[]}",
+                "{\"n\":7,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
+                "{\"n\":7,\"learned\":{\"previous\":\"1\"}}",
+                "{\"apply\":{\"id\":1,\"committed\":true,\"live\":\"T\"}}",
+                "{\"apply\":{\"id\":2,\"begin\":8,\"who\":\"w\"}}",
+                "{\"n\":8,\"effect\":\"net\",\"args\":{},\"apply\":2}",
+                "{\"n\":8,\"undone\":true}",
+                "{\"apply\":{\"id\":2,\"undone\":true}}",
+                "{\"apply\":{\"id\":3,\"begin\":9,\"who\":\"w\"}}",
+                "{\"n\":9,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[{\"execute\":\"x\"}]}",
+                "{\"n\":10,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[]}",
+                "{\"n\":10,\"failed\":true}",
+        };
+        struct fixture *f = *state;
+        json_auto_t *fragments = NULL, *entries = NULL, *after = NULL;
+        json_int_t next, next_id;
+        struct error *err = NULL;
+        const json_t *tap;
+
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+                add(f, lines[i]);
+        assert_int_equal(fragment_journal_read(f->fd, &fragments, &next, &next_id, &err), 0);
+        assert_int_equal(next, 11);
+        assert_int_equal(next_id, 4);
+        assert_int_equal(json_array_size(fragments), 3);
+        assert_true(json_is_true(json_object_get(json_array_get(fragments, 0), "committed")));
+        assert_true(json_is_true(json_object_get(json_array_get(fragments, 1), "undone")));
+        assert_int_equal(json_array_size(json_object_get(json_array_get(fragments, 2), "steps")), 1);
+
+        /* The tap is the run's now, the open one stays, of the rest nothing is left. */
+        assert_int_equal(fragment_journal_compact(f->fd, &err), 0);
+        assert_int_equal(journal_read(f->fd, &entries, &err), 0);
+        assert_int_equal(json_array_size(entries), 3 + 1 + 4);
+        tap = json_array_get(entries, 3);
+        assert_int_equal(json_integer_value(json_object_get(tap, "n")), 5);
+        assert_null(json_object_get(tap, "apply"));
+        assert_int_equal(fragment_journal_read(f->fd, &after, &next, &next_id, &err), 0);
+        assert_int_equal(json_array_size(after), 1);
+        assert_int_equal(next, 11);
+}
+
+static void only_the_steps_asked_for_are_undone_and_marked(void **state)
+{
+        static const char *const lines[] = {
+                RUN_LINES,
+                "{\"apply\":{\"id\":1,\"begin\":5,\"who\":\"w\"}}",
+                "{\"n\":5,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
+                "{\"n\":6,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
+                "{\"n\":7,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
+        };
+        const struct cgroup_host cgroup = { 0 };
+        struct fixture *f = *state;
+        json_auto_t *fragments = NULL;
+        json_int_t next, next_id;
+        struct error *err = NULL;
+        const json_t *steps;
+
+        for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+                add(f, lines[i]);
+        assert_int_equal(undo_journal_steps(f->fd, &cgroup, 6, 7, NULL, NULL, &err), 0);
+        assert_int_equal(fragment_journal_read(f->fd, &fragments, &next, &next_id, &err), 0);
+        steps = json_object_get(json_array_get(fragments, 0), "steps");
+        assert_int_equal(json_array_size(steps), 1);
+        assert_int_equal(json_integer_value(json_object_get(json_array_get(steps, 0), "n")), 5);
+}
+
+/* live.tmpl. */
+
+#define LIVE \
+        "NAME = \"web\"\nCPU = \"1\"\nMEMORY = \"256 MiB\"\nNIC = [\n  BRIDGE = \"br0\",\n  TARGET = \"t0\"\n]\n"
+
+static char *changed(const char *live, struct error **err)
+{
+        _cleanup_(site_freep) struct site *site = NULL;
+        json_auto_t *json = json_loads(live, 0, NULL);
+
+        assert_non_null(json);
+        assert_int_equal(site_from_text(NULL, NULL, NULL, NULL, NULL, &site, err), 0);
+        return live_template_change(LIVE, json, site, "web", err);
+}
+
+static void live_tmpl_gets_and_loses_vectors_and_attributes(void **state)
+{
+        struct error *err = NULL;
+        _cleanup_free_ char *more =
+                changed("{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":\"br1\",\"TARGET\":"
+                        "\"t1\"}},{\"attribute\":\"CPU\",\"value\":\"2\"}]}",
+                        &err);
+        _cleanup_free_ char *other = NULL, *less = NULL;
+
+        (void)state;
+        assert_non_null(more);
+        assert_non_null(strstr(more, "TARGET = \"t0\""));
+        assert_non_null(strstr(more, "TARGET = \"t1\""));
+        assert_non_null(strstr(more, "CPU = \"2\""));
+        other = changed(
+                "{\"set\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t0\"},\"attributes\":{\"BRIDGE\":\"br2\","
+                "\"TARGET\":\"t0\"}}]}",
+                &err);
+        assert_non_null(strstr(other, "BRIDGE = \"br2\""));
+        assert_null(strstr(other, "br0"));
+        less = changed("{\"remove\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t0\"}}]}", &err);
+        assert_null(strstr(less, "NIC"));
+}
+
+static void live_tmpl_stays_a_template_of_the_same_vm(void **state)
+{
+        static const struct {
+                const char *live, *says;
+        } cases[] = {
+                { "{\"remove\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t9\"}}]}", "no NIC matches" },
+                { "{\"remove\":[{\"vector\":\"NIC\"}]}", "match, and nothing else" },
+                { "{\"set\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t9\"},\"attributes\":{\"BRIDGE\":\"b\"}}]}",
+                  "no NIC matches" },
+                { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":7}}]}", "no template can say" },
+                { "{\"set\":[{\"vector\":\"N=[\",\"attributes\":{\"BRIDGE\":\"b\"}}]}", "vector is no name" },
+                { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"MODELL\":\"b\"}}]}", "MODELL" },
+                { "{\"set\":[{\"attribute\":\"CPU\",\"value\":\"many\"}]}", "CPU" },
+                { "{\"set\":[{\"attribute\":\"NAME\",\"value\":\"db\"}]}", "name stays" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_error_ struct error *err = NULL;
+                _cleanup_free_ char *text = changed(cases[i].live, &err), *why = err ? error_text(err) : NULL;
+
+                if (text || !strstr(why, cases[i].says))
+                        fail_msg("%s: '%s' instead of '%s'", cases[i].live, why ? why : text, cases[i].says);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in),
+                cmocka_unit_test(what_is_wrong_is_named_with_its_step),
+                cmocka_unit_test(a_mark_of_another_run_or_group_is_refused),
+                cmocka_unit_test(only_so_many_steps_are_taken),
+                cmocka_unit_test(an_operator_may_only_what_a_row_gives_him),
+                cmocka_unit_test(effects_and_commands_without_a_row_are_nobodys),
+                cmocka_unit_test(each_command_has_a_deadline_and_what_it_creates_an_undo),
+                cmocka_unit_test(devices_are_replaced_added_and_removed_by_id),
+                cmocka_unit_test_setup_teardown(the_journal_tells_open_committed_and_undone_fragments_apart,
+                                                set_up, tear_down),
+                cmocka_unit_test_setup_teardown(only_the_steps_asked_for_are_undone_and_marked, set_up,
+                                                tear_down),
+                cmocka_unit_test(live_tmpl_gets_and_loses_vectors_and_attributes),
+                cmocka_unit_test(live_tmpl_stays_a_template_of_the_same_vm),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
