@@ -207,6 +207,7 @@ int fd_send(int sock, const void *bytes, size_t n, const int *fds, size_t n_fds,
                 memcpy(CMSG_DATA(header), fds, sizeof(int) * n_fds);
         }
         do
+                /* waits: only in a child that somebody gives up, else the socket does not block */
                 sent = sendmsg(sock, &message, MSG_NOSIGNAL);
         while (sent < 0 && errno == EINTR);
         if (sent != (ssize_t)n)

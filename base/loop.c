@@ -274,6 +274,7 @@ void loop_step(struct loop *loop, int timeout_ms)
         assert(!loop->stepping);
         loop->stepping = true;
         arm_timer(loop);
+        /* waits: as long as the caller says */
         n = epoll_wait(loop->epoll_fd, events, ARRAY_SIZE(events), any_always_ready(loop) ? 0 : timeout_ms);
         for (int i = 0; i < n; i++) {
                 struct loop_source *source = events[i].data.ptr;
@@ -302,6 +303,7 @@ void loop_step(struct loop *loop, int timeout_ms)
 int loop_run(struct loop *loop)
 {
         while (!loop->quit)
+                /* waits: for the sources, which is what it is for; deadlines are among them */
                 loop_step(loop, -1);
         loop->quit = false;
         return loop->status;

@@ -164,7 +164,7 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, int timeout_
                         return still_there(&places, path, timeout_ms, why, err);
                 if (pids.n == 0)
                         /* A process leaves its group a moment after its end; v1 has no event for that. */
-                        nanosleep(&pause, NULL);
+                        nanosleep(&pause, NULL); /* waits: 1 ms */
                 else if (empty(&places, deadline_ms, err) < 0)
                         return error_wrap(err, "empty control group '%s'", path);
         }

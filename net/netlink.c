@@ -156,6 +156,7 @@ static struct nlmsghdr *request_start(struct netlink *nl, char buffer[REQUEST_SI
 static int request_send(struct netlink *nl, const struct nlmsghdr *header, const char *what,
                         struct error **err)
 {
+        /* waits: not at all, the kernel takes a request within the call */
         if (mnl_socket_sendto(nl->socket, header, header->nlmsg_len) < 0)
                 return error_os(err, errno, "%s", what);
         return 0;
@@ -167,6 +168,7 @@ static ssize_t receive(struct netlink *nl, const char *what, struct error **err)
         ssize_t n;
 
         do
+                /* waits: SO_RCVTIMEO */
                 n = mnl_socket_recvfrom(nl->socket, nl->receive, RECEIVE_SIZE);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))

@@ -487,7 +487,7 @@ unsigned qmp_client_stray_replies(const struct qmp_client *client)
 int qmp_client_wait_ready(struct qmp_client *client, struct error **err)
 {
         while (client->state == GREETING || client->state == NEGOTIATING)
-                loop_step(client->loop, -1);
+                loop_step(client->loop, -1); /* waits: the greeting has a deadline in this loop */
         if (client->state == READY)
                 return 0;
         *err = error_copy(client->gone);
@@ -523,7 +523,7 @@ int qmp_client_call_within(struct qmp_client *client, const char *command, json_
 
         call_for(client, command, arguments, wait_ms, NULL, 0, waited, &waiting);
         while (!waiting.done)
-                loop_step(loop, -1);
+                loop_step(loop, -1); /* waits: the call has a deadline in this loop */
         if (waiting.error) {
                 *err = waiting.error;
                 return -1;

@@ -46,6 +46,7 @@ check "warnings (gcc)" warnings gcc
 check "warnings (clang)" warnings clang
 check "include direction" tests/lint/includes.sh
 check "QMP command names" tests/lint/qmp_names.sh
+check "waits have deadlines" tests/lint/waits.sh
 check "linked libraries" tests/lint/libraries.sh build/lint-gcc/vmlaunch
 check "clang-tidy" tidy
 check "cppcheck" cppcheck_all

@@ -279,6 +279,7 @@ int control_client_raw(struct control_client *client, const json_t *command, jso
 
         qmp_client_forward_within(client->qmp, command, qmp_class_ms(QMP_HEAVY) + GRACE_MS, NULL, 0, on_raw,
                                   &raw);
+        /* waits: the call has a deadline in this loop */
         while (!raw.done)
                 loop_step(client->loop, -1);
         if (raw.error) {

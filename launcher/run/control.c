@@ -595,6 +595,7 @@ static void on_connect(struct loop_source *source, uint32_t events, void *data)
         (void)source;
         /* The rest of a long queue of connections waits for the next round: others want the loop too. */
         for (int i = 0; i < 16; i++) {
+                /* waits: not at all, control_listen() made it so */
                 int fd = accept4(control->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
                 struct control_peer peer = { 0 };
 

@@ -1,14 +1,19 @@
 #include "launcher/run/control_role.h"
 
 #include <errno.h>
-#include <grp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 /* NGROUPS_MAX of the kernel. */
 #define GROUPS_MAX 65536
+/* Of /etc/group. */
+#define GROUP_LINES 100000
 
 const char *control_role_name(enum control_role role)
 {
@@ -17,11 +22,30 @@ const char *control_role_name(enum control_role role)
         return names[role];
 }
 
+/* Of this host, from its file: a name service may ask the network, and a supervisor does not wait for that. */
 static gid_t group_id(const char *name)
 {
-        const struct group *group = getgrnam(name);
+        _cleanup_free_ char *line = NULL;
+        FILE *file = fopen("/etc/group", "re");
+        size_t size = 0, length = strlen(name);
+        gid_t found = GROUP_ABSENT;
+        uint32_t gid;
 
-        return group ? group->gr_gid : GROUP_ABSENT;
+        for (unsigned i = 0; file && i < GROUP_LINES && getline(&line, &size, file) > 0; i++) {
+                /* name:password:gid:members */
+                char *number = strchr(line, ':');
+
+                number = number ? strchr(number + 1, ':') : NULL;
+                if (!number || strncmp(line, name, length) != 0 || line[length] != ':')
+                        continue;
+                number[1 + strcspn(number + 1, ":\n")] = '\0';
+                if (text_parse_u32(number + 1, &gid))
+                        found = (gid_t)gid;
+                break;
+        }
+        if (file)
+                fclose(file);
+        return found;
 }
 
 void control_roles_init(struct control_roles *roles, uid_t vm_uid)

@@ -286,6 +286,7 @@ int keeper_main(char **argv)
                                         { .fd = keeper.socket, .events = POLLIN } };
 
                 /* No time limit: it waits for its child's end, which the kernel tells. */
+                /* waits: for the end of its children, which is what it is for */
                 if (poll(fds, 2, -1) < 0 && errno != EINTR)
                         return 1;
                 if (fds[1].revents)

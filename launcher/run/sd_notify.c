@@ -24,7 +24,7 @@ void sd_notify(const char *state)
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return;
-        n = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+        n = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
         (void)n;
 }

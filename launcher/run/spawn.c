@@ -35,7 +35,7 @@ static void __attribute__((noreturn)) give_up(int sock, const char *what)
 
         strncpy(report.what, what, sizeof(report.what) - 1);
         /* A parent that is gone needs no answer. */
-        (void)!send(sock, &report, sizeof(report), MSG_NOSIGNAL);
+        (void)!send(sock, &report, sizeof(report), MSG_NOSIGNAL | MSG_DONTWAIT);
         _exit(127);
 }
 
@@ -180,7 +180,7 @@ static void __attribute__((noreturn)) child(const struct spawn_request *request,
                 give_up(sock, "change to directory /");
         if (confine_child(request->confine, &what) < 0)
                 give_up(sock, what);
-        /* The end of the parent reads as the end of the socket. */
+        /* waits: for a parent that only writes the journal; its end reads as the end of the socket */
         if (recv(sock, &go, 1, 0) != 1)
                 _exit(127);
         execve(request->program, request->argv, request->env);
@@ -192,7 +192,7 @@ static int hear(const struct spawn_request *request, int sock, struct error **er
 {
         struct report report = { 0 };
         int ready = fd_wait(sock, POLLIN, fd_now_ms() + EXEC_DEADLINE_MS);
-        ssize_t n = ready > 0 ? recv(sock, &report, sizeof(report), 0) : -1;
+        ssize_t n = ready > 0 ? recv(sock, &report, sizeof(report), MSG_DONTWAIT) : -1;
 
         if (ready == 0)
                 return error_set(err, ERROR_DEADLINE, "'%s' could not be run within %d s", request->program,
@@ -237,7 +237,7 @@ int spawn(const struct spawn_request *request, spawn_born_fn *born, void *data, 
         fd_close(&theirs);
         if (born(pid, data, err) == 0) {
                 /* A child that has failed already says so below. */
-                (void)!send(ours, "g", 1, MSG_NOSIGNAL);
+                (void)!send(ours, "g", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
                 hear(request, ours, err);
         }
         if (*err) {

@@ -40,6 +40,7 @@ static int connect_at(int dirfd, const char *name, int *ret_fd, struct error **e
                 return error_os(err, errno, "make a socket for '%s'", name);
         /* RUN/NAME may be longer than the 108 bytes of sun_path (unix(7)). */
         snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", dirfd, name);
+        /* waits: not at all, EAGAIN for a queue that is full */
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
                 return error_os(err, errno, "connect to '%s'", name);
         *ret_fd = TAKE_FD(fd);

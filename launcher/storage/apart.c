@@ -141,7 +141,7 @@ static void __attribute__((noreturn)) child(struct apart *apart, apart_fn *fn, v
         error_free(error);
         error = NULL;
         if (text && fd_write_all(apart->answer, "the answer", text, strlen(text), &error) == 0)
-                (void)!send(apart->done[1], "d", 1, MSG_NOSIGNAL);
+                (void)!send(apart->done[1], "d", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         _exit(0);
 }
 

@@ -171,6 +171,7 @@ static bool step(struct console *console, int quiet_ms)
                 { .fd = read_stdin ? STDIN_FILENO : -1, .events = POLLIN },
                 { .fd = console->to_us.length ? console->out : -1, .events = POLLOUT },
         };
+        /* waits: for whoever types, as long as stdin has not ended */
         int n = poll(fds, ARRAY_SIZE(fds), console->reading ? -1 : quiet_ms);
 
         if (n <= 0)
@@ -191,6 +192,7 @@ static void write_rest(struct console *console)
 {
         struct pollfd out = { .fd = console->out, .events = POLLOUT };
 
+        /* waits: for the reader of stdout, as any write to it would */
         while (console->to_us.length && !console->leaving && (poll(&out, 1, -1) >= 0 || errno == EINTR))
                 if (out.revents && relay_write(&console->to_us, console->out) < 0)
                         return;

@@ -181,6 +181,7 @@ become_keeper(struct verb_context *context, struct prepared *prepared, int ready
                 _exit(1);
         keeper_become(pid, sockets[0], *root ? adopt_argv : plain_argv);
         /* The supervisor does without; its status is still start's to know. */
+        /* waits: for the supervisor, which is all that is left to do */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
