@@ -448,6 +448,9 @@ static json_t *cmd_query_chardev(struct fake *fake, const json_t *args, struct r
 
         (void)args;
         (void)refusal;
+        if (fake->agent.listen_fd >= 0 || fake->agent.wire)
+                json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "label", "agent0", "frontend-open",
+                                                      fake->agent_open, "filename", "unix:"));
         json_object_foreach (fake->chardevs, id, each) {
                 json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "label", id, "frontend-open", true,
                                                       "filename", "fake"));
