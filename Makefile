@@ -35,7 +35,7 @@ FAKE_OBJ  := $(FAKE_SRC:%.c=$B/%.o)
 
 .DEFAULT_GOAL := all
 .PHONY: all help deps guest
-all: $B/vmlaunch $B/vmlaunch-fake-qemu ## build build/vmlaunch, build/libvmlaunch.a and build/vmlaunch-fake-qemu
+all: $B/vmlaunch $B/vmlaunch-fake-qemu $B/steps ## build build/vmlaunch, build/libvmlaunch.a and build/vmlaunch-fake-qemu
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,12 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# What changes something outside of the process has a name at which a test can end it.
+$B/steps: $(wildcard launcher/run/*.c launcher/state/*.c) tests/lint/steps.sh tests/lint/steps.txt
+	@mkdir -p $(@D)
+	@tests/lint/steps.sh
+	@touch $@
 
 # Unit tests: one program per file, linked with the library and cmocka.
 $B/tests/test_%: $B/tests/unit/test_%.o $B/libvmlaunch.a

@@ -46,6 +46,8 @@ check "warnings (gcc)" warnings gcc
 check "warnings (clang)" warnings clang
 check "include direction" tests/lint/includes.sh
 check "QMP command names" tests/lint/qmp_names.sh
+check "named steps" tests/lint/steps.sh
+check "named steps (the rule's test)" tests/lint/steps_test.sh
 check "linked libraries" tests/lint/libraries.sh build/lint-gcc/vmlaunch
 check "clang-tidy" tidy
 check "cppcheck" cppcheck_all

@@ -3,19 +3,9 @@
 #include <string.h>
 
 static const char *const effect_names[PLAN_EFFECTS] = {
-        [EFFECT_UID_CLAIM] = "uid-claim",
-        [EFFECT_IMAGE_OPEN] = "image-open",
-        [EFFECT_FILE_OPEN] = "file-open",
-        [EFFECT_DIRECTORY] = "directory",
-        [EFFECT_LISTEN] = "listen",
-        [EFFECT_STDERR] = "stderr",
-        [EFFECT_MACHINE_LOCK] = "machine-lock",
-        [EFFECT_NET] = "net",
-        [EFFECT_CGROUP_CREATE] = "cgroup-create",
-        [EFFECT_CGROUP_WRITE] = "cgroup-write",
-        [EFFECT_LIVE_TEMPLATE] = "live-template",
-        [EFFECT_SPAWN] = "spawn",
-        [EFFECT_QMP] = "qmp",
+#define EFFECT_NAME(id, name, word) [EFFECT_##id] = (name),
+        PLAN_EFFECT_LIST(EFFECT_NAME)
+#undef EFFECT_NAME
 };
 
 const char *plan_effect_name(enum plan_effect effect)

@@ -33,22 +33,28 @@
 #include "base/argv.h"
 #include "base/error.h"
 
-enum plan_effect {
-        EFFECT_UID_CLAIM,
-        EFFECT_IMAGE_OPEN,
-        EFFECT_FILE_OPEN,
-        EFFECT_DIRECTORY,
-        EFFECT_LISTEN,
-        EFFECT_STDERR,
-        EFFECT_MACHINE_LOCK,
-        EFFECT_NET,
-        EFFECT_CGROUP_CREATE,
-        EFFECT_CGROUP_WRITE,
-        EFFECT_LIVE_TEMPLATE,
-        EFFECT_SPAWN,
-        EFFECT_QMP,
-        PLAN_EFFECTS, /* how many */
-};
+/*
+ * The one list: enum, name and what is done (launcher/run/effects.c) are made of it, so an effect without a name, or
+ * without its two functions, does not compile.
+ */
+#define PLAN_EFFECT_LIST(X)                              \
+        X(UID_CLAIM, "uid-claim", uid_claim)             \
+        X(IMAGE_OPEN, "image-open", image_open)          \
+        X(FILE_OPEN, "file-open", file_open)             \
+        X(DIRECTORY, "directory", directory)             \
+        X(LISTEN, "listen", listen)                      \
+        X(STDERR, "stderr", stderr)                      \
+        X(MACHINE_LOCK, "machine-lock", machine_lock)    \
+        X(NET, "net", net)                               \
+        X(CGROUP_CREATE, "cgroup-create", cgroup_create) \
+        X(CGROUP_WRITE, "cgroup-write", cgroup_write)    \
+        X(LIVE_TEMPLATE, "live-template", live_template) \
+        X(SPAWN, "spawn", spawn)                         \
+        X(QMP, "qmp", qmp)
+
+#define PLAN_EFFECT_ENUM(id, name, word) EFFECT_##id,
+enum plan_effect { PLAN_EFFECT_LIST(PLAN_EFFECT_ENUM) PLAN_EFFECTS /* how many */ };
+#undef PLAN_EFFECT_ENUM
 
 /* "image-open" and so on; the name in JSON, journal and messages. */
 const char *plan_effect_name(enum plan_effect effect);

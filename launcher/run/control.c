@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "launcher/run/fd_names.h"
 #include "launcher/run/unsettled.h"
+#include "launcher/state/crash_point.h"
 #include "qmp/json_stream.h"
 #include "qmp/ops_machine.h"
 
@@ -100,6 +101,7 @@ static void close_fd_names(struct client *client)
                 return;
         json_object_foreach (client->fd_names.held, name, value) {
                 ops_closefd(qmp, name, on_closefd, NULL);
+                crash_point(CRASH_FD_CLOSED);
         }
 }
 
@@ -395,6 +397,7 @@ static void forward(struct client *client, const struct control_command *command
         call->mark = unsettled_mark(&control->unsettled);
         call->qemu_id = qmp_client_forward(qmp, changed ? changed : message, command->class, fds, n_fds,
                                            on_reply, call);
+        crash_point(CRASH_COMMAND_SENT);
 }
 
 static void run_own(struct client *client, const struct control_command *command, json_t *arguments,
@@ -639,6 +642,7 @@ int control_listen(int dirfd, const char *name, int *ret_fd, struct error **err)
         umask(mask);
         if (result < 0)
                 return error_os(err, errno, "bind '%s'", name);
+        crash_point(CRASH_CONTROL_BOUND);
         /* Who sees the name can connect: between bind() and listen() it would be refused. */
         if (listen(fd, CONTROL_CLIENTS) < 0 || renameat(dirfd, fresh, dirfd, name) < 0) {
                 error_os(err, errno, "listen at '%s'", name);

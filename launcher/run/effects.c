@@ -14,20 +14,17 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
         return 0;
 }
 
+#define file_open_undo    undo_nothing
+#define stderr_undo       undo_nothing
+#define cgroup_write_undo undo_nothing
+#define qmp_undo          undo_nothing
+/* The supervisor's own. */
+#define qmp_carry_out NULL
+
 const struct effect effects[PLAN_EFFECTS] = {
-        [EFFECT_UID_CLAIM] = { uid_claim_carry_out, uid_claim_undo },
-        [EFFECT_IMAGE_OPEN] = { image_open_carry_out, image_open_undo },
-        [EFFECT_FILE_OPEN] = { file_open_carry_out, undo_nothing },
-        [EFFECT_DIRECTORY] = { directory_carry_out, directory_undo },
-        [EFFECT_LISTEN] = { listen_carry_out, listen_undo },
-        [EFFECT_STDERR] = { stderr_carry_out, undo_nothing },
-        [EFFECT_MACHINE_LOCK] = { machine_lock_carry_out, machine_lock_undo },
-        [EFFECT_NET] = { net_carry_out, net_undo },
-        [EFFECT_CGROUP_CREATE] = { cgroup_create_carry_out, cgroup_create_undo },
-        [EFFECT_CGROUP_WRITE] = { cgroup_write_carry_out, undo_nothing },
-        [EFFECT_LIVE_TEMPLATE] = { live_template_carry_out, live_template_undo },
-        [EFFECT_SPAWN] = { spawn_carry_out, spawn_undo },
-        [EFFECT_QMP] = { NULL, undo_nothing },
+#define EFFECT_ROW(id, name, word) [EFFECT_##id] = { word##_carry_out, word##_undo },
+        PLAN_EFFECT_LIST(EFFECT_ROW)
+#undef EFFECT_ROW
 };
 
 int effect_learn(struct effect_run *run, json_t *learned_consume, struct error **err)

@@ -175,6 +175,7 @@ static void on_deadline(void *data)
         }
         helper->late = true;
         confine_send_signal(helper->pidfd, SIGKILL, &ignored);
+        crash_point(CRASH_HELPER_LATE);
         error_free(ignored);
         helper->deadline = loop_add_deadline(helper->loop, GRACE_MS, on_deadline, helper);
 }
@@ -254,6 +255,7 @@ static int serve(json_t *undone, struct error **err)
         /* QEMU's uid, taps, files and groups of whatever owner; nothing else is undone. */
         static const int needed[] = { CAP_KILL, CAP_NET_ADMIN, CAP_DAC_OVERRIDE };
         _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
+        _cleanup_close_ int run_dirfd = -1;
         _cleanup_free_ char *text = NULL;
         json_auto_t *request = NULL;
         json_t *cgroup_json;
@@ -266,7 +268,10 @@ static int serve(json_t *undone, struct error **err)
                 return error_set(err, ERROR_USAGE, "__host is started by a supervisor, which gives it a VM");
         fcntl(VM_DIR_FD, F_SETFD, FD_CLOEXEC);
         fcntl(VM_LOCK_FD, F_SETFD, FD_CLOEXEC);
-        crash_points_init(VM_DIR_FD);
+        run_dirfd = openat(VM_DIR_FD, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (run_dirfd < 0)
+                return error_os(err, errno, "open the directory of the VMs");
+        crash_points_init(run_dirfd);
         if (fd_read_all(0, "the request", REQUEST_MAX, &text, NULL, err) < 0)
                 return -1;
         request = json_loads(text, JSON_REJECT_DUPLICATES, &why);

@@ -9,6 +9,7 @@
 #include "conf/agent_allow.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
+#include "launcher/state/crash_point.h"
 
 #define LEASES_FILE "leases"
 #define LEASES_MAX  65536
@@ -26,13 +27,17 @@ static int keep(const json_t *leases, void *data, struct error **err)
         struct supervisor *s = data;
         _cleanup_free_ char *text = NULL;
 
+        crash_point(CRASH_LEASES_WRITE);
         if (json_array_size(leases) == 0) {
                 if (unlinkat(s->vm->fd, LEASES_FILE, 0) < 0 && errno != ENOENT)
                         return error_os(err, errno, "remove '%s'", LEASES_FILE);
-                return 0;
+        } else {
+                text = json_dumps(leases, JSON_COMPACT);
+                if (fd_write_file_at(s->vm->fd, LEASES_FILE, text, strlen(text), 0600, 0, err) < 0)
+                        return -1;
         }
-        text = json_dumps(leases, JSON_COMPACT);
-        return fd_write_file_at(s->vm->fd, LEASES_FILE, text, strlen(text), 0600, 0, err);
+        crash_point(CRASH_LEASES_WRITTEN);
+        return 0;
 }
 
 void agent_end_leases_found(struct supervisor *s)
@@ -285,6 +290,7 @@ int agent_command(struct supervisor *s, json_t *arguments, const struct control_
         *asked = (struct asked){ .s = s, .call = control_answer_later(s->control), .agent = s->qga };
         qga_client_call(s->qga, command, json_incref(passed_on), (unsigned)ceil(timeout_s * 1000),
                         on_agent_answer, asked);
+        crash_point(CRASH_AGENT_COMMAND_SENT);
         return 0;
 }
 
@@ -333,8 +339,10 @@ static void sync_time(void *data)
         struct supervisor *s = data;
 
         s->sync_timer = NULL;
-        if (s->qga && s->state == VM_RUNNING)
-                qga_client_sync_time(s->qga, QGA_COMMAND_MS, on_time_set, s);
+        if (!s->qga || s->state != VM_RUNNING)
+                return;
+        qga_client_sync_time(s->qga, QGA_COMMAND_MS, on_time_set, s);
+        crash_point(CRASH_TIME_ASKED);
 }
 
 void agent_sync_time(struct supervisor *s)

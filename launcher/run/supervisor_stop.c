@@ -97,6 +97,7 @@ static void take_step(struct supervisor *s, enum shutdown_step step)
                 supervisor_story(s, "resuming the paused guest, so that it can %s", what);
                 if (s->qmp)
                         ops_cont(s->qmp, on_resumed, s);
+                crash_point(CRASH_GUEST_ASKED);
                 return;
         case SHUTDOWN_THAW:
                 supervisor_story(s, "thawing the guest, so that it can %s", what);
@@ -106,11 +107,13 @@ static void take_step(struct supervisor *s, enum shutdown_step step)
                 supervisor_story(s, "asking the guest by its agent to %s", what);
                 qga_client_shutdown(s->qga, s->shutdown.request.reboot ? "reboot" : "powerdown",
                                     on_agent_told, s);
+                crash_point(CRASH_GUEST_ASKED);
                 return;
         case SHUTDOWN_PRESS:
                 supervisor_story(s, "pressing the power button (ACPI), so that the guest will %s", what);
                 if (s->qmp)
                         ops_system_powerdown(s->qmp, on_pressed, s);
+                crash_point(CRASH_GUEST_ASKED);
                 return;
         case SHUTDOWN_KILL:
                 supervisor_story(s, "the guest has not powered off in %u s: destroying it",
@@ -124,6 +127,7 @@ static void take_step(struct supervisor *s, enum shutdown_step step)
                         ops_system_reset(s->qmp, on_forced_reset, s);
                 else
                         supervisor_event(s, EV_GUEST_WILL_NOT);
+                crash_point(CRASH_RESTART_ASKED);
                 return;
         case SHUTDOWN_GIVE_UP:
         case SHUTDOWN_NO_MEANS:
@@ -241,7 +245,11 @@ static void send_signal(struct supervisor *s, int sig)
         s->end.we_killed = true;
         /* A successor must not take it for a stranger's doing. */
         supervisor_flush(s);
-        if (!s->exited && confine_send_signal(s->pidfd, sig, &err) < 0) {
+        if (s->exited)
+                return;
+        if (confine_send_signal(s->pidfd, sig, &err) == 0) {
+                crash_point(CRASH_QEMU_SIGNALLED);
+        } else {
                 _cleanup_free_ char *text = error_text(err);
 
                 supervisor_story(s, "signal QEMU: %s", text);

@@ -12,11 +12,13 @@
 #include "base/fd.h"
 #include "base/mem.h"
 
-#define FILE_NAME "crash-at"
-#define LINE_MAX_ 128
+#define FILE_NAME    "crash-at"
+#define REACHED_NAME "crash-reached"
+#define TRACE_NAME   "crash-trace"
+#define LINE_MAX_    128
 
 /* RUN while a test watches, else -1. One process is one victim, so this is the process's, not an object's. */
-static int run_dirfd = -1;
+static int watched_dirfd = -1;
 static bool looked;
 
 static const struct {
@@ -49,20 +51,20 @@ const char *crash_phase_name(enum crash_phase phase)
         return phases[phase];
 }
 
-void crash_points_init(int vm_dirfd)
+void crash_points_init(int run_dirfd)
 {
         if (looked)
                 return;
         looked = true;
-        if (faccessat(vm_dirfd, "../" FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-                return;
-        run_dirfd = openat(vm_dirfd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (faccessat(run_dirfd, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                watched_dirfd = openat(run_dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* The file's line; false: nothing is armed. */
 static bool read_armed(char line[LINE_MAX_])
 {
-        _cleanup_close_ int fd = openat(run_dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        _cleanup_close_ int fd =
+                openat(watched_dirfd, FILE_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
         ssize_t n;
 
@@ -76,35 +78,49 @@ static bool read_armed(char line[LINE_MAX_])
         return true;
 }
 
+/* "NAME PID" behind the others. */
+static void trace(const char *name)
+{
+        _cleanup_close_ int fd = openat(watched_dirfd, TRACE_NAME,
+                                        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+        if (fd >= 0)
+                dprintf(fd, "%s %d\n", name, (int)getpid());
+}
+
 static void reach(const char *name)
 {
         char line[LINE_MAX_], armed[LINE_MAX_], action[LINE_MAX_];
+        _cleanup_error_ struct error *ignored = NULL;
+        _cleanup_free_ char *next = NULL;
         unsigned count;
+        bool last;
 
-        if (!read_armed(line) || sscanf(line, "%127s %u %127s", armed, &count, action) != 3 ||
-            strcmp(armed, name) != 0)
+        if (!read_armed(line) || sscanf(line, "%127s %u %127s", armed, &count, action) != 3)
                 return;
-        if (count > 1) {
-                _cleanup_error_ struct error *ignored = NULL;
-                _cleanup_free_ char *next = xasprintf("%s %u %s\n", armed, count - 1, action);
-
-                fd_write_file_at(run_dirfd, FILE_NAME, next, strlen(next), 0600, 0, &ignored);
+        if (strcmp(action, "trace") == 0)
+                trace(name);
+        if (strcmp(armed, name) != 0)
                 return;
-        }
+        last = count <= 1;
+        next = last ? xasprintf("%d\n", (int)getpid()) : xasprintf("%s %u %s\n", armed, count - 1, action);
+        fd_write_file_at(watched_dirfd, FILE_NAME, next, strlen(next), 0600, 0, &ignored);
+        if (!last)
+                return;
         /* Once: whoever repairs what this leaves goes the same way again. */
-        unlinkat(run_dirfd, FILE_NAME, 0);
+        renameat(watched_dirfd, FILE_NAME, watched_dirfd, REACHED_NAME);
         kill(getpid(), strcmp(action, "stop") == 0 ? SIGSTOP : SIGKILL);
 }
 
 void crash_point(enum crash_point point)
 {
-        if (run_dirfd >= 0)
+        if (watched_dirfd >= 0)
                 reach(points[point].name);
 }
 
 void crash_point_effect(const char *effect, enum crash_phase phase)
 {
-        if (run_dirfd >= 0) {
+        if (watched_dirfd >= 0) {
                 _cleanup_free_ char *name = xasprintf("%s:%s", effect, phases[phase]);
 
                 reach(name);

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/state/crash_point.h"
 
 /* The file: a header line, then the holders' lines, all of this length. */
 #define LINE_BYTES  160
@@ -151,6 +152,7 @@ static int try_take(int run_dirfd, const struct lock_request *request, bool last
                 lock_file_release(run_dirfd, request->name, TAKE_FD(fd));
                 return error_wrap(err, "%s", request->what);
         }
+        crash_point(CRASH_LOCK_TAKEN);
         *ret_fd = TAKE_FD(fd);
         return 1;
 }
@@ -174,6 +176,7 @@ void lock_file_release(int run_dirfd, const char *name, int fd_consume)
 
         if (fd < 0)
                 return;
+        crash_point(CRASH_LOCK_RELEASE);
         /* The line goes first: a lock without a holder tells others to try again in a moment. */
         set_lock(fd, F_UNLCK, LINE_BYTES, 0);
         if (set_lock(fd, F_WRLCK, 0, 1) == 0 && is_current(run_dirfd, name, fd))
@@ -186,8 +189,10 @@ void lock_file_sweep(int run_dirfd, const char *name)
 {
         _cleanup_close_ int fd = openat(run_dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 
-        if (fd >= 0 && set_lock(fd, F_WRLCK, 0, 1) == 0 && is_current(run_dirfd, name, fd))
-                unlinkat(run_dirfd, name, 0);
+        if (fd < 0 || set_lock(fd, F_WRLCK, 0, 1) < 0 || !is_current(run_dirfd, name, fd))
+                return;
+        crash_point(CRASH_LOCK_RELEASE);
+        unlinkat(run_dirfd, name, 0);
 }
 
 int lock_file_image_name(int image_fd, char **ret, struct error **err)

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
+#include "launcher/state/crash_point.h"
 
 /* How often a directory is tried that its last run removes just now. */
 #define MAX_TRIES 100
@@ -126,6 +127,7 @@ static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
                 return errno == ENOENT ? 0 : error_os(err, errno, "open '%s'", vm->path);
         if (made && fchmod(dir, 0755) < 0)
                 return error_os(err, errno, "set the mode of '%s'", vm->path);
+        crash_point(CRASH_VM_DIR);
         lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (lock < 0)
                 return errno == ENOENT ? 0 : error_os(err, errno, "open '%s/lock'", vm->path);
@@ -155,6 +157,7 @@ int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret
 
         if (check_name(name, err) < 0 || run_dir_open(paths, &run_fd, err) < 0)
                 return -1;
+        crash_points_init(run_fd);
         vm = vm_dir_new(paths, name);
         for (unsigned i = 0; !locked && i < MAX_TRIES; i++)
                 locked = try_lock(vm, run_fd, err);
@@ -162,6 +165,7 @@ int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret
                 return -1;
         if (!locked)
                 return error_set(err, ERROR_BUSY, "'%s' is removed all the time", vm->path);
+        crash_point(CRASH_VM_LOCKED);
         *ret = TAKE_PTR(vm);
         return 0;
 }
@@ -170,10 +174,11 @@ int vm_dir_take_over(const struct paths *paths, const char *name, int lock_fd_co
                      struct error **err)
 {
         _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;
-        _cleanup_close_ int lock = lock_fd_consume;
+        _cleanup_close_ int lock = lock_fd_consume, run_fd = -1;
 
-        if (vm_dir_open(paths, name, &vm, err) < 0 || !vm)
+        if (run_dir_open(paths, &run_fd, err) < 0 || vm_dir_open(paths, name, &vm, err) < 0 || !vm)
                 return -1;
+        crash_points_init(run_fd);
         if (!same_file(vm->fd, "lock", lock) || lock_whole(lock) < 0)
                 return error_set(err, ERROR_FAILED, "what was passed on is not the lock of '%s'", name);
         if (write_pid(lock, err) < 0)
@@ -254,6 +259,7 @@ static void remove_directory(const struct vm_dir *vm)
                          (unsigned long long)st.st_ino);
         if (rename(vm->path, gone) < 0)
                 return;
+        crash_point(CRASH_VM_DIR_GONE);
         for (unsigned i = 0; i < MAX_TRIES; i++) {
                 _cleanup_error_ struct error *error = NULL;
 

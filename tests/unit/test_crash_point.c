@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,6 +22,15 @@ static bool is_armed(const struct fixture *f)
         return faccessat(f->fd, "crash-at", F_OK, 0) == 0;
 }
 
+static int reached_pid(const struct fixture *f)
+{
+        _cleanup_free_ char *text = NULL;
+        struct error *err = NULL;
+
+        assert_int_equal(fd_read_file_at(f->fd, "crash-reached", 64, &text, NULL, &err), 0);
+        return atoi(text);
+}
+
 /* How a process ends that reaches two moments, the second one twice. */
 static int fate(const struct fixture *f)
 {
@@ -30,11 +38,7 @@ static int fate(const struct fixture *f)
         int status;
 
         if (pid == 0) {
-                int vm_dirfd = -1;
-
-                if (mkdirat(f->fd, "web", 0755) == 0 || errno == EEXIST)
-                        vm_dirfd = openat(f->fd, "web", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                crash_points_init(vm_dirfd);
+                crash_points_init(f->fd);
                 crash_point(CRASH_RECORD_WRITE);
                 crash_point_effect("net", CRASH_DO);
                 crash_point_effect("net", CRASH_DO);
@@ -59,6 +63,7 @@ static void the_process_dies_at_its_moment_and_the_file_is_gone(void **state)
         assert_true(WIFSIGNALED(status));
         assert_int_equal(WTERMSIG(status), SIGKILL);
         assert_false(is_armed(f));
+        assert_true(reached_pid(f) > 0);
         assert_int_equal(fate(f), 0);
 }
 
@@ -82,6 +87,22 @@ static void a_file_that_others_may_write_is_ignored(void **state)
         assert_true(is_armed(f));
 }
 
+static void a_trace_has_every_moment_in_its_order(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_free_ char *text = NULL, *expected = NULL;
+        struct error *err = NULL;
+        int pid;
+
+        arm(f, "* 0 trace\n", 0600);
+        assert_int_equal(fate(f), 0);
+        assert_true(is_armed(f));
+        assert_int_equal(fd_read_file_at(f->fd, "crash-trace", 256, &text, NULL, &err), 0);
+        pid = atoi(strchr(text, ' ') + 1);
+        expected = xasprintf("record-write %d\nnet:do %d\nnet:do %d\n", pid, pid, pid);
+        assert_string_equal(text, expected);
+}
+
 static void no_two_moments_have_one_name(void **state)
 {
         (void)state;
@@ -98,6 +119,7 @@ int main(void)
                                                 tear_down),
                 cmocka_unit_test_setup_teardown(a_moment_is_counted_down, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_file_that_others_may_write_is_ignored, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(a_trace_has_every_moment_in_its_order, set_up, tear_down),
                 cmocka_unit_test(no_two_moments_have_one_name),
         };
 
