@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "launcher/run/lease_state.h"
 #include "launcher/run/story.h"
+#include "launcher/state/crash_point.h"
 #include "qmp/ops_machine.h"
 
 #define WAITERS_MAX 16
@@ -258,8 +259,10 @@ static void take(struct lease *lease)
                 leases->frozen = FROZEN_UNKNOWN;
                 lease->uncertain = true;
                 qga_client_freeze(agent, lease->timeout_ms, on_frozen, next_turn(lease, agent));
+                crash_point(CRASH_FREEZE_ASKED);
         } else {
                 ops_stop(leases->host.qemu(leases->data), on_stopped, next_turn(lease, NULL));
+                crash_point(CRASH_PAUSE_ASKED);
         }
 }
 
@@ -282,6 +285,7 @@ static void on_undone(json_t *reply, const struct error *error, void *data)
         /* Agents answer in order: what was asked before has been done, or will never be. */
         lease->uncertain = false;
         lease->undone = json_integer_value(reply);
+        crash_point(CRASH_LEASE_UNDONE);
         feed(lease, LEASE_UNDONE);
 }
 
@@ -297,8 +301,10 @@ static void undo(struct lease *lease)
                 feed(lease, LEASE_OVER);
         } else if (agent) {
                 qga_client_thaw(agent, leases->times.undo, on_undone, next_turn(lease, NULL));
+                crash_point(CRASH_THAW_ASKED);
         } else if (qemu) {
                 ops_cont(qemu, on_undone, next_turn(lease, NULL));
+                crash_point(CRASH_UNPAUSE_ASKED);
         } else {
                 struct error *error = nobody(lease);
 
@@ -421,6 +427,7 @@ static void wait(struct lease *lease)
 static void tell_held(struct lease *lease)
 {
         lease->uncertain = false;
+        crash_point(CRASH_LEASE_HELD);
         if (lease->kind == LEASE_FREEZE) {
                 lease->leases->frozen = FROZEN_YES;
                 story(lease, "the guest is frozen (%lld file systems), at most %g s, for %s", lease->taken,
@@ -458,6 +465,7 @@ static void finish(struct lease *lease, enum lease_event event)
         _cleanup_error_ struct error *err = NULL;
         bool done = event == LEASE_PROVEN || event == LEASE_OVER;
 
+        crash_point(CRASH_LEASE_OVER);
         if (lease->kind == LEASE_FREEZE && event != LEASE_NEVER)
                 leases->frozen = FROZEN_NO;
         /* Nothing has happened: it is as it was. */
@@ -604,6 +612,24 @@ int leases_begin(struct leases *leases, const struct lease_request *request, lea
         return 0;
 }
 
+/* Also one that we have not taken: a successor's, or a freeze by somebody else. */
+static void end_lease(struct lease *lease, const char *why, lease_answer_fn *fn, void *data)
+{
+        if (lease->state == LEASE_NONE)
+                lease->leases->frozen_before = lease->leases->frozen;
+        if (fn)
+                lease->enders[lease->n_enders++] = (struct answer){ fn, data };
+        if (!lease->who)
+                lease->who = xstrdup(why);
+        if (!lease->why) {
+                lease->why = xstrdup(why);
+                if (lease->state == LEASE_ASKED || lease->state == LEASE_HELD)
+                        story(lease, "ending the %s of %s: %s", lease_kind_name(lease->kind), lease->who,
+                              why);
+        }
+        feed(lease, LEASE_END);
+}
+
 void leases_end(struct leases *leases, enum lease_kind kind, const char *why, lease_answer_fn *fn, void *data)
 {
         struct lease *lease = &leases->kinds[kind];
@@ -624,20 +650,8 @@ void leases_end(struct leases *leases, enum lease_kind kind, const char *why, le
                 error_free(error);
                 return;
         }
-        if (lease->state == LEASE_NONE && kind == LEASE_PAUSE)
-                return;
-        if (lease->state == LEASE_NONE)
-                leases->frozen_before = leases->frozen;
-        if (fn)
-                lease->enders[lease->n_enders++] = (struct answer){ fn, data };
-        if (!lease->who)
-                lease->who = xstrdup(why);
-        if (!lease->why) {
-                lease->why = xstrdup(why);
-                if (lease->state == LEASE_ASKED || lease->state == LEASE_HELD)
-                        story(lease, "ending the %s of %s: %s", lease_kind_name(kind), lease->who, why);
-        }
-        feed(lease, LEASE_END);
+        if (lease->state != LEASE_NONE || kind != LEASE_PAUSE)
+                end_lease(lease, why, fn, data);
 }
 
 int leases_renew(struct leases *leases, enum lease_kind kind, unsigned long long client, unsigned timeout_ms,
@@ -666,7 +680,7 @@ static void end_found(struct leases *leases, enum lease_kind kind, const char *w
         if (kind == LEASE_FREEZE)
                 leases->frozen = FROZEN_UNKNOWN;
         story(lease, "found a %s of %s", lease_kind_name(kind), who);
-        leases_end(leases, kind, "the supervisor that kept it has died", NULL, NULL);
+        end_lease(lease, "the supervisor that kept it has died", NULL, NULL);
 }
 
 void leases_end_all_found(struct leases *leases, const json_t *found)

@@ -534,6 +534,23 @@ static void what_a_dead_supervisor_left_is_ended_when_the_agent_is_there(void **
         }
 }
 
+static void a_pause_that_a_dead_supervisor_left_is_tried_until_the_guest_runs(void **state)
+{
+        struct sim *sim = one();
+        json_t *found = json_pack("[{s:i, s:s, s:s}]", "id", 7, "kind", "pause", "holder", "uid 0");
+
+        (void)state;
+        sim->kept = 1;
+        leases_end_all_found(sim->leases, found);
+        json_decref(found);
+        peer_settle(sim->loop, 20);
+        assert_true(leases_has(sim->leases, LEASE_PAUSE));
+        leases_guest_resumed(sim->leases);
+        assert_false(leases_has(sim->leases, LEASE_PAUSE));
+        assert_int_equal(sim->kept, 0);
+        one_done(sim);
+}
+
 static void a_thaw_without_a_lease_thaws_once_and_fails_once(void **state)
 {
         struct sim *sim = one();
@@ -591,6 +608,7 @@ int main(void)
                 cmocka_unit_test(a_late_freeze_is_undone_by_the_thaw_behind_it),
                 cmocka_unit_test(a_reset_ends_a_freeze_that_was_answered),
                 cmocka_unit_test(what_a_dead_supervisor_left_is_ended_when_the_agent_is_there),
+                cmocka_unit_test(a_pause_that_a_dead_supervisor_left_is_tried_until_the_guest_runs),
                 cmocka_unit_test(a_thaw_without_a_lease_thaws_once_and_fails_once),
                 cmocka_unit_test(a_freeze_that_waits_for_its_turn_does_not_come_after_its_thaw),
                 cmocka_unit_test(no_sequence_leaves_a_frozen_guest),
