@@ -27,6 +27,18 @@ static bool flag(const json_t *json, const char *key, bool otherwise)
         return json_is_boolean(value) ? json_is_true(value) : otherwise;
 }
 
+struct run_end adopt_end_from_json(const json_t *json)
+{
+        return (struct run_end){
+                .ready = flag(json, "ready", false),
+                .asked = flag(json, "asked", false),
+                .guest_off = flag(json, "guest_off", false),
+                .panicked = flag(json, "panicked", false),
+                .we_quit = flag(json, "quit", false),
+                .we_killed = flag(json, "killed", false),
+        };
+}
+
 struct plan_policy adopt_policy_from_json(const json_t *json)
 {
         json_int_t timeout = json_integer_value(json_object_get(json, "shutdown_timeout"));

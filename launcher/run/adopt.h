@@ -12,6 +12,7 @@
 
 #include "launcher/plan/launch_plan.h"
 #include "launcher/run/execute.h"
+#include "launcher/run/verdict.h"
 #include "launcher/state/state_dir.h"
 
 struct adoption {
@@ -46,6 +47,8 @@ int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct e
 void adoption_done(struct adoption *adoption);
 #define _cleanup_adoption_ _cleanup_(adoption_done)
 
+/* The record's "end": what its supervisor had seen of the end. */
+struct run_end adopt_end_from_json(const json_t *json);
 /* The record's "policy". What is missing or of the wrong type keeps its default: ACPI is there, nothing is forced. Its
  * strings are the caller's. */
 struct plan_policy adopt_policy_from_json(const json_t *json);

@@ -11,10 +11,6 @@
 #include "launcher/state/crash_point.h"
 #include "launcher/state/lock_file.h"
 
-/* Exit statuses of `run` that go with the verdicts given here (DESIGN section 3). */
-#define STATUS_ASKED 0
-#define STATUS_LOST  15
-
 static void vm_dir_keepp(struct vm_dir **vm)
 {
         vm_dir_release(*vm, true);
@@ -27,6 +23,7 @@ static void vm_dir_leavep(struct vm_dir **vm)
         bool keep = true;
 
         if (*vm && journal_is_empty((*vm)->fd)) {
+                crash_point(CRASH_LEAVE);
                 keep = faccessat((*vm)->fd, "record.json", F_OK, 0) == 0;
                 unlinkat((*vm)->fd, "lock", 0);
         }
@@ -74,8 +71,18 @@ static int record_is_closed(const struct vm_dir *vm, json_t **ret, struct error 
         return 0;
 }
 
-static int close_record(const struct vm_dir *vm, json_t *record, const char *verdict, int exit_status,
-                        const char *reason, struct error **err)
+/* What its supervisor had seen before it was gone is all there is. journal_started: the guest has run. */
+static void judge_unseen(const json_t *record, bool journal_started, struct verdict *ret)
+{
+        struct run_end end = adopt_end_from_json(json_object_get(record, "end"));
+
+        end.ready = end.ready || journal_started;
+        end.status_unknown = true;
+        verdict_judge(&end, ret);
+}
+
+static int close_record(const struct vm_dir *vm, json_t *record, const struct verdict *verdict,
+                        struct error **err)
 {
         _cleanup_free_ char *now = story_now();
         json_t *story = json_object_get(record, "story");
@@ -87,10 +94,10 @@ static int close_record(const struct vm_dir *vm, json_t *record, const char *ver
         json_object_set_new(record, "state", json_string("stopped"));
         /* A supervisor that died while its steps were undone had judged already: it knew more than we do. */
         if (!json_is_string(json_object_get(record, "verdict"))) {
-                story_add(story, now, reason);
-                json_object_set_new(record, "reason", json_string(reason));
-                json_object_set_new(record, "verdict", json_string(verdict));
-                json_object_set_new(record, "exit_status", json_integer(exit_status));
+                story_add(story, now, verdict->reason);
+                json_object_set_new(record, "reason", json_string(verdict->reason));
+                json_object_set_new(record, "verdict", json_string(verdict_name(verdict->kind)));
+                json_object_set_new(record, "exit_status", json_integer(verdict->exit_status));
                 json_object_set_new(record, "ended", json_string(now));
         }
         json_object_set_new(record, "pid", json_null());
@@ -118,6 +125,7 @@ static int clean_up(const struct vm_dir *vm, const struct cgroup_host *cgroup, c
         tell_garbage(vm, teller);
         if (!journal_is_empty(vm->fd) && undo_journal(vm->fd, cgroup, tell, (void *)teller, err) < 0)
                 return -1;
+        crash_point(CRASH_LEAVE);
         unlinkat(vm->fd, "control.sock", 0);
         return 0;
 }
@@ -128,8 +136,10 @@ static void leave_directory(struct vm_dir *locked_consume)
 {
         bool has_record = faccessat(locked_consume->fd, "record.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 
+        crash_point(CRASH_LEAVE);
         /* Whoever opened the lock meanwhile looks again (vm_dir_lock()). */
         unlinkat(locked_consume->fd, "lock", 0);
+        crash_point(CRASH_LEFT);
         vm_dir_release(locked_consume, has_record);
 }
 
@@ -137,19 +147,21 @@ static void leave_directory(struct vm_dir *locked_consume)
 static int reconcile_locked(const struct vm_dir *vm, const struct cgroup_host *cgroup, struct teller teller,
                             struct error **err)
 {
+        _cleanup_journal_run_ struct journal_run journal = { 0 };
+        _cleanup_verdict_ struct verdict unseen = { 0 };
         _cleanup_free_ char *line = NULL;
         json_auto_t *record = NULL;
         const char *verdict;
         int closed;
 
-        crash_points_init(vm->fd);
         closed = record_is_closed(vm, &record, err);
-        if (closed < 0)
+        if (closed < 0 || journal_run_read(vm->fd, &journal, err) < 0)
                 return -1;
         teller.what = "undone: ";
         if (clean_up(vm, cgroup, &teller, err) < 0 || closed)
                 return *err ? -1 : 0;
-        if (close_record(vm, record, "lost", STATUS_LOST, "ended unseen: its supervisor was gone", err) < 0)
+        judge_unseen(record, journal.started, &unseen);
+        if (close_record(vm, record, &unseen, err) < 0)
                 return -1;
         verdict = json_string_value(json_object_get(record, "verdict"));
         line = xasprintf("verdict %s", verdict);
@@ -166,8 +178,17 @@ static int describe(const struct vm_dir *vm, struct teller teller, struct error 
         teller.what = "would undo: ";
         if (closed < 0 || (!journal_is_empty(vm->fd) && undo_describe(vm->fd, tell, &teller, err) < 0))
                 return -1;
-        if (!closed && !json_is_string(json_object_get(record, "verdict")))
-                say(teller, "would get the verdict lost");
+        if (!closed && !json_is_string(json_object_get(record, "verdict"))) {
+                _cleanup_journal_run_ struct journal_run journal = { 0 };
+                _cleanup_verdict_ struct verdict unseen = { 0 };
+                _cleanup_free_ char *text = NULL;
+
+                if (journal_run_read(vm->fd, &journal, err) < 0)
+                        return -1;
+                judge_unseen(record, journal.started, &unseen);
+                text = xasprintf("would get the verdict %s", verdict_name(unseen.kind));
+                say(teller, text);
+        }
         return 0;
 }
 
@@ -301,21 +322,22 @@ int orphan_destroy(const struct paths *paths, const struct cgroup_host *cgroup, 
         _cleanup_vm_dir_ struct vm_dir *vm = NULL;
         _cleanup_locked_vm_dir_ struct vm_dir *locked = NULL;
         struct teller teller = { .vm = name, .what = "undone: ", .line = line, .data = data };
+        const struct verdict asked = { .kind = VERDICT_ASKED,
+                                       .exit_status = verdict_exit_status(VERDICT_ASKED),
+                                       .reason = (char[]){ "destroyed as asked, without its supervisor" } };
         json_auto_t *record = NULL;
         pid_t pid = 0;
         int lives, closed;
 
         if (vm_dir_open(paths, name, &vm, err) < 0 || vm_dir_lock(paths, name, &locked, err) < 0)
                 return -1;
-        crash_points_init(locked->fd);
         lives = qemu_lives(locked, &pid, err);
         if (lives <= 0)
                 return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
         closed = record_is_closed(locked, &record, err);
         if (closed < 0 || repair(paths, locked, err) < 0 || clean_up(locked, cgroup, &teller, err) < 0)
                 return -1;
-        if (!closed && close_record(locked, record, "asked", STATUS_ASKED,
-                                    "destroyed as asked, without its supervisor", err) < 0)
+        if (!closed && close_record(locked, record, &asked, err) < 0)
                 return -1;
         leave_directory(TAKE_PTR(locked));
         return 0;

@@ -369,6 +369,8 @@ static void clean_up(struct supervisor *s)
         agent_qemu_gone(s);
         wire_close(s);
         supervisor_changed(s);
+        /* The undo takes the journal away: a successor finds the verdict here or nowhere. */
+        supervisor_flush(s);
         supervisor_begin_undo(s);
 }
 
@@ -480,6 +482,7 @@ static void restart(struct supervisor *s)
         /* cont alone is refused after a power-off: "Resetting the Virtual Machine is required". */
         ops_system_reset(s->qmp, on_restart, s);
         ops_cont(s->qmp, on_restart, s);
+        crash_point(CRASH_RESTART_ASKED);
 }
 
 /* What the verdict needs to know of the way to the end. */
@@ -683,8 +686,6 @@ static int start(struct supervisor *s, struct error **err)
         if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
                 return -1;
         agent_begin(s);
-        crash_points_init(s->vm->fd);
-        crash_point(CRASH_VM_LOCKED);
         supervisor_open_log(s);
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0)
@@ -710,11 +711,13 @@ static void leave_directory(struct supervisor *s, bool keep)
 {
         if (!s->vm)
                 return;
+        crash_point(CRASH_LEAVE);
         unlinkat(s->vm->fd, "control.sock", 0);
         if (journal_is_empty(s->vm->fd)) {
                 unlinkat(s->vm->fd, "journal", 0);
                 /* Whoever opened it meanwhile looks again (vm_dir_lock()). */
                 unlinkat(s->vm->fd, "lock", 0);
+                crash_point(CRASH_LEFT);
         } else {
                 keep = true;
         }

@@ -67,6 +67,7 @@ void keeper_attend(struct supervisor *s, bool give)
                 return;
         if (give && keeper_give(s->keeper_fd, s->vm->lock_fd, s->log_fd, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
+        crash_point(CRASH_KEEPER_GIVEN);
         s->keeper = loop_add_fd(s->loop, s->keeper_fd, EPOLLIN, on_keeper, s);
 }
 
@@ -84,9 +85,9 @@ void keeper_await_status(struct supervisor *s)
 
 json_t *adopt_end_to_json(const struct supervisor *s)
 {
-        json_t *end = json_pack("{s:b, s:b, s:b, s:b, s:b, s:n}", "asked", s->end.asked, "guest_off",
-                                s->end.guest_off, "panicked", s->end.panicked, "quit", s->end.we_quit,
-                                "killed", s->end.we_killed, "request");
+        json_t *end = json_pack("{s:b, s:b, s:b, s:b, s:b, s:b, s:n}", "ready", s->end.ready, "asked",
+                                s->end.asked, "guest_off", s->end.guest_off, "panicked", s->end.panicked,
+                                "quit", s->end.we_quit, "killed", s->end.we_killed, "request");
 
         if (s->shutting || s->resuming)
                 json_object_set_new(end, "request",
@@ -103,11 +104,7 @@ static void take_end(struct supervisor *s, const json_t *end)
         const char *mode = json_string_value(json_object_get(request, "mode"));
         json_int_t timeout = json_integer_value(json_object_get(request, "timeout"));
 
-        s->end.asked = json_is_true(json_object_get(end, "asked"));
-        s->end.guest_off = json_is_true(json_object_get(end, "guest_off"));
-        s->end.panicked = json_is_true(json_object_get(end, "panicked"));
-        s->end.we_quit = json_is_true(json_object_get(end, "quit"));
-        s->end.we_killed = json_is_true(json_object_get(end, "killed"));
+        s->end = adopt_end_from_json(end);
         if (!mode || timeout <= 0 || timeout > 86400 || !shutdown_mode_from_name(mode, &s->asked.mode) ||
             s->asked.mode == SHUTDOWN_DESTROY)
                 return;
@@ -196,15 +193,15 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         struct error *lost = NULL;
         int repaired;
 
-        crash_points_init(s->vm->fd);
+        crash_point(CRASH_ADOPT_BEGIN);
         s->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
         s->execution = execution_adopt(s->plan, &how, adoption->pid, TAKE_FD(adoption->pidfd),
                                        TAKE_FD(adoption->stderr_fd), adoption->journal.locks, &lost);
         s->pid = adoption->last_pid;
         s->pid_start = adoption->pid_start;
         s->pidfd = execution_qemu_pidfd(s->execution);
-        s->end.ready = adoption->journal.started;
         take_end(s, json_object_get(adoption->record, "end"));
+        s->end.ready = s->end.ready || adoption->journal.started;
         s->changed_by_hand = json_is_true(json_object_get(adoption->record, "changed_by_hand"));
         s->paused = state && strcmp(state, "paused") == 0;
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
@@ -230,9 +227,11 @@ static void attend(struct supervisor *s)
         if (supervisor_open_control(s, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
+        crash_point(CRASH_ADOPT_ATTENDS);
+        /* Before the record is written anew: until they are undone, it has them. */
+        agent_end_leases_found(s);
         if (s->end.ready)
                 supervisor_tell_ready(s);
-        agent_end_leases_found(s);
         wire_try(s);
         /* A destroy has begun. */
         if (s->end.asked && s->state != VM_STARTING)
