@@ -1,159 +1,524 @@
 #!/usr/bin/env bash
-# A process of ours dies at each named moment (vmlaunch __steps) of start, stop and undo, and at random ones: what is
-# left is repaired by the verbs a user has, nothing leaks, and the next start and shutdown work.
+# A process dies at each named moment (vmlaunch __steps) of each way through a VM's life, and at random ones: what is
+# left is repaired by the keeper or by the verbs a user has, the verdict is right, QEMU is the same where only its
+# supervisor died, nobody is frozen or paused who was not, nothing leaks, and the next start and shutdown work.
+#
+# A life is what is done to a VM while a moment is armed; a victim is who dies when it is reached. In `make check` the
+# process that reaches the moment dies, at the first time of each moment of each life; CRASH_ALL=1 (make nightly) is
+# every victim at every time. CRASH_LIVES, CRASH_VICTIMS, CRASH_MOMENTS (words or patterns) choose; a table is printed.
 . "$(dirname "$0")/lib.sh"
 
-# The whole table is done within this; random kills are printed with their seed: CRASH_SEED=N repeats them.
 CRASH_SEED=${CRASH_SEED:-$RANDOM}
 RANDOM_KILLS=${RANDOM_KILLS:-50}
+LIVES=${CRASH_LIVES:-start freeze pause commands shutdown shutdown-frozen shutdown-paused destroy adopt reconcile orphan}
+# self: who reaches the moment. The others die while that one stands still at it.
+VICTIMS=${CRASH_VICTIMS:-self}
+[[ -z ${CRASH_ALL:-} ]] || VICTIMS=${CRASH_VICTIMS:-self client supervisor helper keeper both qemu all}
+SHARES=${CRASH_SHARES:-4}
+FAKE_QEMU=${FAKE_QEMU:-$TOP/build/vmlaunch-fake-qemu}
 
-# A VM whose emulator answers at once: what dies here is ours, not the guest.
+# Waits without a process of its own: nobody writes there.
+exec {NAP}<> <(:)
+nap() { read -rt "$1" -u "$NAP" || true; }
+
+# --- a VM ----------------------------------------------------------------------------------------------------------
+
+# Its emulator answers at once and its guest obeys: what dies here is ours, not the guest.
 set_up() {
     need_root
-    install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
-    template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]"
+    install -m 755 "$FAKE_QEMU" "$ROOT/fake-qemu"
+    truncate -s 1M "$ROOT/disk.img"
+    template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]"
     # The facts of the real QEMU are read once.
     vml plan "$TEMPLATE" >/dev/null
     RUN_DIR=$(vml -o json plan "$TEMPLATE" | jq -r '.steps[] | select(.effect == "live-template").args.path')
     RUN_DIR=${RUN_DIR%/*/*}
     mkdir -p "$RUN_DIR"
+    RECORD=$RUN_DIR/$VM/record.json
 }
 
-arm() { # NAME COUNT kill|stop
-    echo "$1 $2 $3" >"$RUN_DIR/crash-at.new"
+arm() { # WORDS
+    rm -f "$RUN_DIR/crash-reached"
+    echo "$1" >"$RUN_DIR/crash-at.new"
     mv "$RUN_DIR/crash-at.new" "$RUN_DIR/crash-at"
 }
-was_reached() { [[ ! -e $RUN_DIR/crash-at ]]; }
+disarm() { rm -f "$RUN_DIR"/crash-*; }
+reached() { [[ -e $RUN_DIR/crash-reached ]]; }
+
 qemu_pids() { pgrep -f "guest=$VM," || true; }
-# Starter and supervisor: their command line has the template's path.
-our_pids() { pgrep -f "^$VMLAUNCH .*$TEMPLATE" || true; }
-helper_pids() { pgrep -x -f "vmlaunch __host" --ns $$ --nslist net || true; }
-
-# Ends what goes on, by the verbs a user has. Everybody may have died anywhere.
-repair() { # WHERE
-    local out
-    for _ in 1 2 3 4 5 6; do
-        out=$(vml destroy "$VM" 2>&1) || true
-        out+=$(vml reconcile "$VM" 2>&1) || true
-        [[ -z $(qemu_pids) && -z $(leftovers) ]] && return
-        sleep 0.05
-    done
-    fail "$1: not repaired: $(leftovers)"$'\n'"$out"
-}
-
-# Has a repaired VM its end written down?
-assert_ended() { # WHERE
-    local record=$RUN_DIR/$VM/record.json
-    [[ -e $record ]] || return 0
-    jq -e '.state == "stopped" and .verdict != null and .pid == null and .supervisor_pid == null' "$record" >/dev/null ||
-        fail "$1: the record does not say the end: $(jq -c '{state, verdict, pid, supervisor_pid}' "$record")"
-}
-
-assert_works() { # WHERE
-    vml -q start "$TEMPLATE" >"$WORK/again" 2>&1 || fail "$1: the next start: $(<"$WORK/again")"
-    vml -q shutdown "$VM" >"$WORK/again" 2>&1 || fail "$1: the next shutdown: $(<"$WORK/again")"
-    assert_ended "$1, next run"
-}
-
-# A life with the moment armed: start, pause, resume, shutdown. Failing is what they do here.
-live() {
-    timeout 20 "$VMLAUNCH" --root "$ROOT" -q start "$TEMPLATE" >/dev/null 2>&1 || true
-    was_reached || timeout 20 "$VMLAUNCH" --root "$ROOT" -q shutdown "$VM" >/dev/null 2>&1 || true
-    # The client knows of the end a moment before the supervisor has ended.
-    local _
-    for _ in $(seq 100); do
-        if was_reached || [[ -z $(our_pids) ]]; then break; fi
-        sleep 0.01
+# Starter, keeper, supervisors, and the host helper, which says whose it is by its directory.
+our_pids() {
+    local pid
+    pgrep -f "(^$VMLAUNCH .*$TEMPLATE|(__keeper|__adopt) .*$VM\$|$VMLAUNCH .* run $VM\$)" || true
+    for pid in $(pgrep -x -f "vmlaunch __host"); do
+        [[ $(readlink "/proc/$pid/fd/3") != "$RUN_DIR/$VM" ]] || echo "$pid"
     done
 }
+parent_of() { awk '/^PPid:/ { print $2 }' "/proc/$1/status" 2>/dev/null || true; }
+is_stopped() { [[ $(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null) == T ]]; }
+is_alive() { [[ -n $1 && -d /proc/$1 && $(awk '/^State:/ { print $2 }' "/proc/$1/status" 2>/dev/null) != Z ]]; }
+is_helper() { [[ $(tr '\0' ' ' <"/proc/$1/cmdline") == "vmlaunch __host " ]]; } 2>/dev/null
 
-matrix() { # MOMENT...
-    local name count times where
-    for name in "$@"; do
-        times=40
-        # What follows an entry is the next moment of the table; its first time is enough.
-        [[ $name != journal-appended && $name != record-written ]] || times=1
-        for ((count = 1; count <= times; count++)); do
-            where="$name, time $count"
-            arm "$name" "$count" kill
-            local began=$SECONDS
-            live
-            was_reached || break
-            repair "$where"
-            assert_ended "$where"
-            # Each moment once; the further times of one share the way back.
-            ((count > 1)) || assert_works "$where"
-            echo "$name" >>"$WORK/reached"
-            ((SECONDS - began < 5)) || echo "    slow: $where took $((SECONDS - began)) s"
+# What the record says, in variables.
+look() {
+    STATE='' VERDICT='' PID='' SUPERVISOR='' FROZEN='' LEASES='' AGENT=''
+    [[ ! -e $RECORD ]] ||
+        read -r STATE VERDICT PID SUPERVISOR FROZEN LEASES AGENT < <(
+            jq -r '[.state, .verdict, .pid, .supervisor_pid, .frozen, (.leases | length), .agent] | map(if . == null then "-" else . end) | join(" ")' "$RECORD" 2>/dev/null
+        ) || true
+}
+
+# Everything that a VM which has ended may not leave: of RUN only records and the two directories of locks stay.
+residue() {
+    leftovers
+    our_pids | sed 's/^/process of ours: /'
+    find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" |
+        sed 's/^/in RUN: /'
+    [[ ! -d $RUN_DIR/$VM || -e $RECORD ]] || echo "an empty directory"
+}
+
+# --- the lives -----------------------------------------------------------------------------------------------------
+
+# verb WORDS...: in the background, until it has ended or the moment is reached, at which who has to die dies. False: it
+# was reached, and the life ends here.
+verb() {
+    begin_verb "$@"
+    while [[ -d /proc/$CLIENT ]] && ! reached; do nap 0.003; done
+    end_verb
+}
+begin_verb() {
+    WHAT=$1
+    "$VMLAUNCH" --root "$ROOT" "$@" >"$ROOT/out" 2>&1 &
+    CLIENT=$!
+}
+end_verb() {
+    ! reached || strike
+    local i
+    for ((i = 0; i < 6000; i++)); do
+        [[ -d /proc/$CLIENT ]] || break
+        nap 0.005
+    done
+    [[ ! -d /proc/$CLIENT ]] || fail "$WHERE: '$WHAT' does not end"
+    CLIENT_STATUS=0
+    wait "$CLIENT" || CLIENT_STATUS=$?
+    ! reached
+}
+
+# Who dies when the moment is reached. $AT is the process that reached it; it stands still when it is not the victim.
+strike() {
+    local i name
+    ((STRUCK == 0)) || return 0
+    STRUCK=1 AT=$(<"$RUN_DIR/crash-reached")
+    STARTED=0 GUEST_OFF=false ASKED=false
+    ! grep -q '"started"' "$RUN_DIR/$VM/journal" 2>/dev/null || STARTED=1
+    [[ ! -e $RECORD ]] || read -r GUEST_OFF ASKED < <(jq -r '[.end.guest_off, .end.asked] | join(" ")' "$RECORD")
+    QEMU_LIVED=0
+    if [[ $VICTIM == self ]]; then
+        [[ -z $(qemu_pids) ]] || QEMU_LIVED=1
+        return 0
+    fi
+    for ((i = 0; i < 1000; i++)); do
+        is_stopped "$AT" && break
+        nap 0.002
+    done
+    local -A pids=([client]=$CLIENT [supervisor]='' [helper]='' [keeper]='' [qemu]=$(qemu_pids))
+    if [[ $AT == "$CLIENT" ]]; then
+        pids[client]=''
+    elif is_helper "$AT"; then
+        pids[supervisor]=$(parent_of "$AT")
+    else
+        pids[helper]=$(pgrep -P "$AT" -x -f "vmlaunch __host" || true)
+        pids[both]=$AT
+    fi
+    [[ $AT == "$CLIENT" ]] || pids[keeper]=$(parent_of "${pids[supervisor]:-$AT}")
+    [[ ${pids[keeper]} != 1 && ${pids[keeper]} != "$$" && ${pids[keeper]} != "$BASHPID" ]] || pids[keeper]=''
+    [[ ! -d /proc/$CLIENT ]] && pids[client]=''
+    case $VICTIM in
+    both) KILLED="${pids[keeper]:+${pids[keeper]} ${pids[both]}${pids[supervisor]}}" ;;
+    all) KILLED="${pids[keeper]} ${pids[both]}${pids[supervisor]} ${pids[qemu]}" ;;
+    *) KILLED=${pids[$VICTIM]} ;;
+    esac
+    [[ -z ${pids[qemu]} ]] || ! is_alive "${pids[qemu]}" || QEMU_LIVED=1
+    # Nobody of that kind is there. In a life without them the supervisor of all is nobody either.
+    [[ $VICTIM != all || -n ${pids[both]}${pids[supervisor]} ]] || KILLED=''
+    if [[ -z ${KILLED// /} ]]; then
+        NOBODY=1
+    else
+        for name in $KILLED; do kill -KILL "$name" 2>/dev/null || true; done
+    fi
+    kill -CONT "$AT" 2>/dev/null || true
+}
+
+# A VM that runs, its agent there, its supervisor looking out for moments; $QEMU is its process.
+running() {
+    local i
+    arm -
+    vml -q start "$TEMPLATE" >"$ROOT/out" 2>&1 || fail "$WHERE: the start before: $(<"$ROOT/out")"
+    for ((i = 0; i < 1000; i++)); do
+        look
+        [[ $AGENT != answering ]] || break
+        nap 0.005
+    done
+    [[ $AGENT == answering ]] || fail "$WHERE: no agent"
+    QEMU=$(qemu_pids)
+}
+hold_freeze() { # the holder is $CLIENT
+    begin_verb agent "$VM" freeze
+    while [[ -d /proc/$CLIENT ]] && ! reached && ! grep -q frozen "$ROOT/out"; do nap 0.003; done
+}
+
+life_start() { verb -q start "$TEMPLATE"; }
+life_freeze() {
+    hold_freeze
+    reached || kill -INT "$CLIENT"
+    while [[ -d /proc/$CLIENT ]] && ! reached; do nap 0.003; done
+    end_verb
+}
+life_pause() { # the lease ends with its connection
+    verb qmp "$VM" '{"execute": "vmlaunch-lease", "arguments": {"action": "begin", "kind": "pause"}}'
+}
+life_commands() {
+    verb agent "$VM" raw guest-get-osinfo && verb suspend "$VM" && verb resume "$VM" && verb agent "$VM" set-time
+}
+life_shutdown() { verb -q shutdown "$VM"; }
+before_shutdown_frozen() { vml agent "$VM" freeze --detach >/dev/null; }
+life_shutdown_frozen() { life_shutdown; }
+before_shutdown_paused() { vml suspend "$VM" >/dev/null; }
+life_shutdown_paused() { life_shutdown; }
+life_destroy() { verb -q destroy "$VM"; }
+# The successor of a supervisor that dies.
+life_adopt() {
+    look
+    OLD=$SUPERVISOR
+    kill -KILL "$SUPERVISOR"
+    verb --timeout 10 wait "$VM" --for=agent
+}
+# Keeper and supervisor are gone before: QEMU runs on with nobody, or is dead too.
+lose_supervisor() {
+    look
+    kill -KILL "$(parent_of "$SUPERVISOR")" "$SUPERVISOR"
+    while is_alive "$SUPERVISOR"; do nap 0.002; done
+}
+before_reconcile() {
+    lose_supervisor
+    kill -KILL "$QEMU"
+    while is_alive "$QEMU"; do nap 0.002; done
+}
+life_reconcile() { verb reconcile "$VM"; }
+before_orphan() { lose_supervisor; }
+life_orphan() { verb -q destroy "$VM"; }
+
+# What a life does to the VM: does it end in it? Is it running before?
+ends_vm() { [[ $1 == shutdown* || $1 == destroy || $1 == reconcile || $1 == orphan ]]; }
+
+# Through the life with what is armed, and on until the moment is reached, or cannot be any more.
+live() { # LIFE WORDS
+    local i
+    STRUCK=0 CLIENT='' OLD='' QEMU='' CLIENT_STATUS='' NOBODY=0 KILLED='' QEMU_LIVED=0
+    STARTED=1 GUEST_OFF=false ASKED=false
+    rm -f "$RECORD"
+    if [[ $1 != start ]]; then
+        running
+        ! declare -F "before_${1//-/_}" >/dev/null || "before_${1//-/_}"
+    fi
+    arm "$2"
+    "life_${1//-/_}" || return 0
+    for ((i = 0; i < ${3:-300}; i++)); do
+        if reached; then
+            strike
+            return 0
+        fi
+        [[ -n $(our_pids) ]] || break
+        nap 0.01
+    done
+}
+
+# --- what has to be true afterwards --------------------------------------------------------------------------------
+
+# 0: somebody looks after the VM, and it is well; 1: nobody is left. QEMU without anybody: $ORPHAN.
+settle() {
+    local end=$((SECONDS + 8))
+    while ((SECONDS < end)); do
+        look
+        if [[ -z $(our_pids) ]]; then
+            ORPHAN=$(qemu_pids)
+            return 1
+        fi
+        if [[ ($STATE == running || $STATE == paused) && $FROZEN == false && $LEASES == 0 && $AGENT == answering &&
+            " $KILLED $AT $OLD " != *" $SUPERVISOR "* ]] && is_alive "$SUPERVISOR"; then
+            return 0
+        fi
+        # A supervisor that was not the victim.
+        if [[ $VICTIM != self && ($STATE == running || $STATE == paused) && $FROZEN == false && $LEASES == 0 && $AGENT == answering &&
+            $AT == "$SUPERVISOR" && " $KILLED " != *" $AT "* ]]; then
+            return 0
+        fi
+        nap 0.01
+    done
+    fail "$WHERE: nothing has come of it: $(jq -c '{state, reason, frozen, leases, agent, supervisor_pid}' "$RECORD" 2>&1) processes: $(our_pids | tr '\n' ' ')"
+}
+
+# The VM is looked after: it is as it was, and can be shut down.
+check_running() { # LIFE
+    local now
+    now=$(qemu_pids)
+    [[ -z $QEMU || $now == "$QEMU" ]] || fail "$WHERE: QEMU was $QEMU and is '$now'"
+    [[ $now == "$PID" ]] || fail "$WHERE: the record says QEMU is $PID, and it is '$now'"
+    if [[ $STATE == paused ]]; then
+        [[ $WHAT == suspend || $WHAT == resume || $1 == shutdown-paused ]] || fail "$WHERE: it is paused: $(jq -c "[.leases, .story[-6:][].text]" "$RECORD")"
+        vml -q resume "$VM" || fail "$WHERE: it cannot be resumed"
+    fi
+    [[ $(vml agent "$VM" raw guest-fsfreeze-status 2>&1) == '"thawed"' ]] || fail "$WHERE: the guest is not thawed"
+    [[ $(vml qmp "$VM" '{"execute": "query-status"}' 2>&1 | jq -r '.return.status // .status') == running ]] ||
+        fail "$WHERE: the guest does not run"
+    vml -q shutdown "$VM" >"$ROOT/out" 2>&1 || fail "$WHERE: the next shutdown: $(<"$ROOT/out")"
+}
+
+# Which verdicts are right.
+verdicts() { # LIFE
+    case $VICTIM in
+    qemu | all)
+        if ((!QEMU_LIVED)); then
+            :
+        elif ((!STARTED)); then
+            echo "never-started -"
+            return
+        elif [[ $VICTIM == qemu ]]; then
+            # Dead by a stranger's hand; if it was just ending anyway the guest's or ours may have been first.
+            case $1 in
+            shutdown*) echo "killed guest-off" ;;
+            destroy | orphan) echo "killed asked" ;;
+            *) echo killed ;;
+            esac
+            return
+        elif [[ $GUEST_OFF == true ]]; then
+            echo guest-off
+            return
+        elif [[ $ASKED == true ]]; then
+            echo asked
+            return
+        else
+            # Its last words may have been in the record that was being written.
+            [[ $1 == shutdown* || $1 == destroy ]] && echo "lost guest-off asked" || echo lost
+            return
+        fi
+        ;;&
+    *)
+        case $1 in
+        start) ((FELL_THROUGH)) && echo "never-started asked -" || echo guest-off ;;
+        destroy) ((WAS_RUNNING)) && echo "guest-off" || echo "asked" ;;
+        orphan) ((WAS_RUNNING)) && echo guest-off || echo "asked lost" ;;
+        reconcile) echo lost ;;
+        *) echo guest-off ;;
+        esac
+        ;;
+    esac
+}
+
+check() { # LIFE
+    local out i allowed
+    FELL_THROUGH=0 WAS_RUNNING=0 ORPHAN=''
+    if settle; then
+        WAS_RUNNING=1
+        check_running "$1"
+        # Its supervisor is about to end.
+        for ((i = 0; i < 500; i++)); do
+            [[ -n $(our_pids) ]] || break
+            nap 0.01
         done
-        rm -f "$RUN_DIR/crash-at"
-        repair "$name"
+    elif [[ -n $ORPHAN ]]; then
+        [[ -z $QEMU || $ORPHAN == "$QEMU" ]] || fail "$WHERE: QEMU was $QEMU and is '$ORPHAN'"
+        [[ $VICTIM == both || $VICTIM == keeper || $1 == start || $1 == orphan ]] || fail "$WHERE: QEMU runs on with nobody"
+        "$VMLAUNCH" --root "$ROOT" run "$VM" >"$ROOT/run.out" 2>&1 &
+        RUN=$!
+        # Or it ends, because its guest has never run.
+        VICTIM_BEFORE=$VICTIM
+        if settle; then
+            WAS_RUNNING=1
+            check_running "$1"
+        fi
+        wait "$RUN" || true
+        VICTIM=$VICTIM_BEFORE
+    fi
+    out=$(vml reconcile "$VM" 2>&1) || [[ $out == *"no VM"* ]] || fail "$WHERE: reconcile: $out"
+    for ((i = 0; i < 100; i++)); do
+        [[ -n $(residue) ]] || break
+        nap 0.02
     done
+    ((i < 100)) || fail "$WHERE: left behind: $(residue)"$'\n'"$out"
+    look
+    [[ $1 != start || $WAS_RUNNING == 1 ]] || FELL_THROUGH=1
+    allowed=$(verdicts "$1")
+    [[ " $allowed " == *" ${VERDICT:--} "* ]] ||
+        fail "$WHERE: verdict '$VERDICT' ($(jq -r .reason "$RECORD" 2>&1)), expected one of: $allowed"
+    [[ ! -e $RECORD || ($STATE == stopped && $PID == - && $SUPERVISOR == -) ]] ||
+        fail "$WHERE: the record does not say the end: $STATE, pid $PID, supervisor $SUPERVISOR"
 }
 
-# A share of the moments, on a VM in an instance of its own: most of the time is somebody's waiting.
-SHARES=4
-share() { # NUMBER MOMENT...
-    local number=$1 name i=0 mine=()
-    shift
-    ROOT=$WORK/root$number VM=t$$s$number
+# --- the table -----------------------------------------------------------------------------------------------------
+
+# Every moment of a life and how often, in their order: "MOMENT TIMES".
+moments_of() { # LIFE
+    WHERE="$1, traced" VICTIM=nobody
+    live "$1" '* 0 trace' 30
+    arm -
+    [[ -z $(qemu_pids) ]] || vml -q shutdown "$VM" >/dev/null 2>&1 || true
+    vml reconcile "$VM" >/dev/null 2>&1 || true
+    awk '{ if (!n[$1]++) order[++k] = $1 } END { for (i = 1; i <= k; i++) print order[i], n[order[i]] }' "$RUN_DIR/crash-trace"
+    disarm
+}
+
+cell() { # LIFE MOMENT COUNT VICTIM
+    local action=stop
+    VICTIM=$4 WHERE="life $1, $2 time $3, victim $4" WHAT='' AT=''
+    [[ $VICTIM != self ]] || action=kill
+    live "$1" "$2 $3 $action"
+    if ! reached; then
+        AT=''
+        NOBODY=1
+    fi
+    check "$1"
+    disarm
+    ((NOBODY == 0)) || return 3
+}
+
+# One after the other, from the common list: who is ready takes the next.
+share() { # NUMBER
+    local life moment count victim status reason n=0
+    ROOT=$WORK/root$1 VM=c$$s$1
     mkdir -p "$ROOT"
     chmod 755 "$ROOT"
     set_up
-    for name in "$@"; do
-        ((i++ % SHARES != number)) || mine+=("$name")
-    done
-    matrix "${mine[@]}"
+    while read -r life moment count victim; do
+        status=0
+        reason=$( (cell "$life" "$moment" "$count" "$victim") 2>&1) || status=$?
+        case $status in
+        0) echo "$life $moment $count $victim ok" ;;
+        3) echo "$life $moment $count $victim nobody" ;;
+        *)
+            echo "$life $moment $count $victim bad"
+            printf '%s\n' "$reason" >>"$WORK/bad"
+            [[ ! -e $ROOT/var/log/vmlaunch/$VM.log ]] || tail -25 "$ROOT/var/log/vmlaunch/$VM.log" | sed 's/^/      /' >>"$WORK/bad"
+            for pid in $(our_pids) $(qemu_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+            for pid in $(our_pids) $(qemu_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+            rm -rf "$ROOT"
+            ((n += 1))
+            VM=c$$s$1x$n
+            mkdir -p "$ROOT"
+            chmod 755 "$ROOT"
+            set_up
+            ;;
+        esac
+    done >>"$WORK/cells.$1"
 }
 
-test_supervisor_or_helper_killed_at_each_moment_leaves_nothing_behind() {
+# Rows are moments, columns victims; a cell is how many times, "." nobody to kill there, "!" what went wrong.
+print_table() {
+    cat "$WORK"/cells.[0-9]* | awk -v victims="$VICTIMS" -v lives="$LIVES" '
+        { key = $1 " " $2; if (!(key in seen)) { seen[key] = 1; rows[$1] = rows[$1] " " $2 } cell[key " " $4 " " $5]++; total[$5]++ }
+        END {
+            nv = split(victims, v, " "); nl = split(lives, l, " ")
+            for (i = 1; i <= nl; i++) {
+                if (!(l[i] in rows)) continue
+                printf "    %-34s", "life " l[i]
+                for (j = 1; j <= nv; j++) printf "%11s", v[j]
+                printf "\n"
+                nr = split(rows[l[i]], r, " ")
+                for (k = 1; k <= nr; k++) {
+                    printf "      %-32s", r[k]
+                    for (j = 1; j <= nv; j++) {
+                        key = l[i] " " r[k] " " v[j]
+                        text = cell[key " ok"] ? cell[key " ok"] : (cell[key " nobody"] ? "." : "")
+                        if (cell[key " bad"]) text = text "!" cell[key " bad"]
+                        printf "%11s", text
+                    }
+                    printf "\n"
+                }
+            }
+            printf "    %d cells: %d as they must be, %d wrong, in %d there was nobody to kill\n",
+                   total["ok"] + total["bad"] + total["nobody"], total["ok"], total["bad"], total["nobody"]
+        }'
+}
+
+test_who_dies_at_any_moment_leaves_nothing_behind() {
     set_up
-    local names pids=() pid i failed=0
-    mapfile -t names < <(vml __steps | cut -f1)
+    local life moment times count victim i pids=() names
+    VICTIM=nobody
+    for life in $LIVES; do
+        moments_of "$life" >"$WORK/moments.$life"
+        while read -r moment times; do
+            # shellcheck disable=SC2053 # patterns
+            if [[ -n ${CRASH_MOMENTS:-} ]]; then
+                for names in $CRASH_MOMENTS; do [[ $moment == $names ]] && break; done
+                [[ $moment == $names ]] || continue
+            fi
+            [[ -n ${CRASH_ALL:-} ]] || times=1
+            for victim in $VICTIMS; do
+                for ((count = 1; count <= times; count++)); do
+                    echo "$life $moment $count $victim"
+                done
+            done
+        done <"$WORK/moments.$life"
+    done >"$WORK/cells"
+    # All shares read one open file: each line is one share's.
+    split -n "r/$SHARES" -d -a 2 "$WORK/cells" "$WORK/part."
     for ((i = 0; i < SHARES; i++)); do
-        share "$i" "${names[@]}" &
+        share "$i" <"$WORK/part.$(printf %02d "$i")" &
         pids+=($!)
     done
-    for pid in "${pids[@]}"; do
-        wait "$pid" || failed=1
-    done
-    ((failed == 0)) || fail "see above"
-    sort "$WORK/reached" | uniq -c | awk '{ printf "    %s x%d\n", $2, $1 }'
-    # Every moment must have been somebody's end, but for effects whose step this plan has not; QMP steps have no undo.
+    for i in "${pids[@]}"; do wait "$i" || fail "a share has ended with $?"; done
+    print_table
+    # Every moment must have been somebody's end, but those of a plan's effects that this plan has not, and of what
+    # only goes wrong.
     local missed effects
     effects=$(vml -o json plan "$TEMPLATE" | jq -r '[.steps[].effect] | unique | join("|")')
-    missed=$(printf '%s\n' "${names[@]}" | grep -vxF -f "$WORK/reached" | grep -vE '^qmp:undo' |
+    missed=$(vml __steps | cut -f1 | grep -vxF -f <(cut -d' ' -f1 "$WORK"/moments.*) |
+        grep -vxE 'qmp:undo|qmp:undone|helper-late|restart-asked|fd-closed|qemu-signalled' |
         { grep -E "^($effects):|^[^:]*$" || true; })
-    [[ -z $missed ]] || fail "moments that nobody reached: ${missed//$'\n'/ }"
+    [[ ! -e $WORK/bad ]] || fail "$(<"$WORK/bad")"
+    [[ -n ${CRASH_LIVES:-} || -z $missed ]] || fail "moments that nobody reached: ${missed//$'\n'/ }"
 }
 
-test_supervisor_or_helper_killed_at_random_times_leaves_nothing_behind() {
+test_who_dies_at_random_times_leaves_nothing_behind() {
     set_up
     echo "    seed $CRASH_SEED"
     RANDOM=$CRASH_SEED
-    local i delay victim life pids
+    local i delay victim life pids out
     for ((i = 1; i <= RANDOM_KILLS; i++)); do
-        delay=$((RANDOM % 90)) victim=$((RANDOM % 4))
+        delay=$((RANDOM % 150)) victim=$((RANDOM % 5))
         (
-            timeout 20 "$VMLAUNCH" --root "$ROOT" -q start "$TEMPLATE" >/dev/null 2>&1 || true
-            timeout 20 "$VMLAUNCH" --root "$ROOT" -q shutdown "$VM" >/dev/null 2>&1 || true
+            for words in "start $TEMPLATE" "agent $VM freeze --detach" "shutdown $VM"; do
+                # shellcheck disable=SC2086 # words
+                timeout 20 "$VMLAUNCH" --root "$ROOT" -q $words >/dev/null 2>&1 || true
+            done
         ) &
         life=$!
-        sleep "$(printf '0.%03d' "$delay")"
-        if ((victim == 0)); then
-            pids=$(helper_pids)
-        elif ((victim == 1)); then
-            pids=$(qemu_pids)
-        else
-            pids=$(our_pids)
-        fi
+        nap "$(printf '0.%03d' "$delay")"
+        case $victim in
+        0) pids=$(pgrep -x -f "vmlaunch __host" --ns $$ --nslist net || true) ;;
+        1) pids=$(qemu_pids) ;;
+        2) pids=$(pgrep -f "__keeper .*$VM\$" || true) ;;
+        3) pids=$(jq -r '.supervisor_pid // empty' "$RECORD" 2>/dev/null || true) ;;
+        *) pids=$(our_pids) ;;
+        esac
         # shellcheck disable=SC2086 # one word each
         [[ -z $pids ]] || kill -KILL $pids 2>/dev/null || true
         wait "$life" || true
-        repair "kill $i after $delay ms, victim $victim"
-        assert_ended "kill $i after $delay ms, victim $victim"
+        WHERE="kill $i after $delay ms, victim $victim, seed $CRASH_SEED"
+        for _ in 1 2 3 4 5 6; do
+            out=$(vml destroy "$VM" 2>&1) || true
+            out+=$(vml reconcile "$VM" 2>&1) || true
+            [[ -n $(residue) ]] || break
+            nap 0.1
+        done
+        [[ -z $(residue) ]] || fail "$WHERE: left behind: $(residue)"$'\n'"$out"
+        look
+        [[ ! -e $RECORD || ($STATE == stopped && $VERDICT != - && $PID == - && $SUPERVISOR == -) ]] ||
+            fail "$WHERE: the record does not say the end: $STATE, $VERDICT, pid $PID, supervisor $SUPERVISOR"
     done
-    assert_works "after all of them"
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml shutdown "$VM"
 }
 
 run_tests "$@"
