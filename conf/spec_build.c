@@ -6,8 +6,9 @@
 #include "base/text.h"
 #include "conf/attr_check.h"
 #include "conf/spec_rules.h"
+#include "conf/spec_sections.h"
 
-enum { MAX_REPORTS = 20, MAX_DISKS = 256 };
+enum { MAX_REPORTS = 20 };
 
 static const struct template *template_of(const struct spec_builder *builder, const struct source_pos *pos)
 {
@@ -260,44 +261,58 @@ static size_t count_vectors(const struct template *template, const char *name)
         return n;
 }
 
-static void fill_devices(struct spec_builder *builder)
+static void fill_repeated(struct spec_builder *builder, const struct spec_section *row)
+{
+        const struct template *template = builder->template;
+        const char *name = row->section->name;
+        size_t given = count_vectors(template, name), n = given < row->max ? given : row->max, start = 0;
+        char *records = xcalloc(given, row->size);
+
+        *(char **)((char *)builder->spec + row->record) = records;
+        *(size_t *)((char *)builder->spec + row->count) = n;
+        for (size_t i = 0; i < n; i++)
+                fill(builder, row->section, template_next(template, name, true, &start),
+                     records + i * row->size);
+        if (given > n)
+                spec_fail(builder, &template_next(template, name, true, &start)->name_pos,
+                          "%s: more than %u %s", name, row->max, row->plural);
+}
+
+/* One on console.sock when none is given. */
+static void add_serial(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
-        const struct template *template = builder->template;
-        size_t disks = count_vectors(template, "DISK"), nics = count_vectors(template, "NIC");
-        size_t serials = count_vectors(template, "SERIAL");
-        const struct template_attribute *vector;
-        size_t start = 0;
 
-        spec->disks = xcalloc(disks, sizeof(*spec->disks));
-        while (spec->n_disks < MAX_DISKS && (vector = template_next(template, "DISK", true, &start))) {
-                spec->disks[spec->n_disks].id = (unsigned)spec->n_disks;
-                fill(builder, &attr_disk, vector, &spec->disks[spec->n_disks++]);
-        }
-        if (disks > MAX_DISKS)
-                spec_fail(builder, &template_next(template, "DISK", true, &start)->name_pos,
-                          "DISK: more than %d disks", MAX_DISKS);
-
-        start = 0;
-        spec->nics = xcalloc(nics, sizeof(*spec->nics));
-        while (spec->n_nics < SPEC_MAX_NICS && (vector = template_next(template, "NIC", true, &start))) {
-                spec->nics[spec->n_nics].id = (unsigned)spec->n_nics;
-                fill(builder, &attr_nic, vector, &spec->nics[spec->n_nics++]);
-        }
-        if (nics > SPEC_MAX_NICS)
-                spec_fail(builder, &template_next(template, "NIC", true, &start)->name_pos,
-                          "NIC: more than %d NICs", SPEC_MAX_NICS);
-
-        start = 0;
+        if (spec->n_serials)
+                return;
+        free(spec->serials);
         spec->serials = xcalloc(1, sizeof(*spec->serials));
         spec->n_serials = 1;
-        fill(builder, &attr_serial, template_next(template, "SERIAL", true, &start), &spec->serials[0]);
-        if (!serials)
-                spec_set_origin(spec, spec_origin(&attr_serial, &spec->serials[0], "TYPE"), LAYER_RULE,
-                                "socket", NULL);
-        if (serials > 1)
-                spec_fail(builder, &template_next(template, "SERIAL", true, &start)->name_pos,
-                          "SERIAL: more than one is not supported by this version of vmlaunch");
+        fill(builder, &attr_serial, NULL, &spec->serials[0]);
+        spec_set_origin(spec, spec_origin(&attr_serial, &spec->serials[0], "TYPE"), LAYER_RULE, "socket",
+                        NULL);
+}
+
+static void fill_sections(struct spec_builder *builder)
+{
+        struct vm_spec *spec = builder->spec;
+
+        for (const struct spec_section *row = spec_sections; row->section; row++) {
+                bool given;
+
+                if (row->count) {
+                        fill_repeated(builder, row);
+                        continue;
+                }
+                given = fill_single(builder, row->section, spec_section_record(row, spec, 0)) != NULL;
+                if (row->present)
+                        *(bool *)((char *)spec + row->present) = given;
+        }
+        for (size_t i = 0; i < spec->n_disks; i++)
+                spec->disks[i].id = (unsigned)i;
+        for (size_t i = 0; i < spec->n_nics; i++)
+                spec->nics[i].id = (unsigned)i;
+        add_serial(builder);
 }
 
 static struct error *copy_errors(const struct error *error)
@@ -356,14 +371,7 @@ int spec_build(const struct template *template, const struct site *site, const c
         builder.n_errors = error_count(builder.errors);
 
         fill(&builder, &attr_vm, NULL, spec);
-        fill_single(&builder, &attr_os, &spec->os);
-        fill_single(&builder, &attr_features, &spec->features);
-        fill_single(&builder, &attr_cpu_model, &spec->cpu_model);
-        spec->panic.present = fill_single(&builder, &attr_panic, &spec->panic) != NULL;
-        spec->cputune.present = fill_single(&builder, &attr_cputune, &spec->cputune) != NULL;
-        spec->memtune.present = fill_single(&builder, &attr_memtune, &spec->memtune) != NULL;
-        spec->blkiotune.present = fill_single(&builder, &attr_blkiotune, &spec->blkiotune) != NULL;
-        fill_devices(&builder);
+        fill_sections(&builder);
 
         spec_set_identity(&builder, default_name);
         spec_set_machine(&builder, base_dir);

@@ -8,7 +8,9 @@
 #include "conf/spec_build.h"
 #include "conf/vm_spec.h"
 
-#define SPEC_MAX_NICS 256
+#define SPEC_MAX_DISKS   256
+#define SPEC_MAX_NICS    256
+#define SPEC_MAX_SERIALS 4
 
 struct spec_builder {
         const struct template *template;

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "conf/spec_rules.h"
+#include "conf/spec_sections.h"
 
 /* The value of a row as text, NULL when nothing has to be said. */
 static char *row_value(const struct attr_section *section, const struct attr *row, const void *record)
@@ -69,22 +70,11 @@ char *spec_to_template(const struct vm_spec *spec)
         struct text out = TEXT_INIT;
 
         write_rows(&out, &attr_vm, spec);
-        write_vector(&out, &attr_os, &spec->os);
-        write_vector(&out, &attr_features, &spec->features);
-        write_vector(&out, &attr_cpu_model, &spec->cpu_model);
-        if (spec->panic.present)
-                write_vector(&out, &attr_panic, &spec->panic);
-        if (spec->cputune.present)
-                write_vector(&out, &attr_cputune, &spec->cputune);
-        if (spec->memtune.present)
-                write_vector(&out, &attr_memtune, &spec->memtune);
-        if (spec->blkiotune.present)
-                write_vector(&out, &attr_blkiotune, &spec->blkiotune);
-        for (size_t i = 0; i < spec->n_disks; i++)
-                write_vector(&out, &attr_disk, &spec->disks[i]);
-        for (size_t i = 0; i < spec->n_nics; i++)
-                write_vector(&out, &attr_nic, &spec->nics[i]);
-        for (size_t i = 0; i < spec->n_serials; i++)
-                write_vector(&out, &attr_serial, &spec->serials[i]);
+        for (const struct spec_section *row = spec_sections; row->section; row++) {
+                size_t n = spec_section_present(row, spec) ? spec_section_count(row, spec) : 0;
+
+                for (size_t i = 0; i < n; i++)
+                        write_vector(&out, row->section, spec_section_record(row, spec, i));
+        }
         return text_take(&out);
 }

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "conf/attr.h"
+#include "conf/spec_sections.h"
 
 static void section_done(const struct attr_section *rows, void *record)
 {
@@ -26,25 +27,18 @@ void vm_spec_free(struct vm_spec *spec)
         if (!spec)
                 return;
         section_done(&attr_vm, spec);
-        section_done(&attr_os, &spec->os);
-        section_done(&attr_features, &spec->features);
-        section_done(&attr_cpu_model, &spec->cpu_model);
-        section_done(&attr_panic, &spec->panic);
-        section_done(&attr_cputune, &spec->cputune);
-        section_done(&attr_memtune, &spec->memtune);
-        section_done(&attr_blkiotune, &spec->blkiotune);
-        for (size_t i = 0; i < spec->n_disks; i++) {
-                section_done(&attr_disk, &spec->disks[i]);
-                free(spec->disks[i].path);
+        for (const struct spec_section *row = spec_sections; row->section; row++) {
+                size_t n = spec_section_count(row, spec);
+
+                for (size_t i = 0; i < n; i++)
+                        section_done(row->section, spec_section_record(row, spec, i));
         }
-        for (size_t i = 0; i < spec->n_nics; i++)
-                section_done(&attr_nic, &spec->nics[i]);
-        for (size_t i = 0; i < spec->n_serials; i++)
-                section_done(&attr_serial, &spec->serials[i]);
+        for (size_t i = 0; i < spec->n_disks; i++)
+                free(spec->disks[i].path);
+        for (const struct spec_section *row = spec_sections; row->section; row++)
+                if (row->count)
+                        free(*(void **)((char *)spec + row->record));
         free(spec->os.boot_order);
-        free(spec->disks);
-        free(spec->nics);
-        free(spec->serials);
         for (size_t i = 0; i < spec->n_files; i++)
                 free(spec->files[i]);
         free(spec->files);
@@ -68,6 +62,7 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
         uint32_t index = 0;
 
         if (slash) {
+                const struct spec_section *row;
                 char *bracket;
 
                 section_name = xstrndup(reference, (size_t)(slash - reference));
@@ -82,29 +77,9 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
                                 return NULL;
                 }
                 section = attr_section_find(section_name);
-                if (section == &attr_os)
-                        record = &spec->os;
-                else if (section == &attr_features)
-                        record = &spec->features;
-                else if (section == &attr_cpu_model)
-                        record = &spec->cpu_model;
-                else if (section == &attr_panic)
-                        record = &spec->panic;
-                else if (section == &attr_cputune)
-                        record = &spec->cputune;
-                else if (section == &attr_memtune)
-                        record = &spec->memtune;
-                else if (section == &attr_blkiotune)
-                        record = &spec->blkiotune;
-                else if (section == &attr_disk)
-                        record = index < spec->n_disks ? &spec->disks[index] : NULL;
-                else if (section == &attr_nic)
-                        record = index < spec->n_nics ? &spec->nics[index] : NULL;
-                else if (section == &attr_serial)
-                        record = index < spec->n_serials ? &spec->serials[index] : NULL;
-                else
-                        record = NULL;
-                if (!record || (index && !section->repeats))
+                row = section ? spec_section_find(section) : NULL;
+                record = row ? spec_section_record(row, spec, index) : NULL;
+                if (!record)
                         return NULL;
         }
         origins = record;

@@ -1,0 +1,62 @@
+#include "conf/spec_sections.h"
+
+#include "conf/spec_rules.h"
+
+/* Always there: every key has a default or nothing follows from its absence. */
+#define SINGLE(rows, field)                                                   \
+        {                                                                     \
+                .section = &(rows), .record = offsetof(struct vm_spec, field) \
+        }
+/* There when the vector is. */
+#define OPTIONAL(rows, field)                                                  \
+        {                                                                      \
+                .section = &(rows), .record = offsetof(struct vm_spec, field), \
+                .present = offsetof(struct vm_spec, field.present)             \
+        }
+#define REPEATED(rows, field, most, words)                                                                   \
+        {                                                                                                    \
+                .section = &(rows), .record = offsetof(struct vm_spec, field),                               \
+                .count = offsetof(struct vm_spec, n_##field), .size = sizeof(*((struct vm_spec *)0)->field), \
+                .max = (most), .plural = (words)                                                             \
+        }
+
+const struct spec_section spec_sections[] = {
+        SINGLE(attr_os, os),
+        SINGLE(attr_features, features),
+        SINGLE(attr_cpu_model, cpu_model),
+        OPTIONAL(attr_panic, panic),
+        OPTIONAL(attr_cputune, cputune),
+        OPTIONAL(attr_memtune, memtune),
+        OPTIONAL(attr_blkiotune, blkiotune),
+        REPEATED(attr_disk, disks, SPEC_MAX_DISKS, "disks"),
+        REPEATED(attr_nic, nics, SPEC_MAX_NICS, "NICs"),
+        REPEATED(attr_serial, serials, SPEC_MAX_SERIALS, "serial ports"),
+        { .section = NULL },
+};
+
+const struct spec_section *spec_section_find(const struct attr_section *section)
+{
+        for (const struct spec_section *row = spec_sections; row->section; row++)
+                if (row->section == section)
+                        return row;
+        return NULL;
+}
+
+size_t spec_section_count(const struct spec_section *row, const struct vm_spec *spec)
+{
+        return row->count ? *(const size_t *)((const char *)spec + row->count) : 1;
+}
+
+void *spec_section_record(const struct spec_section *row, const struct vm_spec *spec, size_t index)
+{
+        char *member = (char *)spec + row->record;
+
+        if (index >= spec_section_count(row, spec))
+                return NULL;
+        return row->count ? *(char **)member + index * row->size : member;
+}
+
+bool spec_section_present(const struct spec_section *row, const struct vm_spec *spec)
+{
+        return !row->present || *(const bool *)((const char *)spec + row->present);
+}
