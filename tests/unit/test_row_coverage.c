@@ -1,0 +1,474 @@
+/*
+ * Row coverage: each implemented row of the attribute tables has a golden for its default, its extreme (where there is
+ * one) and a wrong value, and a line of docs/guide-coverage.md whose proofs exist. tests/README.md says what counts.
+ * tests/golden/uncovered.txt lists what lacks a golden ("DISK/CACHE wrong"), and nothing else.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/attr.h"
+#include "conf/template.h"
+
+#define GOLDEN_DIR "tests/golden"
+#define GUIDE      "docs/guide-coverage.md"
+#define UNCOVERED  GOLDEN_DIR "/uncovered.txt"
+#define FILE_MAX   (4 << 20)
+
+struct golden {
+        char *name, *text, *plan;
+        bool fails;
+        struct template *template; /* NULL: it is no template at all */
+        struct template *layers;   /* the lines of configuration files */
+};
+
+static struct golden *goldens;
+static size_t n_goldens;
+
+static char *read_file(const char *path)
+{
+        struct error *err = NULL;
+        char *text = NULL;
+
+        if (fd_read_file_at(AT_FDCWD, path, FILE_MAX, &text, NULL, &err) < 0)
+                error_free(err);
+        return text;
+}
+
+/* Calls fn for each line of the text. */
+typedef void line_fn(const char *line, void *data);
+
+static void each_line(const char *text, line_fn *fn, void *data)
+{
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+                _cleanup_free_ char *line = xstrndup(text, n);
+
+                fn(line, data);
+                text += n + (text[n] == '\n');
+        }
+}
+
+static void add_layer_line(const char *line, void *data)
+{
+        static const char *const words[] = { "# DRIVER: ", "# CLUSTER: ", "# HOST_CONF: " };
+
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+                if (text_starts_with(line, words[i]))
+                        text_addf(data, "%s\n", line + strlen(words[i]));
+}
+
+static void parse(const char *text, struct template **ret)
+{
+        struct error *err = NULL;
+
+        if (template_parse("golden", text, strlen(text), ret, &err) < 0)
+                error_free(err);
+}
+
+static int is_template(const struct dirent *entry)
+{
+        return text_ends_with(entry->d_name, ".tmpl");
+}
+
+static int read_goldens(void **state)
+{
+        struct dirent **entries;
+        int n = scandir(GOLDEN_DIR, &entries, is_template, alphasort);
+
+        (void)state;
+        assert_true(n > 0);
+        goldens = xcalloc((size_t)n, sizeof(*goldens));
+        for (int i = 0; i < n; i++) {
+                struct golden *golden = &goldens[n_goldens++];
+                _cleanup_free_ char *path = xasprintf("%s/%s", GOLDEN_DIR, entries[i]->d_name),
+                                    *plan_path = NULL;
+                _cleanup_text_ struct text layers = TEXT_INIT;
+
+                golden->name = xstrndup(entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".tmpl"));
+                plan_path = xasprintf("%s/%s.plan", GOLDEN_DIR, golden->name);
+                golden->text = read_file(path);
+                golden->plan = read_file(plan_path);
+                assert_non_null(golden->text);
+                assert_non_null(golden->plan);
+                golden->fails = strstr(golden->text, "# EXPECT_ERROR: ") != NULL;
+                parse(golden->text, &golden->template);
+                each_line(golden->text, add_layer_line, &layers);
+                parse(text_str(&layers), &golden->layers);
+                free(entries[i]);
+        }
+        free(entries);
+        return 0;
+}
+
+static int free_goldens(void **state)
+{
+        (void)state;
+        for (size_t i = 0; i < n_goldens; i++) {
+                free(goldens[i].name);
+                free(goldens[i].text);
+                free(goldens[i].plan);
+                template_free(goldens[i].template);
+                template_free(goldens[i].layers);
+        }
+        free(goldens);
+        return 0;
+}
+
+/* What a set of values of a row amounts to. */
+struct seen {
+        bool absent;         /* a machine without this row; of what repeats, a device without it */
+        bool least, most;    /* a value at the end of the range */
+        bool words[1 + 256]; /* by position among the row's words */
+        bool yes, no;
+};
+
+static bool is_key(const struct attr_section *section, const struct attr *row, const char *name)
+{
+        const struct attr *other = attr_find(section, name);
+
+        return other && (other == row || (other->means && strcmp(other->means, row->name) == 0));
+}
+
+static void see_number(const struct attr *row, uint64_t number, struct seen *seen)
+{
+        uint64_t most = row->max ? row->max : row->kind == ATTR_U32 ? UINT32_MAX : UINT64_MAX;
+
+        seen->least |= number == row->min;
+        seen->most |= number == most;
+}
+
+static void see_value(const struct attr *row, const char *value, struct seen *seen)
+{
+        uint64_t number;
+        double decimal;
+        bool yes;
+
+        for (size_t i = 0; row->words && row->words[i].text; i++)
+                if (strcasecmp(row->words[i].text, value) == 0)
+                        seen->words[i] = true;
+        if (row->kind == ATTR_BOOL && text_parse_bool(value, &yes))
+                *(yes ? &seen->yes : &seen->no) = true;
+        if ((row->kind == ATTR_U32 || row->kind == ATTR_U64) && text_parse_u64(value, &number))
+                see_number(row, number, seen);
+        if (row->kind == ATTR_SIZE && text_parse_size(value, row->plain_unit, &number) == TEXT_SIZE_OK)
+                see_number(row, number, seen);
+        if (row->kind == ATTR_DECIMAL && text_parse_decimal(value, &decimal))
+                seen->most |= decimal == (double)row->max;
+        if (row->kind == ATTR_IFNAME)
+                seen->most |= strlen(value) == 15;
+        if (row->kind == ATTR_TEXT && row->max)
+                seen->most |= strlen(value) == row->max;
+}
+
+static void see_template(const struct attr_section *section, const struct attr *row,
+                         const struct template *template, bool is_layer, struct seen *seen)
+{
+        bool found = false;
+
+        for (size_t i = 0; template && i < template->n_attributes; i++) {
+                const struct template_attribute *attribute = &template->attributes[i];
+                bool in_vector = false;
+
+                if (!*section->name) {
+                        if (!attribute->is_vector && is_key(section, row, attribute->name)) {
+                                see_value(row, attribute->value, seen);
+                                found = true;
+                        }
+                        continue;
+                }
+                if (!attribute->is_vector || strcmp(attribute->name, section->name) != 0)
+                        continue;
+                for (size_t j = 0; j < attribute->n_pairs; j++) {
+                        if (is_key(section, row, attribute->pairs[j].name)) {
+                                see_value(row, attribute->pairs[j].value, seen);
+                                in_vector = true;
+                        }
+                }
+                seen->absent |= !in_vector && !is_layer;
+                found |= in_vector;
+        }
+        if (!section->repeats && !found && !is_layer)
+                seen->absent = true;
+}
+
+/* The row has an end that a value can be at. */
+static bool has_extreme(const struct attr *row)
+{
+        switch (row->kind) {
+        case ATTR_TEXT:
+                return row->words || row->max;
+        case ATTR_BOOL:
+        case ATTR_U32:
+        case ATTR_U64:
+        case ATTR_DECIMAL:
+        case ATTR_SIZE:
+        case ATTR_ENUM:
+        case ATTR_IFNAME:
+                return true;
+        case ATTR_PATH:
+        case ATTR_MAC:
+        case ATTR_UUID:
+        case ATTR_TARGET:
+                break;
+        }
+        return false;
+}
+
+static bool extreme_is_seen(const struct attr *row, const struct seen *seen)
+{
+        bool dflt;
+
+        if (row->words) {
+                for (size_t i = 0; row->words[i].text; i++)
+                        if (!row->words[i].coming && !seen->words[i] &&
+                            (!row->dflt || strcasecmp(row->dflt, row->words[i].text) != 0))
+                                return false;
+                return true;
+        }
+        if (row->kind == ATTR_BOOL)
+                return row->dflt && text_parse_bool(row->dflt, &dflt) ? dflt ? seen->no : seen->yes
+                                                                      : seen->yes && seen->no;
+        return seen->least || seen->most;
+}
+
+/* "NAME: " stands in an error or warning of the plan, as the name of what is wrong. */
+static bool is_named(const char *plan, const char *full)
+{
+        _cleanup_free_ char *words = xasprintf(" %s: ", full);
+
+        return strstr(plan, words) != NULL;
+}
+
+/* "# ROW: DISK/CACHE extreme" is said by the template. */
+static bool is_claimed(const struct golden *golden, const char *full, const char *what)
+{
+        _cleanup_free_ char *claim = xasprintf("# ROW: %s %s\n", full, what);
+
+        return strstr(golden->text, claim) != NULL;
+}
+
+static void add_missing(const struct attr_section *section, const struct attr *row, struct text *missing)
+{
+        _cleanup_free_ char *full = attr_full_name(section, row);
+        bool dflt = false, extreme = !has_extreme(row), wrong = false;
+        struct seen planned = { 0 };
+
+        for (size_t i = 0; i < n_goldens; i++) {
+                const struct golden *golden = &goldens[i];
+
+                if (golden->fails) {
+                        wrong |= is_named(golden->plan, full) || is_claimed(golden, full, "wrong");
+                        /* A row that has to be given: its absence is an error that names it. */
+                        dflt |= is_claimed(golden, full, "default");
+                        continue;
+                }
+                see_template(section, row, golden->template, false, &planned);
+                see_template(section, row, golden->layers, true, &planned);
+                extreme |= is_claimed(golden, full, "extreme");
+                dflt |= is_claimed(golden, full, "default");
+        }
+        if (!dflt && !planned.absent)
+                text_addf(missing, "%s default\n", full);
+        if (!extreme && !extreme_is_seen(row, &planned))
+                text_addf(missing, "%s extreme\n", full);
+        if (!wrong)
+                text_addf(missing, "%s wrong\n", full);
+}
+
+static void add_line(const char *line, void *data)
+{
+        if (*line && *line != '#')
+                text_addf(data, "%s\n", line);
+}
+
+struct line_search {
+        const char *text; /* that a line has to be in */
+        struct text *out;
+};
+
+static void add_unless_found(const char *line, void *data)
+{
+        const struct line_search *search = data;
+        _cleanup_free_ char *ended = xasprintf("%s\n", line);
+        const char *found = strstr(search->text, ended);
+
+        while (found && found != search->text && found[-1] != '\n')
+                found = strstr(found + 1, ended);
+        if (!found)
+                text_add(search->out, ended);
+}
+
+static void every_row_has_goldens_for_default_extreme_and_a_wrong_value(void **state)
+{
+        _cleanup_free_ char *file = read_file(UNCOVERED);
+        _cleanup_text_ struct text missing = TEXT_INIT, listed = TEXT_INIT, unlisted = TEXT_INIT,
+                                   stale = TEXT_INIT;
+
+        (void)state;
+        for (size_t i = 0; attr_sections[i]; i++)
+                for (size_t j = 0; j < attr_sections[i]->n_rows; j++)
+                        if (attr_sections[i]->rows[j].state == ATTR_HERE)
+                                add_missing(attr_sections[i], &attr_sections[i]->rows[j], &missing);
+        if (file)
+                each_line(file, add_line, &listed);
+        each_line(text_str(&missing), add_unless_found,
+                  &(struct line_search){ text_str(&listed), &unlisted });
+        each_line(text_str(&listed), add_unless_found, &(struct line_search){ text_str(&missing), &stale });
+        /* print_error() cuts long texts. */
+        if (unlisted.length)
+                fprintf(stderr, "without a golden (tests/README.md, \"Goldens of a row\"):\n%s",
+                        text_str(&unlisted));
+        if (stale.length)
+                fprintf(stderr, "covered, to be removed from " UNCOVERED ":\n%s", text_str(&stale));
+        assert_true(!unlisted.length && !stale.length);
+}
+
+static void every_implemented_row_is_in_the_guide_coverage(void **state)
+{
+        _cleanup_free_ char *guide = read_file(GUIDE);
+        unsigned missing = 0;
+
+        (void)state;
+        assert_non_null(guide);
+        for (size_t i = 0; attr_sections[i]; i++) {
+                for (size_t j = 0; j < attr_sections[i]->n_rows; j++) {
+                        _cleanup_free_ char *full = attr_full_name(attr_sections[i],
+                                                                   &attr_sections[i]->rows[j]),
+                                            *cell = xasprintf("\n| %s |", full);
+
+                        if (attr_sections[i]->rows[j].state != ATTR_HERE || strstr(guide, cell))
+                                continue;
+                        print_error("%s: no line \"| %s | EFFECT | PROOF |\"\n", GUIDE, full);
+                        missing++;
+                }
+        }
+        assert_int_equal(missing, 0);
+}
+
+/* "FILE:TEST" names a test of tests/integration or tests/unit. */
+static bool test_exists(const char *proof)
+{
+        const char *colon = strchr(proof, ':');
+        _cleanup_free_ char *file = colon ? xstrndup(proof, (size_t)(colon - proof)) : NULL;
+        _cleanup_free_ char *path = file ? xasprintf("tests/integration/%s", file) : NULL, *text = NULL;
+        _cleanup_free_ char *words = NULL;
+
+        if (!file || strchr(file, '/') || !colon[1])
+                return false;
+        text = read_file(path);
+        if (!text) {
+                free(path);
+                path = xasprintf("tests/unit/%s", file);
+                text = read_file(path);
+        }
+        words = text_ends_with(file, ".sh") ? xasprintf("\ntest_%s()", colon + 1)
+                                            : xasprintf(" %s(void **state)", colon + 1);
+        return text && strstr(text, words);
+}
+
+/* "plan level: golden NAME (needs THING)" */
+static bool plan_level_is_right(const char *proof)
+{
+        static const char *const things[] = { "KVM", "vfio", "vhost", "cluster", "SEV", "cgroup2" };
+        const char *name = proof + strlen("plan level: golden ");
+        size_t n = strcspn(name, " ");
+        _cleanup_free_ char *path = xasprintf("%s/%.*s.tmpl", GOLDEN_DIR, (int)n, name);
+
+        if (!n || access(path, R_OK) < 0)
+                return false;
+        for (size_t i = 0; i < ARRAY_SIZE(things); i++) {
+                _cleanup_free_ char *end = xasprintf(" (needs %s)", things[i]);
+
+                if (strcmp(name + n, end) == 0)
+                        return true;
+        }
+        return false;
+}
+
+struct guide_check {
+        unsigned line, bad, rows;
+};
+
+static void complain(struct guide_check *check, const char *words, const char *what)
+{
+        print_error("%s:%u: %s '%s'\n", GUIDE, check->line, words, what);
+        check->bad++;
+}
+
+static void check_proofs(struct guide_check *check, char *cell)
+{
+        char *save = NULL;
+        unsigned n = 0;
+
+        for (char *proof = strtok_r(cell, ",", &save); proof; proof = strtok_r(NULL, ",", &save)) {
+                while (*proof == ' ')
+                        proof++;
+                for (size_t i = strlen(proof); i && proof[i - 1] == ' '; i--)
+                        proof[i - 1] = '\0';
+                if (text_starts_with(proof, "plan level: golden ") ? !plan_level_is_right(proof)
+                                                                   : !test_exists(proof))
+                        complain(check, "there is no proof", proof);
+                n++;
+        }
+        if (!n)
+                complain(check, "no proof", "");
+}
+
+/* A row of a table: three cells. Its name is a row of the tables, or a setting's in words. */
+static void check_guide_line(const char *line, void *data)
+{
+        struct guide_check *check = data;
+        _cleanup_free_ char *copy = xstrdup(line);
+        char *name, *effect, *proof, *end;
+
+        check->line++;
+        if (!text_starts_with(line, "| ") || text_starts_with(line, "| attribute ") ||
+            text_starts_with(line, "| setting "))
+                return;
+        check->rows++;
+        name = copy + 2;
+        effect = strstr(name, " | ");
+        proof = effect ? strstr(effect + 3, " | ") : NULL;
+        end = proof ? strstr(proof + 3, " |") : NULL;
+        if (!end || end[2]) {
+                complain(check, "not \"| NAME | EFFECT | PROOF |\":", line);
+                return;
+        }
+        *proof = *end = '\0';
+        check_proofs(check, proof + 3);
+}
+
+static void every_proof_of_the_guide_coverage_exists(void **state)
+{
+        _cleanup_free_ char *guide = read_file(GUIDE);
+        struct guide_check check = { 0 };
+
+        (void)state;
+        assert_non_null(guide);
+        each_line(guide, check_guide_line, &check);
+        assert_true(check.rows > 0);
+        assert_int_equal(check.bad, 0);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(every_row_has_goldens_for_default_extreme_and_a_wrong_value),
+                cmocka_unit_test(every_implemented_row_is_in_the_guide_coverage),
+                cmocka_unit_test(every_proof_of_the_guide_coverage_exists),
+        };
+
+        return cmocka_run_group_tests_name("row_coverage", tests, read_goldens, free_goldens);
+}
