@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conf/attr.h"
+#include "conf/spec_sections.h"
 #include "launcher/plan/plan_build.h"
 #include "launcher/plan/plan_word.h"
 
@@ -151,21 +152,11 @@ static void add_attribute(json_t *array, const struct launch_plan *plan, const s
 
 static size_t section_count(const struct attr_section *section, const struct vm_spec *spec)
 {
-        if (section == &attr_disk)
-                return spec->n_disks;
-        if (section == &attr_nic)
-                return spec->n_nics;
-        if (section == &attr_serial)
-                return spec->n_serials;
-        if (section == &attr_panic)
-                return spec->panic.present;
-        if (section == &attr_cputune)
-                return spec->cputune.present;
-        if (section == &attr_memtune)
-                return spec->memtune.present;
-        if (section == &attr_blkiotune)
-                return spec->blkiotune.present;
-        return section->state == ATTR_HERE;
+        const struct spec_section *row = spec_section_find(section);
+
+        if (!row)
+                return section == &attr_vm;
+        return spec_section_present(row, spec) ? spec_section_count(row, spec) : 0;
 }
 
 json_t *plan_explain_json(const struct launch_plan *plan, const struct vm_spec *spec)
