@@ -61,6 +61,19 @@ static void reject_old_boot(struct spec_builder *builder, const struct source_po
                   text_str(&better));
 }
 
+/* The position of the one with this DISK_ID or NIC_ID. */
+static bool find_device(const struct vm_spec *spec, enum boot_kind kind, uint32_t number, unsigned *ret)
+{
+        size_t n = kind == BOOT_DISK ? spec->n_disks : spec->n_nics;
+
+        for (size_t i = 0; i < n; i++)
+                if ((kind == BOOT_DISK ? spec->disks[i].id : spec->nics[i].id) == number) {
+                        *ret = (unsigned)i;
+                        return true;
+                }
+        return false;
+}
+
 void spec_set_boot_order(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
@@ -71,7 +84,7 @@ void spec_set_boot_order(struct spec_builder *builder)
                 _cleanup_free_ char *word = take_word(&list), *shown = text_printable(word);
                 struct boot_device device = { .kind = BOOT_DISK };
                 const char *number = word + 4;
-                uint32_t index;
+                uint32_t number_given;
 
                 if (!*word)
                         continue;
@@ -85,19 +98,18 @@ void spec_set_boot_order(struct spec_builder *builder)
                 } else if (strncasecmp(word, "disk", 4) != 0) {
                         number = "";
                 }
-                if (!isdigit((unsigned char)*number) || !text_parse_u32(number, &index)) {
+                if (!isdigit((unsigned char)*number) || !text_parse_u32(number, &number_given)) {
                         spec_fail(builder, &origin->pos, "OS/BOOT: '%s' is neither diskN nor nicN", shown);
                         return;
                 }
-                device.index = index;
-                if (index >= (device.kind == BOOT_DISK ? spec->n_disks : spec->n_nics)) {
+                if (!find_device(spec, device.kind, number_given, &device.index)) {
                         spec_fail(builder, &origin->pos, "OS/BOOT: there is no %s, they are counted from 0",
                                   shown);
                         return;
                 }
                 for (size_t i = 0; i < spec->os.n_boot_order; i++) {
                         if (spec->os.boot_order[i].kind == device.kind &&
-                            spec->os.boot_order[i].index == index) {
+                            spec->os.boot_order[i].index == device.index) {
                                 spec_fail(builder, &origin->pos, "OS/BOOT: %s is given twice", shown);
                                 return;
                         }

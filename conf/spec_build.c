@@ -308,10 +308,7 @@ static void fill_sections(struct spec_builder *builder)
                 if (row->present)
                         *(bool *)((char *)spec + row->present) = given;
         }
-        for (size_t i = 0; i < spec->n_disks; i++)
-                spec->disks[i].id = (unsigned)i;
-        for (size_t i = 0; i < spec->n_nics; i++)
-                spec->nics[i].id = (unsigned)i;
+        spec_number(builder);
         add_serial(builder);
 }
 

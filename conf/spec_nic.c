@@ -24,14 +24,14 @@ static void set_macs(struct vm_spec *spec)
                         text_parse_mac(spec->nics[i].mac_text, spec->nics[i].mac);
         for (size_t i = 0; i < spec->n_nics; i++) {
                 struct nic_spec *nic = &spec->nics[i];
-                uint32_t number = (uint32_t)i;
+                uint32_t number = nic->id;
 
                 if (nic->mac_text)
                         continue;
                 /* 24 bits of a hash can meet: then the number is counted on where no NIC is. */
                 do {
                         identity_mac(spec->uuid, number, nic->mac);
-                        number += SPEC_MAX_NICS;
+                        number += SPEC_MAX_ID + 1;
                 } while (mac_is_taken(spec, nic->mac, i));
                 nic->mac_text = xasprintf("%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1],
                                           nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
@@ -48,12 +48,12 @@ static void set_taps(struct spec_builder *builder)
 
                 if (nic->target || nic->bridge_type == NIC_BRIDGE_USER || !spec->name)
                         continue;
-                nic->target = xasprintf("%s-%zu", spec->name, i);
+                nic->target = xasprintf("%s-%u", spec->name, nic->id);
                 if (strlen(nic->target) > IFNAME_BYTES) {
                         free(nic->target);
-                        nic->target =
-                                xasprintf("vl-%08x-%zu",
-                                          (unsigned)(text_hash(spec->name, strlen(spec->name)) >> 32), i);
+                        nic->target = xasprintf("vl-%08x-%u",
+                                                (unsigned)(text_hash(spec->name, strlen(spec->name)) >> 32),
+                                                nic->id);
                 }
                 spec_set_origin(spec, spec_origin(&attr_nic, nic, "TARGET"), LAYER_RULE, nic->target, NULL);
         }

@@ -39,6 +39,8 @@ void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer lay
 char *spec_resolve_path(struct spec_builder *builder, const char *full_name, const struct origin *origin,
                         const char *base_dir, const char *path);
 
+/* DISK_ID, NIC_ID: who has none gets the first free number. */
+void spec_number(struct spec_builder *builder);
 /* What the attributes leave open, a section each; in this order. */
 void spec_set_identity(struct spec_builder *builder, const char *default_name);
 void spec_set_machine(struct spec_builder *builder, const char *base_dir);

@@ -39,6 +39,9 @@ struct section {
         struct origin *origins; /* [attr_section.n_rows]; owned */
 };
 
+/* Of DISK_ID, NIC_ID and their like: far more devices than any machine has places for. */
+#define SPEC_MAX_ID 9999
+
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum cpu_mode { CPU_MODE_NONE, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_HOST_MODEL, CPU_MODE_NAMED };
 enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA };
@@ -62,7 +65,7 @@ enum boot_kind { BOOT_DISK, BOOT_NIC };
 
 struct boot_device {
         enum boot_kind kind;
-        unsigned index; /* disk0: 0 */
+        unsigned index; /* position among the disks or NICs of the one whose number was given */
 };
 
 struct os_spec {
@@ -114,7 +117,7 @@ struct blkiotune_spec {
 
 struct disk_spec {
         struct section section;
-        unsigned id;  /* DISK_ID: position among the DISK vectors, from 0 */
+        uint32_t id;  /* DISK_ID, or the first free number: the position when nobody gave one */
         char *source; /* SOURCE as written */
         char *image;  /* IMAGE as written */
         char *path;   /* absolute: SOURCE beside the template, or IMAGE in IMAGE_DIR */
@@ -134,7 +137,7 @@ struct disk_spec {
 
 struct nic_spec {
         struct section section;
-        unsigned id; /* NIC_ID: position, from 0 */
+        uint32_t id; /* NIC_ID, or the first free number */
         enum nic_bridge_type bridge_type;
         char *bridge; /* NULL with NIC_BRIDGE_USER, or a tap in no bridge */
         char *model;  /* "virtio", "e1000", ... */

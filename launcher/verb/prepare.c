@@ -155,7 +155,7 @@ static int look_at_files(const struct vm_spec *spec, struct image_chain **chains
         if (failed < spec->n_disks) {
                 const struct disk_spec *disk = &spec->disks[failed];
                 _cleanup_free_ char *reference =
-                        xasprintf("DISK[%u]/%s", disk->id, disk->source ? "SOURCE" : "IMAGE");
+                        xasprintf("DISK[%zu]/%s", failed, disk->source ? "SOURCE" : "IMAGE");
 
                 error_wrap(err, "%s", reference);
                 add_place(spec, reference, err);

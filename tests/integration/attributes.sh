@@ -375,30 +375,30 @@ NAME = "$VM"
 MEMORY = "64"
 ACCEL = "tcg"
 CPU_MODEL = [ MODEL = "host-model" ]
-OS = [ BOOT = "disk1,nic0,disk0" ]
+OS = [ BOOT = "disk1,nic4,disk0" ]
 FEATURES = [ GUEST_AGENT = "no" ]
 DISK = [ SOURCE = "first.raw", TARGET = "vda"$io ]
 DISK = [ SOURCE = "second.raw", TARGET = "vdb" ]
 DISK = [ SOURCE = "cd.iso", TYPE = "cdrom" ]
-DISK = [ SOURCE = "port.raw", DEV_PREFIX = "hd" ]
-NIC = [ BRIDGE = "$BRIDGE" ]
+DISK = [ SOURCE = "port.raw", DEV_PREFIX = "hd", DISK_ID = "17" ]
+NIC = [ BRIDGE = "$BRIDGE", NIC_ID = "4" ]
 END
     started
     qom peripheral/disk1 bootindex 1
-    qom peripheral/nic0 bootindex 2
+    qom peripheral/nic4 bootindex 2
     qom peripheral/disk0 bootindex 3
     cpu_is max
     ! qom_child agent0 || fail "GUEST_AGENT no: there is an agent port"
     qmp query-chardev
     reply_is '[.[].label] | sort | join(" ")' "mon0 serial0"
     # What nobody said: MAC and TARGET by rule.
-    assert_contains "$(ip -o link show "$(vml -o json status "$VM" | jq -r '.devices[] | select(.id == "nic0").target')")" "master $BRIDGE"
-    qmp qom-get '{"path":"/machine/peripheral/nic0","property":"mac"}'
+    assert_contains "$(ip -o link show "$(vml -o json status "$VM" | jq -r '.devices[] | select(.id == "nic4").target')")" "master $BRIDGE"
+    qmp qom-get '{"path":"/machine/peripheral/nic4","property":"mac"}'
     assert_match "$REPLY_JSON" '"52:54:00:' "MAC"
     [[ -z $io ]] || has_map 'anon_inode:[io_uring]' || fail "no ring for IO io_uring"
     qom peripheral/disk2 type ide-cd
     disk 2 .inserted.ro true
-    qom peripheral/disk3 type ide-hd
+    qom peripheral/disk17 type ide-hd
     console_says "from the second disk"
     # live.tmpl says the same machine, whatever becomes of machine.lock.
     cp "$ROOT/run/vmlaunch/$VM/live.tmpl" "$ROOT/again.tmpl"
