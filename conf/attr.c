@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "conf/secret.h"
 #include "conf/template.h"
 
 enum { IFNAME_MAX_BYTES = 15, PATH_MAX_BYTES = 4095, TARGET_MAX_BYTES = 12 };
@@ -212,6 +213,12 @@ static char *size_example(const struct attr *row)
                          (unsigned long long)(bytes / row->plain_unit), row->unit);
 }
 
+/* For messages. */
+static char *shown_value(const struct attr *row, const char *value)
+{
+        return row->secret ? xstrdup(SECRET_SHOWN) : text_printable(value);
+}
+
 /* NULL and *err when it is none of the row's words, or one of a later version. */
 static const struct attr_word *find_word(const struct attr_section *section, const struct attr *row,
                                          const char *value, const struct source_pos *pos, struct error **err)
@@ -256,7 +263,8 @@ static bool ifname_is_valid(const char *s)
 static int check_text(const struct attr_section *section, const struct attr *row, const char *value,
                       const struct source_pos *pos, struct error **err)
 {
-        _cleanup_free_ char *shown = text_printable(value);
+        _cleanup_free_ char *shown = shown_value(row, value);
+        const char *path = NULL;
         uint8_t bytes[16];
 
         if (!template_value_is_writable(value))
@@ -264,6 +272,9 @@ static int check_text(const struct attr_section *section, const struct attr *row
                         section, row, pos, err,
                         "'%s' holds backslashes before a quote or at its end that a template cannot hold",
                         shown);
+        if (row->secret && secret_kind_of(value, &path) == SECRET_FILE &&
+            (*path != '/' || strchr(path, '\n')))
+                return wrong(section, row, pos, err, "file: goes before an absolute path");
         switch (row->kind) {
         case ATTR_PATH:
                 if (strchr(value, '\n'))
@@ -388,7 +399,7 @@ static char *trimmed(const char *text)
 int attr_set(const struct attr_section *section, const struct attr *row, const char *text,
              const struct source_pos *pos, void *record, struct error **err)
 {
-        _cleanup_free_ char *value = trimmed(text), *shown = text_printable(value);
+        _cleanup_free_ char *value = trimmed(text), *shown = shown_value(row, value);
         void *field = record && row->has_field ? attr_field(row, record) : NULL;
         const struct attr_word *word;
         uint64_t number;

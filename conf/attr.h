@@ -69,6 +69,7 @@ struct attr {
         const char *doc;               /* one or more sentences */
         const char *lands;             /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
         bool live;                     /* can be changed while the VM runs */
+        bool secret;                   /* shown nowhere (conf/secret.h) */
         const char *source;            /* where the rule comes from */
         const char *why;               /* ATTR_LEFT_ALONE: the reason */
 };

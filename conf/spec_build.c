@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "conf/attr_check.h"
+#include "conf/secret.h"
 #include "conf/spec_rules.h"
 #include "conf/spec_sections.h"
 
@@ -221,7 +222,10 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                 if (row->state != ATTR_HERE || !row->has_field)
                         continue;
                 if (look_up(builder, section, section, vector, row, &found))
-                        spec_set_origin(spec, &head->origins[i], found.layer, found.text, &found.pos);
+                        spec_set_origin(spec, &head->origins[i], found.layer,
+                                        row->secret && !spec_text_is_empty(found.text) ? SECRET_SHOWN
+                                                                                       : found.text,
+                                        &found.pos);
                 if (found.text && !spec_text_is_empty(found.text)) {
                         if (attr_set(section, row, found.text, &found.pos, record, &error) < 0)
                                 spec_report(builder, error);

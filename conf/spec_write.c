@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "conf/secret.h"
 #include "conf/spec_rules.h"
 #include "conf/spec_sections.h"
 
@@ -17,6 +18,10 @@ static char *row_value(const struct attr_section *section, const struct attr *ro
             row->lookup == LOOKUP_B)
                 return NULL;
         value = attr_get(row, record);
+        if (row->secret && value && secret_kind_of(value, NULL) == SECRET_TEXT) {
+                free(value);
+                return xstrdup(SECRET_WITHHELD_TEXT);
+        }
         /* An empty text keeps a weaker layer's value away. */
         if (!value && origin->layer == LAYER_TEMPLATE)
                 return xstrdup("");

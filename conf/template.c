@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "conf/secret.h"
 
-enum { EXCERPT_WINDOW = 100, EXCERPT_BEFORE_CARET = 60 };
+enum { EXCERPT_WINDOW = 100, EXCERPT_BEFORE_CARET = 60, MASK_BEFORE = 65536 };
 
 void template_free(struct template *template)
 {
@@ -105,7 +106,8 @@ static size_t shown_length(const unsigned char *s, size_t n)
 
 char *template_excerpt(const char *text, size_t length, const struct source_pos *pos)
 {
-        const char *line = text, *end = text + length, *line_end;
+        const char *line = text, *end = text + length, *line_end, *window;
+        _cleanup_free_ char *masked = NULL;
         struct text out = TEXT_INIT;
         size_t column, from, to, padding = 0;
 
@@ -123,7 +125,11 @@ char *template_excerpt(const char *text, size_t length, const struct source_pos 
                 line_end = end;
         if (line_end > line && line_end[-1] == '\r')
                 line_end--;
+        /* A secret may begin on a line above. */
+        window = line - text > MASK_BEFORE ? line - MASK_BEFORE : text;
+        masked = secret_mask(window, (size_t)(line_end - window));
         length = (size_t)(line_end - line);
+        line = masked + (line - window);
         column = pos->column - 1 < length ? pos->column - 1 : length;
 
         from = column > EXCERPT_WINDOW - 20 ? column - EXCERPT_BEFORE_CARET : 0;

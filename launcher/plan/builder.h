@@ -34,6 +34,13 @@ struct plan_nic {
         unsigned bootindex;
 };
 
+/* A secret object of QEMU's. */
+struct plan_secret_use {
+        char *id, *reference, *path; /* path NULL: the value is in the plan */
+        bool base64;
+        int fd;
+};
+
 struct build {
         const struct plan_input *in;
         const struct vm_spec *spec;
@@ -55,6 +62,8 @@ struct build {
         unsigned next_set;
         int qmp_fd, agent_fd, kernel_fd, initrd_fd;
         int *serial_fds;
+        struct plan_secret_use *secrets;
+        size_t n_secrets;
         struct plan_disk *disks;
         struct plan_nic *nics;
 };
@@ -126,6 +135,20 @@ void serial_args(struct build *build);
 char *serial_socket_name(size_t index);
 int panic_check(struct build *build, struct error **err);
 void panic_args(struct build *build);
+
+/*
+ * secret.c: a value that QEMU must have and nobody may read, as its object ID of type secret. Call it while fds are
+ * numbered; what names ID (password-secret, key-secret) comes with the rest of argv. reference: the attribute it is for.
+ * value: a row's with .secret (conf/secret.h). base64: that is how it is written down, QEMU decodes it.
+ */
+void secret_add(struct build *build, const char *id, const char *reference, const char *value, bool base64);
+/* The same from a file of the host, absolute path. */
+void secret_add_file(struct build *build, const char *id, const char *reference, const char *path,
+                     bool base64);
+/* "/proc/self/fd/12": where QEMU reads it; also for secret objects that are added later (object-add). */
+json_t *secret_object(const char *id, int fd, bool base64);
+void secret_args(struct build *build);
+void secret_steps(struct build *build);
 
 /* limits.c */
 int limits_steps(struct build *build, struct error **err);

@@ -53,6 +53,11 @@ void launch_plan_free(struct launch_plan *plan)
                 free(plan->fds[i].text);
         }
         free(plan->fds);
+        for (size_t i = 0; i < plan->n_secrets; i++) {
+                free(plan->secrets[i].source);
+                free(plan->secrets[i].value);
+        }
+        free(plan->secrets);
         for (size_t i = 0; i < plan->confine.n_groups; i++)
                 free(plan->confine.group_names[i]);
         json_decref(plan->devices);

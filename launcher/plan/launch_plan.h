@@ -13,6 +13,8 @@
  *   image-open     {path, access: "ro"|"rw", lock: "shared"|"exclusive", fd, direct: bool}
  *                  opens the image and takes RUN/images/DEV-INO (a fd named FD); one per layer of each chain
  *   file-open      {path, fd, copy: bool, uid}    kernel, initrd; copy: into a sealed memfd owned by uid
+ *   secret         {fd, uid, from}                sealed memfd, readable by uid only; the value is in the plan's secrets,
+ *                                                 which nobody prints; {path} instead of from: in that file
  *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
  *   listen         {path, mode, uid, gid, fd}     a bound, listening Unix stream socket; undo: unlink
  *   stderr         {fd, max}                      memfd of max bytes, sealed against growth
@@ -41,6 +43,7 @@
         X(UID_CLAIM, "uid-claim", uid_claim)             \
         X(IMAGE_OPEN, "image-open", image_open)          \
         X(FILE_OPEN, "file-open", file_open)             \
+        X(SECRET, "secret", secret)                      \
         X(DIRECTORY, "directory", directory)             \
         X(LISTEN, "listen", listen)                      \
         X(STDERR, "stderr", stderr)                      \
@@ -90,6 +93,12 @@ struct plan_confinement {
         size_t n_groups;
 };
 
+/* What the step that gives the fd its name hands over; shown nowhere. */
+struct plan_secret {
+        char *source; /* "secret:vnc0" */
+        char *value;  /* NULL: the template has only a stand-in for it */
+};
+
 /* What the supervisor has to know of the VM besides the steps. */
 struct plan_policy {
         bool has_agent, has_acpi, has_panic;
@@ -114,6 +123,8 @@ struct launch_plan {
         char **env; /* NULL-terminated, normally empty */
         struct plan_fd *fds;
         size_t n_fds;
+        struct plan_secret *secrets; /* in no printed form of the plan */
+        size_t n_secrets;
         struct plan_confinement confine;
         struct plan_policy policy;
         json_t *devices;        /* array for status: [{"id":"disk0","kind":"disk","target":"vda",...}] */

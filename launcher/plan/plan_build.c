@@ -28,6 +28,12 @@ static void build_done(struct build *build)
                 free(build->nics[i].address);
         free(build->nics);
         free(build->serial_fds);
+        for (size_t i = 0; i < build->n_secrets; i++) {
+                free(build->secrets[i].id);
+                free(build->secrets[i].reference);
+                free(build->secrets[i].path);
+        }
+        free(build->secrets);
         launch_plan_free(build->plan);
 }
 
@@ -219,6 +225,7 @@ static void write_argv(struct build *build)
         machine_args(build);
         cpu_args(build);
         memory_args(build);
+        secret_args(build);
         build_option(build, "rule: the supervisor's control channel", "-chardev", "%s", monitor);
         build_option(build, "rule: the supervisor's control channel", "-mon", "chardev=mon0,mode=control");
         machine_args_boot(build);
@@ -288,6 +295,7 @@ static int write_steps(struct build *build, struct error **err)
                              json_sprintf("%s/uids/%u", build->in->site->paths.run, build->uid)));
         disk_steps(build);
         machine_file_steps(build);
+        secret_steps(build);
         build_step(build, "rule: nobody but the supervisor reaches QEMU", EFFECT_DIRECTORY,
                    json_pack("{s:o, s:i, s:i, s:i}", "path", json_sprintf("%s/private", build->plan->run_dir),
                              "mode", 0700, "uid", 0, "gid", 0));

@@ -50,6 +50,10 @@ static void print_file_step(const struct plan_step *step, struct text *out)
                 text_addf(out, "file    %-13s ro %s%s\n", string_of(args, "fd"), path,
                           json_is_true(json_object_get(args, "copy")) ? "  copied for the VM's user" : "");
                 break;
+        case EFFECT_SECRET:
+                text_addf(out, "file    secret        %s  %s %s\n", string_of(args, "fd"),
+                          *path ? "from" : "of", *path ? path : string_of(args, "from"));
+                break;
         case EFFECT_DIRECTORY:
                 text_addf(out, "file    directory     %s  mode %04llo\n", path, number_of(args, "mode"));
                 break;

@@ -71,7 +71,7 @@ static int open_as_owner(const char *path, int flags)
         return fd;
 }
 
-static int open_file(const char *path, int access, struct error **err)
+int effect_open_path(const char *path, int access, struct error **err)
 {
         /* O_NONBLOCK: a FIFO must not hold the start up; it means nothing to files and block devices. */
         int flags = access | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -105,7 +105,7 @@ int image_open_fd(const json_t *args, int *ret_fd, char **ret_lock, struct error
         rw = strcmp(access, "rw") == 0;
         if (!rw && strcmp(access, "ro") != 0)
                 return error_set(err, ERROR_FAILED, "step image-open: access '%s'", access);
-        fd = open_file(path, rw ? O_RDWR : O_RDONLY, err);
+        fd = effect_open_path(path, rw ? O_RDWR : O_RDONLY, err);
         if (fd < 0)
                 return -1;
         if (fstat(fd, &st) < 0)
@@ -204,7 +204,7 @@ int file_open_fd(const json_t *args, int *ret_fd, struct error **err)
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s?b, s?I}", "path", &path, "copy", &copy, "uid",
                            &uid) < 0)
                 return unpack_failed(&why, "file-open", err);
-        fd = open_file(path, O_RDONLY, err);
+        fd = effect_open_path(path, O_RDONLY, err);
         if (fd < 0)
                 return -1;
         if (fstat(fd, &st) < 0)

@@ -109,15 +109,17 @@ int effect_netlink(struct netlink **nl, struct error **err);
 const char *effect_path_in_run(const char *run_dir, const char *path);
 
 /*
- * Opens the files of all image-open and file-open steps apart. A file that cannot be opened is its step's error, one whose
+ * Opens the files of all image-open, file-open and secret steps apart. A file that cannot be opened is its step's error, one whose
  * storage does not answer is ERROR_DEADLINE at once.
  */
 int effect_open_files(struct effect_run *run, struct error **err);
 /* What of a step was opened apart: 1 and its lock's name (NULL: none, owned by the caller); 0: not; -1: *err. */
 int effect_opened(struct effect_run *run, char **ret_lock, struct error **err);
-/* In the child: opens what such a step names. */
+/* In the child: opens what such a step names. effect_open_path: as whoever may read it, -1 and *err. */
+int effect_open_path(const char *path, int access, struct error **err);
 int image_open_fd(const json_t *args, int *ret_fd, char **ret_lock, struct error **err);
 int file_open_fd(const json_t *args, int *ret_fd, struct error **err);
+int secret_open_fd(const json_t *args, int *ret_fd, struct error **err);
 
 /* The lock file of a uid, below RUN; new string. */
 char *uid_lock_name(unsigned uid);
@@ -126,6 +128,7 @@ int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *l
 int image_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int image_open_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int listen_carry_out(struct effect_run *run, const json_t *args, struct error **err);

@@ -344,6 +344,81 @@ static void copied_file_is_sealed_and_has_the_content(void **state)
         run_done(&run);
 }
 
+/* The secret of a step {fd: "secret:a", ...}: its file's content, or the message of what went wrong; new string. */
+static char *secret_of(struct fixture *f, json_t *args_consume)
+{
+        struct error *err = NULL;
+        struct effect_run run;
+        char content[64] = "";
+        char *result;
+
+        if (carry_out(f, &run, EFFECT_SECRET, args_consume, &err) < 0) {
+                result = xstrdup(err->message);
+                error_free(err);
+        } else {
+                int fd = effect_find_fd(&run, "secret:a");
+                struct stat st;
+
+                assert_int_equal(fstat(fd, &st), 0);
+                assert_int_equal(st.st_mode & 07777, 0400);
+                assert_int_equal(fcntl(fd, F_GET_SEALS),
+                                 F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+                assert_true(pread(fd, content, sizeof(content) - 1, 0) >= 0);
+                result = xstrdup(content);
+        }
+        run_done(&run);
+        return result;
+}
+
+static void secret_is_a_sealed_file_of_the_vms_uid_and_not_in_the_journal(void **state)
+{
+        struct fixture *f = *state;
+        struct plan_secret secrets[] = { { (char *)"secret:b", (char *)"other" },
+                                         { (char *)"secret:a", (char *)"canary" } };
+        _cleanup_free_ char *text = NULL, *withheld = NULL;
+
+        f->plan.secrets = secrets;
+        f->plan.n_secrets = ARRAY_SIZE(secrets);
+        text = secret_of(f, json_pack("{s:s, s:I, s:s}", "fd", "secret:a", "uid", (json_int_t)geteuid(),
+                                      "from", "GRAPHICS/PASSWD"));
+        assert_string_equal(text, "canary");
+        secrets[1].value = NULL;
+        withheld = secret_of(f, json_pack("{s:s, s:I, s:s}", "fd", "secret:a", "uid", (json_int_t)geteuid(),
+                                          "from", "GRAPHICS/PASSWD"));
+        assert_non_null(strstr(withheld, "not in this template"));
+        assert_true(journal_is_empty(f->vm->fd));
+}
+
+static void secret_of_a_file_is_its_content_without_the_line_end(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_free_ char *path = xasprintf("%s/key", f->root);
+        static const struct {
+                const char *content, *secret;
+        } cases[] = {
+                { "canary", "canary" },
+                { "canary\n", "canary" },
+                { "canary\r\n", "canary" },
+                { "canary\n\n", "canary\n\n" },
+                { "\1ry\n", "\1ry\n" },
+                { "\n", "empty" },
+                { "", "empty" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const char *content = cases[i].content;
+                struct error *err = NULL;
+                _cleanup_free_ char *secret = NULL;
+
+                assert_int_equal(fd_write_file_at(AT_FDCWD, path, content, strlen(content), 0600, 0, &err),
+                                 0);
+                secret = secret_of(f, json_pack("{s:s, s:I, s:s}", "fd", "secret:a", "uid",
+                                                (json_int_t)geteuid(), "path", path));
+                assert_non_null(strstr(secret, cases[i].secret));
+                assert_true(strstr(secret, "empty") || strlen(secret) == strlen(cases[i].secret));
+        }
+}
+
 static void fifo_for_an_image_is_refused_without_waiting(void **state)
 {
         struct fixture *f = *state;
@@ -420,6 +495,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(socket_below_a_very_long_path_is_bound, set_up_deep,
                                                 tear_down),
                 TEST(copied_file_is_sealed_and_has_the_content),
+                TEST(secret_is_a_sealed_file_of_the_vms_uid_and_not_in_the_journal),
+                TEST(secret_of_a_file_is_its_content_without_the_line_end),
                 TEST(fifo_for_an_image_is_refused_without_waiting),
                 TEST(writable_image_is_taken_once),
                 TEST(fd_that_no_step_opens_is_an_error_before_anything_runs),

@@ -1,0 +1,121 @@
+#include "conf/secret.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/text.h"
+#include "conf/attr.h"
+
+enum secret_kind secret_kind_of(const char *value, const char **ret_path)
+{
+        static const char file[] = "file:";
+
+        if (strcmp(value, SECRET_WITHHELD_TEXT) == 0)
+                return SECRET_WITHHELD;
+        if (!text_starts_with(value, file))
+                return SECRET_TEXT;
+        if (ret_path)
+                *ret_path = value + sizeof(file) - 1;
+        return SECRET_FILE;
+}
+
+/* The names of the secret rows of all sections. */
+struct names {
+        const char **items;
+        size_t n;
+};
+
+static void add_names(struct names *names, const struct attr_section *const *sections)
+{
+        for (; *sections; sections++)
+                for (size_t i = 0; i < (*sections)->n_rows; i++) {
+                        if (!(*sections)->rows[i].secret)
+                                continue;
+                        ARRAY_GROW(names->items, names->n);
+                        names->items[names->n++] = (*sections)->rows[i].name;
+                }
+}
+
+static bool has_name(const struct names *names, const char *name, size_t length)
+{
+        for (size_t i = 0; i < names->n; i++)
+                if (strncasecmp(names->items[i], name, length) == 0 && names->items[i][length] == '\0')
+                        return true;
+        return false;
+}
+
+static bool is_name_byte(char c)
+{
+        return isalnum((unsigned char)c) || c == '_';
+}
+
+static void cover(char *text, size_t from, size_t to)
+{
+        for (; from < to; from++)
+                if (text[from] != '\n')
+                        text[from] = '*';
+}
+
+/* The end of the native value that starts at from: behind its closing quote, or where a bare one ends. */
+static size_t native_end(const char *text, size_t length, size_t from)
+{
+        bool quoted = text[from] == '"', escaped = false;
+
+        for (size_t i = from + quoted; i < length; i++) {
+                if (quoted && text[i] == '"' && !escaped)
+                        return i + 1;
+                if (!quoted && strchr(",]\n", text[i]))
+                        return i;
+                escaped = text[i] == '\\' && !escaped;
+        }
+        return length;
+}
+
+static size_t xml_end(const char *text, size_t length, size_t from)
+{
+        const char *tag = memmem(text + from, length - from, "</", 2);
+
+        return tag ? (size_t)(tag - text) : length;
+}
+
+char *secret_mask(const char *text, size_t length)
+{
+        struct names names = { 0 };
+        char *masked = xmalloc(length + 1);
+
+        add_names(&names, attr_sections);
+        add_names(&names, attr_coming_sections);
+        memcpy(masked, text, length);
+        masked[length] = '\0';
+        for (size_t i = 0; i < length;) {
+                size_t start = i, after;
+
+                if (!is_name_byte(text[i])) {
+                        i++;
+                        continue;
+                }
+                while (i < length && is_name_byte(text[i]))
+                        i++;
+                if (!has_name(&names, text + start, i - start))
+                        continue;
+                after = i;
+                if (start > 0 && text[start - 1] == '<' && after < length && text[after] == '>') {
+                        i = xml_end(text, length, after + 1);
+                        cover(masked, after + 1, i);
+                        continue;
+                }
+                while (after < length && strchr(" \t\r\n", text[after]))
+                        after++;
+                if (after == length || text[after] != '=')
+                        continue;
+                for (after++; after < length && strchr(" \t\r", text[after]);)
+                        after++;
+                if (after == length)
+                        continue;
+                i = native_end(text, length, after);
+                cover(masked, after, i);
+        }
+        free(names.items);
+        return masked;
+}

@@ -1,0 +1,118 @@
+/* Secrets for QEMU: memory files that nobody but its uid can open. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "launcher/run/effects.h"
+
+/* QEMU's own limit for key material is smaller; a password is far below. */
+#define SECRET_MAX 65536
+
+static int make_file(const char *value, size_t length, uid_t uid, int *ret_fd, struct error **err)
+{
+        _cleanup_close_ int fd = memfd_create("vmlaunch-secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0)
+                return error_os(err, errno, "make a memory file for a secret");
+        if (fd_write_all(fd, "a secret", value, length, err) < 0)
+                return -1;
+        if (fchmod(fd, 0400) < 0 || (uid != geteuid() && fchown(fd, uid, (gid_t)-1) < 0) ||
+            fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+                return error_os(err, errno, "seal a secret");
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* An editor ends a text with a newline that nobody means; random bytes are taken as they are. */
+static size_t without_line_end(const char *text, size_t length)
+{
+        size_t n = length;
+
+        if (n && text[n - 1] == '\n')
+                n--;
+        if (n && n < length && text[n - 1] == '\r')
+                n--;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)text[i] < ' ')
+                        return length;
+        return n;
+}
+
+static int unpack_uid(const json_t *args, const char **ret_name, const char **ret_path, uid_t *ret_uid,
+                      struct error **err)
+{
+        json_int_t uid;
+        json_error_t why;
+
+        *ret_path = NULL;
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:I, s?s}", "fd", ret_name, "uid", &uid, "path",
+                           ret_path) < 0)
+                return error_set(err, ERROR_FAILED, "step secret: %s", why.text);
+        *ret_uid = (uid_t)uid;
+        return 0;
+}
+
+int secret_open_fd(const json_t *args, int *ret_fd, struct error **err)
+{
+        _cleanup_close_ int fd = -1;
+        _cleanup_free_ char *text = NULL;
+        const char *name, *path;
+        size_t length;
+        uid_t uid;
+        int result;
+
+        if (unpack_uid(args, &name, &path, &uid, err) < 0)
+                return -1;
+        fd = effect_open_path(path, O_RDONLY, err);
+        if (fd < 0)
+                return -1;
+        if (fd_read_all(fd, path, SECRET_MAX, &text, &length, err) < 0)
+                return -1;
+        length = without_line_end(text, length);
+        if (!length)
+                return error_set(err, ERROR_FAILED, "the secret in '%s' is empty", path);
+        result = make_file(text, length, uid, ret_fd, err);
+        explicit_bzero(text, length);
+        return result;
+}
+
+static const struct plan_secret *find_secret(const struct launch_plan *plan, const char *name)
+{
+        for (size_t i = 0; i < plan->n_secrets; i++)
+                if (strcmp(plan->secrets[i].source, name) == 0)
+                        return &plan->secrets[i];
+        return NULL;
+}
+
+int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const struct plan_secret *secret;
+        _cleanup_free_ char *no_lock = NULL;
+        const char *name, *path;
+        uid_t uid;
+        int fd = -1, opened;
+
+        if (unpack_uid(args, &name, &path, &uid, err) < 0)
+                return -1;
+        opened = effect_opened(run, &no_lock, err);
+        if (opened < 0)
+                return -1;
+        if (opened) {
+                effect_keep_waiting(run, name);
+                return 0;
+        }
+        secret = find_secret(run->plan, name);
+        if (!path && !(secret && secret->value)) {
+                error_set(err, ERROR_FAILED,
+                          "the secret is not in this template, which is one that a run wrote");
+                return error_hint(err, "start the VM from the template that it was made from");
+        }
+        if ((path ? secret_open_fd(args, &fd, err)
+                  : make_file(secret->value, strlen(secret->value), uid, &fd, err)) < 0)
+                return -1;
+        effect_keep_fd(run, name, fd);
+        return 0;
+}
