@@ -62,9 +62,11 @@ static int find_tap(struct netlink *nl, const char *ifname, struct net_link *ret
 
 static int do_link_set(struct netlink *nl, const struct net_op *op, struct error **err)
 {
-        struct net_link_change change = {
-                .set_group = true, .group = op->link.group, .alias = op->link.alias, .set_mac = true
-        };
+        struct net_link_change change = { .set_group = true,
+                                          .group = op->link.group,
+                                          .alias = op->link.alias,
+                                          .set_mac = true,
+                                          .mtu = op->link.mtu };
         struct net_link link;
 
         memcpy(change.mac, op->link.mac, sizeof(change.mac));
@@ -74,7 +76,7 @@ static int do_link_set(struct netlink *nl, const struct net_op *op, struct error
         if (strcmp(link.kind, "tun") != 0 || (*link.alias && strcmp(link.alias, op->link.alias) != 0))
                 return error_set(err, ERROR_BUSY, "interface '%s' belongs to somebody else", op->ifname);
         if (netlink_link_set(nl, link.index, &change, err) < 0)
-                return error_wrap(err, "set group, alias and address of '%s'", op->ifname);
+                return error_wrap(err, "set group, alias, address and MTU of '%s'", op->ifname);
         return 0;
 }
 
@@ -85,6 +87,13 @@ static int do_bridge_join(struct netlink *nl, const struct net_op *op, struct er
 
         if (find_bridge(nl, op->join.bridge, &bridge, err) < 0 || find_tap(nl, op->ifname, &tap, err) < 0)
                 return -1;
+        if (!op->join.keep_mtu && bridge.mtu && bridge.mtu != tap.mtu) {
+                const struct net_link_change size = { .mtu = bridge.mtu };
+
+                if (netlink_link_set(nl, tap.index, &size, err) < 0)
+                        return error_wrap(err, "give '%s' the MTU of bridge '%s'", op->ifname,
+                                          op->join.bridge);
+        }
         change.master = bridge.index;
         if (netlink_link_set(nl, tap.index, &change, err) < 0)
                 return error_wrap(err, "join '%s' to bridge '%s'", op->ifname, op->join.bridge);

@@ -55,6 +55,14 @@ static int queues_check(const char *ifname, uint64_t queues, struct error **err)
         return 0;
 }
 
+static int mtu_check(const char *ifname, uint64_t mtu, struct error **err)
+{
+        if (mtu && (mtu < NET_MTU_MIN || mtu > NET_MTU_MAX))
+                return error_set(err, ERROR_INVALID, "tap '%s': MTU %llu, %d to %d are possible", ifname,
+                                 (unsigned long long)mtu, NET_MTU_MIN, NET_MTU_MAX);
+        return 0;
+}
+
 void net_tap_mac(const uint8_t guest[NET_MAC_SIZE], uint8_t ret[NET_MAC_SIZE])
 {
         memmove(ret, guest, NET_MAC_SIZE);
@@ -67,7 +75,8 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
         size_t n = 0;
 
         if (net_ifname_check("interface", nic->ifname, err) < 0 ||
-            queues_check(nic->ifname, nic->queues, err) < 0 || alias_check(nic->alias, err) < 0)
+            queues_check(nic->ifname, nic->queues, err) < 0 || alias_check(nic->alias, err) < 0 ||
+            mtu_check(nic->ifname, nic->mtu, err) < 0)
                 return -1;
         if (nic->bridge && net_ifname_check("bridge", nic->bridge, err) < 0)
                 return -1;
@@ -79,11 +88,13 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
         ret[n] = (struct net_op){ .kind = NET_LINK_SET, .ifname = nic->ifname };
         ret[n].link.group = nic->group;
         ret[n].link.alias = nic->alias;
+        ret[n].link.mtu = nic->mtu;
         net_tap_mac(nic->mac, ret[n++].link.mac);
 
         if (nic->bridge) {
                 ret[n] = (struct net_op){ .kind = NET_BRIDGE_JOIN, .ifname = nic->ifname };
-                ret[n++].join.bridge = nic->bridge;
+                ret[n].join.bridge = nic->bridge;
+                ret[n++].join.keep_mtu = nic->mtu != 0;
         }
         ret[n++] = (struct net_op){ .kind = NET_LINK_UP, .ifname = nic->ifname };
         *ret_n = n;
@@ -98,6 +109,7 @@ static void mac_text(const uint8_t mac[NET_MAC_SIZE], char ret[18])
 json_t *net_op_to_json(const struct net_op *op)
 {
         const char *name = op_names[op->kind];
+        json_t *json;
         char mac[18];
 
         switch (op->kind) {
@@ -106,11 +118,17 @@ json_t *net_op_to_json(const struct net_op *op)
                                  (json_int_t)op->tap.queues, "vnet-hdr", op->tap.vnet_hdr);
         case NET_LINK_SET:
                 mac_text(op->link.mac, mac);
-                return json_pack("{s:s, s:s, s:I, s:s, s:s}", "op", name, "ifname", op->ifname, "group",
+                json = json_pack("{s:s, s:s, s:I, s:s, s:s}", "op", name, "ifname", op->ifname, "group",
                                  (json_int_t)op->link.group, "alias", op->link.alias, "mac", mac);
+                if (op->link.mtu)
+                        json_object_set_new(json, "mtu", json_integer(op->link.mtu));
+                return json;
         case NET_BRIDGE_JOIN:
-                return json_pack("{s:s, s:s, s:s}", "op", name, "ifname", op->ifname, "bridge",
+                json = json_pack("{s:s, s:s, s:s}", "op", name, "ifname", op->ifname, "bridge",
                                  op->join.bridge);
+                if (op->join.keep_mtu)
+                        json_object_set_new(json, "keep-mtu", json_true());
+                return json;
         case NET_LINK_UP:
                 return json_pack("{s:s, s:s}", "op", name, "ifname", op->ifname);
         }
@@ -127,10 +145,10 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
         /* jansson's unpacking takes a json_t that is not const, and changes nothing. */
         json_t *object = (json_t *)json;
         struct net_op op = { 0 };
-        json_int_t number;
+        json_int_t number, mtu = 0;
         json_error_t why;
         const char *name, *mac;
-        int vnet_hdr;
+        int vnet_hdr, keep_mtu = 0;
 
         if (json_unpack_ex(object, &why, 0, "{s:s, s:s}", "op", &name, "ifname", &op.ifname) < 0)
                 return unpack_failed("?", &why, err);
@@ -153,8 +171,8 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
                 op.tap.vnet_hdr = vnet_hdr;
                 break;
         case NET_LINK_SET:
-                if (json_unpack_ex(object, &why, 0, "{s:I, s:s, s:s}", "group", &number, "alias",
-                                   &op.link.alias, "mac", &mac) < 0)
+                if (json_unpack_ex(object, &why, 0, "{s:I, s:s, s:s, s?I}", "group", &number, "alias",
+                                   &op.link.alias, "mac", &mac, "mtu", &mtu) < 0)
                         return unpack_failed(name, &why, err);
                 if (number < 0 || number > UINT32_MAX)
                         return error_set(err, ERROR_INVALID, "link group of '%s' is out of range", op.ifname);
@@ -162,13 +180,18 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
                         return -1;
                 if (!text_parse_mac(mac, op.link.mac))
                         return error_set(err, ERROR_INVALID, "'%s' has no MAC address", op.ifname);
+                if (mtu_check(op.ifname, (uint64_t)mtu, err) < 0)
+                        return -1;
                 op.link.group = (uint32_t)number;
+                op.link.mtu = (unsigned)mtu;
                 break;
         case NET_BRIDGE_JOIN:
-                if (json_unpack_ex(object, &why, 0, "{s:s}", "bridge", &op.join.bridge) < 0)
+                if (json_unpack_ex(object, &why, 0, "{s:s, s?b}", "bridge", &op.join.bridge, "keep-mtu",
+                                   &keep_mtu) < 0)
                         return unpack_failed(name, &why, err);
                 if (net_ifname_check("bridge", op.join.bridge, err) < 0)
                         return -1;
+                op.join.keep_mtu = keep_mtu;
                 break;
         case NET_LINK_UP:
                 break;
@@ -188,11 +211,14 @@ void net_op_text(const struct net_op *op, struct text *out)
                 return;
         case NET_LINK_SET:
                 mac_text(op->link.mac, mac);
-                text_addf(out, "link set      %s  group %u  mac %s  alias %s", op->ifname, op->link.group,
-                          mac, op->link.alias);
+                text_addf(out, "link set      %s  group %u  mac %s", op->ifname, op->link.group, mac);
+                if (op->link.mtu)
+                        text_addf(out, "  mtu %u", op->link.mtu);
+                text_addf(out, "  alias %s", op->link.alias);
                 return;
         case NET_BRIDGE_JOIN:
-                text_addf(out, "bridge join   %s -> %s", op->ifname, op->join.bridge);
+                text_addf(out, "bridge join   %s -> %s%s", op->ifname, op->join.bridge,
+                          op->join.keep_mtu ? "  keep mtu" : "");
                 return;
         case NET_LINK_UP:
                 text_addf(out, "link up       %s", op->ifname);

@@ -21,6 +21,9 @@
 #define NET_ALIAS_MAX  255 /* bytes; the kernel's IFALIASZ is 256 */
 #define NET_QUEUES_MAX 256 /* MAX_TAP_QUEUES of the kernel's tun driver */
 #define NET_MAC_SIZE   6
+/* ETH_MIN_MTU, and what a tap takes (MAX_MTU of the tun driver). */
+#define NET_MTU_MIN 68
+#define NET_MTU_MAX 65521
 
 /* The tap of one NIC. */
 struct net_nic {
@@ -28,6 +31,7 @@ struct net_nic {
         const char *bridge; /* NULL: none */
         unsigned queues;    /* 1 .. NET_QUEUES_MAX */
         bool vnet_hdr;
+        unsigned mtu;      /* 0: the bridge's, or the kernel's own */
         uint32_t group;    /* link group: the VM's uid */
         const char *alias; /* "vmlaunch:NAME:GENERATION", in a printed plan "vmlaunch:web:@GENERATION@" */
         uint8_t mac[NET_MAC_SIZE]; /* the guest's; the tap gets the same with 0xfe first, see net_tap_mac() */
@@ -47,9 +51,13 @@ struct net_op {
                         uint32_t group;
                         const char *alias;
                         uint8_t mac[NET_MAC_SIZE]; /* the tap's own */
+                        unsigned mtu;              /* 0: as it is */
                 } link;
                 struct {
                         const char *bridge;
+                        /* A bridge takes the least MTU of its ports for its own (br_mtu_auto_adjust()): without this
+                         * the tap takes the bridge's first. */
+                        bool keep_mtu;
                 } join;
         };
 };

@@ -111,6 +111,9 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
                 case IFLA_MASTER:
                         link.master = (int)u32_or_0(attr);
                         break;
+                case IFLA_MTU:
+                        link.mtu = u32_or_0(attr);
+                        break;
                 case IFLA_OPERSTATE:
                         if (length >= 1)
                                 link.operstate = mnl_attr_get_u8(attr);
@@ -299,6 +302,8 @@ int netlink_link_set(struct netlink *nl, int index, const struct net_link_change
         }
         if (change->set_mac)
                 mnl_attr_put(request, IFLA_ADDRESS, sizeof(change->mac), change->mac);
+        if (change->mtu)
+                mnl_attr_put_u32(request, IFLA_MTU, change->mtu);
         if (change->set_master)
                 mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)change->master);
         why = ask(nl, request, "change link", NULL, words, sizeof(words), err);

@@ -25,7 +25,8 @@ struct net_link {
         char alias[NET_LINK_ALIAS_SIZE]; /* "" when none */
         char kind[IFNAMSIZ];             /* "tun", "bridge", "veth", ...; "" for hardware */
         uint32_t group;
-        int master;        /* index, 0: none */
+        int master; /* index, 0: none */
+        unsigned mtu;
         unsigned flags;    /* IFF_UP, IFF_RUNNING, ... */
         uint8_t operstate; /* IF_OPER_* of linux/if.h */
         bool has_mac;
@@ -38,7 +39,8 @@ struct net_link_change {
         uint32_t group;
         const char *alias; /* NULL: as it is */
         uint8_t mac[6];
-        int master; /* index of the bridge, 0: leave it */
+        int master;   /* index of the bridge, 0: leave it */
+        unsigned mtu; /* 0: as it is */
         bool up;
 };
 

@@ -63,6 +63,38 @@ static void nic_without_bridge_joins_nothing(void **state)
         assert_non_null(strstr(text, "tap create    web-0  queues 1\n"));
 }
 
+static void a_tap_with_an_mtu_keeps_it_on_the_bridge(void **state)
+{
+        struct net_op ops[NET_OPS_PER_NIC], again;
+        struct net_nic nic = web;
+        _cleanup_free_ char *text = NULL;
+        struct error *err = NULL;
+        json_t *json;
+        size_t n;
+
+        (void)state;
+        nic.mtu = 9000;
+        text = plan_text(&nic);
+        assert_non_null(strstr(text, "mac fe:54:00:12:34:56  mtu 9000  alias "));
+        assert_non_null(strstr(text, "bridge join   web-0 -> br0  keep mtu\n"));
+        assert_int_equal(net_plan_nic(&nic, ops, &n, &err), 0);
+        json = net_op_to_json(&ops[1]);
+        assert_int_equal(net_op_from_json(json, &again, &err), 0);
+        assert_int_equal(again.link.mtu, 9000);
+        json_object_set_new(json, "mtu", json_integer(65522));
+        assert_int_equal(net_op_from_json(json, &again, &err), -1);
+        error_free(TAKE_PTR(err));
+        json_decref(json);
+        json = net_op_to_json(&ops[2]);
+        assert_int_equal(net_op_from_json(json, &again, &err), 0);
+        assert_true(again.join.keep_mtu);
+        json_decref(json);
+        nic.mtu = 67;
+        assert_int_equal(net_plan_nic(&nic, ops, &n, &err), -1);
+        assert_string_equal(err->message, "tap 'web-0': MTU 67, 68 to 65521 are possible");
+        error_free(err);
+}
+
 static void operations_survive_the_way_through_json(void **state)
 {
         struct net_op ops[NET_OPS_PER_NIC];
@@ -292,6 +324,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(nic_on_a_bridge_is_marked_before_it_joins),
                 cmocka_unit_test(nic_without_bridge_joins_nothing),
+                cmocka_unit_test(a_tap_with_an_mtu_keeps_it_on_the_bridge),
                 cmocka_unit_test(operations_survive_the_way_through_json),
                 cmocka_unit_test(json_has_the_documented_members),
                 cmocka_unit_test(json_that_is_no_operation_is_refused),
