@@ -168,6 +168,58 @@ tell_guest() {
     wait "$pid" || true
 }
 
+# One connection to the control socket per VM: a client that ends its side early loses its replies.
+qmp_open() {
+    coproc SOCAT { socat - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/control.sock" 2>/dev/null; }
+    exec {QMP_IN}<&"${SOCAT[0]}" {QMP_OUT}>&"${SOCAT[1]}"
+    QMP_ID=0
+    qmp qmp_capabilities
+}
+qmp_close() {
+    exec {QMP_IN}<&- {QMP_OUT}>&-
+    kill "$SOCAT_PID" 2>/dev/null || true
+    wait "$SOCAT_PID" 2>/dev/null || true
+}
+# qmp COMMAND [ARGUMENTS]: leaves the value of "return" in $REPLY_JSON
+qmp() {
+    local line
+    QMP_ID=$((QMP_ID + 1))
+    printf '{"execute":"%s","arguments":%s,"id":%d}\n' "$1" "${2:-{\}}" "$QMP_ID" >&"$QMP_OUT"
+    while read -r -t 10 line <&"$QMP_IN"; do
+        [[ $(jq -r '.id // empty' <<<"$line") == "$QMP_ID" ]] || continue
+        REPLY_JSON=$(jq -c 'if has("return") then .return else error(.error.desc) end' <<<"$line") ||
+            fail "$1 ${2:-}: $line"
+        return
+    done
+    fail "$1: no reply"
+}
+# reply_is JQ-FILTER VALUE: of the last reply
+reply_is() { assert_eq "$(jq -cr "$1" <<<"$REPLY_JSON")" "$2" "$1"; }
+# qom PATH PROPERTY VALUE: PATH below /machine
+qom() {
+    qmp qom-get "{\"path\":\"/machine${1:+/$1}\",\"property\":\"$2\"}"
+    assert_eq "$(jq -cr . <<<"$REPLY_JSON")" "$3" "${1:-machine} $2"
+}
+# qom_child NAME: is there a device of this id?
+qom_child() {
+    qmp qom-list '{"path":"/machine/peripheral"}'
+    jq -e --arg name "$1" 'any(.[]; .name == $name)' <<<"$REPLY_JSON" >/dev/null
+}
+has_argument() { tr '\0' '\n' <"/proc/$PID/cmdline" | grep -qxF -- "$1"; }
+
+started() {
+    expect 0 vml start "$TEMPLATE"
+    PID=$(status_of pid)
+    qmp_open
+}
+ended() {
+    qmp_close
+    expect 0 vml destroy "$VM"
+}
+
+# said TAG VALUE: the guest printed TAG=VALUE
+said() { assert_eq "$(sed -n "s/^\(guest# \)*$1=//p" <<<"$SAID" | tail -1)" "$2" "the guest's $1"; }
+
 group_dirs() { find /sys/fs/cgroup -maxdepth 4 -type d -name "vmlaunch-$VM" 2>/dev/null; }
 
 # Everything a VM may leave: said by kind, empty when the host is clean.
