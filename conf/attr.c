@@ -1,5 +1,6 @@
 #include "conf/attr.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@
 #include "conf/template.h"
 
 enum { IFNAME_MAX_BYTES = 15, PATH_MAX_BYTES = 4095, TARGET_MAX_BYTES = 12 };
+
+const struct attr_word attr_auto_words[] = { WORD("auto", ATTR_AUTO), WORDS_END };
 
 const struct attr_section *attr_section_find(const char *name)
 {
@@ -69,6 +72,7 @@ bool attr_is_text(const struct attr *row)
         case ATTR_UUID:
         case ATTR_IFNAME:
         case ATTR_TARGET:
+        case ATTR_ADDRESS:
                 return true;
         case ATTR_BOOL:
         case ATTR_U32:
@@ -101,6 +105,7 @@ const char *attr_kind_name(enum attr_kind kind)
                 [ATTR_UUID] = "UUID",
                 [ATTR_IFNAME] = "interface name",
                 [ATTR_TARGET] = "disk name",
+                [ATTR_ADDRESS] = "IP address",
         };
 
         return names[kind];
@@ -154,7 +159,7 @@ char *attr_values(const struct attr *row)
 {
         struct text out = TEXT_INIT;
 
-        if (row->words) {
+        if (row->words && row->kind != ATTR_U32) {
                 text_add(&out, "one of ");
                 add_words(&out, row->words);
                 return text_take(&out);
@@ -164,9 +169,16 @@ char *attr_values(const struct attr *row)
                 return xstrdup("yes true on 1, or no false off 0");
         case ATTR_U32:
         case ATTR_U64:
-                return row->max ? xasprintf("%llu to %llu", (unsigned long long)row->min,
-                                            (unsigned long long)row->max)
-                                : xasprintf("%llu or more", (unsigned long long)row->min);
+                if (row->max)
+                        text_addf(&out, "%llu to %llu", (unsigned long long)row->min,
+                                  (unsigned long long)row->max);
+                else
+                        text_addf(&out, "%llu or more", (unsigned long long)row->min);
+                if (row->words) {
+                        text_add(&out, ", or ");
+                        add_words(&out, row->words);
+                }
+                return text_take(&out);
         case ATTR_DECIMAL:
                 return xasprintf("above 0, up to %llu", (unsigned long long)row->max);
         case ATTR_SIZE:
@@ -179,6 +191,10 @@ char *attr_values(const struct attr *row)
                 return xstrdup("1 to 15 letters, digits, '.', '_' and '-'");
         case ATTR_TARGET:
                 return xstrdup("3 to 12 lower-case letters, such as vda or sdb");
+        case ATTR_ADDRESS:
+                return xstrdup(row->ip_version == 4   ? "an IPv4 address"
+                               : row->ip_version == 6 ? "an IPv6 address"
+                                                      : "an IPv4 or IPv6 address");
         case ATTR_PATH:
                 return xstrdup("a file name");
         case ATTR_TEXT:
@@ -263,7 +279,7 @@ static bool ifname_is_valid(const char *s)
 static int check_text(const struct attr_section *section, const struct attr *row, const char *value,
                       const struct source_pos *pos, struct error **err)
 {
-        _cleanup_free_ char *shown = shown_value(row, value);
+        _cleanup_free_ char *shown = shown_value(row, value), *values = attr_values(row);
         const char *path = NULL;
         uint8_t bytes[16];
 
@@ -317,6 +333,12 @@ static int check_text(const struct attr_section *section, const struct attr *row
                                 "'%s' is not a disk name: 3 to %d lower-case letters, such as vda or sdb",
                                 shown, TARGET_MAX_BYTES);
                 break;
+        case ATTR_ADDRESS:
+                if ((row->ip_version == 6 || inet_pton(AF_INET, value, bytes) != 1) &&
+                    (row->ip_version == 4 || inet_pton(AF_INET6, value, bytes) != 1))
+                        return wrong(section, row, pos, err, "'%s' is not %s (like %s)", shown, values,
+                                     row->ip_version == 6 ? "2001:db8::7" : "192.168.0.7");
+                break;
         default:
                 if (row->chars && value[strspn(value, row->chars)])
                         return wrong(section, row, pos, err,
@@ -359,6 +381,11 @@ static int read_number(const struct attr_section *section, const struct attr *ro
 
         if (row->max)
                 limit = row->max;
+        for (const struct attr_word *word = row->words; word && word->text; word++)
+                if (strcasecmp(word->text, value) == 0) {
+                        *ret = (uint64_t)word->value;
+                        return 0;
+                }
         if (!text_parse_u64(value, ret))
                 return wrong(section, row, pos, err, "'%s' is not a number (%s)", shown, range);
         if (*ret < row->min || *ret > limit)
@@ -461,6 +488,9 @@ char *attr_get(const struct attr *row, const void *record)
         case ATTR_BOOL:
                 return xstrdup(*(const bool *)field ? "yes" : "no");
         case ATTR_U32:
+                for (const struct attr_word *word = row->words; word && word->text; word++)
+                        if ((uint32_t)word->value == *(const uint32_t *)field)
+                                return xstrdup(word->text);
                 return xasprintf("%u", *(const uint32_t *)field);
         case ATTR_U64:
                 return xasprintf("%llu", (unsigned long long)*(const uint64_t *)field);

@@ -33,6 +33,7 @@ enum attr_kind {
         ATTR_UUID,    /* char *: stored in lower case */
         ATTR_IFNAME,  /* char *: name of a network interface, at most 15 bytes */
         ATTR_TARGET,  /* char *: name of a disk, letters only: vda, sdb */
+        ATTR_ADDRESS, /* char *: an IP address, of version .ip_version when that is not 0 */
 };
 
 /* Where a value may come from: the classes of opennebula-semantics section 3.1, and ours. */
@@ -60,18 +61,22 @@ struct attr {
         bool has_field; /* the value lands at .offset of the section's struct */
         size_t offset;
         enum attr_lookup lookup;
-        const char *dflt;              /* template text, through the same parser; NULL: none */
-        const struct attr_word *words; /* ATTR_ENUM; ATTR_TEXT: the closed set of values */
-        const char *chars;             /* ATTR_TEXT: every byte must be one of these; NULL: any */
-        uint64_t min, max;             /* max 0: none */
-        uint64_t plain_unit;           /* ATTR_SIZE */
-        const char *unit;              /* of a plain number, for people */
-        const char *doc;               /* one or more sentences */
-        const char *lands;             /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
-        bool live;                     /* can be changed while the VM runs */
-        bool secret;                   /* shown nowhere (conf/secret.h) */
-        const char *source;            /* where the rule comes from */
-        const char *why;               /* ATTR_LEFT_ALONE: the reason */
+        const char *dflt; /* template text, through the same parser; NULL: none */
+        /* ATTR_ENUM; ATTR_TEXT: the closed set of values; ATTR_U32: words that stand for numbers out of its range */
+        const struct attr_word *words;
+        const char *chars;   /* ATTR_TEXT: every byte must be one of these; NULL: any */
+        uint64_t min, max;   /* max 0: none */
+        uint64_t plain_unit; /* ATTR_SIZE */
+        const char *unit;    /* of a plain number, for people */
+        unsigned ip_version; /* ATTR_ADDRESS */
+        /* No field: what was written is checked and kept with the device, for live.tmpl and status. */
+        bool kept;
+        const char *doc;    /* one or more sentences */
+        const char *lands;  /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
+        bool live;          /* can be changed while the VM runs */
+        bool secret;        /* shown nowhere (conf/secret.h) */
+        const char *source; /* where the rule comes from */
+        const char *why;    /* ATTR_LEFT_ALONE: the reason */
 };
 
 struct attr_section {
@@ -80,6 +85,8 @@ struct attr_section {
         const char *why; /* ATTR_LEFT_ALONE */
         bool repeats;    /* may be given several times: DISK, NIC */
         bool any_key;    /* the keys are the user's own: CONTEXT */
+        /* The keys are those of this section, for each of whose vectors they are defaults; counts in a VM template. */
+        const struct attr_section *keys_of;
         const struct attr *rows;
         size_t n_rows;
         const char *doc;
@@ -93,16 +100,19 @@ struct attr_section {
                 offsetof(ATTR_OF, field) +                                                                \
                 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((ATTR_OF *)0)->field), type) ? 1 \
                                                                                                       : -1])
-#define TEXT(field)    .kind = ATTR_TEXT, ATTR_FIELD(field, char *)
-#define PATH(field)    .kind = ATTR_PATH, ATTR_FIELD(field, char *)
-#define BOOL(field)    .kind = ATTR_BOOL, ATTR_FIELD(field, bool)
-#define U32(field)     .kind = ATTR_U32, ATTR_FIELD(field, uint32_t)
-#define U64(field)     .kind = ATTR_U64, ATTR_FIELD(field, uint64_t)
-#define DECIMAL(field) .kind = ATTR_DECIMAL, ATTR_FIELD(field, double)
-#define MAC(field)     .kind = ATTR_MAC, ATTR_FIELD(field, char *)
-#define UUID(field)    .kind = ATTR_UUID, ATTR_FIELD(field, char *)
-#define IFNAME(field)  .kind = ATTR_IFNAME, ATTR_FIELD(field, char *)
-#define TARGET(field)  .kind = ATTR_TARGET, ATTR_FIELD(field, char *)
+#define TEXT(field) .kind = ATTR_TEXT, ATTR_FIELD(field, char *)
+#define PATH(field) .kind = ATTR_PATH, ATTR_FIELD(field, char *)
+#define BOOL(field) .kind = ATTR_BOOL, ATTR_FIELD(field, bool)
+#define U32(field)  .kind = ATTR_U32, ATTR_FIELD(field, uint32_t)
+#define U64(field)  .kind = ATTR_U64, ATTR_FIELD(field, uint64_t)
+/* A number, or "auto" (ATTR_AUTO). */
+#define U32_OR_AUTO(field) .kind = ATTR_U32, .words = attr_auto_words, ATTR_FIELD(field, uint32_t)
+#define DECIMAL(field)     .kind = ATTR_DECIMAL, ATTR_FIELD(field, double)
+#define MAC(field)         .kind = ATTR_MAC, ATTR_FIELD(field, char *)
+#define ADDRESS(field)     .kind = ATTR_ADDRESS, ATTR_FIELD(field, char *)
+#define UUID(field)        .kind = ATTR_UUID, ATTR_FIELD(field, char *)
+#define IFNAME(field)      .kind = ATTR_IFNAME, ATTR_FIELD(field, char *)
+#define TARGET(field)      .kind = ATTR_TARGET, ATTR_FIELD(field, char *)
 #define SIZE(field, bytes, word) \
         .kind = ATTR_SIZE, .plain_unit = (bytes), .unit = (word), ATTR_FIELD(field, uint64_t)
 #define ENUM(field, enum_type, table) .kind = ATTR_ENUM, .words = (table), ATTR_FIELD(field, enum enum_type)
@@ -136,10 +146,13 @@ struct attr_section {
                 .name = (key), .state = ATTR_COMING, .means = (right) \
         }
 
+#define ATTR_AUTO 0
+extern const struct attr_word attr_auto_words[];
+
 /* All sections, the top-level one first; the list ends with NULL. */
 extern const struct attr_section *const attr_sections[];
 extern const struct attr_section attr_vm, attr_os, attr_features, attr_cpu_model, attr_panic, attr_disk,
-        attr_nic, attr_serial, attr_cputune, attr_memtune, attr_blkiotune;
+        attr_nic, attr_nic_default, attr_serial, attr_cputune, attr_memtune, attr_blkiotune;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

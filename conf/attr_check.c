@@ -164,15 +164,21 @@ static void check_vector(struct check *check, const struct template_attribute *v
                         name_list_add(&check->coming, vector->name, &vector->name_pos);
                 return;
         }
+        if (section->keys_of && check->layer != LAYER_TEMPLATE) {
+                name_list_add(&check->vm_only, vector->name, &vector->name_pos);
+                return;
+        }
         for (size_t i = 0; i < vector->n_pairs; i++) {
                 const struct template_value *pair = &vector->pairs[i];
-                const struct attr *row = attr_find(section, pair->name);
+                const struct attr *row = attr_find(section->keys_of ? section->keys_of : section, pair->name);
                 _cleanup_free_ char *full = xasprintf("%s/%s", vector->name, pair->name);
 
                 if (row)
-                        check_row(check, section, row, full, &pair->name_pos);
+                        check_row(check, section->keys_of ? section->keys_of : section, row, full,
+                                  &pair->name_pos);
                 else
-                        unknown(check, section, full, pair->name, &pair->name_pos);
+                        unknown(check, section->keys_of ? section->keys_of : section, full, pair->name,
+                                &pair->name_pos);
         }
 }
 

@@ -5,8 +5,9 @@
 #include "conf/attr.h"
 
 const struct attr_section *const attr_sections[] = {
-        &attr_vm,      &attr_os,        &attr_features, &attr_cpu_model, &attr_panic,  &attr_cputune,
-        &attr_memtune, &attr_blkiotune, &attr_disk,     &attr_nic,       &attr_serial, NULL,
+        &attr_vm,      &attr_os,        &attr_features, &attr_cpu_model, &attr_panic,       &attr_cputune,
+        &attr_memtune, &attr_blkiotune, &attr_disk,     &attr_nic,       &attr_nic_default, &attr_serial,
+        NULL,
 };
 
 #define SECTION(ident, vector, text, from)                                             \
@@ -176,21 +177,6 @@ static const struct attr backup_config_rows[] = {
 };
 SECTION(backup_config, "BACKUP_CONFIG", "How the VM is backed up.", "opennebula-semantics 7");
 
-static const struct attr nic_default_rows[] = {
-        COMING("MODEL", "As NIC/MODEL."),
-        COMING("FILTER", "As NIC/FILTER."),
-        COMING("VIRTIO_QUEUES", "As NIC/VIRTIO_QUEUES."),
-};
-static const struct attr_section nic_default = {
-        .name = "NIC_DEFAULT",
-        .state = ATTR_COMING,
-        .any_key = true,
-        .rows = nic_default_rows,
-        .n_rows = ARRAY_SIZE(nic_default_rows),
-        .doc = "Values for every NIC that lacks them.",
-        .source = "opennebula-semantics 2.1",
-};
-
 static const struct attr nic_alias_rows[] = {
         COMING("PARENT", "Name of the NIC."),
         COMING("NETWORK", "OpenNebula's virtual network."),
@@ -326,7 +312,6 @@ const struct attr_section *const attr_coming_sections[] = {
         &tpm,
         &memory_encryption,
         &backup_config,
-        &nic_default,
         &nic_alias,
         &snapshot,
         &clock,

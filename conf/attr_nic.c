@@ -13,6 +13,52 @@ static const struct attr_word bridge_type_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word network_mode_words[] = {
+        WORD("auto", 0),
+        WORD("dummy", 0),
+        WORDS_END,
+};
+
+static const struct attr_word method_words[] = {
+        WORD("static", 0),
+        WORD("dhcp", 0),
+        WORD("skip", 0),
+        WORDS_END,
+};
+static const struct attr_word ip6_method_words[] = {
+        WORD("static", 0), WORD("auto", 0), WORD("dhcp", 0), WORD("disable", 0), WORD("skip", 0), WORDS_END,
+};
+
+#define NAME_CHARS    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define ADDRESS_CHARS "0123456789abcdefABCDEF.:"
+
+/* OpenNebula's data of a NIC: for CONTEXT and the filters, and for whoever reads status. */
+#define KEPT(key, text)                                             \
+        key, .lookup = LOOKUP_D, .kept = true, .lands = "metadata", \
+             .doc = text " Kept in live.tmpl and in "               \
+                         "status.",                                 \
+             .source = "opennebula-semantics 2.1"
+#define KEPT_ADDRESS(key, version, text)                                       \
+        {                                                                      \
+                KEPT(key, text), .kind = ATTR_ADDRESS, .ip_version = (version) \
+        }
+#define KEPT_TEXT(key, set, text)                                  \
+        {                                                          \
+                KEPT(key, text), .kind = ATTR_TEXT, .chars = (set) \
+        }
+#define KEPT_WORD(key, table, text)                                  \
+        {                                                            \
+                KEPT(key, text), .kind = ATTR_TEXT, .words = (table) \
+        }
+#define KEPT_NUMBER(key, most, text)                             \
+        {                                                        \
+                KEPT(key, text), .kind = ATTR_U32, .max = (most) \
+        }
+#define KEPT_BOOL(key, text)                       \
+        {                                          \
+                KEPT(key, text), .kind = ATTR_BOOL \
+        }
+
 #define ATTR_OF struct nic_spec
 static const struct attr nic_rows[] = {
         { "BRIDGE", IFNAME(bridge), .lookup = LOOKUP_D, .lands = "net",
@@ -28,7 +74,9 @@ static const struct attr nic_rows[] = {
         { "MODEL", TEXT(model), .lookup = LOOKUP_C,
           .chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", .max = 64,
           .dflt = "virtio", .lands = "argv",
-          .doc = "virtio, or an emulated card: e1000, e1000e, rtl8139, ...",
+          .doc = "virtio (also virtio-transitional, on a conventional PCI bus for guests with drivers of before "
+                 "virtio 1.0, and virtio-non-transitional), or an emulated card, which costs the host more: e1000, "
+                 "e1000e, rtl8139, ...",
           .source = "opennebula-semantics 3.10" },
         { "TARGET", IFNAME(target), .lookup = LOOKUP_D, .lands = "net",
           .doc = "Name of the tap, at most 15 bytes. Absent: NAME-N, or vl-HASH-N when that is too long.",
@@ -37,10 +85,26 @@ static const struct attr nic_rows[] = {
           .max = 64, .lands = "guest address",
           .doc = "PCI address of the device as live.tmpl has it, so that it stays the same.",
           .source = "DESIGN 5.5" },
-        COMING_IN("VIRTIO_QUEUES", C, "Queues of a virtio card: a number or auto."),
+        { "VIRTIO_QUEUES", U32_OR_AUTO(virtio_queues), .lookup = LOOKUP_C, .min = 1, .max = 256,
+          .dflt = "auto", .unit = "queues", .lands = "argv",
+          .doc = "Queues of a virtio card on a tap, each with its own interrupt and tap fd; auto: one for each VCPU. "
+                 "Cards of other models and user-mode networking have one.",
+          .source = "opennebula-semantics 3.10" },
+        { "ORDER", U32(order), .lookup = LOOKUP_D, .min = 1, .max = 4096, .lands = "argv",
+          .doc = "Position among the devices to boot from; OS/BOOT, when given, counts instead.",
+          .source = "opennebula-semantics 3.10" },
+        { "MTU", U32(mtu), .lookup = LOOKUP_D, .min = 68, .max = 65521, .unit = "bytes", .lands = "net",
+          .doc = "MTU of the tap, and what a virtio card tells the guest. Absent: the bridge's, and the guest is told "
+                 "nothing. A bridge takes the least MTU of its ports.",
+          .source = "opennebula-semantics 2.1" },
+        { "GUEST_MTU", U32(guest_mtu), .lookup = LOOKUP_D, .min = 68, .max = 65521, .unit = "bytes",
+          .lands = "argv", .doc = "MTU that a virtio card tells the guest, when it is not MTU.",
+          .source = "opennebula-semantics 2.1" },
+        { "NETWORK_MODE", TEXT(network_mode), .lookup = LOOKUP_D, .words = network_mode_words, .lands = "net",
+          .doc = "dummy: the tap joins no bridge, whatever BRIDGE says; auto: OpenNebula chooses the network.",
+          .source = "opennebula-semantics 3.10" },
         COMING_IN("FILTER", C, "Packet filter by name: clean-traffic and the like."),
         COMING("SCRIPT", "Program run for the tap."),
-        COMING("NETWORK_MODE", "AUTO or DUMMY."),
         COMING("INBOUND_AVG_BW", "Average rate to the guest, kilobytes/s."),
         COMING("INBOUND_PEAK_BW", "Peak rate to the guest, kilobytes/s."),
         COMING("INBOUND_PEAK_KB", "Burst to the guest, kilobytes."),
@@ -49,46 +113,44 @@ static const struct attr nic_rows[] = {
         COMING("OUTBOUND_PEAK_KB", "Burst from the guest, kilobytes."),
         MISSPELT("INBOUND_PEAK_KW", "INBOUND_PEAK_KB"),
         MISSPELT("OUTBOUND_PEAK_KW", "OUTBOUND_PEAK_KB"),
-        COMING("ORDER", "Position in the boot order; OS/BOOT sets it."),
         COMING("VLAN_ID", "VLAN of the bridge port."),
         COMING("OUTER_VLAN_ID", "Outer VLAN of the bridge port."),
         COMING("VLAN_TAGGED_ID", "Further VLANs of the bridge port."),
         COMING("PHYDEV", "Host interface that belongs to the bridge."),
-        COMING("MTU", "MTU of the tap."),
-        COMING("GUEST_MTU", "MTU that the guest is told."),
-        COMING("IP", "IPv4 address, for FILTER and CONTEXT."),
-        COMING("IP6", "IPv6 address, for CONTEXT."),
-        COMING("IP6_GLOBAL", "IPv6 address, for CONTEXT."),
-        COMING("IP6_ULA", "IPv6 address, for CONTEXT."),
-        COMING("IP6_LINK", "IPv6 address, for CONTEXT."),
-        COMING("IP6_METHOD", "For CONTEXT."),
-        COMING("IP6_METRIC", "For CONTEXT."),
-        COMING("METHOD", "For CONTEXT."),
-        COMING("METRIC", "For CONTEXT."),
-        COMING("NETWORK_ADDRESS", "For CONTEXT."),
-        COMING("NETWORK_MASK", "For CONTEXT."),
-        COMING("PREFIX_LENGTH", "For CONTEXT."),
-        COMING("GATEWAY", "For CONTEXT."),
-        COMING("GATEWAY6", "For CONTEXT."),
-        COMING("DNS", "For CONTEXT."),
-        COMING("SEARCH_DOMAIN", "For CONTEXT."),
-        COMING("ROUTES", "For CONTEXT."),
-        COMING("VROUTER_IP", "For FILTER and CONTEXT."),
-        COMING("VROUTER_IP6", "For CONTEXT."),
-        COMING("VROUTER_IP6_GLOBAL", "For CONTEXT."),
-        COMING("VROUTER_MANAGEMENT", "For CONTEXT."),
-        COMING("EXTERNAL", "For CONTEXT."),
+        KEPT_ADDRESS("IP", 4, "IPv4 address."),
+        KEPT_ADDRESS("IP6", 6, "IPv6 address."),
+        KEPT_ADDRESS("IP6_GLOBAL", 6, "IPv6 address with the network's global prefix."),
+        KEPT_ADDRESS("IP6_ULA", 6, "IPv6 address with the network's local prefix."),
+        KEPT_ADDRESS("IP6_LINK", 6, "IPv6 address of the link."),
+        KEPT_WORD("METHOD", method_words, "How the guest gets its IPv4 address."),
+        KEPT_WORD("IP6_METHOD", ip6_method_words, "How the guest gets its IPv6 address."),
+        KEPT_NUMBER("METRIC", 4294967295, "Metric of the default route."),
+        KEPT_NUMBER("IP6_METRIC", 4294967295, "Metric of the IPv6 default route."),
+        KEPT_ADDRESS("NETWORK_ADDRESS", 4, "Address of the network."),
+        KEPT_ADDRESS("NETWORK_MASK", 4, "Mask of the network."),
+        KEPT_NUMBER("PREFIX_LENGTH", 128, "Length of the IPv6 prefix."),
+        KEPT_ADDRESS("GATEWAY", 4, "Default route."),
+        KEPT_ADDRESS("GATEWAY6", 6, "IPv6 default route."),
+        KEPT_TEXT("DNS", ADDRESS_CHARS " ,", "Name servers."),
+        KEPT_TEXT("SEARCH_DOMAIN", NAME_CHARS " ", "Domains that names are looked up in."),
+        KEPT_TEXT("ROUTES", ADDRESS_CHARS "/viaVIA ,", "Further routes: \"NETWORK via GATEWAY, ...\"."),
+        KEPT_ADDRESS("VROUTER_IP", 4, "Address that a virtual router floats."),
+        KEPT_ADDRESS("VROUTER_IP6", 6, "IPv6 address that a virtual router floats."),
+        KEPT_ADDRESS("VROUTER_IP6_GLOBAL", 6, "IPv6 address that a virtual router floats."),
+        KEPT_BOOL("VROUTER_MANAGEMENT", "The NIC that a virtual router is managed through."),
+        KEPT_BOOL("EXTERNAL", "The address is put on the host by somebody else."),
+        KEPT_TEXT("NAME", NAME_CHARS, "Name of the NIC."),
+        { KEPT("NETWORK", "Name of OpenNebula's virtual network; BRIDGE says where the tap goes."),
+          .kind = ATTR_TEXT, .max = 128 },
+        KEPT_NUMBER("NETWORK_ID", 4294967295, "Number of OpenNebula's virtual network."),
         COMING("SECURITY_GROUPS", "Packet filters of OpenNebula."),
         COMING("FILTER_IP_SPOOFING", "Drop packets with a foreign IP address."),
         COMING("FILTER_MAC_SPOOFING", "Drop packets with a foreign MAC address."),
-        COMING("RDP", "Remote desktop access."),
-        COMING("SSH", "SSH access."),
+        LEFT_ALONE("RDP", "for OpenNebula's web interface"),
+        LEFT_ALONE("SSH", "for OpenNebula's web interface"),
         { "NIC_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = "name",
           .doc = "Number of the NIC, in the names of its devices and in BOOT; absent: the first one that is free, from 0.",
           .source = "opennebula-semantics 3.10" },
-        LEFT_ALONE("NAME", "OpenNebula's name of the NIC"),
-        LEFT_ALONE("NETWORK", "OpenNebula's virtual network; BRIDGE says where the tap goes"),
-        LEFT_ALONE("NETWORK_ID", "OpenNebula's virtual network"),
         LEFT_ALONE("NETWORK_UNAME", "OpenNebula's virtual network"),
         LEFT_ALONE("NETWORK_UID", "OpenNebula's virtual network"),
         LEFT_ALONE("VN_MAD", "OpenNebula's network driver"),
@@ -107,4 +169,11 @@ const struct attr_section attr_nic = {
         .n_rows = ARRAY_SIZE(nic_rows),
         .doc = "A network interface; one vector each, counted from 0.",
         .source = "opennebula-semantics 3.10",
+};
+
+const struct attr_section attr_nic_default = {
+        .name = "NIC_DEFAULT",
+        .keys_of = &attr_nic,
+        .doc = "Values for every NIC of the template that lacks them: the keys of NIC.",
+        .source = "opennebula-semantics 2.1",
 };

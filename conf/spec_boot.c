@@ -74,7 +74,66 @@ static bool find_device(const struct vm_spec *spec, enum boot_kind kind, uint32_
         return false;
 }
 
-void spec_set_boot_order(struct spec_builder *builder)
+struct ordered {
+        struct boot_device device;
+        uint32_t order;
+        const struct source_pos *pos;
+};
+
+static const char *kind_name(const struct ordered *ordered)
+{
+        return ordered->device.kind == BOOT_NIC ? "NIC" : "DISK";
+}
+
+static int by_order(const void *a, const void *b)
+{
+        const struct ordered *x = a, *y = b;
+
+        return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static void compare_with_boot(struct spec_builder *builder, const struct ordered *all, size_t n)
+{
+        const struct os_spec *os = &builder->spec->os;
+
+        for (size_t i = 0; i < n; i++) {
+                const struct boot_device *there =
+                        all[i].order <= os->n_boot_order ? &os->boot_order[all[i].order - 1] : NULL;
+
+                if (!there || there->kind != all[i].device.kind || there->index != all[i].device.index)
+                        spec_warn(builder, all[i].pos, "%s/ORDER: OS/BOOT says otherwise, and counts",
+                                  kind_name(&all[i]));
+        }
+}
+
+/* The devices' own ORDER: OpenNebula's core writes it, from BOOT. */
+static void take_orders(struct spec_builder *builder)
+{
+        struct vm_spec *spec = builder->spec;
+        _cleanup_free_ struct ordered *all = xcalloc(spec->n_disks + spec->n_nics + 1, sizeof(*all));
+        size_t n = 0;
+
+        for (size_t i = 0; i < spec->n_nics; i++)
+                if (spec->nics[i].order)
+                        all[n++] = (struct ordered){ { BOOT_NIC, (unsigned)i },
+                                                     spec->nics[i].order,
+                                                     &spec_origin(&attr_nic, &spec->nics[i], "ORDER")->pos };
+        if (spec->os.n_boot_order) {
+                compare_with_boot(builder, all, n);
+                return;
+        }
+        qsort(all, n, sizeof(*all), by_order);
+        for (size_t i = 0; i < n; i++) {
+                if (i && all[i].order == all[i - 1].order)
+                        spec_fail(builder, all[i].pos,
+                                  "%s/ORDER: %u is also the place of the device of line %u",
+                                  kind_name(&all[i]), all[i].order, all[i - 1].pos->line);
+                ARRAY_GROW(spec->os.boot_order, spec->os.n_boot_order);
+                spec->os.boot_order[spec->os.n_boot_order++] = all[i].device;
+        }
+}
+
+static void read_boot(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
         const struct origin *origin = spec_origin(&attr_os, &spec->os, "BOOT");
@@ -117,4 +176,10 @@ void spec_set_boot_order(struct spec_builder *builder)
                 ARRAY_GROW(spec->os.boot_order, spec->os.n_boot_order);
                 spec->os.boot_order[spec->os.n_boot_order++] = device;
         }
+}
+
+void spec_set_boot_order(struct spec_builder *builder)
+{
+        read_boot(builder);
+        take_orders(builder);
 }

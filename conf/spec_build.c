@@ -150,6 +150,22 @@ static bool find_in_tree(const struct attr_section *section, const struct attr *
         return true;
 }
 
+/* NIC_DEFAULT, for NICs. */
+static bool find_in_defaults(const struct spec_builder *builder, const struct attr_section *section,
+                             const struct attr *row, struct found *ret)
+{
+        for (size_t i = 0; attr_sections[i]; i++) {
+                size_t start = 0;
+
+                if (attr_sections[i]->keys_of == section &&
+                    find_in_vector(section, row,
+                                   template_next(builder->template, attr_sections[i]->name, true, &start),
+                                   ret))
+                        return true;
+        }
+        return false;
+}
+
 /*
  * The first layer that has a value (opennebula-semantics section 3.1). A text that is present and empty ends the
  * search; an empty switch or number is passed over.
@@ -179,7 +195,8 @@ static bool look_up(const struct spec_builder *builder, const struct attr_sectio
                 if (!layers[i].counts)
                         continue;
                 if (layers[i].layer == LAYER_TEMPLATE && *section->name)
-                        found = find_in_vector(section, row, vector, ret);
+                        found = find_in_vector(section, row, vector, ret) ||
+                                find_in_defaults(builder, section, row, ret);
                 else
                         found = find_in_tree(layer_section, row, layers[i].tree, ret);
                 if (!found || (spec_text_is_empty(ret->text) && !empty_ends))
@@ -219,7 +236,7 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                 struct found found = { 0 };
                 struct error *error = NULL;
 
-                if (row->state != ATTR_HERE || !row->has_field)
+                if (row->state != ATTR_HERE || !(row->has_field || row->kept))
                         continue;
                 if (look_up(builder, section, section, vector, row, &found))
                         spec_set_origin(spec, &head->origins[i], found.layer,

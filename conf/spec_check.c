@@ -162,47 +162,6 @@ static void check_buses(struct spec_builder *builder)
         }
 }
 
-static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
-{
-        const struct origin *bridge = spec_origin(&attr_nic, nic, "BRIDGE");
-
-        if (nic->bridge_type == NIC_BRIDGE_USER) {
-                if (nic->bridge)
-                        spec_fail(builder, &bridge->pos, "NIC/BRIDGE: BRIDGE_TYPE user has no bridge");
-                if (spec_origin(&attr_nic, nic, "TARGET")->layer == LAYER_TEMPLATE && nic->target)
-                        spec_fail(builder, place(&attr_nic, nic, "TARGET"),
-                                  "NIC/TARGET: BRIDGE_TYPE user has no tap");
-        } else if (!nic->bridge && bridge->layer == LAYER_NONE) {
-                spec_fail(
-                        builder, &nic->section.pos,
-                        "NIC: give BRIDGE = \"NAME\" of a bridge of this host, or BRIDGE_TYPE = \"user\" for "
-                        "user-mode networking (BRIDGE = \"\": a tap in no bridge)");
-        }
-}
-
-static void check_nics(struct spec_builder *builder)
-{
-        const struct vm_spec *spec = builder->spec;
-
-        for (size_t i = 0; i < spec->n_nics; i++) {
-                const struct nic_spec *nic = &spec->nics[i];
-
-                check_nic(builder, nic);
-                for (size_t j = 0; j < i; j++) {
-                        const struct nic_spec *other = &spec->nics[j];
-
-                        if (nic->target && other->target && strcmp(nic->target, other->target) == 0)
-                                spec_fail(builder, &nic->section.pos,
-                                          "NIC/TARGET: '%s' is also the tap of the NIC of line %u",
-                                          nic->target, other->section.pos.line);
-                        if (memcmp(nic->mac, other->mac, 6) == 0)
-                                spec_warn(builder, place(&attr_nic, nic, "MAC"),
-                                          "NIC/MAC: also the address of the NIC of line %u",
-                                          other->section.pos.line);
-                }
-        }
-}
-
 /* From a layer it is a default for those VMs that have the device. */
 static void check_on_crash(struct spec_builder *builder)
 {
@@ -245,6 +204,6 @@ void spec_check(struct spec_builder *builder)
         for (size_t i = 0; i < spec->n_disks; i++)
                 check_disk(builder, &spec->disks[i]);
         check_buses(builder);
-        check_nics(builder);
+        spec_check_nics(builder);
         spec_check_limits(builder);
 }

@@ -50,5 +50,6 @@ void spec_set_boot_order(struct spec_builder *builder);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);
-/* The part of it about limits. */
+/* The parts of it about NICs and limits. */
+void spec_check_nics(struct spec_builder *builder);
 void spec_check_limits(struct spec_builder *builder);

@@ -17,6 +17,8 @@ static char *row_value(const struct attr_section *section, const struct attr *ro
         if ((origin->layer == LAYER_NONE && !attr_is_text(row) && row->kind != ATTR_ENUM) ||
             row->lookup == LOOKUP_B)
                 return NULL;
+        if (row->kept)
+                return xstrdup_null(origin->text);
         value = attr_get(row, record);
         if (row->secret && value && secret_kind_of(value, NULL) == SECRET_TEXT) {
                 free(value);
@@ -36,7 +38,7 @@ static void write_rows(struct text *out, const struct attr_section *section, con
                 const struct attr *row = &section->rows[i];
                 _cleanup_free_ char *value = NULL;
 
-                if (row->state != ATTR_HERE || !row->has_field)
+                if (row->state != ATTR_HERE || !(row->has_field || row->kept))
                         continue;
                 if (section == &attr_disk) {
                         const struct disk_spec *disk = record;

@@ -139,11 +139,17 @@ struct nic_spec {
         struct section section;
         uint32_t id; /* NIC_ID, or the first free number */
         enum nic_bridge_type bridge_type;
-        char *bridge; /* NULL with NIC_BRIDGE_USER, or a tap in no bridge */
+        char *bridge; /* NULL with NIC_BRIDGE_USER, NETWORK_MODE dummy, or a tap in no bridge */
         char *model;  /* "virtio", "e1000", ... */
         char *target; /* tap name, at most 15 bytes; filled in by rule: NAME-N, or vl-HASH-N when too long */
         char *mac_text;
-        uint8_t mac[6]; /* 52:54:00 and a hash of UUID and NIC number when absent */
+        uint8_t mac[6];         /* 52:54:00 and a hash of UUID and NIC number when absent */
+        uint32_t virtio_queues; /* as given; ATTR_AUTO: by VCPU */
+        uint32_t queues;        /* that count, 1 or more */
+        uint32_t order;         /* ORDER as written, 0: none */
+        uint32_t mtu;           /* of the tap, 0: none given */
+        uint32_t guest_mtu;     /* that the guest is told, 0: nothing */
+        char *network_mode;     /* NETWORK_MODE as written */
         char *address;
 };
 

@@ -15,6 +15,7 @@
 #include "launcher/state/state_dir.h"
 
 #define KVM_NODE      "/dev/kvm"
+#define VHOST_NODE    "/dev/vhost-net"
 #define CPUS_MAX      65536
 #define CLAIMED_MAX   65536
 #define CPU_LIST_MAX  65536
@@ -164,6 +165,8 @@ int host_facts_read(const struct paths *paths, struct host_facts **ret, struct e
                 return -1;
         if (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0)
                 return -1;
+        if (file_facts_read(VHOST_NODE, &facts->vhost_net, err) < 0)
+                return -1;
         if (facts->kvm_node.exists)
                 facts->kvm_group = group_name(facts->kvm_node.gid);
         if (cgroup_host_read("", &facts->cgroup, err) < 0 || read_claimed_uids(paths, facts, err) < 0)
@@ -195,11 +198,12 @@ json_t *host_facts_to_json(const struct host_facts *facts)
                 json_array_append_new(claimed,
                                       json_pack("{s:I, s:s}", "uid", (json_int_t)facts->claimed_uids[i].uid,
                                                 "vm", facts->claimed_uids[i].vm));
-        return json_pack("{s:s, s:s, s:I, s:b, s:o, s:s?, s:o, s:o}", "arch", facts->arch, "kernel",
+        return json_pack("{s:s, s:s, s:I, s:b, s:o, s:s?, s:o*, s:o, s:o}", "arch", facts->arch, "kernel",
                          facts->kernel, "cpus", (json_int_t)facts->cpus, "cpu-has-virt",
                          (int)facts->cpu_has_virt, "kvm-node", file_facts_to_json(&facts->kvm_node),
-                         "kvm-group", facts->kvm_group, "cgroup", cgroup_host_to_json(&facts->cgroup),
-                         "claimed-uids", claimed);
+                         "kvm-group", facts->kvm_group, "vhost-net",
+                         facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
+                         cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed);
 }
 
 static int claimed_from_json(const json_t *json, struct host_facts *facts, struct error **err)
@@ -230,14 +234,15 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
 {
         _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
         const char *arch, *kernel, *kvm_group = NULL;
-        json_t *kvm_node, *cgroup, *claimed, *group = NULL;
+        json_t *kvm_node, *vhost_net = NULL, *cgroup, *claimed, *group = NULL;
         json_error_t why;
         json_int_t cpus;
         int has_virt;
 
-        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s:b, s:o, s?o, s:o, s:o}", "arch", &arch,
-                           "kernel", &kernel, "cpus", &cpus, "cpu-has-virt", &has_virt, "kvm-node", &kvm_node,
-                           "kvm-group", &group, "cgroup", &cgroup, "claimed-uids", &claimed) < 0)
+        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s:b, s:o, s?o, s?o, s:o, s:o}", "arch",
+                           &arch, "kernel", &kernel, "cpus", &cpus, "cpu-has-virt", &has_virt, "kvm-node",
+                           &kvm_node, "kvm-group", &group, "vhost-net", &vhost_net, "cgroup", &cgroup,
+                           "claimed-uids", &claimed) < 0)
                 return error_set(err, ERROR_FAILED, "host facts: %s", why.text);
         if (cpus < 1 || cpus > CPUS_MAX)
                 return error_set(err, ERROR_FAILED, "host facts: cpus is out of range");
@@ -254,6 +259,8 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
         facts->cpus = (unsigned)cpus;
         facts->cpu_has_virt = has_virt;
         if (file_facts_from_json(kvm_node, "host facts: kvm-node", &facts->kvm_node, err) < 0 ||
+            (vhost_net &&
+             file_facts_from_json(vhost_net, "host facts: vhost-net", &facts->vhost_net, err) < 0) ||
             cgroup_host_from_json(cgroup, &facts->cgroup, err) < 0 ||
             claimed_from_json(claimed, facts, err) < 0)
                 return -1;

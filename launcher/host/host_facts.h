@@ -32,12 +32,13 @@ struct claimed_uid {
 };
 
 struct host_facts {
-        char *arch;                 /* uname machine: "x86_64" */
-        char *kernel;               /* uname release, for messages */
-        unsigned cpus;              /* online */
-        bool cpu_has_virt;          /* x86: vmx or svm in /proc/cpuinfo; others have no such flag: true */
-        struct file_facts kvm_node; /* /dev/kvm */
-        char *kvm_group;            /* the name of its group, or NULL */
+        char *arch;                  /* uname machine: "x86_64" */
+        char *kernel;                /* uname release, for messages */
+        unsigned cpus;               /* online */
+        bool cpu_has_virt;           /* x86: vmx or svm in /proc/cpuinfo; others have no such flag: true */
+        struct file_facts kvm_node;  /* /dev/kvm */
+        char *kvm_group;             /* the name of its group, or NULL */
+        struct file_facts vhost_net; /* /dev/vhost-net */
         struct cgroup_host cgroup;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;

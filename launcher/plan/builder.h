@@ -29,7 +29,8 @@ struct plan_disk {
 };
 
 struct plan_nic {
-        int fd; /* of its tap, -1: user-mode networking */
+        char *fds;       /* "10:11", of its tap's queues; NULL: user-mode networking; owned */
+        char *vhost_fds; /* as many of /dev/vhost-net; NULL: without; owned */
         char *address;
         unsigned bootindex;
 };

@@ -15,6 +15,7 @@
  *   file-open      {path, fd, copy: bool, uid}    kernel, initrd; copy: into a sealed memfd owned by uid
  *   secret         {fd, uid, from}                sealed memfd, readable by uid only; the value is in the plan's secrets,
  *                                                 which nobody prints; {path} instead of from: in that file
+ *   device-open    {path, fds: [name]}            a device of the host, read and write, once for each name
  *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
  *   listen         {path, mode, uid, gid, fd}     a bound, listening Unix stream socket; undo: unlink
  *   stderr         {fd, max}                      memfd of max bytes, sealed against growth
@@ -44,6 +45,7 @@
         X(IMAGE_OPEN, "image-open", image_open)          \
         X(FILE_OPEN, "file-open", file_open)             \
         X(SECRET, "secret", secret)                      \
+        X(DEVICE_OPEN, "device-open", device_open)       \
         X(DIRECTORY, "directory", directory)             \
         X(LISTEN, "listen", listen)                      \
         X(STDERR, "stderr", stderr)                      \

@@ -2,18 +2,35 @@
 
 #include <string.h>
 
+#include "conf/attr.h"
 #include "launcher/plan/builder.h"
 #include "net/net_plan.h"
+
+#define VHOST_NODE "/dev/vhost-net"
 
 static const struct nic_model {
         const char *name, *device;
         bool is_legacy; /* conventional PCI */
         bool vnet_hdr;  /* offloads the guest's headers to the tap; others would drop them */
+        bool is_virtio; /* several queues, vhost, and it tells the guest an MTU */
 } models[] = {
-        { "virtio", "virtio-net-pci", false, true }, { "e1000", "e1000", true, false },
-        { "e1000e", "e1000e", false, true },         { "rtl8139", "rtl8139", true, false },
-        { "vmxnet3", "vmxnet3", false, true },       { "pcnet", "pcnet", true, false },
-        { "ne2k_pci", "ne2k_pci", true, false },
+        { "virtio", "virtio-net-pci", false, true, true },
+        /* Behind a root port a card has no I/O ports, and the virtio of before 1.0 needs them. */
+        { "virtio-transitional", "virtio-net-pci-transitional", true, true, true },
+        { "virtio-non-transitional", "virtio-net-pci-non-transitional", false, true, true },
+        { "e1000", "e1000", true, false, false },
+        { "e1000-82544gc", "e1000-82544gc", true, false, false },
+        { "e1000-82545em", "e1000-82545em", true, false, false },
+        { "e1000e", "e1000e", false, true, false },
+        { "igb", "igb", false, true, false },
+        { "rtl8139", "rtl8139", true, false, false },
+        { "vmxnet3", "vmxnet3", false, true, false },
+        { "pcnet", "pcnet", true, false, false },
+        { "ne2k_pci", "ne2k_pci", true, false, false },
+        { "tulip", "tulip", true, false, false },
+        { "i82551", "i82551", true, false, false },
+        { "i82557b", "i82557b", true, false, false },
+        { "i82559er", "i82559er", true, false, false },
 };
 
 static const struct nic_model *find_model(const char *name)
@@ -38,24 +55,32 @@ bool nic_is_legacy(const struct nic_spec *nic)
         return model && model->is_legacy;
 }
 
-json_t *nic_netdev(const struct nic_spec *nic, const int *fds, size_t n_fds)
+bool nic_is_virtio(const struct nic_spec *nic)
 {
-        _cleanup_text_ struct text list = TEXT_INIT;
-        json_t *netdev;
+        const struct nic_model *model = find_model(nic->model);
 
-        if (n_fds == 0)
+        return model && model->is_virtio;
+}
+
+json_t *nic_netdev(const struct nic_spec *nic, const char *fds, const char *vhost_fds)
+{
+        json_t *netdev;
+        bool many = fds && strchr(fds, ':');
+
+        if (!fds)
                 return json_pack("{s:s, s:o}", "type", "user", "id", json_sprintf("net%u", nic->id));
-        for (size_t i = 0; i < n_fds; i++)
-                text_addf(&list, "%s%d", i ? ":" : "", fds[i]);
         netdev = json_pack("{s:s, s:o, s:s}", "type", "tap", "id", json_sprintf("net%u", nic->id),
-                           n_fds == 1 ? "fd" : "fds", text_str(&list));
+                           many ? "fds" : "fd", fds);
         /* QEMU 7.2 aborts on vhost=on without /dev/vhost-net, so it is never left to a default. */
-        json_object_set_new(netdev, "vhost", json_false());
+        json_object_set_new(netdev, "vhost", json_boolean(vhost_fds));
+        if (vhost_fds)
+                json_object_set_new(netdev, many ? "vhostfds" : "vhostfd", json_string(vhost_fds));
         return netdev;
 }
 
 json_t *nic_device(const struct nic_spec *nic, const char *address, unsigned bootindex)
 {
+        unsigned mtu = nic->guest_mtu ? nic->guest_mtu : nic->mtu;
         json_t *device =
                 json_pack("{s:s, s:o, s:o, s:o}", "driver", nic_device_type(nic->model), "id",
                           json_sprintf("nic%u", nic->id), "netdev", json_sprintf("net%u", nic->id), "mac",
@@ -63,6 +88,13 @@ json_t *nic_device(const struct nic_spec *nic, const char *address, unsigned boo
                                        nic->mac[3], nic->mac[4], nic->mac[5]));
 
         build_set_address(device, address);
+        if (nic->queues > 1) {
+                json_object_set_new(device, "mq", json_true());
+                /* One for each direction of each queue, one for changes and one for the control queue. */
+                json_object_set_new(device, "vectors", json_integer(2 * (json_int_t)nic->queues + 2));
+        }
+        if (mtu && nic_is_virtio(nic))
+                json_object_set_new(device, "host_mtu", json_integer(mtu));
         /* Without a boot rom there is no file to find later, when QEMU is confined. */
         if (bootindex)
                 json_object_set_new(device, "bootindex", json_integer(bootindex));
@@ -104,19 +136,57 @@ int nic_check_all(struct build *build, struct error **err)
         return 0;
 }
 
+/* vhost moves the packets in the kernel. It needs KVM's interrupts to be worth anything: libvirt does the same. */
+static bool has_vhost(const struct build *build, const struct nic_spec *nic)
+{
+        return build->accel == ACCEL_KVM && nic->bridge_type != NIC_BRIDGE_USER && nic_is_virtio(nic) &&
+               build->in->host->vhost_net.exists && S_ISCHR(build->in->host->vhost_net.mode);
+}
+
+/* "10:11:12": the numbers that the next n fds get. */
+static char *number_queues(struct build *build, const struct nic_spec *nic, const char *what,
+                           const char *words)
+{
+        struct text numbers = TEXT_INIT;
+
+        for (unsigned queue = 0; queue < nic->queues; queue++) {
+                _cleanup_free_ char *source = xasprintf("%s:%s:%u", what, nic->target, queue);
+                _cleanup_free_ char *text = xasprintf("%s %s queue %u", words, nic->target, queue);
+
+                text_addf(&numbers, "%s%d", queue ? ":" : "", build_fd(build, source, text));
+        }
+        return text_take(&numbers);
+}
+
 void nic_number_fds(struct build *build)
 {
         for (size_t i = 0; i < build->spec->n_nics; i++) {
                 const struct nic_spec *nic = &build->spec->nics[i];
-                _cleanup_free_ char *source = NULL, *text = NULL;
+                struct plan_nic *plan = &build->nics[i];
 
-                build->nics[i].fd = -1;
                 if (nic->bridge_type == NIC_BRIDGE_USER)
                         continue;
-                source = xasprintf("tap:%s:0", nic->target);
-                text = xasprintf("tap %s queue 0", nic->target);
-                build->nics[i].fd = build_fd(build, source, text);
+                plan->fds = number_queues(build, nic, "tap", "tap");
+                if (has_vhost(build, nic))
+                        plan->vhost_fds = number_queues(build, nic, "vhost", "vhost-net of");
         }
+}
+
+/* What of OpenNebula is kept with the NIC; NULL: nothing. */
+static json_t *kept(const struct nic_spec *nic)
+{
+        json_t *object = NULL;
+
+        for (size_t i = 0; i < attr_nic.n_rows; i++) {
+                const char *text = nic->section.origins[i].text;
+
+                if (!attr_nic.rows[i].kept || !text)
+                        continue;
+                if (!object)
+                        object = json_object();
+                json_object_set_new(object, attr_nic.rows[i].name, json_string(text));
+        }
+        return object;
 }
 
 void nic_args(struct build *build)
@@ -130,22 +200,46 @@ void nic_args(struct build *build)
                 build_refer(build, &netdev, "NIC[%zu]/BRIDGE_TYPE", i);
                 if (!is_user)
                         build_refer(build, &netdev, "NIC[%zu]/TARGET", i);
-                build_json(build, text_str(&netdev), "-netdev", nic_netdev(nic, &plan->fd, is_user ? 0 : 1));
+                if (nic->queues > 1)
+                        build_refer(build, &netdev, "NIC[%zu]/VIRTIO_QUEUES", i);
+                build_json(build, text_str(&netdev), "-netdev", nic_netdev(nic, plan->fds, plan->vhost_fds));
 
                 build_refer(build, &device, "NIC[%zu]/MODEL", i);
                 build_refer(build, &device, "NIC[%zu]/MAC", i);
                 build_refer(build, &device, "NIC[%zu]/ADDRESS", i);
-                if (plan->bootindex)
+                if (nic->queues > 1)
+                        build_refer(build, &device, "NIC[%zu]/VIRTIO_QUEUES", i);
+                if (nic_is_virtio(nic)) {
+                        build_refer(build, &device, "NIC[%zu]/GUEST_MTU", i);
+                        if (!nic->guest_mtu)
+                                build_refer(build, &device, "NIC[%zu]/MTU", i);
+                }
+                if (plan->bootindex) {
                         build_refer(build, &device, "OS/BOOT");
+                        build_refer(build, &device, "NIC[%zu]/ORDER", i);
+                }
                 build_json(build, text_str(&device), "-device",
                            nic_device(nic, plan->address, plan->bootindex));
 
                 build_device(build,
-                             json_pack("{s:o, s:s, s:s*, s:s, s:s, s:s*, s:s}", "id",
+                             json_pack("{s:o, s:s, s:s*, s:s, s:s, s:s*, s:i, s:s, s:o*}", "id",
                                        json_sprintf("nic%u", nic->id), "kind", "nic", "target",
                                        is_user ? NULL : nic->target, "model", nic->model, "mac",
-                                       nic->mac_text, "bridge", nic->bridge, "address", plan->address));
+                                       nic->mac_text, "bridge", nic->bridge, "queues", (int)nic->queues,
+                                       "address", plan->address, "metadata", kept(nic)));
         }
+}
+
+static void vhost_step(struct build *build, size_t i)
+{
+        const struct nic_spec *nic = &build->spec->nics[i];
+        _cleanup_free_ char *because = xasprintf("NIC[%zu]/MODEL rule: the kernel moves the packets", i);
+        json_t *fds = json_array();
+
+        for (unsigned queue = 0; queue < nic->queues; queue++)
+                json_array_append_new(fds, json_sprintf("vhost:%s:%u", nic->target, queue));
+        build_step(build, because, EFFECT_DEVICE_OPEN,
+                   json_pack("{s:s, s:o}", "path", VHOST_NODE, "fds", fds));
 }
 
 int nic_steps(struct build *build, struct error **err)
@@ -159,7 +253,8 @@ int nic_steps(struct build *build, struct error **err)
                 struct net_nic tap = {
                         .ifname = nic->target,
                         .bridge = nic->bridge,
-                        .queues = 1,
+                        .queues = nic->queues,
+                        .mtu = nic->mtu,
                         .vnet_hdr = find_model(nic->model)->vnet_hdr,
                         .group = (uint32_t)build->uid,
                         .alias = alias,
@@ -172,9 +267,12 @@ int nic_steps(struct build *build, struct error **err)
                 if (net_plan_nic(&tap, ops, &n, err) < 0)
                         return error_wrap(err, "NIC[%zu]", i);
                 build_refer(build, &because, "NIC[%zu]/TARGET", i);
-                build_refer(build, &because, "NIC[%zu]/BRIDGE", i);
+                build_refer(build, &because, nic->bridge ? "NIC[%zu]/BRIDGE" : "NIC[%zu]/NETWORK_MODE", i);
+                build_refer(build, &because, "NIC[%zu]/MTU", i);
                 for (size_t k = 0; k < n; k++)
                         build_step(build, text_str(&because), EFFECT_NET, net_op_to_json(&ops[k]));
+                if (build->nics[i].vhost_fds)
+                        vhost_step(build, i);
         }
         return 0;
 }

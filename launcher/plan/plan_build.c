@@ -24,8 +24,11 @@ static void build_done(struct build *build)
                 free(build->disks[i].address);
         }
         free(build->disks);
-        for (size_t i = 0; build->nics && i < build->spec->n_nics; i++)
+        for (size_t i = 0; build->nics && i < build->spec->n_nics; i++) {
                 free(build->nics[i].address);
+                free(build->nics[i].fds);
+                free(build->nics[i].vhost_fds);
+        }
         free(build->nics);
         free(build->serial_fds);
         for (size_t i = 0; i < build->n_secrets; i++) {
@@ -274,6 +277,9 @@ static int live_template_step(struct build *build, struct error **err)
         for (size_t i = 0; i < live.n_nics; i++) {
                 live.nics[i] = build->spec->nics[i];
                 live.nics[i].address = build->nics[i].address;
+                /* However many vCPUs there will be. */
+                if (nic_is_virtio(&live.nics[i]) && live.nics[i].bridge_type != NIC_BRIDGE_USER)
+                        live.nics[i].virtio_queues = live.nics[i].queues;
         }
         text = spec_to_template(&live);
         free(live.disks);

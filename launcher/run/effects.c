@@ -15,10 +15,11 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
         return 0;
 }
 
-#define file_open_undo undo_nothing
-#define secret_undo       undo_nothing
-#define stderr_undo    undo_nothing
-#define qmp_undo       undo_nothing
+#define file_open_undo   undo_nothing
+#define device_open_undo undo_nothing
+#define secret_undo      undo_nothing
+#define stderr_undo      undo_nothing
+#define qmp_undo         undo_nothing
 /* The supervisor's own. */
 #define qmp_carry_out NULL
 

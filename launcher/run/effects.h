@@ -129,6 +129,7 @@ int image_open_carry_out(struct effect_run *run, const json_t *args, struct erro
 int image_open_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int listen_carry_out(struct effect_run *run, const json_t *args, struct error **err);

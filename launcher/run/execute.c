@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "launcher/state/lock_file.h"
+
+#define FILES_OF_OURS 64
+#define FILES_OF_QEMU 1024
 
 /* The name of an adopted QEMU's stderr: its plan is gone. */
 #define ADOPTED_STDERR "stderr"
@@ -153,9 +157,38 @@ static void take_back(struct execution *execution, struct error **err)
         }
 }
 
+/*
+ * Ours and QEMU's, which inherits it and may not change it itself (-sandbox resourcecontrol=deny). Between fork and exec the
+ * plan's fds are there twice (spawn.c); QEMU adds to them eventfds of the devices, and what is plugged in later.
+ */
+static int allow_files(const struct launch_plan *plan, struct error **err)
+{
+        struct rlimit limit;
+        rlim_t least = 2 * plan->n_fds + FILES_OF_OURS, good = 4 * plan->n_fds + FILES_OF_QEMU;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return error_os(err, errno, "read the limit of open files");
+        if (limit.rlim_max < least) {
+                error_set(err, ERROR_HOST,
+                          "the plan has %zu fds for QEMU, which takes %llu open files, and the limit is %llu",
+                          plan->n_fds, (unsigned long long)least, (unsigned long long)limit.rlim_max);
+                return error_hint(
+                        err, "raise the hard limit of open files (ulimit -Hn, LimitNOFILE=), or take fewer "
+                             "VIRTIO_QUEUES");
+        }
+        if (limit.rlim_cur >= good)
+                return 0;
+        limit.rlim_cur = good < limit.rlim_max ? good : limit.rlim_max;
+        return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? error_os(err, errno, "raise the limit of open files")
+                                                    : 0;
+}
+
 int execution_run(struct execution *execution, struct error **err)
 {
         struct effect_run *run = &execution->run;
+
+        if (allow_files(run->plan, err) < 0)
+                return -1;
 
         run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (run->run_dirfd < 0)

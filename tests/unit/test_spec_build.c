@@ -439,12 +439,12 @@ static void what_is_left_alone_is_named_once(void **state)
 {
         _cleanup_(vm_spec_freep) struct vm_spec *spec =
                 build(empty_site(), "MEMORY = 64\nLABELS = x\nSCHED_RANK = y\nUSER_INPUTS = [ A = b ]\n"
-                                    "NIC = [ BRIDGE = b, NETWORK = n ]\nNIC = [ BRIDGE = b, NETWORK = n ]\n");
+                                    "NIC = [ BRIDGE = b, VN_MAD = n ]\nNIC = [ BRIDGE = b, VN_MAD = n ]\n");
         _cleanup_free_ char *text = error_text(spec->warnings);
 
         (void)state;
         assert_string_equal(
-                text, "t:2:1: known and without effect here: LABELS, SCHED_RANK, USER_INPUTS, NIC/NETWORK");
+                text, "t:2:1: known and without effect here: LABELS, SCHED_RANK, USER_INPUTS, NIC/VN_MAD");
         assert_null(spec->warnings->next);
 }
 
