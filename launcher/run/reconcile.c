@@ -96,12 +96,14 @@ static int record_is_closed(const struct vm_dir *vm, json_t **ret)
         return 0;
 }
 
-/* What its supervisor had seen before it was gone is all there is. journal_started: the guest has run. */
+/* What its supervisor had seen before it was gone is all there is. Only a record that says so proves that the guest has
+ * not run: journal_started may be in what a torn journal has lost. */
 static void judge_unseen(const json_t *record, bool journal_started, struct verdict *ret)
 {
         struct run_end end = adopt_end_from_json(json_object_get(record, "end"));
+        const char *state = json_string_value(json_object_get(record, "state"));
 
-        end.ready = end.ready || journal_started;
+        end.ready = end.ready || journal_started || !state || strcmp(state, "starting") != 0;
         end.status_unknown = true;
         verdict_judge(&end, ret);
 }
@@ -341,7 +343,7 @@ static int reconcile_vm(const struct reconcile_request *request, const char *nam
                 return take_over(request, name, pid, teller, err);
         if (request->dry_run)
                 return describe(vm, *teller, err);
-        if (vm_dir_lock(paths, name, &locked, err) < 0) {
+        if (vm_dir_lock_briefly(paths, name, &locked, err) < 0) {
                 /* A supervisor has begun since: it has looked at the journal itself. */
                 if ((*err)->code != ERROR_BUSY)
                         return -1;
@@ -390,7 +392,7 @@ static int remove_orphan(const struct site *site, const struct cgroup_host *cgro
                 nl = netlink_open(err);
                 return nl ? net_remove_tap(nl, tap->index, tap->alias, err) : -1;
         case ORPHAN_CGROUP:
-                if (!locked && vm_dir_lock(&site->paths, orphan->vm, &vm, err) < 0) {
+                if (!locked && vm_dir_lock_briefly(&site->paths, orphan->vm, &vm, err) < 0) {
                         if ((*err)->code != ERROR_BUSY)
                                 return -1;
                         /* Its start takes care of it. */
@@ -630,7 +632,7 @@ int orphan_destroy(const struct site *site, const struct cgroup_host *cgroup, co
         int lives, closed;
 
         if (vm_dir_open(&site->paths, name, &vm, err) < 0 ||
-            vm_dir_lock(&site->paths, name, &locked, err) < 0)
+            vm_dir_lock_briefly(&site->paths, name, &locked, err) < 0)
                 return -1;
         lives = vm_qemu_lives(site, locked, &pid, NULL, err);
         if (lives <= 0)

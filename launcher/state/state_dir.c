@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +15,13 @@
 #include "conf/spec_build.h"
 #include "launcher/state/crash_point.h"
 
-/* How often a directory is tried that its last run removes just now. */
-#define MAX_TRIES 100
+/* How often a directory is tried that its last run removes just now, or whose lock's holder will let go: 5 s. */
+#define MAX_TRIES 1000
+#define LOOK_MS   5
 /* /proc/locks of a host with many locks; beyond it we say that we do not know. */
 #define PROC_LOCKS_MAX (8u << 20)
+/* What is in the lock file of a holder that will let go by itself, behind its pid. */
+#define BRIEFLY "briefly\n"
 
 static int check_name(const char *name, struct error **err)
 {
@@ -80,23 +84,26 @@ static bool same_file(int dirfd, const char *path, int fd)
                by_fd.st_dev == by_path.st_dev && by_fd.st_ino == by_path.st_ino;
 }
 
-/* The pid that the holder wrote into its lock file; 0: it has not yet. */
-static pid_t read_pid(int lock_fd)
+/* The pid that the holder wrote into its lock file; 0: it has not yet. ret_briefly may be NULL. */
+static pid_t read_pid(int lock_fd, bool *ret_briefly)
 {
         char text[32] = "";
         uint32_t pid = 0;
         ssize_t n = pread(lock_fd, text, sizeof(text) - 1, 0);
+        size_t end = strcspn(text, "\n");
 
         if (n <= 0)
                 return 0;
-        text[strcspn(text, "\n")] = '\0';
+        if (ret_briefly)
+                *ret_briefly = text[end] && strcmp(text + end + 1, BRIEFLY) == 0;
+        text[end] = '\0';
         return text_parse_u32(text, &pid) ? (pid_t)pid : 0;
 }
 
-static int write_pid(int lock_fd, struct error **err)
+static int write_pid(int lock_fd, bool briefly, struct error **err)
 {
         char text[32];
-        int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+        int n = snprintf(text, sizeof(text), "%d\n%s", (int)getpid(), briefly ? BRIEFLY : "");
 
         if (ftruncate(lock_fd, 0) < 0 || pwrite(lock_fd, text, (size_t)n, 0) != n)
                 return error_os(err, errno ? errno : EIO, "write the pid into the lock file");
@@ -105,7 +112,7 @@ static int write_pid(int lock_fd, struct error **err)
 
 static int busy(const char *name, int lock_fd, struct error **err)
 {
-        pid_t pid = read_pid(lock_fd);
+        pid_t pid = read_pid(lock_fd, NULL);
 
         if (pid)
                 return error_set(err, ERROR_BUSY, "VM '%s' is in use: process %d holds its lock", name,
@@ -113,8 +120,16 @@ static int busy(const char *name, int lock_fd, struct error **err)
         return error_set(err, ERROR_BUSY, "VM '%s' is in use: another process holds its lock", name);
 }
 
-/* 1: locked; 0: the directory was removed under us, try again; -1: *err. */
-static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
+/* What another holds: is it going to let go? One that has not said who it is yet will have in a moment. */
+static bool is_brief(int lock_fd)
+{
+        bool briefly = false;
+
+        return read_pid(lock_fd, &briefly) == 0 || briefly;
+}
+
+/* 1: locked; 0: the directory was removed under us, or the holder will let go: try again; -1: *err. wait: for that. */
+static int try_lock(struct vm_dir *vm, int run_fd, bool briefly, bool wait, struct error **err)
 {
         _cleanup_free_ char *lock_path = xasprintf("%s/lock", vm->name);
         _cleanup_close_ int dir = -1, lock = -1;
@@ -134,11 +149,16 @@ static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
         if (lock_whole(lock) < 0) {
                 if (errno != EAGAIN && errno != EACCES)
                         return error_os(err, errno, "lock '%s/lock'", vm->path);
-                return same_file(run_fd, lock_path, lock) ? busy(vm->name, lock, err) : 0;
+                if (!same_file(run_fd, lock_path, lock))
+                        return 0;
+                if (!wait || !is_brief(lock))
+                        return busy(vm->name, lock, err);
+                poll(NULL, 0, LOOK_MS);
+                return 0;
         }
         if (!same_file(run_fd, lock_path, lock))
                 return 0;
-        if (write_pid(lock, err) < 0) {
+        if (write_pid(lock, briefly, err) < 0) {
                 unlinkat(dir, "lock", 0);
                 if (made)
                         unlinkat(run_fd, vm->name, AT_REMOVEDIR);
@@ -149,7 +169,8 @@ static int try_lock(struct vm_dir *vm, int run_fd, struct error **err)
         return 1;
 }
 
-int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err)
+static int lock(const struct paths *paths, const char *name, bool briefly, struct vm_dir **ret,
+                struct error **err)
 {
         _cleanup_(vm_dir_freep) struct vm_dir *vm = NULL;
         _cleanup_close_ int run_fd = -1;
@@ -160,7 +181,7 @@ int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret
         crash_points_init(run_fd);
         vm = vm_dir_new(paths, name);
         for (unsigned i = 0; !locked && i < MAX_TRIES; i++)
-                locked = try_lock(vm, run_fd, err);
+                locked = try_lock(vm, run_fd, briefly, !briefly && i + 1 < MAX_TRIES, err);
         if (locked < 0)
                 return -1;
         if (!locked)
@@ -168,6 +189,16 @@ int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret
         crash_point(CRASH_VM_LOCKED);
         *ret = TAKE_PTR(vm);
         return 0;
+}
+
+int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err)
+{
+        return lock(paths, name, false, ret, err);
+}
+
+int vm_dir_lock_briefly(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err)
+{
+        return lock(paths, name, true, ret, err);
 }
 
 int vm_dir_take_over(const struct paths *paths, const char *name, int lock_fd_consume, struct vm_dir **ret,
@@ -181,7 +212,7 @@ int vm_dir_take_over(const struct paths *paths, const char *name, int lock_fd_co
         crash_points_init(run_fd);
         if (!same_file(vm->fd, "lock", lock) || lock_whole(lock) < 0)
                 return error_set(err, ERROR_FAILED, "what was passed on is not the lock of '%s'", name);
-        if (write_pid(lock, err) < 0)
+        if (write_pid(lock, false, err) < 0)
                 return -1;
         vm->lock_fd = TAKE_FD(lock);
         *ret = TAKE_PTR(vm);
@@ -238,7 +269,7 @@ bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid)
                        proc_locks_has(&st);
         locked = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
         if (locked && ret_pid)
-                *ret_pid = read_pid(fd);
+                *ret_pid = read_pid(fd, NULL);
         return locked;
 }
 

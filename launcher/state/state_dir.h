@@ -21,11 +21,14 @@ struct vm_dir {
 
 /*
  * Creates RUN/NAME when missing and takes its lock (OFD, so it belongs to the open file and ends with the
- * last process that has it). Taken already: ERROR_BUSY that names the holder's pid. A previous run's
+ * last process that has it). Taken already: ERROR_BUSY that names the holder's pid; one that has it briefly is waited
+ * for up to 5 s. A previous run's
  * journal that is not empty is the caller's business: journal_is_empty(). "images" and "uids" are no VM
  * names: ERROR_INVALID.
  */
 int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
+/* For one who repairs and lets go: others wait for it, it waits for nobody. */
+int vm_dir_lock_briefly(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);
 /*
  * The same with a lock that an earlier holder has passed on (the fd's open file has it); what is no lock of this VM is
  * ERROR_FAILED.

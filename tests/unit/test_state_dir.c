@@ -46,6 +46,29 @@ static void second_start_is_told_which_process_runs_the_vm(void **state)
         vm_dir_release(vm, false);
 }
 
+static void start_waits_for_who_holds_the_lock_only_briefly(void **state)
+{
+        struct fixture *f = *state;
+        struct vm_dir *vm = NULL, *second = NULL;
+        struct error *err = NULL;
+        int status = -1;
+        pid_t pid;
+
+        assert_int_equal(vm_dir_lock_briefly(&f->paths, "web", &vm, &err), 0);
+        assert_int_equal(vm_dir_lock_briefly(&f->paths, "web", &second, &err), -1);
+        assert_int_equal(err->code, ERROR_BUSY);
+        error_free(TAKE_PTR(err));
+        pid = fork();
+        if (pid == 0) {
+                close(vm->lock_fd);
+                _exit(vm_dir_lock(&f->paths, "web", &second, &err) == 0 ? 0 : 1);
+        }
+        /* Whether it has begun to wait by now or not. */
+        vm_dir_release(vm, true);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
 static void lock_is_seen_without_taking_it(void **state)
 {
         struct fixture *f = *state;
@@ -286,6 +309,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(second_start_is_told_which_process_runs_the_vm),
+                TEST(start_waits_for_who_holds_the_lock_only_briefly),
                 TEST(lock_is_seen_without_taking_it),
                 TEST(lock_is_seen_by_a_user_who_may_not_open_it),
                 TEST(lock_outlives_the_process_that_passed_it_on),
