@@ -171,6 +171,8 @@ void stop_begin(struct supervisor *s, bool join)
 
         stop_end(s);
         s->shutting = true;
+        /* Before the guest is asked or the client answered: a successor goes on with it. */
+        supervisor_flush(s);
         s->half_time = loop_add_deadline(s->loop, s->asked.timeout_s * 500ull, on_half_time, s);
         s->deadline = loop_add_deadline(s->loop, s->asked.timeout_s * 1000ull, on_deadline, s);
         /* It has not answered the first request yet, and what it is asked is the same. */

@@ -174,10 +174,14 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
 test_shutdown_goes_on_under_the_next_supervisor() {
     need_root
     CMDLINE="guest.noacpi guest.noagent" template
+    mkdir -p "$ROOT/run/vmlaunch"
+    echo - >"$ROOT/run/vmlaunch/crash-at"
     start_ready
     SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
-    expect 0 vml --timeout 2 shutdown --force --no-block "$VM"
-    kill -9 "$SUPERVISOR"
+    # It dies when it has just asked the guest: what its client may have been told by then must not be lost.
+    echo "guest-asked 1 kill" >"$ROOT/run/vmlaunch/crash-at.new"
+    mv "$ROOT/run/vmlaunch/crash-at.new" "$ROOT/run/vmlaunch/crash-at"
+    vml --timeout 2 shutdown --force --no-block "$VM" || true
     await 5 adopted_after "$SUPERVISOR"
     await 10 is_gone "$KEEPER"
     assert_eq "$(status_of verdict)" asked
