@@ -273,6 +273,8 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 on_shutdown_event(s, event_data);
         } else if (strcmp(name, "RESET") == 0) {
                 leases_guest_reset(s->leases);
+                /* QEMU keeps back a second VSERPORT_CHANGE within a second, and the guest may open it again first. */
+                set_agent_open(s, false);
                 if (json_is_true(json_object_get(event_data, "guest")))
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
