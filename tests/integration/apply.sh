@@ -276,7 +276,7 @@ test_a_step_that_qemu_does_not_answer_is_owed_and_settled_later() {
     assert_contains "$ERR" "step 6 (qmp netdev_add)"
     assert_contains "$ERR" "not yet undone"
     # Who would change the same has to wait.
-    expect 1 vml qmp "$VM" '{"execute":"netdev_del","arguments":{"id":"net9"}}'
+    expect 9 vml qmp "$VM" '{"execute":"netdev_del","arguments":{"id":"net9"}}'
     assert_contains "$OUT" Busy
     kill -CONT "$QEMU"
     await 10 is_unchanged

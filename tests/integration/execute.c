@@ -1032,7 +1032,7 @@ static void live_qemu_without_supervisor_is_reported_and_destroyed_when_asked(vo
         error_free(err);
 }
 
-static void run_that_ended_unseen_is_cleaned_up_and_lost(void **state)
+static void start_that_ended_unseen_is_cleaned_up_and_never_started(void **state)
 {
         struct fixture *f = *state;
         struct error *err = NULL;
@@ -1043,11 +1043,11 @@ static void run_that_ended_unseen_is_cleaned_up_and_lost(void **state)
         assert_int_equal(waitpid(qemu, NULL, 0), qemu);
         assert_int_equal(run_reconcile(f, "web", true, &would, &err), 0);
         assert_non_null(strstr(text_str(&would), "web: would undo: "));
-        assert_non_null(strstr(text_str(&would), "web: would get the verdict lost\n"));
+        assert_non_null(strstr(text_str(&would), "web: would get the verdict never-started\n"));
         assert_true(file_exists(f, "run/web/private"));
         assert_int_equal(run_reconcile(f, NULL, false, &did, &err), 0);
-        assert_non_null(strstr(text_str(&did), "web: verdict lost\n"));
-        assert_verdict(f, "lost");
+        assert_non_null(strstr(text_str(&did), "web: verdict never-started\n"));
+        assert_verdict(f, "never-started");
         assert_host_clean(f);
         assert_int_equal(run_reconcile(f, NULL, false, &nothing, &err), 0);
         assert_string_equal(text_str(&nothing), "");
@@ -1200,7 +1200,7 @@ int main(int argc, char **argv)
                 TEST(helper_that_hears_no_alarm_is_killed),
                 TEST(helper_that_cannot_be_killed_is_not_waited_for),
                 TEST(live_qemu_without_supervisor_is_reported_and_destroyed_when_asked),
-                TEST(run_that_ended_unseen_is_cleaned_up_and_lost),
+                TEST(start_that_ended_unseen_is_cleaned_up_and_never_started),
                 TEST(vm_with_a_living_supervisor_is_left_alone),
                 TEST(real_qemu_answers_on_its_listener_sandboxed),
                 TEST(executor_killed_right_after_its_fork_leaves_no_lock_behind),

@@ -5,7 +5,7 @@
 # What a refused start may not leave: anything at all below the root but what the test put there.
 assert_no_trace() {
     local left
-    left=$(find "$ROOT" -mindepth 1 ! -path "$ROOT/etc*" ! -path '*/cache/*' ! -name cache ! -name '*.tmpl' ! -name '*.qcow2' ! -name '*.raw' ! -name '*qemu' ! -name '*.log' \
+    left=$(find "$ROOT" -mindepth 1 ! -path "$ROOT/etc*" ! -path '*/cache/*' ! -name cache ! -name '*.tmpl' ! -name '*.qcow2' ! -name '*.raw' ! -name '*qemu' ! -name '*.log' ! -name .instance \
         ! -path "$ROOT/var" -newer "$WORK/mark" ! -type d)
     [[ -z $left ]] || fail "left behind: $left"
     [[ ! -e $ROOT/run/vmlaunch/$VM ]] || fail "left behind: $ROOT/run/vmlaunch/$VM"
