@@ -61,3 +61,72 @@ json_t *cgroup_limits_read(const struct cgroup_host *host, const char *path)
         }
         return limits;
 }
+
+/* The number behind "name " at the beginning of a line; 0: none. */
+static uint64_t counter(const char *text, const char *name)
+{
+        size_t length = strlen(name);
+        uint64_t number = 0;
+
+        for (const char *line = text; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+                _cleanup_free_ char *value = NULL;
+
+                if (strncmp(line, name, length) != 0 || line[length] != ' ')
+                        continue;
+                value = xstrndup(line + length + 1, strcspn(line + length + 1, "\n"));
+                return text_parse_u64(value, &number) ? number : 0;
+        }
+        return 0;
+}
+
+/* A file with one number; 0: no limit, or no such file. */
+static uint64_t number_of(const struct cgroup_host *host, const char *path, const char *file)
+{
+        _cleanup_free_ char *text = read_file(host, path, "memory", file);
+        uint64_t number;
+
+        return text && text_parse_u64(text, &number) && number < NO_LIMIT ? number : 0;
+}
+
+/* Not by the counts of failures, which some kernels do not keep. */
+static bool v1_is_full(const struct cgroup_host *host, const char *path, const char *limit, const char *peak)
+{
+        uint64_t bytes = number_of(host, path, limit);
+
+        return bytes && number_of(host, path, peak) >= bytes;
+}
+
+void cgroup_oom_read(const struct cgroup_host *host, const char *path, struct cgroup_oom *ret)
+{
+        bool v2 = host->kind == CGROUP_V2;
+        _cleanup_free_ char *events =
+                read_file(host, path, "memory", v2 ? "memory.events" : "memory.oom_control");
+
+        *ret = (struct cgroup_oom){ .kills = counter(events, "oom_kill") };
+        if (!ret->kills)
+                return;
+        ret->limit = number_of(host, path, v2 ? "memory.max" : "memory.limit_in_bytes");
+        ret->peak = number_of(host, path, v2 ? "memory.peak" : "memory.max_usage_in_bytes");
+        if (v2)
+                ret->at_limit = counter(events, "oom") > 0;
+        else
+                ret->at_limit =
+                        v1_is_full(host, path, "memory.limit_in_bytes", "memory.max_usage_in_bytes") ||
+                        v1_is_full(host, path, "memory.memsw.limit_in_bytes",
+                                   "memory.memsw.max_usage_in_bytes");
+}
+
+char *cgroup_oom_text(const struct cgroup_oom *oom)
+{
+        _cleanup_free_ char *limit = text_from_size(oom->limit), *peak = text_from_size(oom->peak);
+        struct text out = TEXT_INIT;
+
+        text_addf(&out, "%llu process%s killed", (unsigned long long)oom->kills, oom->kills == 1 ? "" : "es");
+        if (!oom->limit)
+                text_add(&out, ", the VM has no limit");
+        else
+                text_addf(&out, ", the VM's limit is %s", limit);
+        if (oom->peak)
+                text_addf(&out, ", %s were in use at most", peak);
+        return text_take(&out);
+}

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
+#include "cgroups/cgroup_stats.h"
 #include "conf/spec_build.h"
 #include "launcher/run/adopt.h"
 #include "launcher/run/confine.h"
@@ -96,13 +97,24 @@ static int record_is_closed(const struct vm_dir *vm, json_t **ret)
         return 0;
 }
 
-/* What its supervisor had seen before it was gone is all there is. Only a record that says so proves that the guest has
- * not run: journal_started may be in what a torn journal has lost. */
-static void judge_unseen(const json_t *record, bool journal_started, struct verdict *ret)
+/* What its supervisor had seen before it was gone is all there is, and what the group's counters say as long as the group
+ * is there. Only a record that says so proves that the guest has not run: journal_started may be in what a torn journal
+ * has lost. */
+static void judge_unseen(const json_t *record, bool journal_started, const struct cgroup_host *cgroup,
+                         struct verdict *ret)
 {
         struct run_end end = adopt_end_from_json(json_object_get(record, "end"));
         const char *state = json_string_value(json_object_get(record, "state"));
+        const char *group = json_string_value(json_object_get(record, "cgroup"));
+        _cleanup_free_ char *text = NULL;
+        struct cgroup_oom oom = { 0 };
 
+        if (group)
+                cgroup_oom_read(cgroup, group, &oom);
+        if (oom.kills) {
+                end.oom = text = cgroup_oom_text(&oom);
+                end.oom_at_limit = oom.at_limit;
+        }
         end.ready = end.ready || journal_started || !state || strcmp(state, "starting") != 0;
         end.status_unknown = true;
         verdict_judge(&end, ret);
@@ -265,6 +277,9 @@ static int reconcile_locked(const struct reconcile_request *request, const struc
         closed = record_is_closed(vm, &record);
         if (journal_run_read(vm->fd, &journal, err) < 0)
                 return -1;
+        /* The group's counters go with it. */
+        if (!closed)
+                judge_unseen(record, journal.started, request->cgroup, &unseen);
         teller.what = "undone: ";
         if (clean_up(vm, request->cgroup, &teller, err) < 0)
                 return -1;
@@ -273,7 +288,6 @@ static int reconcile_locked(const struct reconcile_request *request, const struc
                 return -1;
         if (closed)
                 return 0;
-        judge_unseen(record, journal.started, &unseen);
         if (close_record(vm, record, &unseen, err) < 0)
                 return -1;
         line = xasprintf("verdict %s", json_string_value(json_object_get(record, "verdict")));
@@ -281,7 +295,8 @@ static int reconcile_locked(const struct reconcile_request *request, const struc
         return 0;
 }
 
-static int describe(const struct vm_dir *vm, struct teller teller, struct error **err)
+static int describe(const struct vm_dir *vm, const struct cgroup_host *cgroup, struct teller teller,
+                    struct error **err)
 {
         _cleanup_journal_run_ struct journal_run run = { 0 };
         json_auto_t *record = NULL;
@@ -297,7 +312,7 @@ static int describe(const struct vm_dir *vm, struct teller teller, struct error 
                 _cleanup_verdict_ struct verdict unseen = { 0 };
                 _cleanup_free_ char *text = NULL;
 
-                judge_unseen(record, run.started, &unseen);
+                judge_unseen(record, run.started, cgroup, &unseen);
                 text = xasprintf("would get the verdict %s", verdict_name(unseen.kind));
                 say(teller, text);
         }
@@ -342,7 +357,7 @@ static int reconcile_vm(const struct reconcile_request *request, const char *nam
         if (lives > 0)
                 return take_over(request, name, pid, teller, err);
         if (request->dry_run)
-                return describe(vm, *teller, err);
+                return describe(vm, request->cgroup, *teller, err);
         if (vm_dir_lock_briefly(paths, name, &locked, err) < 0) {
                 /* A supervisor has begun since: it has looked at the journal itself. */
                 if ((*err)->code != ERROR_BUSY)

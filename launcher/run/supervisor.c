@@ -396,6 +396,19 @@ void supervisor_begin_undo(struct supervisor *s)
                 undone(s, NULL);
 }
 
+/* While the group is there. */
+static void look_for_oom(struct supervisor *s)
+{
+        if (!s->plan->cgroup)
+                return;
+        cgroup_oom_read(&s->options->host->cgroup, s->plan->cgroup, &s->oom);
+        if (!s->oom.kills)
+                return;
+        s->oom_text = cgroup_oom_text(&s->oom);
+        s->end.oom = s->oom_text;
+        s->end.oom_at_limit = s->oom.at_limit;
+}
+
 static void clean_up(struct supervisor *s)
 {
         _cleanup_free_ char *said = read_stderr(execution_stderr_fd(s->execution));
@@ -411,8 +424,9 @@ static void clean_up(struct supervisor *s)
         s->end.start_error = why;
         s->end.shutdown_reason = s->shutdown_reason;
         s->end.qemu_stderr = said;
+        look_for_oom(s);
         verdict_judge(&s->end, &s->verdict);
-        s->end.start_error = s->end.qemu_stderr = NULL;
+        s->end.start_error = s->end.qemu_stderr = s->end.oom = NULL;
         s->exit_status = s->verdict.exit_status;
         s->stderr_text = stderr_tail(said);
         s->ended = story_now();
@@ -834,6 +848,7 @@ static void done(struct supervisor *s, bool keep)
         free(s->told_reason);
         free(s->shutdown_reason);
         free(s->stuck_where);
+        free(s->oom_text);
         error_free(s->start_error);
         verdict_done(&s->verdict);
         json_decref(s->story);

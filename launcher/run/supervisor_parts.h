@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/loop.h"
+#include "cgroups/cgroup_stats.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/run/apply.h"
 #include "launcher/run/control.h"
@@ -103,6 +104,8 @@ struct supervisor {
         struct loop_source *kill_timer;
 
         struct run_end end;
+        struct cgroup_oom oom; /* of the group, looked at when QEMU has ended */
+        char *oom_text;
         char *shutdown_reason; /* end.shutdown_reason */
         struct error *start_error;
         struct verdict verdict;

@@ -85,6 +85,12 @@ json_t *supervisor_record(const struct supervisor *s)
         json_object_set_new(record, "verdict",
                             judged ? json_string(verdict_name(s->verdict.kind)) : json_null());
         json_object_set_new(record, "exit_status", judged ? json_integer(s->exit_status) : json_null());
+        json_object_set_new(record, "oom",
+                            s->oom.kills
+                                    ? json_pack("{s:I, s:b, s:I, s:I}", "kills", (json_int_t)s->oom.kills,
+                                                "at_limit", (int)s->oom.at_limit, "limit",
+                                                (json_int_t)s->oom.limit, "peak", (json_int_t)s->oom.peak)
+                                    : json_null());
         /* A pid that is no more is nobody's: it may be another's already. */
         json_object_set_new(record, "pid", number_or_null(s->exited ? 0 : s->pid));
         json_object_set_new(record, "pid_start", number_or_null(s->exited ? 0 : (json_int_t)s->pid_start));

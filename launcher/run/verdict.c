@@ -13,9 +13,13 @@ static const struct {
         const char *name;
         int exit_status; /* DESIGN section 3 */
 } verdicts[] = {
-        [VERDICT_ASKED] = { "asked", 0 },      [VERDICT_GUEST_OFF] = { "guest-off", 0 },
-        [VERDICT_KILLED] = { "killed", 11 },   [VERDICT_NEVER_STARTED] = { "never-started", 1 },
-        [VERDICT_CRASHED] = { "crashed", 12 }, [VERDICT_PANICKED] = { "panicked", 14 },
+        [VERDICT_ASKED] = { "asked", 0 },
+        [VERDICT_GUEST_OFF] = { "guest-off", 0 },
+        [VERDICT_KILLED] = { "killed", 11 },
+        [VERDICT_NEVER_STARTED] = { "never-started", 1 },
+        [VERDICT_CRASHED] = { "crashed", 12 },
+        [VERDICT_PANICKED] = { "panicked", 14 },
+        [VERDICT_OOM_KILLED] = { "oom-killed", 13 },
         [VERDICT_LOST] = { "lost", 15 },
 };
 
@@ -155,7 +159,9 @@ static enum verdict_kind kind_unseen(const struct run_end *end)
                 return VERDICT_PANICKED;
         if (end->guest_off)
                 return VERDICT_GUEST_OFF;
-        return end->asked || end->we_quit || end->we_killed ? VERDICT_ASKED : VERDICT_LOST;
+        if (end->asked || end->we_quit || end->we_killed)
+                return VERDICT_ASKED;
+        return end->oom ? VERDICT_OOM_KILLED : VERDICT_LOST;
 }
 
 static enum verdict_kind kind_of(const struct run_end *end)
@@ -169,6 +175,8 @@ static enum verdict_kind kind_of(const struct run_end *end)
 
         if (end->status_unknown)
                 return kind_unseen(end);
+        if (end->oom && by_signal && WTERMSIG(end->wait_status) == SIGKILL && !our_kill)
+                return VERDICT_OOM_KILLED;
         if (!end->ready)
                 return end->asked && !end->start_error ? VERDICT_ASKED : VERDICT_NEVER_STARTED;
         if (by_signal && !our_kill)
@@ -230,6 +238,12 @@ void verdict_judge(const struct run_end *end, struct verdict *ret)
         case VERDICT_CRASHED:
                 say_how(&reason, end->wait_status);
                 quote = true;
+                break;
+        case VERDICT_OOM_KILLED:
+                text_addf(&reason, "the kernel ended QEMU because %s: %s",
+                          end->oom_at_limit ? "the VM reached its memory limit"
+                                            : "the host was out of memory",
+                          end->oom);
                 break;
         }
         if (quote && tail)

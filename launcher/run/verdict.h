@@ -14,10 +14,11 @@ enum verdict_kind {
         VERDICT_ASKED = 1, /* ended by quit or our signal because somebody asked for it */
         VERDICT_GUEST_OFF, /* the guest powered off, asked or by itself */
         VERDICT_NEVER_STARTED,
-        VERDICT_KILLED,   /* by a signal that is not ours */
-        VERDICT_CRASHED,  /* exit status not 0, or a signal of its own making: SEGV, ABRT, SYS, ... */
-        VERDICT_PANICKED, /* the guest panicked */
-        VERDICT_LOST,     /* QEMU ended unseen: nobody can know how */
+        VERDICT_KILLED,     /* by a signal that is not ours */
+        VERDICT_CRASHED,    /* exit status not 0, or a signal of its own making: SEGV, ABRT, SYS, ... */
+        VERDICT_PANICKED,   /* the guest panicked */
+        VERDICT_OOM_KILLED, /* by the kernel, for want of memory */
+        VERDICT_LOST,       /* QEMU ended unseen: nobody can know how */
 };
 
 struct run_end {
@@ -32,6 +33,8 @@ struct run_end {
         const char *start_error;     /* why the start failed before QEMU ended; NULL */
         const char *shutdown_reason; /* of the last SHUTDOWN event: "host-signal", ...; NULL */
         const char *qemu_stderr;     /* whole; NULL or "": silent */
+        const char *oom;   /* the kernel has killed for want of memory: its numbers; NULL: it has not */
+        bool oom_at_limit; /* the VM's own limit was reached, not the end of the host's memory */
 };
 
 struct verdict {

@@ -40,6 +40,105 @@ test_each_limit_is_in_its_control_file() {
     expect 0 vml destroy "$VM"
 }
 
+# --- what the limits do ------------------------------------------------------------------------------------------
+
+# work: the stand-in begins what the words on its command line say
+work() { vml qmp "${1:-$VM}" '{"execute":"inject-nmi"}' >/dev/null || true; }
+cpu_of() { cat "/sys/fs/cgroup/cpuacct/machine.slice/vmlaunch-$1/cpuacct.usage"; }
+# second_vm CPU: another VM of the same template in $OTHER, with this share
+second_vm() {
+    OTHER=$VM-b
+    sed -E "s/^NAME = .*/NAME = \"$OTHER\"/; s/^CPU = .*/CPU = \"$1\"/" "$TEMPLATE" >"$ROOT/$OTHER.tmpl"
+    expect 0 vml start "$ROOT/$OTHER.tmpl"
+}
+pin() { # VM CPU
+    local pid
+    pid=$(vml -o json status "$1" | jq .pid)
+    taskset -a -p -c "$2" "$pid" >/dev/null || fail "cannot pin process $pid"
+}
+
+test_two_busy_vms_share_a_cpu_as_their_templates_say() {
+    need_v1 cpu cpuacct
+    local begun=() a b ratio
+    MANNER=fake.spin fake_template
+    second_vm 2
+    expect 0 vml start "$TEMPLATE"
+    pin "$VM" 0
+    pin "$OTHER" 0
+    work
+    work "$OTHER"
+    # The threads that compute have their parent's CPU. A scheduler needs some of its periods to be fair.
+    begun=("$(cpu_of "$VM")" "$(cpu_of "$OTHER")")
+    # What both have had is what counts, however long that takes beside others: a second and a half of CPU time.
+    await 60 has_computed $((begun[0] + begun[1] + 1500000000))
+    a=$(($(cpu_of "$VM") - begun[0])) b=$(($(cpu_of "$OTHER") - begun[1]))
+    ratio=$((b * 100 / a))
+    ((ratio >= 180 && ratio <= 220)) || fail "shares of 1 and 2 became 1 : $ratio/100 (CPU time $a and $b ns)"
+    expect 0 vml destroy "$OTHER"
+    expect 0 vml destroy "$VM"
+}
+has_computed() { (($(cpu_of "$VM") + $(cpu_of "$OTHER") >= $1)); }
+
+throttled() { (($(group_file cpu cpu.stat | awk '/^nr_throttled/ { print $2 }') >= 5)); }
+test_a_quota_holds_a_busy_vm_back() {
+    need_v1 cpu cpuacct
+    MANNER=fake.spin fake_template 'CPUTUNE = [ QUOTA = "5000", PERIOD = "50000" ]'
+    expect 0 vml start "$TEMPLATE"
+    work
+    await 30 throttled
+    # A tenth of each period, and there have been as many as the kernel says.
+    local periods used
+    used=$(cpu_of "$VM")
+    periods=$(group_file cpu cpu.stat | awk '/^nr_periods/ { print $2 }')
+    ((used < (periods + 2) * 5000000 * 5 / 4 + 100000000)) || fail "$used ns in $periods periods of 5 ms each"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_vm_gets_no_more_processes_than_its_limit() {
+    need_v1 pids
+    local pid
+    MANNER=fake.crowd fake_template 'PIDS_LIMIT = "60"'
+    expect 0 vml start "$TEMPLATE"
+    pid=$(status_of pid)
+    work
+    assert_contains "$(tr -d '\0' <"/proc/$pid/fd/2")" "fake_qemu: 59 threads more"
+    expect 0 vml destroy "$VM"
+}
+
+test_a_vm_that_needs_more_than_its_limit_is_oom_killed() {
+    need_v1 memory
+    MANNER=fake.eat=400 fake_template 'MEMTUNE = [ HARD_LIMIT = "256", SWAP_HARD_LIMIT = "256" ]'
+    "$VMLAUNCH" --root "$ROOT" run "$TEMPLATE" >"$WORK/run.out" 2>&1 &
+    local run=$! status=0
+    await 20 status_is state running
+    work
+    wait "$run" || status=$?
+    assert_eq "$status" 13 "exit status of run"
+    assert_eq "$(status_of verdict)" oom-killed "verdict"
+    assert_match "$(status_of reason)" 'the VM reached its memory limit: 1 process killed, .* limit is 256 MiB, .* were in use'
+    assert_eq "$(status_of oom.kills)" 1 "processes killed"
+    assert_eq "$(status_of oom.limit)" $((256 << 20)) "the limit"
+    (($(status_of oom.peak) > 200 << 20)) || fail "a peak of $(status_of oom.peak)"
+    assert_eq "$(status_of oom.at_limit)" true "at its limit"
+}
+
+is_gone() { [[ ! -e /proc/$1 || $(awk '/^State:/ { print $2 }' "/proc/$1/status") == Z ]]; }
+test_an_oom_kill_that_no_supervisor_saw_is_told_by_the_group() {
+    need_v1 memory
+    MANNER=fake.eat=400 fake_template 'MEMTUNE = [ HARD_LIMIT = "256", SWAP_HARD_LIMIT = "256" ]'
+    "$VMLAUNCH" --root "$ROOT" run "$TEMPLATE" >"$WORK/run.out" 2>&1 &
+    local run=$! qemu
+    await 20 status_is state running
+    qemu=$(status_of pid)
+    kill -KILL "$run"
+    wait "$run" 2>/dev/null || true
+    printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"inject-nmi"}' |
+        socat -t 20 - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/private/qmp.sock" >/dev/null || true
+    await 20 is_gone "$qemu"
+    expect 0 vml reconcile "$VM"
+    assert_eq "$(status_of verdict)" oom-killed "verdict"
+}
+
 # Which file a kernel has for it differs, and it may have none: CFQ's, BFQ's, told by what BFQ puts beside it.
 test_a_weight_of_io_is_converted_for_the_kernel_or_one_warning() {
     need_v1 blkio

@@ -11,6 +11,10 @@
  *   fake.flood       from cont on events as fast as they are taken
  *   fake.endless     a greeting that never ends
  *   fake.deep        a greeting of brackets
+ * and what it does from inject-nmi on, as a guest would that works:
+ *   fake.spin        a thread that computes
+ *   fake.crowd       as many threads as it may have, up to 10000; their number on fd 2
+ *   fake.eat=MIB     memory that is used
  * It runs as an unprivileged uid with nothing but the planned fds; a test reads /proc/PID/fd/2.
  */
 #include <dirent.h>
@@ -18,6 +22,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,7 +190,8 @@ static void report(char **argv)
 /* --- how it misbehaves ---------------------------------------------------------------------------------------- */
 
 static struct {
-        bool hangup, leave, mute, flood, endless, deep;
+        bool hangup, leave, mute, flood, endless, deep, spin, crowd;
+        unsigned eat_mib;
         unsigned hangups;
 } manner;
 
@@ -205,6 +211,10 @@ static void read_manner(char **argv)
         manner.flood = has_word(line, "fake.flood");
         manner.endless = has_word(line, "fake.endless");
         manner.deep = has_word(line, "fake.deep");
+        manner.spin = has_word(line, "fake.spin");
+        manner.crowd = has_word(line, "fake.crowd");
+        if (has_word(line, "fake.eat="))
+                manner.eat_mib = (unsigned)atoi(strstr(line, "fake.eat=") + strlen("fake.eat="));
 }
 
 /* The same over and over; ends with the connection, or after so many times. */
@@ -317,10 +327,50 @@ static json_t *obey(int fd, const char *command, bool *running, bool *ret_error)
                 say_event(fd, "SHUTDOWN", json_pack("{s:b, s:s}", "guest", 1, "reason", "guest-shutdown"));
                 return json_object();
         }
-        if (strcmp(command, "qmp_capabilities") == 0 || strcmp(command, "quit") == 0)
+        if (strcmp(command, "inject-nmi") == 0 || strcmp(command, "qmp_capabilities") == 0 ||
+            strcmp(command, "quit") == 0)
                 return json_object();
         *ret_error = true;
         return error_reply(command);
+}
+
+static void *spin(void *unused)
+{
+        for (volatile unsigned long i = 0;; i++)
+                ;
+        return unused;
+}
+
+static void *rest(void *unused)
+{
+        for (;;)
+                pause();
+        return unused;
+}
+
+/* What a guest does when it works. */
+static void begin_work(void)
+{
+        pthread_t thread;
+        unsigned n = 0;
+
+        if (manner.spin && pthread_create(&thread, NULL, spin, NULL) != 0)
+                die("start a thread");
+        while (manner.crowd && n < 10000 && pthread_create(&thread, NULL, rest, NULL) == 0)
+                n++;
+        if (manner.crowd)
+                fprintf(stderr, "fake_qemu: %u threads more\n", n);
+        if (manner.eat_mib) {
+                size_t size = (size_t)manner.eat_mib << 20;
+                volatile char *memory = malloc(size);
+
+                if (!memory)
+                        die("malloc");
+                for (size_t at = 0; at < size; at += 4096)
+                        memory[at] = 1;
+        }
+        manner.spin = manner.crowd = false;
+        manner.eat_mib = 0;
 }
 
 /* Until the client leaves, or QEMU has to. */
@@ -363,6 +413,8 @@ static void serve(int fd, bool *running)
                         return;
                 }
                 quit = strcmp(command, "quit") == 0;
+                if (strcmp(command, "inject-nmi") == 0)
+                        begin_work();
                 json_object_set_new(reply, "return", obey(fd, command, running, &is_error));
                 if (is_error) {
                         json_object_set(reply, "error", json_object_get(reply, "return"));

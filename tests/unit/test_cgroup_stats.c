@@ -92,12 +92,65 @@ static void limits_that_are_set_are_listed_as_the_kernel_says_them(void **state)
                            "\"pids.max\":\"100\",\"memory.swap.max\":\"0\"}");
 }
 
+static void assert_oom(const struct cgroup_host *host, unsigned kills, bool at_limit, const char *text)
+{
+        struct cgroup_oom oom;
+        _cleanup_free_ char *said = NULL;
+
+        cgroup_oom_read(host, "web", &oom);
+        assert_int_equal(oom.kills, kills);
+        assert_int_equal(oom.at_limit, at_limit);
+        said = cgroup_oom_text(&oom);
+        assert_string_equal(said, text);
+}
+
+static void kills_for_want_of_memory_are_read_with_their_numbers_on_v1(void **state)
+{
+        struct cgroup_oom oom;
+
+        (void)state;
+        cgroup_oom_read(&v1, "web", &oom);
+        assert_int_equal(oom.kills, 0);
+        put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+        put("memory.limit_in_bytes", "9223372036854771712\n");
+        assert_oom(&v1, 2, false, "2 processes killed, the VM has no limit");
+        put("memory.limit_in_bytes", "268435456\n");
+        put("memory.max_usage_in_bytes", "268435456\n");
+        put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+        assert_oom(&v1, 1, true, "1 process killed, the VM's limit is 256 MiB, 256 MiB were in use at most");
+        /* Memory and swap together. */
+        put("memory.max_usage_in_bytes", "268431360\n");
+        put("memory.memsw.limit_in_bytes", "536870912\n");
+        put("memory.memsw.max_usage_in_bytes", "536870912\n");
+        cgroup_oom_read(&v1, "web", &oom);
+        assert_true(oom.at_limit);
+        /* A kernel that does not count. */
+        put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n");
+        cgroup_oom_read(&v1, "web", &oom);
+        assert_int_equal(oom.kills, 0);
+}
+
+static void kills_for_want_of_memory_are_read_with_their_numbers_on_v2(void **state)
+{
+        (void)state;
+        put("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 0\n");
+        put("memory.max", "max\n");
+        assert_oom(&v2, 1, false, "1 process killed, the VM has no limit");
+        put("memory.events", "low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n");
+        put("memory.max", "268435456\n");
+        put("memory.peak", "268431360\n");
+        assert_oom(&v2, 1, true,
+                   "1 process killed, the VM's limit is 256 MiB, 262140 KiB were in use at most");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
         const struct CMUnitTest tests[] = {
                 TEST(limits_that_are_not_set_are_not_listed),
                 TEST(limits_that_are_set_are_listed_as_the_kernel_says_them),
+                TEST(kills_for_want_of_memory_are_read_with_their_numbers_on_v1),
+                TEST(kills_for_want_of_memory_are_read_with_their_numbers_on_v2),
         };
 
         one_v1.writable = true;

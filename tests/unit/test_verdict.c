@@ -71,6 +71,43 @@ static void a_foreign_sigterm_is_killed_though_qemu_ends_with_status_0(void **st
         check(&end, VERDICT_KILLED, 11, "QEMU was told by a signal to end");
 }
 
+static void a_kill_by_the_kernel_for_want_of_memory_says_so_with_its_numbers(void **state)
+{
+        struct run_end end = {
+                .ready = true, .wait_status = SIGKILL, .oom = "1 process killed", .oom_at_limit = true
+        };
+        const char *of_limit =
+                "the kernel ended QEMU because the VM reached its memory limit: 1 process killed";
+
+        (void)state;
+        check(&end, VERDICT_OOM_KILLED, 13, of_limit);
+        end.oom_at_limit = false;
+        check(&end, VERDICT_OOM_KILLED, 13,
+              "the kernel ended QEMU because the host was out of memory: 1 process killed");
+        end.oom_at_limit = true;
+        /* Before its guest ran, too: the limit is what has to be changed. */
+        end.ready = false;
+        check(&end, VERDICT_OOM_KILLED, 13, of_limit);
+        end.ready = true;
+        /* Another process of the VM was killed, QEMU went on. */
+        end.wait_status = EXITED(0);
+        end.guest_off = true;
+        check(&end, VERDICT_GUEST_OFF, 0, "the guest powered off");
+        end.wait_status = SIGSEGV;
+        end.guest_off = false;
+        check(&end, VERDICT_CRASHED, 12, "QEMU was ended by SIGSEGV");
+        /* Nobody saw how it ended. */
+        end.status_unknown = true;
+        check(&end, VERDICT_OOM_KILLED, 13, of_limit);
+        end.asked = true;
+        check(&end, VERDICT_ASKED, 0, "destroyed as asked");
+        end.asked = end.status_unknown = false;
+        /* Ours came first. */
+        end.wait_status = SIGKILL;
+        end.asked = end.we_killed = true;
+        check(&end, VERDICT_ASKED, 0, "destroyed as asked, by signal");
+}
+
 static void faults_and_bad_statuses_are_crashes_that_quote_qemu(void **state)
 {
         struct run_end end = { .ready = true, .wait_status = SIGSEGV };
@@ -141,6 +178,7 @@ int main(void)
                 cmocka_unit_test(a_destroy_is_asked),
                 cmocka_unit_test(a_foreign_kill_is_killed),
                 cmocka_unit_test(a_foreign_sigterm_is_killed_though_qemu_ends_with_status_0),
+                cmocka_unit_test(a_kill_by_the_kernel_for_want_of_memory_says_so_with_its_numbers),
                 cmocka_unit_test(faults_and_bad_statuses_are_crashes_that_quote_qemu),
                 cmocka_unit_test(a_panic_is_panicked),
                 cmocka_unit_test(qemu_that_ends_before_its_guest_ran_never_started),
