@@ -16,9 +16,9 @@ ifneq ($(findstring -fsanitize,$(CFLAGS)),)
 HARDEN    := -fPIE
 endif
 WERROR    ?=
-PKGS      := jansson libcap-ng libmnl
+PKGS      := jansson libcap-ng libmnl expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lcap-ng -lmnl) -lm
+PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lcap-ng -lmnl -lexpat) -lm
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DVMLAUNCH_VERSION='"$(VERSION)"' -I. $(WARN) $(WERROR) \
              -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS)
 

@@ -8,7 +8,8 @@
 
 enum { MAX_REPORTS = 20, MAX_NAMED = 60 };
 
-/* Names for one warning: those known and left alone, those of a later version, those of VM templates only. */
+/* Names for one warning: those known and left alone, those of a later version, those of VM templates only, those that
+ * only OpenNebula knows. */
 struct name_list {
         struct text text;
         struct source_pos pos;
@@ -20,7 +21,7 @@ struct check {
         enum layer layer;
         struct error **errors, **warnings;
         unsigned n_errors;
-        struct name_list alone, coming, vm_only;
+        struct name_list alone, coming, vm_only, unknown;
 };
 
 static void name_list_add(struct name_list *list, const char *name, const struct source_pos *pos)
@@ -85,7 +86,10 @@ static void unknown(struct check *check, const struct attr_section *section, con
         const char *nearest = attr_nearest(section, name);
         _cleanup_free_ char *shown = text_printable(full);
 
-        if (nearest)
+        /* OpenNebula's core adds what its data stores and networks say, and nobody can take it away there. */
+        if (check->template->is_vm)
+                name_list_add(&check->unknown, shown, pos);
+        else if (nearest)
                 fail(check, pos, "%s: no such %s; did you mean '%s'?", shown,
                      *section->name ? "key" : "attribute", nearest);
         else
@@ -218,7 +222,11 @@ void attr_check_names(const struct template *template, enum layer layer, struct 
         if (check.vm_only.n)
                 warn(&check, &check.vm_only.pos, "without effect, counts in a VM template only: %s",
                      text_str(&check.vm_only.text));
+        if (check.unknown.n)
+                warn(&check, &check.unknown.pos, "not known here, without effect: %s",
+                     text_str(&check.unknown.text));
         text_done(&check.alone.text);
+        text_done(&check.unknown.text);
         text_done(&check.coming.text);
         text_done(&check.vm_only.text);
 }

@@ -78,6 +78,11 @@ static const struct attr vm_rows[] = {
         { "IMAGE_DIR", .kind = ATTR_PATH, .lookup = LOOKUP_HOST, .dflt = "/var/lib/vmlaunch/images",
           .lands = "rule", .doc = "Directory in which DISK/IMAGE is looked up; the default is below --root.",
           .source = "DESIGN 5.3" },
+        { "DATASTORE_LOCATION", .kind = ATTR_PATH, .lookup = LOOKUP_HOST, .dflt = "/var/lib/one/datastores",
+          .lands = "rule",
+          .doc = "Where the directories of OpenNebula's VMs are, DS_ID/VM_ID below it each: for VM XML whose driver "
+                 "message does not say it.",
+          .source = "opennebula-semantics 2.1" },
         { "UID_RANGE", .kind = ATTR_TEXT, .lookup = LOOKUP_HOST, .dflt = "1900000000-1900065535",
           .lands = "rule", .chars = "0123456789-",
           .doc = "User ids that VMs run as, FIRST-LAST; the default is clear of the ranges of "

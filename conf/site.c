@@ -53,6 +53,7 @@ void site_free(struct site *site)
         template_free(site->cluster);
         template_free(site->host);
         free(site->image_dir);
+        free(site->datastore_location);
         for (size_t i = 0; site->emulators && site->emulators[i]; i++)
                 free(site->emulators[i]);
         free(site->emulators);
@@ -150,25 +151,38 @@ static int read_emulators(struct site *site, struct error **err)
         return 0;
 }
 
+/* The directory of a setting, or its default below root (NULL: as it is). */
+static int read_directory(const struct site *site, const char *name, const char *root, char **ret,
+                          struct error **err)
+{
+        const struct template *layer;
+        const struct template_attribute *single = find_setting(site, name, &layer);
+        _cleanup_free_ char *shown = NULL;
+
+        if (!single) {
+                *ret = xasprintf("%s%s", root ? root : "", attr_find(&attr_vm, name)->dflt);
+                return 0;
+        }
+        if (single->value[0] == '/' && !strchr(single->value, '\n') &&
+            template_value_is_writable(single->value)) {
+                *ret = xstrdup(single->value);
+                return 0;
+        }
+        shown = text_printable(single->value);
+        error_at(err, &single->value_pos, "%s: '%s' is not an absolute path", name, shown);
+        return setting_error(layer, err);
+}
+
 static int read_settings(struct site *site, struct error **err)
 {
         const struct template *layer;
-        const struct template_attribute *single = find_setting(site, "IMAGE_DIR", &layer);
+        const struct template_attribute *single;
         const struct attr *row = attr_find(&attr_vm, "Q35_ROOT_PORTS");
         uint64_t ports = 0;
 
-        if (single) {
-                if (single->value[0] != '/' || strchr(single->value, '\n') ||
-                    !template_value_is_writable(single->value)) {
-                        _cleanup_free_ char *shown = text_printable(single->value);
-
-                        error_at(err, &single->value_pos, "IMAGE_DIR: '%s' is not an absolute path", shown);
-                        return setting_error(layer, err);
-                }
-                site->image_dir = xstrdup(single->value);
-        } else {
-                site->image_dir = xasprintf("%s%s", site->paths.root, attr_find(&attr_vm, "IMAGE_DIR")->dflt);
-        }
+        if (read_directory(site, "IMAGE_DIR", site->paths.root, &site->image_dir, err) < 0 ||
+            read_directory(site, "DATASTORE_LOCATION", NULL, &site->datastore_location, err) < 0)
+                return -1;
 
         single = find_setting(site, row->name, &layer);
         if (single && attr_set(&attr_vm, row, single->value, &single->value_pos, NULL, err) < 0)

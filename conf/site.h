@@ -40,6 +40,7 @@ struct site {
         struct template *host;    /* host.conf */
         struct kvmrc kvmrc;
         char *image_dir;           /* IMAGE_DIR of host.conf */
+        char *datastore_location;  /* DATASTORE_LOCATION of host.conf */
         uid_t uid_first, uid_last; /* UID_RANGE of host.conf: "1900000000-1900065535" */
         unsigned q35_root_ports;   /* Q35_ROOT_PORTS, 16 */
         char **emulators;          /* EMULATORS of host.conf, NULL-terminated; NULL: no list */

@@ -377,11 +377,22 @@ static void sort_errors(struct error **list, const char *file)
         *list = sorted;
 }
 
+/* Of a VM of OpenNebula its own, whatever file it was read from. New string. */
+static char *vm_directory(const struct template *template, const struct site *site, const char *base_dir)
+{
+        if (!template->vm_directory)
+                return xstrdup(base_dir);
+        if (*template->vm_directory == '/')
+                return xstrdup(template->vm_directory);
+        return xasprintf("%s/%s", site->datastore_location, template->vm_directory);
+}
+
 int spec_build(const struct template *template, const struct site *site, const char *base_dir,
                const char *default_name, struct vm_spec **ret, struct error **err)
 {
         _cleanup_(vm_spec_freep) struct vm_spec *spec = xcalloc(1, sizeof(*spec));
         struct spec_builder builder = { .template = template, .site = site, .spec = spec };
+        _cleanup_free_ char *directory = vm_directory(template, site, base_dir);
 
         spec->template_file = xstrdup(template->file);
         spec->warnings = copy_errors(template->warnings);
@@ -392,8 +403,8 @@ int spec_build(const struct template *template, const struct site *site, const c
         fill_sections(&builder);
 
         spec_set_identity(&builder, default_name);
-        spec_set_machine(&builder, base_dir);
-        spec_set_disks(&builder, base_dir);
+        spec_set_machine(&builder, directory);
+        spec_set_disks(&builder, directory);
         spec_set_nics(&builder);
         spec_set_boot_order(&builder);
         spec_check(&builder);

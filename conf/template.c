@@ -4,29 +4,57 @@
 
 #include "base/text.h"
 #include "conf/secret.h"
+#include "conf/template_parts.h"
 
 enum { EXCERPT_WINDOW = 100, EXCERPT_BEFORE_CARET = 60, MASK_BEFORE = 65536 };
+
+void template_attribute_done(struct template_attribute *attribute)
+{
+        for (size_t i = 0; i < attribute->n_pairs; i++) {
+                free(attribute->pairs[i].name);
+                free(attribute->pairs[i].value);
+        }
+        free(attribute->pairs);
+        free(attribute->name);
+        free(attribute->value);
+}
 
 void template_free(struct template *template)
 {
         if (!template)
                 return;
-        for (size_t i = 0; i < template->n_attributes; i++) {
-                struct template_attribute *attribute = &template->attributes[i];
-
-                for (size_t j = 0; j < attribute->n_pairs; j++) {
-                        free(attribute->pairs[j].name);
-                        free(attribute->pairs[j].value);
-                }
-                free(attribute->pairs);
-                free(attribute->name);
-                free(attribute->value);
-        }
+        for (size_t i = 0; i < template->n_attributes; i++)
+                template_attribute_done(&template->attributes[i]);
         free(template->attributes);
         error_free(template->warnings);
         free(template->text);
+        free(template->vm_directory);
         free(template->file);
         free(template);
+}
+
+char *template_upper(const char *s, size_t n)
+{
+        char *name = xstrndup(s, n);
+
+        for (char *c = name; *c; c++)
+                if (*c >= 'a' && *c <= 'z')
+                        *c = (char)(*c - 'a' + 'A');
+        return name;
+}
+
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
+int template_parse(const char *file, const char *text, size_t length, struct template **ret,
+                   struct error **err)
+{
+        size_t start = length >= 3 && memcmp(text, byte_order_mark, 3) == 0 ? 3 : 0;
+
+        while (start < length && strchr(" \t\r\n", text[start]) && text[start])
+                start++;
+        if (start < length && text[start] == '<')
+                return template_parse_xml(file, text, length, ret, err);
+        return template_parse_text(file, text, length, ret, err);
 }
 
 const struct template_attribute *template_next(const struct template *template, const char *name,

@@ -3,7 +3,7 @@
  *
  * Pure. A template owns everything below it, including the file name; free with template_free(), which
  * accepts NULL. Names and keys are upper case. Order is the text's order. Sections 1 of
- * opennebula-semantics and 5.1 of DESIGN decide the syntax; template_text.c reads it.
+ * opennebula-semantics and 5.1 of DESIGN decide the syntax; template_text.c and template_xml.c read it.
  */
 #pragma once
 
@@ -35,17 +35,31 @@ struct template
 {
         char *file; /* as messages name it; "-" becomes "stdin" */
         char *text; /* the source, for excerpts */
+        bool is_xml;
+        bool is_vm; /* OpenNebula's core has worked on it: a <VM> with an ID */
+        /* Of such a VM: its directory, absolute or below the datastores' (site.h). NULL: not said. */
+        char *vm_directory;
         struct template_attribute *attributes;
         size_t n_attributes;
         struct error *warnings; /* a name given twice, a key given twice: list; owned */
 };
 
 /*
- * Reads native syntax. length bytes, need not end in NUL. Goes on after an error at the next line that starts
- * an attribute and reports up to twenty, as a list in *err, each with place and excerpt.
+ * Reads native syntax, or XML where the first character is '<'. length bytes, need not end in NUL. Goes on after an
+ * error of native syntax at the next line that starts an attribute and reports up to twenty, as a list in *err, each
+ * with place and excerpt. A byte order mark in front of either is skipped.
  */
 int template_parse(const char *file, const char *text, size_t length, struct template **ret,
                    struct error **err);
+/* Either of the two. */
+int template_parse_text(const char *file, const char *text, size_t length, struct template **ret,
+                        struct error **err);
+/*
+ * A <VM> as OpenNebula's core writes it, alone or in VMM_DRIVER_ACTION_DATA (opennebula-semantics section 2), or any
+ * other element with a child for each attribute (section 1.1). It stops at the first error of XML.
+ */
+int template_parse_xml(const char *file, const char *text, size_t length, struct template **ret,
+                       struct error **err);
 /*
  * The same for a configuration file, which upstream reads in replace mode: of a name given twice only the last
  * one is kept.

@@ -9,8 +9,7 @@
 #include <string.h>
 
 #include "base/text.h"
-
-enum { MAX_REPORTS = 20 };
+#include "conf/template_parts.h"
 
 struct parser {
         struct template *template;
@@ -135,16 +134,6 @@ static void skip_space(struct parser *p)
         }
 }
 
-static char *upper(const char *s, size_t n)
-{
-        char *name = xstrndup(s, n);
-
-        for (char *c = name; *c; c++)
-                if (*c >= 'a' && *c <= 'z')
-                        *c = (char)(*c - 'a' + 'A');
-        return name;
-}
-
 /* Reads a NAME and the '=' after it; p->at is behind the blanks after '='. */
 static int read_name(struct parser *p, char **ret, size_t *ret_start)
 {
@@ -160,7 +149,7 @@ static int read_name(struct parser *p, char **ret, size_t *ret_start)
                         return fail(p, start, "a key is expected, not %s", found(p, start));
                 return fail(p, start, "a name is expected, not %s", found(p, start));
         }
-        name = upper(s, end - start);
+        name = template_upper(s, end - start);
         skip_space(p);
         if (p->at == p->length || p->text[p->at] != '=') {
                 _cleanup_free_ char *shown = text_printable(name);
@@ -383,20 +372,9 @@ static char *top_level_name(const char *upper_name, const char *written)
         return xstrdup(upper_name);
 }
 
-static void attribute_done(struct template_attribute *attribute)
-{
-        for (size_t i = 0; i < attribute->n_pairs; i++) {
-                free(attribute->pairs[i].name);
-                free(attribute->pairs[i].value);
-        }
-        free(attribute->pairs);
-        free(attribute->name);
-        free(attribute->value);
-}
-
 static int read_attribute(struct parser *p)
 {
-        _cleanup_(attribute_done) struct template_attribute attribute = { 0 };
+        _cleanup_(template_attribute_done) struct template_attribute attribute = { 0 };
         _cleanup_free_ char *name = NULL;
         struct template *template = p->template;
         size_t start = 0;
@@ -482,127 +460,6 @@ static void resynchronise(struct parser *p)
         p->at = at;
 }
 
-static int compare_attributes(const void *a, const void *b, void *data)
-{
-        const struct template_attribute *attributes = data;
-        size_t i = *(const size_t *)a, j = *(const size_t *)b;
-        int order = strcmp(attributes[i].name, attributes[j].name);
-
-        return order ? order : (i > j) - (i < j);
-}
-
-static int compare_pairs(const void *a, const void *b, void *data)
-{
-        const struct template_value *pairs = data;
-        size_t i = *(const size_t *)a, j = *(const size_t *)b;
-        int order = strcmp(pairs[i].name, pairs[j].name);
-
-        return order ? order : (i > j) - (i < j);
-}
-
-static size_t *indices(size_t n)
-{
-        size_t *order = xreallocarray(NULL, n ? n : 1, sizeof(*order));
-
-        for (size_t i = 0; i < n; i++)
-                order[i] = i;
-        return order;
-}
-
-static void warn(struct template *template, unsigned *n_warnings, const struct source_pos *pos,
-                 const char *message)
-{
-        struct error *warning = NULL;
-
-        if (++*n_warnings > MAX_REPORTS)
-                return;
-        error_at(&warning, pos, "%s", message);
-        template_add_excerpt(template, warning);
-        error_append(&template->warnings, warning);
-}
-
-/* Of a key given twice the first one counts. */
-static void drop_repeated_keys(struct template *template, struct template_attribute *vector,
-                               unsigned *n_warnings)
-{
-        _cleanup_free_ size_t *order = NULL;
-        size_t kept = 0;
-
-        if (vector->n_pairs < 2)
-                return;
-        order = indices(vector->n_pairs);
-        qsort_r(order, vector->n_pairs, sizeof(*order), compare_pairs, vector->pairs);
-        for (size_t i = 1, first = 0; i < vector->n_pairs; i++) {
-                struct template_value *pair = &vector->pairs[order[i]];
-                const struct template_value *counts = &vector->pairs[order[first]];
-                _cleanup_free_ char *message = NULL;
-
-                if (strcmp(pair->name, counts->name) != 0) {
-                        first = i;
-                        continue;
-                }
-                message = xasprintf("%s/%s: given twice, the first one counts (line %u)", vector->name,
-                                    pair->name, counts->name_pos.line);
-                warn(template, n_warnings, &pair->name_pos, message);
-                free(pair->value);
-                pair->value = NULL;
-        }
-        for (size_t i = 0; i < vector->n_pairs; i++) {
-                if (vector->pairs[i].value)
-                        vector->pairs[kept++] = vector->pairs[i];
-                else
-                        free(vector->pairs[i].name);
-        }
-        vector->n_pairs = kept;
-}
-
-static void look_at_repetition(struct template *template, bool last_counts)
-{
-        _cleanup_free_ size_t *order = indices(template->n_attributes);
-        struct template_attribute *attributes = template->attributes;
-        unsigned n_warnings = 0;
-        size_t kept = 0;
-
-        for (size_t i = 0; i < template->n_attributes; i++)
-                drop_repeated_keys(template, &attributes[i], &n_warnings);
-        qsort_r(order, template->n_attributes, sizeof(*order), compare_attributes, attributes);
-        /* before: of this name and kind, the one that a repetition repeats. */
-        for (size_t i = 1, first = 0; i < template->n_attributes; i++) {
-                struct template_attribute *attribute = &attributes[order[i]], *before;
-                _cleanup_free_ char *message = NULL;
-
-                if (strcmp(attribute->name, attributes[order[i - 1]].name) != 0)
-                        first = i;
-                if (last_counts) {
-                        if (first == i)
-                                continue;
-                        before = &attributes[order[i - 1]];
-                        message = xasprintf("%s: given twice, the last one counts, not that of line %u",
-                                            attribute->name, before->name_pos.line);
-                        warn(template, &n_warnings, &attribute->name_pos, message);
-                        before->name_pos.line = 0;
-                        continue;
-                }
-                if (attribute->is_vector)
-                        continue;
-                while (first < i && attributes[order[first]].is_vector)
-                        first++;
-                if (first == i)
-                        continue;
-                before = &attributes[order[first]];
-                message = xasprintf("%s: given twice, the first one counts (line %u)", attribute->name,
-                                    before->name_pos.line);
-                warn(template, &n_warnings, &attribute->name_pos, message);
-        }
-        for (size_t i = 0; i < template->n_attributes; i++) {
-                if (attributes[i].name_pos.line)
-                        attributes[kept++] = attributes[i];
-                else
-                        attribute_done(&attributes[i]);
-        }
-        template->n_attributes = kept;
-}
-
 static size_t find_last_quote(const char *text, size_t length)
 {
         const char *quote = memrchr(text, '"', length);
@@ -632,13 +489,16 @@ static int parse(const char *file, const char *text, size_t length, bool last_co
         template->text = length ? xstrndup(text, length) : xstrdup("");
         p.text = template->text;
         p.last_quote = find_last_quote(template->text, length);
+        /* A byte order mark, as editors of Windows write it. */
+        if (text_starts_with(template->text, "\xef\xbb\xbf"))
+                p.at = 3;
         for (;;) {
                 skip_space(&p);
                 if (p.at == p.length)
                         break;
                 if (read_attribute(&p) == 0)
                         continue;
-                if (p.n_errors == MAX_REPORTS)
+                if (p.n_errors == TEMPLATE_MAX_REPORTS)
                         break;
                 resynchronise(&p);
         }
@@ -646,13 +506,13 @@ static int parse(const char *file, const char *text, size_t length, bool last_co
                 *err = p.errors;
                 return -1;
         }
-        look_at_repetition(template, last_counts);
+        template_drop_repetition(template, last_counts ? REPEATED_LAST : REPEATED_ALL, REPEATED_FIRST);
         *ret = TAKE_PTR(template);
         return 0;
 }
 
-int template_parse(const char *file, const char *text, size_t length, struct template **ret,
-                   struct error **err)
+int template_parse_text(const char *file, const char *text, size_t length, struct template **ret,
+                        struct error **err)
 {
         return parse(file, text, length, false, ret, err);
 }

@@ -28,6 +28,10 @@ journal launcher/state/journal.c
 record launcher/state/record.c
 template conf/template_text.c
 live_tmpl conf/spec_write.c
+template_xml conf/xml_tree.c
+template_xml conf/template_xml.c
+template_xml conf/template_vm.c
+template_xml conf/locator.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
 END

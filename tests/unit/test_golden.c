@@ -10,6 +10,7 @@
  *   # LOCK: line                          a line of machine.lock
  *   # DRIVER: line, # HOST_CONF: line     a line of vmm_exec_kvm.conf, host.conf
  *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
+ *   # NO_XML: control character           why the template has no twin in XML, which is planned as well
  *   # EXPLAIN                             NAME.plan ends with what explain says
  */
 #include <dirent.h>
@@ -29,6 +30,7 @@
 #include "conf/spec_build.h"
 #include "launcher/plan/plan_build.h"
 #include "launcher/run/state_compare.h"
+#include "tests/unit/xml_twin.h"
 
 #define GOLDEN_DIR "tests/golden"
 #define FILE_MAX   (1 << 20)
@@ -365,6 +367,82 @@ static void compare(const char *name, const char *expected, const char *got)
                          name, line, (int)strcspn(expected, "\n"), expected, (int)strcspn(got, "\n"), got);
 }
 
+/* Without what differs between a text and its twin: columns, excerpts, keys given twice. */
+static char *comparable(const char *text, const char *file)
+{
+        _cleanup_free_ char *place = xasprintf("%s.tmpl:", file);
+        struct text out = TEXT_INIT;
+
+        while (*text) {
+                size_t n = strcspn(text, "\n");
+                _cleanup_free_ char *line = xstrndup(text, n), *found = strstr(line, place);
+                char *rest = line;
+
+                text += n + (text[n] == '\n');
+                if (strstr(line, ": given twice") && strchr(line, '/'))
+                        continue;
+                for (; found; found = strstr(rest, place)) {
+                        char *column = found + strlen(place) + strspn(found + strlen(place), "0123456789");
+
+                        text_add_bytes(&out, rest, (size_t)(column - rest));
+                        rest = *column == ':' ? column + 1 + strspn(column + 1, "0123456789") : column;
+                }
+                text_addf(&out, "%s\n", rest);
+        }
+        return text_take(&out);
+}
+
+static void add_messages(const struct error *err, struct text *out)
+{
+        for (; err; err = err->next) {
+                _cleanup_free_ char *text = error_text(err);
+
+                text_addf(out, "%s\n", text);
+        }
+}
+
+/* The same attributes as VM XML give the same plan, and the same errors in the same lines. */
+static void check_xml_twin(struct golden_case *golden, const struct launch_plan *plan,
+                           const struct error *err)
+{
+        struct golden_case again = {
+                .name = golden->name,
+                .text = golden->text,
+                .host = golden->host,
+                .qemu = golden->qemu,
+        };
+        _cleanup_text_ struct text expected = TEXT_INIT, got = TEXT_INIT;
+        _cleanup_free_ char *twin = NULL, *wanted = NULL, *found = NULL;
+        struct launch_plan *plan_again = NULL;
+        const char *why_none = NULL;
+        struct error *err_again = NULL;
+
+        /* A text that is none has no twin, and XML is its own. */
+        if (!golden->template || golden->template->is_xml)
+                return;
+        twin = xml_twin(golden->template, &why_none);
+        if (!twin) {
+                if (!strstr(golden->text, "# NO_XML: ") || !strstr(golden->text, why_none))
+                        fail_msg("%s: there is no XML of it (%s), and # NO_XML: does not say so",
+                                 golden->name, why_none);
+                return;
+        }
+        if (plan)
+                add_plan(golden, plan, &expected);
+        else
+                add_messages(err, &expected);
+        if (build_plan(&again, twin, &plan_again, &err_again) == 0)
+                add_plan(&again, plan_again, &got);
+        else
+                add_messages(err_again, &got);
+        wanted = comparable(text_str(&expected), golden->name);
+        found = comparable(text_str(&got), golden->name);
+        error_free(err_again);
+        launch_plan_free(plan_again);
+        plan_done(&again);
+        compare("XML twin of the text, and ", wanted, found);
+}
+
 static void gives_its_plan(void **state)
 {
         struct golden_case golden = { .name = *state };
@@ -382,12 +460,14 @@ static void gives_its_plan(void **state)
         read_host(&golden);
         if (build_plan(&golden, golden.text, &plan, &err) == 0) {
                 add_plan(&golden, plan, &out);
+                check_xml_twin(&golden, plan, NULL);
                 check_live_template(&golden, plan);
                 check_running(&golden, plan);
                 if (expect_error)
                         fail_msg("%s: planned, though an error is expected", golden.name);
         } else {
                 add_errors(err, &out);
+                check_xml_twin(&golden, NULL, err);
                 if (!expect_error || error_exit_status(err) != atoi(expect_error))
                         fail_msg("%s: exit status %d\n%s", golden.name, error_exit_status(err),
                                  text_str(&out));

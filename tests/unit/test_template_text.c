@@ -165,7 +165,7 @@ static void further_texts_mean_what_they_should(void **state)
                 { "]\n", "1:1: a name is expected, not ']'" },
                 { "A\n", "1:1: A: '=' is expected after the name, not the end of the text" },
                 { "\x01 = 1", "1:1: a name is expected, not byte 0x01" },
-                { "<VM/>", "1:1: a name is expected, not '<'" },
+                { "A=1 <VM/>", "1:5: a name is expected, not '<'" },
         };
 
         (void)state;
