@@ -187,6 +187,6 @@ char *template_excerpt(const char *text, size_t length, const struct source_pos 
 
 void template_add_excerpt(const struct template *template, struct error *error)
 {
-        if (!error->excerpt && error->pos.file)
+        if (!error->excerpt && error->pos.file && strcmp(error->pos.file, template->file) == 0)
                 error->excerpt = template_excerpt(template->text, strlen(template->text), &error->pos);
 }

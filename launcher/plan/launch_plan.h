@@ -25,6 +25,7 @@
  *   cgroup-write   {path, controller, file, value}
  *   live-template  {path, text}                   RUN/NAME/live.tmpl
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
+ *   take-back      {effect, member, value}        of a fragment: undoes the run's steps of that effect with that argument
  *   qmp            {execute, arguments}           after spawn; sent in order; "cont" is the last
  */
 #pragma once
@@ -55,6 +56,7 @@
         X(CGROUP_WRITE, "cgroup-write", cgroup_write)    \
         X(LIVE_TEMPLATE, "live-template", live_template) \
         X(SPAWN, "spawn", spawn)                         \
+        X(TAKE_BACK, "take-back", take_back)             \
         X(QMP, "qmp", qmp)
 
 #define PLAN_EFFECT_ENUM(id, name, word) EFFECT_##id,

@@ -120,7 +120,10 @@ static void take_up_next(void *data)
                 unlink_from(&applies->owed, apply);
                 apply->due = false;
                 applies->current = apply;
-                apply_undo_again(apply);
+                if (apply->fragment && apply->fragment->forward)
+                        apply_forward_again(apply);
+                else
+                        apply_undo_again(apply);
         } else if (applies->queue) {
                 apply = applies->queue;
                 unlink_from(&applies->queue, apply);
@@ -265,12 +268,36 @@ static int check_now(struct apply *apply, struct error **err)
                 if (control_keys_meet(owed->keys, fragment->keys))
                         return error_set(err, ERROR_BUSY, "%s is not yet undone", what);
         }
-        if (fragment->live) {
+        /* One that takes away changes live.tmpl as it is when the guest has given the device back. */
+        if (fragment->live && !fragment->forward) {
                 apply->live = applies->host.change_live(fragment->live, applies->data, err);
                 if (!apply->live)
                         return -1;
         }
         return 0;
+}
+
+/* The guest is asked once more for a device that it keeps: the new request takes the old one's place. */
+static void supersede(struct apply *apply)
+{
+        const char *device = apply->fragment->forward ? apply_forward_device(apply) : NULL;
+        struct applies *applies = apply->applies;
+
+        for (struct apply *owed = applies->owed, *next; device && owed; owed = next) {
+                const char *other = owed->pending ? apply_forward_device(owed) : NULL;
+                json_auto_t *entry = json_pack("{s:{s:I, s:b}}", "apply", "id", owed->id, "undone", 1);
+                struct error *unwritten = NULL;
+
+                next = owed->next;
+                if (!other || strcmp(device, other) != 0)
+                        continue;
+                if (journal_append(applies->vm->fd, entry, &unwritten) < 0) {
+                        apply_story(owed, "%s", unwritten->message);
+                        error_free(unwritten);
+                }
+                unlink_from(&applies->owed, owed);
+                apply_free(owed);
+        }
 }
 
 static void check(struct apply *apply)
@@ -283,6 +310,7 @@ static void check(struct apply *apply)
 
         static_assert(ARRAY_SIZE(callbacks) == ARRAY_SIZE(queries), "one callback for each query");
         apply->state = APPLY_CHECKING;
+        supersede(apply);
         if (error || check_now(apply, &error) < 0) {
                 refuse(apply, error);
                 return;
@@ -316,6 +344,10 @@ static void begin(struct apply *apply)
 
         if (fragment_journal_read(applies->vm->fd, &fragments, &apply->first, &next_id, &error) < 0) {
                 refuse(apply, error);
+                return;
+        }
+        if (apply->fragment->forward) {
+                apply_forward_begin(apply);
                 return;
         }
         entry = json_pack("{s:{s:I, s:I, s:s}}", "apply", "id", apply->id, "begin", apply->first, "who",
@@ -381,7 +413,12 @@ static void on_host_done(const struct error *error, struct named_fd *fds, size_t
         }
 }
 
-/* All up to the next QMP step. */
+static bool is_helpers(enum plan_effect effect)
+{
+        return effect != EFFECT_QMP && effect != EFFECT_IMAGE_OPEN;
+}
+
+/* All up to the next step of ours. */
 static void do_host_steps(struct apply *apply)
 {
         struct applies *applies = apply->applies;
@@ -390,7 +427,7 @@ static void do_host_steps(struct apply *apply)
         struct error *error = NULL;
         size_t i;
 
-        for (i = apply->at; i < fragment->n_steps && fragment->steps[i].effect != EFFECT_QMP; i++) {
+        for (i = apply->at; i < fragment->n_steps && is_helpers(fragment->steps[i].effect); i++) {
                 _cleanup_free_ char *text = fragment_step_text(fragment, i);
 
                 json_array_append_new(
@@ -516,6 +553,20 @@ static void do_qmp_step(struct apply *apply)
         error_free(error);
 }
 
+static void do_image_step(struct apply *apply)
+{
+        const struct fragment_step *step = &apply->fragment->steps[apply->at];
+        int fd = find_fd(apply, json_string_value(json_object_get(step->args, "fd")));
+        struct error *error = NULL;
+
+        if (apply_image_open(apply, step, fd, &error) == 0) {
+                step_done(apply);
+        } else {
+                fail(apply, error, apply->at);
+                error_free(error);
+        }
+}
+
 static void next_step(struct apply *apply)
 {
         const struct fragment *fragment = apply->fragment;
@@ -526,6 +577,8 @@ static void next_step(struct apply *apply)
                 finished(apply);
         else if (fragment->steps[apply->at].effect == EFFECT_QMP)
                 do_qmp_step(apply);
+        else if (fragment->steps[apply->at].effect == EFFECT_IMAGE_OPEN)
+                do_image_step(apply);
         else
                 do_host_steps(apply);
 }
@@ -537,7 +590,7 @@ static json_t *id_value(const struct apply *apply)
         return json_pack("{s:I}", "id", apply->id);
 }
 
-static void commit(struct apply *apply)
+void apply_commit_now(struct apply *apply)
 {
         struct applies *applies = apply->applies;
         json_auto_t *mark = json_pack("{s:I, s:b}", "id", apply->id, "committed", 1);
@@ -548,6 +601,13 @@ static void commit(struct apply *apply)
 
         loop_remove(applies->loop, apply->timer);
         apply->timer = NULL;
+        if (apply->fragment->forward && apply->fragment->live) {
+                apply->live = applies->host.change_live(apply->fragment->live, applies->data, &error);
+                if (!apply->live) {
+                        apply_story(apply, "live.tmpl stays as it is: %s", error->message);
+                        error_free(TAKE_PTR(error));
+                }
+        }
         if (apply->live)
                 json_object_set_new(mark, "live", json_string(apply->live));
         if (apply->fragment->devices) {
@@ -584,7 +644,7 @@ static void finished(struct apply *apply)
         close_fds(apply);
         crash_point(CRASH_APPLY_DONE);
         if (!apply->wait_for_commit) {
-                commit(apply);
+                apply_commit_now(apply);
                 return;
         }
         apply->state = APPLY_WAITING;
@@ -663,7 +723,7 @@ void applies_commit(struct applies *applies, apply_answer_fn *fn, void *data)
 {
         applies->current->answer = fn;
         applies->current->answer_data = data;
-        commit(applies->current);
+        apply_commit_now(applies->current);
 }
 
 void applies_abort(struct applies *applies, apply_answer_fn *fn, void *data)
@@ -683,6 +743,8 @@ void applies_client_gone(struct applies *applies, unsigned long long client)
         if (!apply || apply->client != client)
                 return;
         apply->client = 0;
+        if (apply->fragment && apply->fragment->forward)
+                return;
         /* In the other states the answer of the step that goes on is waited for. */
         if (apply->state == APPLY_AWAITING) {
                 step_done(apply);
@@ -722,7 +784,13 @@ void applies_event(struct applies *applies, const char *name, const json_t *even
 
         if (applies->ended)
                 return;
-        if (apply && (apply->state == APPLY_QMP || apply->state == APPLY_AWAITING))
+        for (struct apply *owed = applies->owed; owed; owed = owed->next)
+                if (owed->pending && apply_forward_event(owed, name, event_data))
+                        owed->due = true;
+        look_for_next(applies);
+        if (apply && apply->fragment && apply->fragment->forward)
+                apply_forward_event(apply, name, event_data);
+        else if (apply && (apply->state == APPLY_QMP || apply->state == APPLY_AWAITING))
                 step_event(apply, name, event_data);
         else if (apply && apply->state == APPLY_UNDOING)
                 apply_undo_event(apply, name, event_data);
@@ -770,7 +838,7 @@ bool applies_end(struct applies *applies)
 
 bool applies_are_idle(const struct applies *applies)
 {
-        return !applies->current && !applies->queue && !applies->owed;
+        return !applies->current && !applies->queue;
 }
 
 int applies_check_keys(const struct applies *applies, const json_t *keys, struct error **err)
@@ -791,6 +859,19 @@ int applies_check_keys(const struct applies *applies, const json_t *keys, struct
 
 /* Taking over. */
 
+/* One that took away goes on from its first step: what is gone already is found so. */
+static struct fragment *read_forward(const struct applies *applies, const json_t *fragment)
+{
+        const json_t *source = json_object_get(fragment, "forward");
+        const struct fragment_vm vm = applies->host.fragment_vm(applies->data);
+        struct fragment *ret = NULL;
+        struct error *error = NULL;
+
+        if (source && fragment_read(source, &vm, ROLE_ADMIN, 0, &ret, &error) < 0)
+                error_free(error);
+        return ret;
+}
+
 static struct apply *adopt_open(struct applies *applies, const json_t *fragment)
 {
         const char *who = json_string_value(json_object_get(fragment, "who"));
@@ -801,7 +882,9 @@ static struct apply *adopt_open(struct applies *applies, const json_t *fragment)
         apply->state = APPLY_OWED;
         apply->who = xstrdup(who ? who : "a client of the last supervisor");
         apply->first = json_integer_value(json_object_get(fragment, "begin"));
-        apply->keys = json_array();
+        apply->fragment = read_forward(applies, fragment);
+        apply->keys = apply->fragment ? json_incref(apply->fragment->keys) : json_array();
+        apply->fds = xcalloc(1, sizeof(*apply->fds));
         return apply;
 }
 
@@ -829,8 +912,8 @@ int applies_adopt(struct applies *applies, struct error **err)
                 } else {
                         struct apply *apply = adopt_open(applies, each);
 
-                        apply_story(apply, "change %d by %s was not committed: it is undone", (int)apply->id,
-                                    apply->who);
+                        apply_story(apply, "change %d by %s was not committed: it %s", (int)apply->id,
+                                    apply->who, apply->fragment ? "goes on" : "is undone");
                         append(&applies->owed, apply);
                 }
         }

@@ -7,7 +7,8 @@
  * fragment is committed: at once if the client is still there, or when the client says so in time. Until then a step that
  * fails, a client that goes or a supervisor that dies undoes it, newest step first. A step whose outcome is unknown, or
  * an undo that QEMU or the guest does not do now, is owed: the client is told so (ERROR_DEADLINE), and it is tried again
- * until it is done or QEMU ends. What is owed keeps other fragments off its objects.
+ * until it is done or QEMU ends. What is owed keeps other fragments off its objects. A fragment that only takes away is
+ * never undone (apply_forward.c).
  */
 #pragma once
 
@@ -40,6 +41,13 @@ struct apply_host {
         /* Committed: live.tmpl's new text and the record's new devices; NULL: as they were. */
         void (*committed)(const char *live, const json_t *devices, void *data);
         void (*story)(const char *text, void *data);
+        /* Locks of images (lock_file.h); taking one does not wait. */
+        int (*take_lock)(const char *name, const char *what, bool shared, void *data, struct error **err);
+        void (*drop_lock)(const char *name, void *data);
+        /* "unplug-pending", "unplug-refused"; NULL: it is as any other. */
+        void (*device_state)(const char *id, const char *state, void *data);
+        /* For reading a fragment of the journal. */
+        struct fragment_vm (*fragment_vm)(void *data);
         /* After applies_end(): no helper works on the journal any more. */
         void (*ended)(void *data);
 };
@@ -88,7 +96,7 @@ void applies_try_again(struct applies *applies);
  * freed. True: nobody works on the journal; else host->ended will be called. */
 bool applies_end(struct applies *applies);
 
-/* Nothing is being worked on, waits or is owed. */
+/* Nothing is being worked on or waits; what is owed is in the journal, for whoever takes over. */
 bool applies_are_idle(const struct applies *applies);
 /* Is something on one of these keys (control_command_keys()) being changed, or owed? ERROR_BUSY; returns -1 then. */
 int applies_check_keys(const struct applies *applies, const json_t *keys, struct error **err);

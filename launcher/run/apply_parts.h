@@ -42,6 +42,7 @@ struct apply {
         struct loop_source *timer;
         struct host_helper *helper;
         bool in_qemu;        /* a command has no answer yet */
+        bool pending;        /* forward: the guest has not given the device back in time */
         struct error *error; /* why it is undone; NULL: asked for */
 
         /* Undoing. */
@@ -80,7 +81,24 @@ int apply_query_of(enum fragment_object object);
 /* Its id among the arguments, as text; new string. */
 char *apply_object_id(const struct fragment_command *command, const json_t *arguments);
 
+/* All its steps are done. */
+void apply_commit_now(struct apply *apply);
+
+/* apply_image.c: takes the lock of an image whose fd came along. */
+int apply_image_open(struct apply *apply, const struct fragment_step *step, int fd, struct error **err);
+
+/* apply_forward.c: fragments that only take away */
+void apply_forward_begin(struct apply *apply);
+/* It has become current again. */
+void apply_forward_again(struct apply *apply);
+/* Is the event about what it waits for? */
+bool apply_forward_event(struct apply *apply, const char *name, const json_t *event_data);
+/* The device that it takes away; NULL: none. */
+const char *apply_forward_device(const struct apply *apply);
+
 /* apply_undo.c */
+/* What is owed is tried again after a while, each time a longer one. */
+void apply_retry_later(struct apply *apply);
 /* why_consume NULL: asked for. What the journal says of it is undone. */
 void apply_undo(struct apply *apply, struct error *why_consume);
 /* The same when nobody can say now what was done: QEMU does not answer. */

@@ -37,6 +37,18 @@ static const struct fragment_command *command_now(const struct apply *apply, con
         return name ? fragment_command_find(name) : NULL;
 }
 
+static bool is_image(const json_t *step)
+{
+        return strcmp(json_string_value(json_object_get(step, "effect")),
+                      plan_effect_name(EFFECT_IMAGE_OPEN)) == 0;
+}
+
+/* Done and undone by the host helper. */
+static bool is_helpers(const json_t *step)
+{
+        return !is_qmp(step) && !is_image(step);
+}
+
 static void mark(struct apply *apply, json_t *entry_consume)
 {
         json_auto_t *entry = entry_consume;
@@ -93,20 +105,27 @@ static void on_retry(void *data)
         applies_try_again(apply->applies);
 }
 
-/* Not now. */
-static void put_off(struct apply *apply, struct error *why_consume)
+void apply_retry_later(struct apply *apply)
 {
         unsigned wait_ms = APPLY_RETRY_MS << (apply->tries < 5 ? apply->tries : 5);
-        _cleanup_free_ char *why = error_text(why_consume);
 
-        if (apply->tries++ == 0)
-                apply_story(apply, "change %d is not yet undone: %s", (int)apply->id, why);
-        tell(apply, why_consume);
-        error_free(why_consume);
+        apply->tries++;
         loop_remove(apply->applies->loop, apply->timer);
         apply->timer = loop_add_deadline(apply->applies->loop,
                                          wait_ms < APPLY_RETRY_LONGEST_MS ? wait_ms : APPLY_RETRY_LONGEST_MS,
                                          on_retry, apply);
+}
+
+/* Not now. */
+static void put_off(struct apply *apply, struct error *why_consume)
+{
+        _cleanup_free_ char *why = error_text(why_consume);
+
+        if (apply->tries == 0)
+                apply_story(apply, "change %d is not yet undone: %s", (int)apply->id, why);
+        tell(apply, why_consume);
+        error_free(why_consume);
+        apply_retry_later(apply);
         apply->state = APPLY_OWED;
         apply->undo_at = 0;
         apply_step_aside(apply);
@@ -150,7 +169,7 @@ static void on_host_undone(const struct error *error, const json_t *undone, void
                 put_off(apply, error_copy(error));
                 return;
         }
-        while (newest(apply) && !is_qmp(newest(apply)))
+        while (newest(apply) && is_helpers(newest(apply)))
                 json_array_remove(apply->owed, json_array_size(apply->owed) - 1);
         go_on(apply);
 }
@@ -161,12 +180,24 @@ static void undo_host_steps(struct apply *apply)
         json_int_t first = number(newest(apply)), last = first;
         struct error *error = NULL;
 
-        for (size_t i = json_array_size(apply->owed); i-- > 0 && !is_qmp(json_array_get(apply->owed, i));)
+        for (size_t i = json_array_size(apply->owed); i-- > 0 && is_helpers(json_array_get(apply->owed, i));)
                 first = number(json_array_get(apply->owed, i));
         apply->helper = host_helper_undo_steps(applies->loop, applies->vm, applies->cgroup, first, last,
                                                APPLY_HOST_MS, on_host_undone, apply, &error);
         if (!apply->helper)
                 put_off(apply, error);
+}
+
+/* The lock is ours, the fd QEMU's. */
+static void undo_image_step(struct apply *apply)
+{
+        const struct applies *applies = apply->applies;
+        const char *lock = json_string_value(json_object_get(newest(apply), "lock"));
+
+        crash_point_effect(plan_effect_name(EFFECT_IMAGE_OPEN), CRASH_UNDO);
+        if (lock)
+                applies->host.drop_lock(lock, applies->data);
+        step_undone(apply);
 }
 
 /* QMP steps. */
@@ -297,6 +328,8 @@ static void go_on(struct apply *apply)
                 over(apply);
         else if (is_qmp(step))
                 undo_qmp_step(apply);
+        else if (is_image(step))
+                undo_image_step(apply);
         else
                 undo_host_steps(apply);
 }

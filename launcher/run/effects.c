@@ -20,8 +20,10 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
 #define secret_undo      undo_nothing
 #define stderr_undo      undo_nothing
 #define qmp_undo         undo_nothing
+#define take_back_undo   undo_nothing
 /* The supervisor's own. */
-#define qmp_carry_out NULL
+#define qmp_carry_out       NULL
+#define take_back_carry_out NULL
 
 const struct effect effects[PLAN_EFFECTS] = {
 #define EFFECT_ROW(id, name, word) [EFFECT_##id] = { word##_carry_out, word##_undo },

@@ -80,6 +80,34 @@ bool execution_lock_at(const struct execution *execution, size_t n, const char *
         return true;
 }
 
+int execution_take_lock(struct execution *execution, const char *name, const char *what, bool shared,
+                        struct error **err)
+{
+        struct effect_run *run = &execution->run;
+
+        /* Whoever took over by re-exec has had no step of its own. */
+        if (run->run_dirfd < 0) {
+                run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (run->run_dirfd < 0)
+                        return error_os(err, errno, "open the directory of the VMs");
+        }
+        return effect_take_lock(run, name, what, shared, err);
+}
+
+void execution_drop_lock(struct execution *execution, const char *name)
+{
+        struct effect_run *run = &execution->run;
+
+        for (size_t i = run->n_locks; i-- > 0;) {
+                if (strcmp(run->locks[i].name, name) != 0)
+                        continue;
+                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
+                free(run->locks[i].name);
+                memmove(&run->locks[i], &run->locks[i + 1], (--run->n_locks - i) * sizeof(*run->locks));
+                return;
+        }
+}
+
 void execution_keep_lock(struct execution *execution, const char *name, int fd_consume)
 {
         struct effect_run *run = &execution->run;

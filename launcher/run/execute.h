@@ -84,7 +84,7 @@ struct journal_run {
 int journal_run_read(int vm_dirfd, struct journal_run *ret, struct error **err);
 void journal_run_done(struct journal_run *run);
 #define _cleanup_journal_run_ _cleanup_(journal_run_done)
-/* [{"effect","args"}] of every step that has begun and not failed: what the run holds. New reference. */
+/* [{"n","effect","args","learned"}] of every step that has begun and not failed: what the run holds. New reference. */
 int journal_steps_read(int vm_dirfd, json_t **ret, struct error **err);
 
 /*
@@ -97,6 +97,10 @@ struct execution *execution_adopt(const struct launch_plan *plan, const struct e
 
 /* Lock n of those that the execution holds, lent; false: there are no more. */
 bool execution_lock_at(const struct execution *execution, size_t n, const char **ret_name, int *ret_fd);
+/* One more of an image (lock_file.h): ERROR_BUSY names who has it. And one less. */
+int execution_take_lock(struct execution *execution, const char *name, const char *what, bool shared,
+                        struct error **err);
+void execution_drop_lock(struct execution *execution, const char *name);
 /* One more, which the process has already. */
 void execution_keep_lock(struct execution *execution, const char *name, int fd_consume);
 

@@ -46,6 +46,7 @@ void fragment_free(struct fragment *fragment)
         json_decref(fragment->keys);
         json_decref(fragment->live);
         json_decref(fragment->devices);
+        json_decref(fragment->source);
         free(fragment->what);
         free(fragment);
 }
@@ -186,6 +187,51 @@ static int read_cgroup_write(struct reading *reading, struct fragment_step *step
         return 0;
 }
 
+/* The supervisor has the file from the client: what it opens itself it would open with root's rights. */
+static int read_image_open(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "path", "access", "lock", "fd", "direct", NULL };
+        const char *path, *access, *lock, *fd;
+        json_error_t why;
+        int direct;
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s, s:s, s?b}", "path", &path, "access", &access,
+                           "lock", &lock, "fd", &fd, "direct", &direct) < 0)
+                return error_set(err, ERROR_FAILED, "%s", why.text);
+        if (strcmp(access, "rw") != 0 && strcmp(access, "ro") != 0)
+                return error_set(err, ERROR_FAILED, "access is neither rw nor ro");
+        if (strcmp(lock, strcmp(access, "rw") == 0 ? "exclusive" : "shared") != 0)
+                return error_set(err, ERROR_FAILED, "lock does not go with access");
+        if (!*path || !is_line(path, VALUE_MAX))
+                return error_set(err, ERROR_FAILED, "path is not one line of text");
+        if (!json_object_get(reading->fd_uses, fd) || text_starts_with(fd, "tap:"))
+                return error_set(err, ERROR_FAILED, "fd names none that came with the fragment");
+        return 0;
+}
+
+static int read_take_back(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "effect", "member", "value", NULL };
+        const char *effect, *member, *value;
+        enum plan_effect of;
+        json_error_t why;
+
+        if (!reading->fragment->forward)
+                return error_set(err, ERROR_FAILED, "only a fragment with forward takes steps back");
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s}", "effect", &effect, "member", &member,
+                           "value", &value) < 0)
+                return error_set(err, ERROR_FAILED, "%s", why.text);
+        if (!plan_effect_from_name(effect, &of) || (of != EFFECT_IMAGE_OPEN && of != EFFECT_NET))
+                return error_set(err, ERROR_FAILED, "no fragment takes back this effect");
+        if (strcmp(member, of == EFFECT_NET ? "ifname" : "fd") != 0 || !is_line(value, NAME_MAX_))
+                return error_set(err, ERROR_FAILED, "member and value name no step");
+        return 0;
+}
+
 /* Effects on the host: with the role each needs. */
 static const struct host_effect {
         enum plan_effect effect;
@@ -194,6 +240,8 @@ static const struct host_effect {
 } host_effects[] = {
         { EFFECT_NET, ROLE_ADMIN, read_net },
         { EFFECT_CGROUP_WRITE, ROLE_ADMIN, read_cgroup_write },
+        { EFFECT_IMAGE_OPEN, ROLE_ADMIN, read_image_open },
+        { EFFECT_TAKE_BACK, ROLE_ADMIN, read_take_back },
 };
 
 /* QMP steps. */
@@ -342,6 +390,8 @@ static int read_qmp(struct reading *reading, struct fragment_step *step, const j
 
         if (read_command(reading, step->args, &step->command, err) < 0)
                 return -1;
+        if (reading->fragment->forward && step->command->action != ACTION_REMOVE)
+                return error_set(err, ERROR_FAILED, "a fragment with forward only takes away");
         if (step->command->action == ACTION_CREATE) {
                 _cleanup_free_ char *id = object_id(step->command, arguments, err);
                 _cleanup_free_ char *key = xasprintf("%d/%s", (int)step->command->object, id);
@@ -390,6 +440,8 @@ static int read_step(struct reading *reading, const json_t *json, struct fragmen
                 i++;
         if (i == ARRAY_SIZE(host_effects))
                 return error_set(err, ERROR_NOT_PERMITTED, "no fragment may have the effect %s", name);
+        if (reading->fragment->forward && step->effect != EFFECT_TAKE_BACK)
+                return error_set(err, ERROR_FAILED, "a fragment with forward only takes away");
         if (check_members(json, host_members, err) < 0 ||
             need_role(reading, host_effects[i].role, name, err) < 0)
                 return -1;
@@ -529,7 +581,8 @@ static int read_live(struct reading *reading, const json_t *json, struct error *
 
 static int read_fragment(struct reading *reading, const json_t *json, size_t n_fds, struct error **err)
 {
-        static const char *const members[] = { "what", "fds", "steps", "live", "devices", NULL };
+        static const char *const members[] = { "what", "fds", "steps", "live", "devices", "forward", NULL };
+        const json_t *forward = json_object_get(json, "forward");
         const json_t *what = json_object_get(json, "what");
         const char *text = json_string_value(what);
 
@@ -539,10 +592,15 @@ static int read_fragment(struct reading *reading, const json_t *json, size_t n_f
                 return -1;
         if (what && (!text || !is_line(text, WHAT_MAX)))
                 return error_set(err, ERROR_FAILED, "what is not a line of at most %d bytes", WHAT_MAX);
+        if (forward && !json_is_boolean(forward))
+                return error_set(err, ERROR_FAILED, "forward is neither true nor false");
+        reading->fragment->forward = json_is_true(forward);
         reading->fragment->what = xstrdup_null(text);
         if (read_fds(reading, json_object_get(json, "fds"), n_fds, err) < 0 ||
             read_steps(reading, json_object_get(json, "steps"), err) < 0 || check_leftovers(reading, err) < 0)
                 return -1;
+        if (reading->fragment->forward)
+                reading->fragment->source = json_deep_copy(json);
         return read_live(reading, json, err);
 }
 

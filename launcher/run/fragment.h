@@ -3,7 +3,8 @@
  *
  * Pure. The steps are those of a launch plan (launcher/plan/launch_plan.h), of the effects and QMP commands that a
  * fragment may have; each of them has a least role, what is in no table nobody has. A fragment is read and checked
- * whole before anything of it is done: errors name the step, ERROR_NOT_PERMITTED the role.
+ * whole before anything of it is done: errors name the step, ERROR_NOT_PERMITTED the role. One with "forward" has only
+ * commands that take away, and take-back steps.
  */
 #pragma once
 
@@ -72,6 +73,8 @@ struct fragment {
         json_t *keys;    /* what its QMP steps hang on, as control_command_keys() */
         json_t *live;    /* {"set":[...],"remove":[...]}, checked in its shape; NULL: live.tmpl stays */
         json_t *devices; /* {"set":[...],"remove":[...]} of the record's devices; NULL: they stay */
+        bool forward;    /* it only takes away: what was begun is finished, never undone (apply_forward.c) */
+        json_t *source;  /* of such a one: itself, for the journal */
 };
 
 /* The VM it is for. */

@@ -46,6 +46,20 @@ static void take_step(json_t *fragments, const json_t *entry)
                                         json_object_get(entry, "effect"), "undo", undo));
 }
 
+/* What a step learned: the lock of an image. */
+static void learn(json_t *fragments, json_int_t n, const json_t *learned)
+{
+        json_t *fragment, *step, *lock = json_object_get(learned, "lock");
+        size_t i, j;
+
+        json_array_foreach (fragments, i, fragment) {
+                json_array_foreach (json_object_get(fragment, "steps"), j, step) {
+                        if (lock && json_integer_value(json_object_get(step, "n")) == n)
+                                json_object_set(step, "lock", lock);
+                }
+        }
+}
+
 static void drop_step(json_t *fragments, json_int_t n)
 {
         json_t *fragment, *step;
@@ -78,6 +92,8 @@ static json_t *read_entries(const json_t *entries, json_int_t *ret_next, json_in
                         take_mark(fragments, mark, ret_next_id);
                 else if (json_is_integer(mark) && json_is_string(json_object_get(entry, "effect")))
                         take_step(fragments, entry);
+                else if (json_is_object(json_object_get(entry, "learned")))
+                        learn(fragments, json_integer_value(n), json_object_get(entry, "learned"));
                 else if (json_is_true(json_object_get(entry, "failed")) ||
                          json_is_true(json_object_get(entry, "undone")))
                         drop_step(fragments, json_integer_value(n));
@@ -136,7 +152,7 @@ static json_t *compacted(const json_t *fragments, json_t *dropped, json_t *entry
         json_t *n = json_object_get(entry, "n"), *copy;
         const json_t *fragment;
 
-        if (!mark)
+        if (!mark || has_number(dropped, n))
                 return has_number(dropped, n) ? NULL : json_incref(entry);
         fragment = find_fragment(
                 fragments, json_integer_value(json_is_object(mark) ? json_object_get(mark, "id") : mark));
@@ -166,6 +182,11 @@ int fragment_journal_compact(int vm_dirfd, struct error **err)
         if (journal_read(vm_dirfd, &entries, err) < 0)
                 return -1;
         fragments = read_entries(entries, &next, &next_id);
+        /* A step that was taken back is nobody's. */
+        json_array_foreach (entries, i, entry) {
+                if (json_is_true(json_object_get(entry, "undone")) && json_object_get(entry, "n"))
+                        json_array_append(dropped, json_object_get(entry, "n"));
+        }
         json_array_foreach (entries, i, entry) {
                 json_auto_t *kept = compacted(fragments, dropped, entry);
                 _cleanup_free_ char *line = kept ? json_dumps(kept, JSON_COMPACT) : NULL;

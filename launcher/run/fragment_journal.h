@@ -10,6 +10,7 @@
  *                                 from here on its steps are the run's; live.tmpl and the record's devices
  *                                 are, or are still to be, replaced by these
  *   {"apply":{"id":3,"undone":true}}                          nothing of it is left
+ *   {"apply":{"id":4,"begin":46,"who":WHO,"forward":FRAGMENT}}    one that takes away: a successor goes on with it
  *
  * A successor undoes what has begun and not ended, and finishes what is committed. Compacting then takes out all that
  * nobody needs any more: a VM may see any number of fragments.
@@ -22,7 +23,7 @@
 
 /*
  * The fragments in the journal's order: array of {"id","begin","who","committed":bool,"undone":bool,"live","devices",
- * "steps":[{"n","effect","undo"(qmp)}...]}; steps that failed or are undone are left out. *ret_next: the number of the
+ * "forward", "steps":[{"n","effect","undo"(qmp),"lock"(image-open)}...]}; steps that failed or are undone are left out. *ret_next: the number of the
  * next step; *ret_next_id: of the next fragment.
  */
 int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_next, json_int_t *ret_next_id,

@@ -142,7 +142,8 @@ static int unpack_vector(const json_t *change, const char **vector, const json_t
                 return error_set(err, ERROR_FAILED, "%s", why.text);
         if (!is_name(*vector))
                 return error_set(err, ERROR_FAILED, "vector is no name");
-        return *match ? check_pairs("match", *match, MATCHES_MAX, err) : 0;
+        /* {}: the only one. */
+        return *match && json_object_size(*match) > 0 ? check_pairs("match", *match, MATCHES_MAX, err) : 0;
 }
 
 static int set_one(json_t *list, const json_t *change, struct error **err)

@@ -5,6 +5,7 @@
  *
  *   set:     {"vector":"NIC","attributes":{"BRIDGE":"br0","TARGET":"web-1",...}}        a further one
  *            {"vector":"NIC","match":{"TARGET":"web-1"},"attributes":{...}}            in place of the one that matches
+ *                                                        ("match":{}: of the only one)
  *            {"attribute":"CPU","value":"2"}
  *   remove:  {"vector":"NIC","match":{"TARGET":"web-1"}}
  *

@@ -59,6 +59,51 @@ static void tell_story(const char *text, void *data)
         supervisor_story(data, "%s", text);
 }
 
+static int take_lock(const char *name, const char *what, bool shared, void *data, struct error **err)
+{
+        struct supervisor *s = data;
+
+        return execution_take_lock(s->execution, name, what, shared, err);
+}
+
+static void drop_lock(const char *name, void *data)
+{
+        struct supervisor *s = data;
+
+        execution_drop_lock(s->execution, name);
+}
+
+static void device_state(const char *id, const char *state, void *data)
+{
+        struct supervisor *s = data;
+        json_t *device;
+        size_t i;
+
+        json_array_foreach (s->plan->devices, i, device) {
+                const char *is = json_string_value(json_object_get(device, "id"));
+
+                if (!is || strcmp(is, id) != 0)
+                        continue;
+                if (state)
+                        json_object_set_new(device, "state", json_string(state));
+                else
+                        json_object_del(device, "state");
+                supervisor_changed(s);
+        }
+}
+
+static struct fragment_vm fragment_vm(void *data)
+{
+        const struct supervisor *s = data;
+
+        return (struct fragment_vm){
+                .name = s->plan->name,
+                .generation = s->generation,
+                .link_group = (uint32_t)s->plan->confine.uid,
+                .cgroup = s->plan->cgroup,
+        };
+}
+
 static void ended(void *data)
 {
         supervisor_begin_undo(data);
@@ -72,6 +117,10 @@ void apply_open(struct supervisor *s)
                 .devices = devices,
                 .committed = committed,
                 .story = tell_story,
+                .take_lock = take_lock,
+                .drop_lock = drop_lock,
+                .device_state = device_state,
+                .fragment_vm = fragment_vm,
                 .ended = ended,
         };
 
@@ -119,12 +168,7 @@ static int settle(struct supervisor *s, json_t *arguments, const struct control_
 static int read_request(const struct supervisor *s, json_t *arguments, size_t n_fds,
                         const struct control_peer *peer, struct apply_request *ret, struct error **err)
 {
-        const struct fragment_vm vm = {
-                .name = s->plan->name,
-                .generation = s->generation,
-                .link_group = (uint32_t)s->plan->confine.uid,
-                .cgroup = s->plan->cgroup,
-        };
+        const struct fragment_vm vm = fragment_vm((void *)s);
         double timeout_s = APPLY_COMMIT_S;
         const json_t *fragment;
         json_error_t why;
@@ -138,7 +182,12 @@ static int read_request(const struct supervisor *s, json_t *arguments, size_t n_
                                  APPLY_COMMIT_MAX_S);
         ret->wait_for_commit = !commits;
         ret->commit_ms = (unsigned)ceil(timeout_s * 1000);
-        return fragment_read(fragment, &vm, peer->role, n_fds, &ret->fragment, err);
+        if (fragment_read(fragment, &vm, peer->role, n_fds, &ret->fragment, err) < 0)
+                return -1;
+        if (!ret->fragment->forward || commits)
+                return 0;
+        fragment_free(TAKE_PTR(ret->fragment));
+        return error_set(err, ERROR_FAILED, "what takes away cannot wait for its commit");
 }
 
 int apply_command(struct supervisor *s, json_t *arguments, int *fds, size_t n_fds,

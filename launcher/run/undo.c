@@ -369,9 +369,10 @@ int journal_steps_read(int vm_dirfd, json_t **ret, struct error **err)
         steps = json_array();
         for (size_t i = 0; i < journal.n_steps; i++)
                 if (!journal.steps[i].over)
-                        json_array_append_new(steps, json_pack("{s:s, s:O}", "effect",
-                                                               plan_effect_name(journal.steps[i].effect),
-                                                               "args", journal.steps[i].args));
+                        json_array_append_new(
+                                steps, json_pack("{s:I, s:s, s:O, s:O}", "n", journal.steps[i].n, "effect",
+                                                 plan_effect_name(journal.steps[i].effect), "args",
+                                                 journal.steps[i].args, "learned", journal.steps[i].learned));
         *ret = steps;
         return 0;
 }

@@ -102,19 +102,6 @@ static int read_template(const char *path, struct template **ret, char **ret_bas
         return 0;
 }
 
-static int prepare_spec(const struct verb_context *context, const char *argument,
-                        struct template **ret_template, struct vm_spec **ret, struct error **err)
-{
-        _cleanup_free_ char *path = NULL, *base_dir = NULL, *name = NULL;
-
-        if (find_template(context, argument, &path, err) < 0 ||
-            read_template(path, ret_template, &base_dir, err) < 0)
-                return -1;
-        /* What comes from stdin has no file to be named after. */
-        name = strcmp(path, "-") == 0 ? NULL : default_name(path);
-        return spec_build(*ret_template, context->site, base_dir, name, ret, err);
-}
-
 static void free_chains(struct image_chain **chains, size_t n)
 {
         for (size_t i = 0; chains && i < n; i++)
@@ -174,42 +161,77 @@ static void show_where(struct launch_plan *plan)
         }
 }
 
-static int gather(const struct verb_context *context, const char *argument, bool write_cache,
-                  struct template **ret_template, struct prepared *ret, struct error **err)
+void prepare_facts_done(struct prepare_facts *facts)
+{
+        host_facts_free(facts->host);
+        qemu_facts_free(facts->qemu);
+        machine_lock_free(facts->lock);
+        *facts = (struct prepare_facts){ 0 };
+}
+
+static int read_facts(const struct verb_context *context, const struct vm_spec *spec, bool write_cache,
+                      struct prepare_facts *facts, struct error **err)
 {
         const struct paths *paths = &context->site->paths;
-        _cleanup_prepared_ struct prepared prepared = { 0 };
-        _cleanup_(qemu_facts_freep) struct qemu_facts *qemu = NULL;
-        _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL;
         _cleanup_free_ char *emulator = NULL;
+
+        if (facts->host)
+                return 0;
+        if (host_facts_read(paths, &facts->host, err) < 0 ||
+            machine_lock_read(paths->state, spec->name, &facts->lock, err) < 0)
+                return -1;
+        if (qemu_find(spec, &emulator, err) < 0 ||
+            qemu_facts_get(emulator, paths, write_cache, &facts->qemu, err) < 0) {
+                add_place(spec, "EMULATOR", err);
+                return -1;
+        }
+        return 0;
+}
+
+int prepare_template(const struct verb_context *context, const struct template *template,
+                     const char *base_dir, const char *name, bool write_cache, struct prepare_facts *facts,
+                     struct prepared *ret, struct error **err)
+{
+        _cleanup_prepared_ struct prepared prepared = { 0 };
         struct image_chain **chains = NULL;
         struct plan_input input = { .site = context->site };
         int result;
 
-        if (prepare_spec(context, argument, ret_template, &prepared.spec, err) < 0 ||
-            host_facts_read(paths, &prepared.host, err) < 0 ||
-            machine_lock_read(paths->state, prepared.spec->name, &lock, err) < 0)
+        if (spec_build(template, context->site, base_dir, name, &prepared.spec, err) < 0 ||
+            read_facts(context, prepared.spec, write_cache, facts, err) < 0)
                 return -1;
-        if (qemu_find(prepared.spec, &emulator, err) < 0 ||
-            qemu_facts_get(emulator, paths, write_cache, &qemu, err) < 0) {
-                add_place(prepared.spec, "EMULATOR", err);
-                return -1;
-        }
         chains = xcalloc(prepared.spec->n_disks + 2, sizeof(struct image_chain *));
         result = look_at_files(prepared.spec, chains, &input, err);
         input.spec = prepared.spec;
-        input.host = prepared.host;
-        input.qemu = qemu;
+        input.host = facts->host;
+        input.qemu = facts->qemu;
         input.chains = chains;
-        input.lock = lock;
+        input.lock = facts->lock;
         if (result == 0)
                 result = plan_build(&input, &prepared.plan, err);
         free_chains(chains, prepared.spec->n_disks);
         if (result < 0)
                 return -1;
-        show_where(prepared.plan);
         *ret = prepared;
         prepared = (struct prepared){ 0 };
+        return 0;
+}
+
+static int gather(const struct verb_context *context, const char *argument, bool write_cache,
+                  struct template **ret_template, struct prepared *ret, struct error **err)
+{
+        _cleanup_free_ char *path = NULL, *base_dir = NULL, *name = NULL;
+        _cleanup_prepare_facts_ struct prepare_facts facts = { 0 };
+
+        if (find_template(context, argument, &path, err) < 0 ||
+            read_template(path, ret_template, &base_dir, err) < 0)
+                return -1;
+        /* What comes from stdin has no file to be named after. */
+        name = strcmp(path, "-") == 0 ? NULL : default_name(path);
+        if (prepare_template(context, *ret_template, base_dir, name, write_cache, &facts, ret, err) < 0)
+                return -1;
+        ret->host = TAKE_PTR(facts.host);
+        show_where(ret->plan);
         return 0;
 }
 

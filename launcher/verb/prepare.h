@@ -3,9 +3,12 @@
  */
 #pragma once
 
+#include "conf/template.h"
 #include "conf/vm_spec.h"
 #include "launcher/host/host_facts.h"
+#include "launcher/host/qemu_facts.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/state/machine_lock.h"
 #include "launcher/verb/verbs.h"
 
 struct prepared {
@@ -16,6 +19,21 @@ struct prepared {
 
 void prepared_done(struct prepared *prepared);
 #define _cleanup_prepared_ _cleanup_(prepared_done)
+
+/* What a plan is made with besides the template: read once for several of one VM. Starts all zero. */
+struct prepare_facts {
+        struct host_facts *host;
+        struct qemu_facts *qemu;
+        struct machine_lock *lock;
+};
+void prepare_facts_done(struct prepare_facts *facts);
+#define _cleanup_prepare_facts_ _cleanup_(prepare_facts_done)
+
+/* The plan of a template that has been read; ret->host stays NULL. base_dir: of its relative paths; name: the VM's when it
+ * says none. */
+int prepare_template(const struct verb_context *context, const struct template *template,
+                     const char *base_dir, const char *name, bool write_cache, struct prepare_facts *facts,
+                     struct prepared *ret, struct error **err);
 
 /*
  * argument: a template file (it has a slash or is a file here), "-" for stdin, or the NAME of ETC/vms/NAME.tmpl.

@@ -8,6 +8,7 @@
 #define BEFORE "before launch"
 #define LIFE   "life"
 #define LOOK   "look"
+#define DEVICE "devices"
 #define GUEST  "guest"
 #define HOST   "host"
 
@@ -223,6 +224,34 @@ const struct verb verbs[] = {
           .more = "On a terminal ^] leaves. Otherwise stdin is typed and what the guest answers is copied to stdout.\n"
                   "One console at a time; output that is not read in time is dropped, so that the guest never waits for it.",
           .run = verb_console },
+
+        { .name = "attach",
+          .usage = "attach disk|nic VM --disk 'KEY=VALUE,...'",
+          .summary = "give a running VM another device",
+          .group = DEVICE,
+          .needs_site = true,
+          .min_args = 2,
+          .max_args = 2,
+          .options = { { .name = "disk", .arg = "KEYS", .doc = "a DISK vector: SOURCE=/srv/a.qcow2,TARGET=vdb" },
+                       { .name = "nic", .arg = "KEYS", .doc = "a NIC vector: BRIDGE=br0,MODEL=virtio" },
+                       { .name = "file", .letter = 'f', .arg = "F", .doc = "the vector from a file, - for stdin" },
+                       { .name = "plan", .doc = "print the steps, and do nothing" } },
+          .more = "What is attached is what a start would have made of the same vector. It is there until the VM ends.",
+          .ends_within_s = PREPARE_S + 60,
+          .run = verb_attach },
+        { .name = "detach",
+          .usage = "detach disk|nic VM WHICH",
+          .summary = "take a device away from a running VM",
+          .group = DEVICE,
+          .needs_site = true,
+          .min_args = 3,
+          .max_args = 3,
+          .options = { { .name = "plan", .doc = "print the steps, and do nothing" } },
+          .timeout = "how long the guest may take to let go (30); then the device is unplug-pending",
+          .more = "WHICH is the device's number, its TARGET, MAC or SOURCE. A guest that lets go late is not too late:\n"
+                  "what the device was made of goes then, and the same command asks again.",
+          .ends_within_s = PREPARE_S + 30,
+          .run = verb_detach },
 
         { .name = "agent",
           .usage = "agent VM COMMAND",

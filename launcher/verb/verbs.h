@@ -93,6 +93,8 @@ int verb_status(struct verb_context *context, struct error **err);
 int verb_events(struct verb_context *context, struct error **err);
 int verb_qmp(struct verb_context *context, struct error **err);
 int verb_log(struct verb_context *context, struct error **err);
+int verb_attach(struct verb_context *context, struct error **err);
+int verb_detach(struct verb_context *context, struct error **err);
 int verb_console(struct verb_context *context, struct error **err);
 int verb_reconcile(struct verb_context *context, struct error **err);
 int verb_mac(struct verb_context *context, struct error **err);

@@ -187,7 +187,7 @@ static void an_operator_may_only_what_a_row_gives_him(void **state)
 static void effects_and_commands_without_a_row_are_nobodys(void **state)
 {
         static const char *const refused[] = {
-                STEPS("{\"effect\":\"image-open\",\"args\":{\"path\":\"/etc/shadow\"}}"),
+                STEPS("{\"effect\":\"file-open\",\"args\":{\"path\":\"/etc/shadow\"}}"),
                 STEPS("{\"effect\":\"spawn\",\"args\":{}}"),
                 STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"quit\"},\"undo\":[]}"),
                 STEPS("{\"effect\":\"qmp\",\"args\":{\"execute\":\"human-monitor-command\"},\"undo\":[]}"),

@@ -1,0 +1,500 @@
+#include "launcher/plan/plan_change.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/plan/live_change.h"
+#include "launcher/plan/plan_parts.h"
+
+struct changing {
+        const struct plan_change_options *options;
+        struct plan_parts was, wanted;
+        const struct launch_plan *was_plan, *wanted_plan;
+        json_t *steps;
+        bool removes;
+        struct plan_change change;
+};
+
+static const struct {
+        const char *add, *remove, *id;
+} commands[PLAN_PART_KINDS] = {
+        [PART_OBJECT] = { "object-add", "object-del", "id" },
+        [PART_FDSET] = { "add-fd", "remove-fd", "fdset-id" },
+        [PART_CHARDEV] = { "chardev-add", "chardev-remove", "id" },
+        [PART_NODE] = { "blockdev-add", "blockdev-del", "node-name" },
+        [PART_NETDEV] = { "netdev_add", "netdev_del", "id" },
+        [PART_DEVICE] = { "device_add", "device_del", "id" },
+};
+
+void plan_change_done(struct plan_change *change)
+{
+        json_decref(change->fragment);
+        for (size_t i = 0; i < change->n_files; i++) {
+                free(change->files[i].name);
+                free(change->files[i].path);
+        }
+        free(change->files);
+        error_free(change->next_start);
+        *change = (struct plan_change){ 0 };
+}
+
+bool plan_change_is_empty(const struct plan_change *change)
+{
+        return json_array_size(json_object_get(change->fragment, "steps")) == 0;
+}
+
+static void add_step(struct changing *c, const char *because, enum plan_effect effect, json_t *args_consume,
+                     json_t *more_consume)
+{
+        json_t *step = json_pack("{s:s, s:o, s:s}", "effect", plan_effect_name(effect), "args", args_consume,
+                                 "because", because);
+
+        if (more_consume) {
+                json_object_update(step, more_consume);
+                json_decref(more_consume);
+        }
+        json_array_append_new(c->steps, step);
+}
+
+static json_t *command(const char *name, json_t *arguments_consume)
+{
+        return json_pack("{s:s, s:o}", "execute", name, "arguments", arguments_consume);
+}
+
+static void add_qmp(struct changing *c, const char *because, const char *name, json_t *arguments_consume,
+                    json_t *more_consume)
+{
+        add_step(c, because, EFFECT_QMP, command(name, arguments_consume), more_consume);
+}
+
+/* Names and numbers in QEMU. */
+
+/*
+ * The number of a set: QEMU's own where it has it; else one of the name, above all that a command line counts to. Two
+ * names with one number are found by the supervisor, which adds nothing that is there.
+ */
+static json_int_t fdset_number(const struct changing *c, const char *name)
+{
+        const json_t *known = json_object_get(c->options->fdsets, name);
+
+        return json_is_integer(known) ? json_integer_value(known)
+                                      : 0x40000000 + (json_int_t)(text_hash(name, strlen(name)) & 0x3fffffff);
+}
+
+static char *fdset_path(const char *name, void *data)
+{
+        return xasprintf("/dev/fdset/%lld", (long long)fdset_number(data, name));
+}
+
+/* A name for getfd: no digit in front, no colon inside. */
+static char *fd_name(const char *source, void *data)
+{
+        char *name = xasprintf("fd-%s", source);
+
+        (void)data;
+        for (char *p = name; *p; p++)
+                if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
+                        *p = '.';
+        return name;
+}
+
+/* What a part's arguments say in QEMU; new reference. */
+static json_t *arguments_of(struct changing *c, const struct plan_part *part)
+{
+        json_t *arguments = json_deep_copy(part->json), *each;
+        const char *key;
+        void *next;
+
+        plan_part_replace(arguments, PLAN_PART_FDSET, fdset_path, c);
+        plan_part_replace(arguments, PLAN_PART_FD, fd_name, NULL);
+        /* fds=a:b */
+        json_object_foreach_safe (arguments, next, key, each) {
+                _cleanup_text_ struct text list = TEXT_INIT;
+                json_t *name;
+                size_t i;
+
+                if (!json_is_array(each) || !text_starts_with(key, "fd"))
+                        continue;
+                json_array_foreach (each, i, name)
+                        text_addf(&list, "%s%s", i ? ":" : "", json_string_value(name));
+                json_object_set_new(arguments, key, json_string(text_str(&list)));
+        }
+        return arguments;
+}
+
+/* What comes. */
+
+static void give_fds(struct changing *c, const struct plan_part *part, json_t *value)
+{
+        const char *text = json_string_value(value), *key;
+        json_t *each;
+        size_t i;
+
+        json_array_foreach (value, i, each)
+                give_fds(c, part, each);
+        json_object_foreach (value, key, each)
+                give_fds(c, part, each);
+        if (text && text_starts_with(text, PLAN_PART_FD)) {
+                const char *source = text + strlen(PLAN_PART_FD);
+                _cleanup_free_ char *name = fd_name(source, NULL);
+
+                add_qmp(c, part->because, "getfd", json_pack("{s:s}", "fdname", name),
+                        json_pack("{s:s}", "fd", source));
+        }
+}
+
+static void add_part(struct changing *c, const struct plan_part *part)
+{
+        if (part->kind == PART_FDSET) {
+                const char *source =
+                        json_string_value(json_object_get(part->json, "fd")) + strlen(PLAN_PART_FD);
+
+                add_qmp(c, part->because, "add-fd",
+                        json_pack("{s:I, s:s}", "fdset-id", fdset_number(c, part->id), "opaque", part->id),
+                        json_pack("{s:s}", "fd", source));
+                return;
+        }
+        give_fds(c, part, part->json);
+        add_qmp(c, part->because, commands[part->kind].add, arguments_of(c, part), NULL);
+}
+
+static void tell_next_start(struct changing *c, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static void tell_next_start(struct changing *c, const char *format, ...)
+{
+        _cleanup_text_ struct text text = TEXT_INIT;
+        struct error *one = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&text, format, ap);
+        va_end(ap);
+        error_set(&one, ERROR_INVALID, "%s", text_str(&text));
+        error_append(&c->change.next_start, one);
+}
+
+/* What both have: but for the place in the boot order, which is the firmware's and long past. */
+static json_t *comparable(const struct plan_part *part)
+{
+        json_t *copy = json_deep_copy(part->json);
+
+        json_object_del(copy, "bootindex");
+        return copy;
+}
+
+/* A throttle group's limits merge with what it has (qemu-lab 7), so all of them are said. */
+static json_t *limits_between(const json_t *from, const json_t *to)
+{
+        json_t *limits = json_object(), *value;
+        const char *key;
+
+        json_object_foreach (json_object_get(from, "limits"), key, value)
+                json_object_set_new(limits, key, json_integer(text_ends_with(key, "-length")));
+        json_object_foreach (json_object_get(to, "limits"), key, value)
+                json_object_set(limits, key, value);
+        return limits;
+}
+
+static json_t *set_limits(const char *id, json_t *limits_consume)
+{
+        return json_pack("{s:o, s:s, s:o}", "path", json_sprintf("/objects/%s", id), "property", "limits",
+                         "value", limits_consume);
+}
+
+static bool change_throttle(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
+{
+        const char *type = json_string_value(json_object_get(wanted->json, "qom-type"));
+
+        if (wanted->kind != PART_OBJECT || !type || strcmp(type, "throttle-group") != 0)
+                return false;
+        add_qmp(c, wanted->because, "qom-set",
+                set_limits(wanted->id, limits_between(was->json, wanted->json)),
+                json_pack(
+                        "{s:[o]}", "undo",
+                        command("qom-set", set_limits(wanted->id, limits_between(wanted->json, was->json)))));
+        return true;
+}
+
+static void change_part(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
+{
+        json_auto_t *a = comparable(was), *b = comparable(wanted);
+        const char *key;
+        json_t *value;
+
+        if (json_equal(a, b) || change_throttle(c, was, wanted))
+                return;
+        json_object_foreach (b, key, value) {
+                if (!json_equal(json_object_get(a, key), value))
+                        tell_next_start(c, "%s: %s of '%s' changes at the next start", wanted->because, key,
+                                        wanted->id);
+        }
+        json_object_foreach (a, key, value) {
+                if (!json_object_get(b, key))
+                        tell_next_start(c, "%s: %s of '%s' goes at the next start", wanted->because, key,
+                                        wanted->id);
+        }
+}
+
+/* Options of the command line are all the same, or come with the next start. Nothing of a run's own is in them. */
+static bool has_option(const struct plan_parts *parts, const struct plan_part *option)
+{
+        for (size_t i = 0; i < parts->n; i++)
+                if (parts->items[i].kind == PART_OPTION && strcmp(parts->items[i].id, option->id) == 0 &&
+                    json_equal(parts->items[i].json, option->json))
+                        return true;
+        return false;
+}
+
+static void add_parts(struct changing *c)
+{
+        for (enum plan_part_kind kind = 0; kind < PART_OPTION; kind++)
+                for (size_t i = 0; i < c->wanted.n; i++) {
+                        const struct plan_part *part = &c->wanted.items[i];
+                        const struct plan_part *was;
+
+                        if (part->kind != kind)
+                                continue;
+                        was = plan_parts_find(&c->was, kind, part->id);
+                        if (was)
+                                change_part(c, was, part);
+                        else
+                                add_part(c, part);
+                }
+        for (size_t i = 0; i < c->wanted.n; i++) {
+                const struct plan_part *part = &c->wanted.items[i];
+
+                if (part->kind == PART_OPTION && !has_option(&c->was, part))
+                        tell_next_start(c, "%s: %s %s comes with the next start", part->because, part->id,
+                                        json_string_value(part->json));
+        }
+}
+
+/* What goes: newest first, devices before what they are made of. */
+
+static void remove_part(struct changing *c, const struct plan_part *part)
+{
+        json_t *more = json_pack("{s:[]}", "undo"), *id = json_string(part->id);
+
+        if (part->kind == PART_FDSET) {
+                json_decref(id);
+                id = json_integer(fdset_number(c, part->id));
+        }
+        if (part->kind == PART_DEVICE)
+                json_object_set_new(more, "await",
+                                    json_pack("{s:s, s:s, s:i}", "event", "DEVICE_DELETED", "device",
+                                              part->id, "timeout", (int)c->options->unplug_s));
+        add_qmp(c, part->because, commands[part->kind].remove,
+                json_pack("{s:o}", commands[part->kind].id, id), more);
+        c->removes = true;
+}
+
+static void remove_parts(struct changing *c)
+{
+        for (enum plan_part_kind kind = PART_OPTION; kind-- > 0;)
+                for (size_t i = c->was.n; i-- > 0;) {
+                        const struct plan_part *part = &c->was.items[i];
+
+                        if (part->kind == kind && !plan_parts_find(&c->wanted, kind, part->id))
+                                remove_part(c, part);
+                }
+}
+
+/* Steps of the host. */
+
+static bool has_step(const struct launch_plan *plan, const struct plan_step *step)
+{
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == step->effect && json_equal(plan->steps[i].args, step->args))
+                        return true;
+        return false;
+}
+
+static void add_file(struct changing *c, const json_t *args)
+{
+        const char *access = json_string_value(json_object_get(args, "access"));
+
+        ARRAY_GROW(c->change.files, c->change.n_files);
+        c->change.files[c->change.n_files++] = (struct change_file){
+                .name = xstrdup(json_string_value(json_object_get(args, "fd"))),
+                .path = xstrdup(json_string_value(json_object_get(args, "path"))),
+                .rw = access && strcmp(access, "rw") == 0,
+                .direct = json_is_true(json_object_get(args, "direct")),
+        };
+}
+
+/* Of a start alone: whose text or name is of a run, and what is the supervisor's. */
+static bool is_of_a_start(enum plan_effect effect)
+{
+        return effect == EFFECT_LIVE_TEMPLATE || effect == EFFECT_MACHINE_LOCK || effect == EFFECT_SPAWN ||
+               effect == EFFECT_UID_CLAIM || effect == EFFECT_STDERR || effect == EFFECT_DIRECTORY;
+}
+
+static void add_host_steps(struct changing *c)
+{
+        for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
+                const struct plan_step *step = &c->wanted_plan->steps[i];
+
+                if (step->effect == EFFECT_QMP || is_of_a_start(step->effect) || has_step(c->was_plan, step))
+                        continue;
+                if (step->effect == EFFECT_IMAGE_OPEN)
+                        add_file(c, step->args);
+                add_step(c, step->because, step->effect, json_incref(step->args), NULL);
+        }
+}
+
+/* The member by which a step of the journal is known again. */
+static const char *known_by(enum plan_effect effect)
+{
+        switch (effect) {
+        case EFFECT_IMAGE_OPEN:
+        case EFFECT_FILE_OPEN:
+                return "fd";
+        case EFFECT_NET:
+                return "ifname";
+        default:
+                return NULL;
+        }
+}
+
+static bool is_taken_back(const json_t *steps, const json_t *args)
+{
+        const json_t *step;
+        size_t i;
+
+        json_array_foreach ((json_t *)steps, i, step) {
+                if (json_equal(json_object_get(step, "args"), args))
+                        return true;
+        }
+        return false;
+}
+
+static void remove_host_steps(struct changing *c)
+{
+        for (size_t i = c->was_plan->n_steps; i-- > 0;) {
+                const struct plan_step *step = &c->was_plan->steps[i];
+                const char *member = known_by(step->effect);
+                json_t *args;
+
+                if (!member || has_step(c->wanted_plan, step))
+                        continue;
+                args = json_pack("{s:s, s:s, s:O}", "effect", plan_effect_name(step->effect), "member",
+                                 member, "value", json_object_get(step->args, member));
+                /* The several steps of one tap are taken back together. */
+                if (is_taken_back(c->steps, args)) {
+                        json_decref(args);
+                        continue;
+                }
+                add_step(c, step->because, EFFECT_TAKE_BACK, args, NULL);
+        }
+}
+
+static void add_qmp_steps(struct changing *c)
+{
+        for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
+                const struct plan_step *step = &c->wanted_plan->steps[i];
+
+                if (step->effect == EFFECT_QMP && !has_step(c->was_plan, step))
+                        add_step(c, step->because, EFFECT_QMP, json_incref(step->args),
+                                 json_pack("{s:[]}", "undo"));
+        }
+}
+
+/* What is written down. */
+
+static const char *live_text(const struct launch_plan *plan)
+{
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_LIVE_TEMPLATE)
+                        return json_string_value(json_object_get(plan->steps[i].args, "text"));
+        return "";
+}
+
+static const json_t *find_device(const json_t *devices, const json_t *like)
+{
+        const json_t *each;
+        size_t i;
+
+        json_array_foreach ((json_t *)devices, i, each) {
+                if (json_equal(json_object_get(each, "id"), json_object_get(like, "id")))
+                        return each;
+        }
+        return NULL;
+}
+
+static json_t *device_changes(const struct changing *c)
+{
+        json_t *set = json_array(), *remove = json_array(), *each;
+        size_t i;
+
+        json_array_foreach (c->wanted_plan->devices, i, each) {
+                const json_t *was = find_device(c->was_plan->devices, each);
+
+                if (!was || !json_equal(was, each))
+                        json_array_append(set, each);
+        }
+        json_array_foreach (c->was_plan->devices, i, each) {
+                if (!find_device(c->wanted_plan->devices, each))
+                        json_array_append(remove, json_object_get(each, "id"));
+        }
+        return json_pack("{s:o, s:o}", "set", set, "remove", remove);
+}
+
+int plan_change_build(const struct launch_plan *was, const struct launch_plan *wanted,
+                      const struct plan_change_options *options, struct plan_change *ret, struct error **err)
+{
+        struct changing c = {
+                .options = options, .was_plan = was, .wanted_plan = wanted, .steps = json_array()
+        };
+
+        json_t *live;
+
+        if (strcmp(was->name, wanted->name) != 0 || strcmp(was->uuid, wanted->uuid) != 0) {
+                json_decref(c.steps);
+                return error_set(err, ERROR_INVALID, "NAME and UUID of a running VM stay");
+        }
+        live = live_change(live_text(was), live_text(wanted), err);
+        if (!live) {
+                json_decref(c.steps);
+                return -1;
+        }
+        plan_parts_read(was, &c.was);
+        plan_parts_read(wanted, &c.wanted);
+        add_host_steps(&c);
+        add_parts(&c);
+        add_qmp_steps(&c);
+        remove_parts(&c);
+        remove_host_steps(&c);
+        c.change.fragment = json_pack("{s:s, s:o, s:o, s:o}", "what", options->what, "steps", c.steps, "live",
+                                      live, "devices", device_changes(&c));
+        if (c.removes)
+                json_object_set_new(c.change.fragment, "forward", json_true());
+        plan_parts_done(&c.was);
+        plan_parts_done(&c.wanted);
+        *ret = c.change;
+        return 0;
+}
+
+char *plan_change_text(const struct plan_change *change)
+{
+        struct text out = TEXT_INIT;
+        const json_t *step;
+        size_t i;
+
+        json_array_foreach (json_object_get(change->fragment, "steps"), i, step) {
+                const json_t *args = json_object_get(step, "args");
+                const char *effect = json_string_value(json_object_get(step, "effect"));
+                bool is_qmp = strcmp(effect, plan_effect_name(EFFECT_QMP)) == 0;
+                _cleanup_free_ char *text =
+                        json_dumps(is_qmp ? json_object_get(args, "arguments") : args, JSON_COMPACT);
+                const json_t *await = json_object_get(step, "await");
+
+                text_addf(&out, "%-13s %s%s%s\n", effect,
+                          is_qmp ? json_string_value(json_object_get(args, "execute")) : "",
+                          is_qmp ? " " : "", text);
+                if (await)
+                        text_addf(&out, "              until %s\n",
+                                  json_string_value(json_object_get(await, "event")));
+        }
+        return text_take(&out);
+}

@@ -1,0 +1,215 @@
+#include "launcher/verb/change.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "launcher/live/apply_client.h"
+#include "launcher/state/state_dir.h"
+#include "launcher/verb/vm_find.h"
+
+#define VECTOR_FILE_MAX (1u << 20)
+#define LIVE            "live.tmpl"
+
+void change_done(struct change *change)
+{
+        prepared_done(&change->before);
+        prepare_facts_done(&change->facts);
+        template_free(change->was);
+        template_free(change->edit);
+        control_client_free(change->control);
+        json_decref(change->fdsets);
+        free(change->live);
+        free(change->name);
+        *change = (struct change){ 0 };
+}
+
+static int read_live(const struct change *change, char **ret, struct error **err)
+{
+        struct vm_dir *vm = NULL;
+        int result;
+
+        if (vm_dir_open(&change->context->site->paths, change->name, &vm, err) < 0)
+                return -1;
+        result = fd_read_file_at(vm->fd, LIVE, TEMPLATE_MAX_BYTES, ret, NULL, err);
+        vm_dir_release(vm, true);
+        return result;
+}
+
+int change_edit_again(struct change *change, struct error **err)
+{
+        template_free(TAKE_PTR(change->edit));
+        return template_parse(LIVE, change->live, strlen(change->live), &change->edit, err);
+}
+
+/* Sets of the command line and of earlier changes have numbers of their own: by their names. */
+static int read_fdsets(struct change *change, struct error **err)
+{
+        json_auto_t *reply = NULL;
+        json_t *set, *one;
+        size_t i, j;
+
+        if (control_client_call(change->control, "query-fdsets", NULL, &reply, err) < 0)
+                return -1;
+        change->fdsets = json_object();
+        json_array_foreach (reply, i, set) {
+                json_array_foreach (json_object_get(set, "fds"), j, one) {
+                        const char *opaque = json_string_value(json_object_get(one, "opaque"));
+
+                        if (opaque)
+                                json_object_set(change->fdsets, opaque, json_object_get(set, "fdset-id"));
+                }
+        }
+        return 0;
+}
+
+int change_open(struct verb_context *context, const char *argument, struct change *ret, struct error **err)
+{
+        struct change change = { .context = context };
+
+        if (vm_find(&context->site->paths, argument, &change.name, err) < 0 ||
+            control_client_open(&context->site->paths, change.name, &change.control, err) < 0 ||
+            read_live(&change, &change.live, err) < 0 ||
+            template_parse(LIVE, change.live, strlen(change.live), &change.was, err) < 0 ||
+            change_edit_again(&change, err) < 0 ||
+            prepare_template(context, change.was, "/", change.name, false, &change.facts, &change.before,
+                             err) < 0 ||
+            read_fdsets(&change, err) < 0) {
+                change_done(&change);
+                return -1;
+        }
+        *ret = change;
+        return 0;
+}
+
+int change_plan(struct change *change, const char *what, const char *base_dir, const struct template *extra,
+                unsigned unplug_s, struct prepared *ret_after, struct plan_change *ret, struct error **err)
+{
+        const struct plan_change_options options = { .what = what,
+                                                     .fdsets = change->fdsets,
+                                                     .unplug_s = unplug_s };
+        _cleanup_prepared_ struct prepared after = { 0 };
+        int result = prepare_template(change->context, change->edit, base_dir, change->name, false,
+                                      &change->facts, &after, err);
+
+        for (struct error *error = *err; error && extra; error = error->next)
+                if (error->pos.file && strcmp(error->pos.file, extra->file) == 0)
+                        template_add_excerpt(extra, error);
+        if (result < 0 || plan_change_build(change->before.plan, after.plan, &options, ret, err) < 0)
+                return -1;
+        *ret_after = after;
+        after = (struct prepared){ 0 };
+        return 0;
+}
+
+static int open_file(const struct change_file *file, struct error **err)
+{
+        int fd = open(file->path, (file->rw ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+        if (fd < 0)
+                return error_os(err, errno, "open '%s'", file->path);
+        if (fcntl(fd, F_SETFL, 0) < 0 ||
+            (file->direct && (fcntl(fd, F_SETFL, O_DIRECT) < 0 || fcntl(fd, F_SETFL, 0) < 0))) {
+                error_os(err, errno, "open '%s' without the page cache", file->path);
+                error_hint(err, "its file system has no O_DIRECT: use CACHE=\"writeback\"");
+                close(fd);
+                return -1;
+        }
+        return fd;
+}
+
+int change_send(struct change *change, struct plan_change *plan, bool *ret_stale, struct error **err)
+{
+        _cleanup_(apply_client_freep) struct apply_client *client = NULL;
+        _cleanup_free_ char *now = NULL;
+        struct error *unread = NULL;
+
+        *ret_stale = false;
+        client = apply_client_new(change->control, json_incref(plan->fragment));
+        for (size_t i = 0; i < plan->n_files; i++) {
+                int fd = open_file(&plan->files[i], err);
+
+                if (fd < 0)
+                        return -1;
+                apply_client_add_fd(client, plan->files[i].name, fd);
+        }
+        if (apply_client_send(client, err) == 0)
+                return 0;
+        if (read_live(change, &now, &unread) < 0)
+                error_free(unread);
+        else
+                *ret_stale = strcmp(now, change->live) != 0;
+        return -1;
+}
+
+int change_read_vector(const char *vector, const char *text, struct template **ret, struct error **err)
+{
+        _cleanup_free_ char *whole = xasprintf("%s=[%s]", vector, text), *file = xasprintf("--%s", vector);
+
+        for (char *p = file; *p; p++)
+                if (*p >= 'A' && *p <= 'Z')
+                        *p = (char)(*p - 'A' + 'a');
+        return template_parse(file, whole, strlen(whole), ret, err);
+}
+
+int change_read_file(const char *path, struct template **ret, struct error **err)
+{
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+
+        if ((strcmp(path, "-") == 0
+                     ? fd_read_all(STDIN_FILENO, "stdin", VECTOR_FILE_MAX, &text, &length, err)
+                     : fd_read_file_at(AT_FDCWD, path, VECTOR_FILE_MAX, &text, &length, err)) < 0)
+                return -1;
+        return template_parse(path, text, length, ret, err);
+}
+
+void template_take(struct template *to, struct template *from, size_t i)
+{
+        ARRAY_GROW(to->attributes, to->n_attributes);
+        to->attributes[to->n_attributes++] = from->attributes[i];
+        memmove(&from->attributes[i], &from->attributes[i + 1],
+                (--from->n_attributes - i) * sizeof(*from->attributes));
+}
+
+void template_remove(struct template *template, size_t i)
+{
+        struct template_attribute *gone = &template->attributes[i];
+
+        for (size_t k = 0; k < gone->n_pairs; k++) {
+                free(gone->pairs[k].name);
+                free(gone->pairs[k].value);
+        }
+        free(gone->pairs);
+        free(gone->name);
+        free(gone->value);
+        memmove(gone, gone + 1, (--template->n_attributes - i) * sizeof(*gone));
+}
+
+const char *template_pair(const struct template_attribute *vector, const char *key)
+{
+        for (size_t i = 0; i < vector->n_pairs; i++)
+                if (strcmp(vector->pairs[i].name, key) == 0)
+                        return vector->pairs[i].value;
+        return NULL;
+}
+
+void template_set_pair(struct template_attribute *vector, const char *key, const char *value,
+                       const struct source_pos *pos)
+{
+        for (size_t i = 0; i < vector->n_pairs; i++)
+                if (strcmp(vector->pairs[i].name, key) == 0) {
+                        free(vector->pairs[i].value);
+                        vector->pairs[i].value = xstrdup(value);
+                        vector->pairs[i].value_pos = *pos;
+                        return;
+                }
+        ARRAY_GROW(vector->pairs, vector->n_pairs);
+        vector->pairs[vector->n_pairs++] = (struct template_value){
+                .name = xstrdup(key), .value = xstrdup(value), .name_pos = *pos, .value_pos = *pos
+        };
+}

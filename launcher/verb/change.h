@@ -1,0 +1,55 @@
+/*
+ * change - a running VM's template as it is and as it shall be, and the way from one to the other.
+ *
+ * What attach, detach, update and their like share. live.tmpl is read, a verb edits its tree, the plan of both gives the
+ * fragment (launcher/plan/plan_change.h), which is printed (--plan) or sent. Files are opened here, with the caller's
+ * rights.
+ */
+#pragma once
+
+#include "conf/template.h"
+#include "launcher/live/control_client.h"
+#include "launcher/plan/plan_change.h"
+#include "launcher/verb/prepare.h"
+#include "launcher/verb/verbs.h"
+
+struct change {
+        struct verb_context *context;
+        char *name;
+        struct control_client *control;
+        struct prepare_facts facts;
+        char *live;             /* live.tmpl's text */
+        struct template *was;   /* its tree */
+        struct template *edit;  /* a second one, for the verb */
+        struct prepared before; /* the plan of `was` */
+        json_t *fdsets;         /* plan_change_options.fdsets */
+};
+
+/* argument: which VM. ERROR_NOT_RUNNING when it does not run. */
+int change_open(struct verb_context *context, const char *argument, struct change *ret, struct error **err);
+void change_done(struct change *change);
+#define _cleanup_change_ _cleanup_(change_done)
+
+/* Reads `edit` anew from live.tmpl. */
+int change_edit_again(struct change *change, struct error **err);
+/*
+ * From `was` to `edit`: *ret_after is the plan of the latter. base_dir: of relative paths that were added; extra: template
+ * whose text errors may point into; NULL: none.
+ */
+int change_plan(struct change *change, const char *what, const char *base_dir, const struct template *extra,
+                unsigned unplug_s, struct prepared *ret_after, struct plan_change *ret, struct error **err);
+/* Sends the fragment with its files. *ret_stale: nothing was done, for live.tmpl is not what it was: begin again. */
+int change_send(struct change *change, struct plan_change *plan, bool *ret_stale, struct error **err);
+
+/* VECTOR = [ arguments ], as typed on a command line, where quotes may be left out: SOURCE=/a.img,TARGET=vdb. Or a file
+ * with such vectors. New template. */
+int change_read_vector(const char *vector, const char *text, struct template **ret, struct error **err);
+int change_read_file(const char *path, struct template **ret, struct error **err);
+
+/* Edits of a tree. Moves attribute i of from to the end of to; from stays the owner of its file name and text. */
+void template_take(struct template *to, struct template *from, size_t i);
+void template_remove(struct template *template, size_t i);
+/* Sets or adds a pair of a vector; file and place are those of pos (borrowed file). */
+void template_set_pair(struct template_attribute *vector, const char *key, const char *value,
+                       const struct source_pos *pos);
+const char *template_pair(const struct template_attribute *vector, const char *key);

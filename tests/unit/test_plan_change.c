@@ -1,0 +1,302 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "launcher/plan/live_change.h"
+#include "launcher/plan/plan_change.h"
+#include "launcher/plan/plan_parts.h"
+
+/* A plan made by hand: option and value in turn. */
+static struct launch_plan *plan_of(const char *const *words, const char *live)
+{
+        struct launch_plan *plan = xcalloc(1, sizeof(*plan));
+
+        plan->name = xstrdup("web");
+        plan->uuid = xstrdup("u");
+        plan->devices = json_array();
+        for (size_t i = 0; words[i]; i++) {
+                ARRAY_GROW(plan->args, plan->n_args);
+                plan->args[plan->n_args++] = (struct plan_arg){ .text = xstrdup(words[i]),
+                                                                .because = xstrdup("DISK[1]/SOURCE"),
+                                                                .is_option = i % 2 == 0 };
+        }
+        ARRAY_GROW(plan->steps, plan->n_steps);
+        plan->steps[plan->n_steps++] = (struct plan_step){ .effect = EFFECT_LIVE_TEMPLATE,
+                                                           .args = json_pack("{s:s}", "text", live),
+                                                           .because = xstrdup("rule") };
+        return plan;
+}
+
+static void give_fd(struct launch_plan *plan, int number, const char *source)
+{
+        ARRAY_GROW(plan->fds, plan->n_fds);
+        plan->fds[plan->n_fds++] =
+                (struct plan_fd){ .child_fd = number, .source = xstrdup(source), .text = xstrdup(source) };
+}
+
+static void give_image(struct launch_plan *plan, const char *fd, const char *path)
+{
+        ARRAY_GROW(plan->steps, plan->n_steps);
+        plan->steps[plan->n_steps++] =
+                (struct plan_step){ .effect = EFFECT_IMAGE_OPEN,
+                                    .args = json_pack("{s:s, s:s, s:s, s:s, s:b}", "path", path, "access",
+                                                      "rw", "lock", "exclusive", "fd", fd, "direct", 1),
+                                    .because = xstrdup("DISK[1]/SOURCE") };
+}
+
+#define LIVE_ONE "NAME = \"web\"\nDISK = [\n  TARGET = \"vda\",\n  DISK_ID = \"0\"\n]\n"
+#define LIVE_TWO LIVE_ONE "DISK = [\n  TARGET = \"vdb\",\n  DISK_ID = \"1\"\n]\n"
+
+#define NODE(n, set) \
+        "{\"driver\":\"file\",\"node-name\":\"disk" #n "-file\",\"filename\":\"/dev/fdset/" #set "\"}"
+#define DEVICE(n, more) \
+        "{\"driver\":\"virtio-blk-pci\",\"id\":\"disk" #n "\",\"drive\":\"disk" #n "-file\"" more "}"
+
+static const char *const one_disk[] = {
+        "-add-fd", "fd=10,set=1,opaque=disk0-file", "-blockdev", NODE(0, 1),
+        "-device", DEVICE(0, ",\"bootindex\":1"),   NULL,
+};
+/* Another fd, another set, no place in the boot order: the same disk. */
+static const char *const two_disks[] = {
+        "-add-fd", "fd=11,set=7,opaque=disk0-file", "-blockdev", NODE(0, 7), "-device", DEVICE(0, ""),
+        "-add-fd", "fd=10,set=8,opaque=disk1-file", "-blockdev", NODE(1, 8), "-device", DEVICE(1, ""),
+        NULL,
+};
+
+struct pair {
+        struct launch_plan *was, *wanted;
+        struct plan_change change;
+};
+
+static void pair_init(struct pair *pair)
+{
+        *pair = (struct pair){ .was = plan_of(one_disk, LIVE_ONE), .wanted = plan_of(two_disks, LIVE_TWO) };
+        give_fd(pair->was, 10, "image:disk0-file");
+        give_fd(pair->wanted, 11, "image:disk0-file");
+        give_fd(pair->wanted, 10, "image:disk1-file");
+        give_image(pair->was, "image:disk0-file", "/a.img");
+        give_image(pair->wanted, "image:disk0-file", "/a.img");
+        give_image(pair->wanted, "image:disk1-file", "/b.img");
+}
+
+static void pair_done(struct pair *pair)
+{
+        plan_change_done(&pair->change);
+        launch_plan_free(pair->was);
+        launch_plan_free(pair->wanted);
+}
+
+static const json_t *step(const struct plan_change *change, size_t i)
+{
+        return json_array_get(json_object_get(change->fragment, "steps"), i);
+}
+
+static void step_is(const struct plan_change *change, size_t i, const char *execute, const char *arguments)
+{
+        const json_t *args = json_object_get(step(change, i), "args");
+        _cleanup_free_ char *text =
+                json_dumps(json_object_get(args, "arguments"), JSON_COMPACT | JSON_SORT_KEYS);
+
+        assert_string_equal(json_string_value(json_object_get(args, "execute")), execute);
+        assert_string_equal(text, arguments);
+}
+
+static void what_is_new_is_added_as_argv_has_it(void **state)
+{
+        const struct plan_change_options options = { .what = "attach disk" };
+        struct error *err = NULL;
+        struct pair pair;
+        const char *filename;
+
+        (void)state;
+        pair_init(&pair);
+        assert_int_equal(plan_change_build(pair.was, pair.wanted, &options, &pair.change, &err), 0);
+        assert_null(pair.change.next_start);
+        assert_int_equal(json_array_size(json_object_get(pair.change.fragment, "steps")), 4);
+        assert_int_equal(pair.change.n_files, 1);
+        assert_string_equal(pair.change.files[0].path, "/b.img");
+        assert_string_equal(pair.change.files[0].name, "image:disk1-file");
+        assert_true(pair.change.files[0].rw && pair.change.files[0].direct);
+        assert_string_equal(json_string_value(json_object_get(step(&pair.change, 0), "effect")),
+                            "image-open");
+        assert_string_equal(json_string_value(json_object_get(step(&pair.change, 1), "fd")),
+                            "image:disk1-file");
+        /* The same set in the node as in add-fd, above what a command line counts to. */
+        filename = json_string_value(json_object_get(
+                json_object_get(json_object_get(step(&pair.change, 2), "args"), "arguments"), "filename"));
+        assert_int_equal(strtoll(filename + strlen("/dev/fdset/"), NULL, 10),
+                         json_integer_value(json_object_get(
+                                 json_object_get(json_object_get(step(&pair.change, 1), "args"), "arguments"),
+                                 "fdset-id")));
+        step_is(&pair.change, 3, "device_add",
+                "{\"drive\":\"disk1-file\",\"driver\":\"virtio-blk-pci\",\"id\":\"disk1\"}");
+        assert_null(json_object_get(pair.change.fragment, "forward"));
+        pair_done(&pair);
+}
+
+static void what_is_gone_goes_in_reverse_and_only_forward(void **state)
+{
+        json_auto_t *sets = json_pack("{s:i, s:i}", "disk1-file", 42, "disk0-file", 1);
+        const struct plan_change_options options = { .what = "detach", .fdsets = sets, .unplug_s = 9 };
+        struct error *err = NULL;
+        struct pair pair;
+
+        (void)state;
+        pair_init(&pair);
+        assert_int_equal(plan_change_build(pair.wanted, pair.was, &options, &pair.change, &err), 0);
+        assert_null(pair.change.next_start);
+        assert_int_equal(json_array_size(json_object_get(pair.change.fragment, "steps")), 4);
+        step_is(&pair.change, 0, "device_del", "{\"id\":\"disk1\"}");
+        assert_int_equal(json_integer_value(
+                                 json_object_get(json_object_get(step(&pair.change, 0), "await"), "timeout")),
+                         9);
+        step_is(&pair.change, 1, "blockdev-del", "{\"node-name\":\"disk1-file\"}");
+        step_is(&pair.change, 2, "remove-fd", "{\"fdset-id\":42}");
+        assert_string_equal(json_string_value(json_object_get(step(&pair.change, 3), "effect")), "take-back");
+        assert_true(json_is_true(json_object_get(pair.change.fragment, "forward")));
+        assert_int_equal(pair.change.n_files, 0);
+        pair_done(&pair);
+}
+
+static void no_difference_is_no_step(void **state)
+{
+        const struct plan_change_options options = { .what = "nothing" };
+        struct error *err = NULL;
+        struct pair pair;
+
+        (void)state;
+        pair_init(&pair);
+        assert_int_equal(plan_change_build(pair.was, pair.was, &options, &pair.change, &err), 0);
+        assert_true(plan_change_is_empty(&pair.change));
+        assert_null(pair.change.next_start);
+        pair_done(&pair);
+}
+
+static void what_cannot_change_now_is_told(void **state)
+{
+        static const char *const was[] = { "-smp", "1", "-device", DEVICE(0, ""), NULL };
+        static const char *const wanted[] = { "-smp", "2", "-device", DEVICE(0, ",\"serial\":\"x\""), NULL };
+        const struct plan_change_options options = { .what = "update" };
+        struct plan_change change = { 0 };
+        struct launch_plan *a = plan_of(was, LIVE_ONE), *b = plan_of(wanted, LIVE_ONE);
+        struct error *err = NULL;
+
+        (void)state;
+        assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
+        assert_true(plan_change_is_empty(&change));
+        assert_int_equal(error_count(change.next_start), 2);
+        assert_non_null(strstr(change.next_start->message, "serial of 'disk0' changes at the next start"));
+        assert_non_null(strstr(change.next_start->next->message, "-smp 2 comes with the next start"));
+        plan_change_done(&change);
+        launch_plan_free(a);
+        launch_plan_free(b);
+}
+
+static void limits_of_a_throttle_group_are_set_and_lifted(void **state)
+{
+        static const char *const was[] = {
+                "-object",
+                "{\"qom-type\":\"throttle-group\",\"id\":\"tg0\",\"limits\":{\"bps-read\":9,\"bps-read-max-length\":3}}",
+                NULL
+        };
+        static const char *const wanted[] = {
+                "-object", "{\"qom-type\":\"throttle-group\",\"id\":\"tg0\",\"limits\":{\"iops-total\":5}}",
+                NULL
+        };
+        const struct plan_change_options options = { .what = "update" };
+        struct plan_change change = { 0 };
+        struct launch_plan *a = plan_of(was, LIVE_ONE), *b = plan_of(wanted, LIVE_ONE);
+        struct error *err = NULL;
+
+        (void)state;
+        assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
+        assert_null(change.next_start);
+        step_is(&change, 0, "qom-set",
+                "{\"path\":\"/objects/tg0\",\"property\":\"limits\",\"value\":"
+                "{\"bps-read\":0,\"bps-read-max-length\":1,\"iops-total\":5}}");
+        plan_change_done(&change);
+        launch_plan_free(a);
+        launch_plan_free(b);
+}
+
+static void another_vm_is_no_change(void **state)
+{
+        const struct plan_change_options options = { .what = "update" };
+        struct plan_change change = { 0 };
+        struct launch_plan *a = plan_of(one_disk, LIVE_ONE), *b = plan_of(one_disk, LIVE_ONE);
+        struct error *err = NULL;
+
+        (void)state;
+        free(b->name);
+        b->name = xstrdup("db");
+        assert_int_equal(plan_change_build(a, b, &options, &change, &err), -1);
+        assert_int_equal(err->code, ERROR_INVALID);
+        error_free(err);
+        launch_plan_free(a);
+        launch_plan_free(b);
+}
+
+static void several_fds_of_a_netdev_are_named(void **state)
+{
+        static const char *const words[] = { "-netdev",
+                                             "{\"type\":\"tap\",\"id\":\"net0\",\"fds\":\"12:13\"}",
+                                             "-chardev", "socket,id=serial0,fd=14,server=on,wait=off", NULL };
+        _cleanup_plan_parts_ struct plan_parts parts = { 0 };
+        struct launch_plan *plan = plan_of(words, LIVE_ONE);
+        _cleanup_free_ char *net = NULL, *serial = NULL;
+
+        (void)state;
+        give_fd(plan, 12, "tap:web-0:0");
+        give_fd(plan, 13, "tap:web-0:1");
+        give_fd(plan, 14, "listen:console");
+        plan_parts_read(plan, &parts);
+        net = json_dumps(plan_parts_find(&parts, PART_NETDEV, "net0")->json, JSON_COMPACT | JSON_SORT_KEYS);
+        serial = json_dumps(plan_parts_find(&parts, PART_CHARDEV, "serial0")->json,
+                            JSON_COMPACT | JSON_SORT_KEYS);
+        assert_string_equal(
+                net, "{\"fds\":[\"@fd:tap:web-0:0\",\"@fd:tap:web-0:1\"],\"id\":\"net0\",\"type\":\"tap\"}");
+        assert_non_null(strstr(serial, "{\"data\":{\"str\":\"@fd:listen:console\"},\"type\":\"fd\"}"));
+        launch_plan_free(plan);
+}
+
+static void live_tmpl_changes_by_number(void **state)
+{
+        struct error *err = NULL;
+        json_auto_t *added = live_change(LIVE_ONE, LIVE_TWO, &err), *removed = NULL, *changed = NULL;
+        _cleanup_free_ char *a = json_dumps(added, JSON_COMPACT), *b = NULL, *c = NULL;
+
+        (void)state;
+        removed = live_change(LIVE_TWO, LIVE_ONE, &err);
+        changed = live_change("CPU = \"1\"\nOS = [ ARCH = \"x\" ]\n", "CPU = \"2\"\nOS = [ ARCH = \"y\" ]\n",
+                              &err);
+        b = json_dumps(removed, JSON_COMPACT);
+        c = json_dumps(changed, JSON_COMPACT);
+        assert_string_equal(
+                a,
+                "{\"set\":[{\"vector\":\"DISK\",\"attributes\":{\"TARGET\":\"vdb\",\"DISK_ID\":\"1\"}}],\"remove\":[]}");
+        assert_string_equal(b,
+                            "{\"set\":[],\"remove\":[{\"vector\":\"DISK\",\"match\":{\"DISK_ID\":\"1\"}}]}");
+        assert_string_equal(
+                c, "{\"set\":[{\"attribute\":\"CPU\",\"value\":\"2\"},"
+                   "{\"vector\":\"OS\",\"match\":{},\"attributes\":{\"ARCH\":\"y\"}}],\"remove\":[]}");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_is_new_is_added_as_argv_has_it),
+                cmocka_unit_test(what_is_gone_goes_in_reverse_and_only_forward),
+                cmocka_unit_test(no_difference_is_no_step),
+                cmocka_unit_test(what_cannot_change_now_is_told),
+                cmocka_unit_test(limits_of_a_throttle_group_are_set_and_lifted),
+                cmocka_unit_test(another_vm_is_no_change),
+                cmocka_unit_test(several_fds_of_a_netdev_are_named),
+                cmocka_unit_test(live_tmpl_changes_by_number),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
