@@ -422,7 +422,7 @@ test_who_may_not_changes_nothing() {
     # What an operator may is up to QEMU.
     apply_as_operator 0 '{"steps":[{"effect":"qmp","args":{"execute":"set_link","arguments":{"name":"nic0","up":true}},"undo":[]}]}'
     # The whole is refused before its first step.
-    for each in '{"effect":"image-open","args":{"path":"/etc/shadow"}}' '{"effect":"qmp","args":{"execute":"quit"},"undo":[]}'; do
+    for each in '{"effect":"file-open","args":{"path":"/etc/shadow"}}' '{"effect":"qmp","args":{"execute":"quit"},"undo":[]}'; do
         apply 5 "$(jq -c --argjson step "$each" '.steps += [$step]' <<<"$CGROUP")"
         assert_contains "$ERR" "step 2"
         nothing_changed "a step that nobody may"
