@@ -2,9 +2,8 @@
  * attr - what a template attribute is: one row per attribute and key, and what works on all of them.
  *
  * A row is the whole truth (STYLE section 8): parser, checks, explain, describe, manual page and completion read
- * it. Rows stand in sections: the top-level attributes (name "") and one section per vector; attr_vm.c,
- * attr_disk.c, attr_nic.c, attr_limits.c and attr_coming.c hold them. Pure and constant; nothing here owns memory but what a
- * function says.
+ * it. Rows stand in sections: the top-level attributes (name "") and one section per vector; the attr_*.c
+ * files hold them. Pure and constant; nothing here owns memory but what a function says.
  *
  * Three kinds of rows: ATTR_HERE (has an effect), ATTR_COMING (known, its part of vmlaunch is not in this version:
  * using it in a template is an error by name), ATTR_LEFT_ALONE (known, and none of our business: named in one
@@ -153,6 +152,8 @@ extern const struct attr_word attr_auto_words[];
 extern const struct attr_section *const attr_sections[];
 extern const struct attr_section attr_vm, attr_os, attr_features, attr_cpu_model, attr_panic, attr_disk,
         attr_nic, attr_nic_default, attr_serial, attr_cputune, attr_memtune, attr_blkiotune;
+extern const struct attr_section attr_topology, attr_numa_node, attr_memory_backing, attr_memory_encryption,
+        attr_balloon;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

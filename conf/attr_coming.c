@@ -4,11 +4,28 @@
 #include "base/mem.h"
 #include "conf/attr.h"
 
+/* clang-format off: one a line */
 const struct attr_section *const attr_sections[] = {
-        &attr_vm,      &attr_os,        &attr_features, &attr_cpu_model, &attr_panic,       &attr_cputune,
-        &attr_memtune, &attr_blkiotune, &attr_disk,     &attr_nic,       &attr_nic_default, &attr_serial,
+        &attr_vm,
+        &attr_os,
+        &attr_features,
+        &attr_cpu_model,
+        &attr_panic,
+        &attr_cputune,
+        &attr_memtune,
+        &attr_blkiotune,
+        &attr_disk,
+        &attr_nic,
+        &attr_nic_default,
+        &attr_serial,
+        &attr_topology,
+        &attr_numa_node,
+        &attr_memory_backing,
+        &attr_memory_encryption,
+        &attr_balloon,
         NULL,
 };
+/* clang-format on */
 
 #define SECTION(ident, vector, text, from)                                             \
         static const struct attr_section ident = { .name = (vector),                   \
@@ -23,27 +40,6 @@ const struct attr_section *const attr_sections[] = {
                                                    .any_key = true,          \
                                                    .why = (reason),          \
                                                    .source = "opennebula-semantics 2.1" }
-
-static const struct attr topology_rows[] = {
-        COMING("SOCKETS", "Sockets of the guest."),
-        COMING("CORES", "Cores of a socket."),
-        COMING("THREADS", "Threads of a core."),
-        COMING("PIN_POLICY", "NONE, CORE, THREAD or SHARED."),
-        COMING("NODE_AFFINITY", "NUMA node of the host."),
-        COMING("HUGEPAGE_SIZE", "Size of huge pages, MiB."),
-        COMING("MEMORY_ACCESS", "private or shared."),
-};
-SECTION(topology, "TOPOLOGY", "Sockets, cores, threads and pinning.", "opennebula-semantics 3.5");
-
-static const struct attr numa_node_rows[] = {
-        COMING("TOTAL_CPUS", "vCPUs of the node."),
-        COMING("MEMORY", "Memory of the node, MiB."),
-        COMING("DISTANCE", "Distances to other nodes."),
-        COMING("CPUS", "Host CPUs, chosen by OpenNebula."),
-        COMING("MEMORY_NODE_ID", "Host node, chosen by OpenNebula."),
-        COMING("NODE_ID", "Host node, chosen by OpenNebula."),
-};
-SECTION(numa_node, "NUMA_NODE", "A NUMA node of the guest.", "opennebula-semantics 3.5");
 
 static const struct attr graphics_rows[] = {
         COMING_IN("TYPE", A, "vnc or spice."),
@@ -153,11 +149,6 @@ static const struct attr tpm_rows[] = {
 };
 SECTION(tpm, "TPM", "Virtual TPM.", "opennebula-semantics 3.13");
 
-static const struct attr memory_encryption_rows[] = {
-        COMING("TYPE", "SEV, SEV-ES."),
-};
-SECTION(memory_encryption, "MEMORY_ENCRYPTION", "Encrypted guest memory.", "opennebula-semantics 3.13");
-
 static const struct attr backup_config_rows[] = {
         COMING("FS_FREEZE", "NONE, AGENT or SUSPEND."),
         COMING("KEEP_LAST", "Number of backups kept."),
@@ -226,13 +217,6 @@ static const struct attr pm_rows[] = {
 };
 SECTION(pm, "PM", "Sleep states.", "DESIGN 5.3");
 
-static const struct attr memory_backing_rows[] = {
-        COMING("HUGEPAGES", "Size of huge pages."),      COMING("NOSHAREPAGES", "No page merging."),
-        COMING("LOCKED", "Memory that is not swapped."), COMING("DUMP_CORE", "Guest memory in core dumps."),
-        COMING("THP", "Transparent huge pages."),
-};
-SECTION(memory_backing, "MEMORY_BACKING", "Where guest memory comes from.", "DESIGN 5.3");
-
 static const struct attr numatune_rows[] = {
         COMING("MODE", "strict, preferred or interleave."),
         COMING("NODESET", "Nodes of the host."),
@@ -299,40 +283,23 @@ ALONE(monitoring, "MONITORING", "filled in by OpenNebula");
 ALONE(hot_resize, "HOT_RESIZE", "for the web interface");
 ALONE(modification, "MODIFICATION", "for the web interface");
 
+/* clang-format off: one a line */
 const struct attr_section *const attr_coming_sections[] = {
-        &topology,
-        &numa_node,
-        &graphics,
-        &video,
-        &input,
-        &context,
-        &raw,
-        &pci,
-        &iommu,
-        &tpm,
-        &memory_encryption,
-        &backup_config,
-        &nic_alias,
-        &snapshot,
-        &clock,
-        &timer,
-        &pm,
-        &memory_backing,
-        &numatune,
-        &filesystem,
-        &rng,
-        &watchdog,
-        &redirfilter,
-        &console,
-        &vsock,
-        &usb,
-        &user_inputs,
-        &sched_action,
-        &vcenter,
-        &security_group_rule,
-        &resize,
-        &monitoring,
-        &hot_resize,
-        &modification,
+        &graphics,      &video,
+        &input,         &context,
+        &raw,           &pci,
+        &iommu,         &tpm,
+        &backup_config, &nic_alias,
+        &snapshot,      &clock,
+        &timer,         &pm,
+        &numatune,      &filesystem,
+        &rng,           &watchdog,
+        &redirfilter,   &console,
+        &vsock,         &usb,
+        &user_inputs,   &sched_action,
+        &vcenter,       &security_group_rule,
+        &resize,        &monitoring,
+        &hot_resize,    &modification,
         NULL,
 };
+/* clang-format on */

@@ -20,6 +20,13 @@ static const struct attr_word crash_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word resize_words[] = {
+        WORD("BALLOONING", MEMORY_BALLOONING),
+        WORD("HOTPLUG", MEMORY_HOTPLUG),
+        WORD("VIRTIO_MEM", MEMORY_VIRTIO_MEM),
+        WORDS_END,
+};
+
 #define ATTR_OF struct vm_spec
 static const struct attr vm_rows[] = {
         { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 128, .lands = "name",
@@ -36,11 +43,34 @@ static const struct attr vm_rows[] = {
                  "100.",
           .source = "opennebula-semantics 3.4" },
         { "VCPU", U32(vcpu), .lookup = LOOKUP_A, .dflt = "1", .min = 1, .max = 4096, .unit = "vCPUs",
-          .lands = "argv", .doc = "Number of virtual CPUs the guest sees.",
+          .lands = "argv", .doc = "Number of virtual CPUs the guest sees. Absent: VCPU_MAX, else 1.",
+          .source = "opennebula-semantics 3.3" },
+        { "VCPU_MAX", U32(vcpu_max), .lookup = LOOKUP_A, .min = 1, .max = 4096, .unit = "vCPUs",
+          .lands = "argv",
+          .doc = "Number of virtual CPUs that can be reached while the VM runs: places for those beyond VCPU.",
           .source = "opennebula-semantics 3.3" },
         { "MEMORY", SIZE(memory, 1 << 20, "MiB"), .lookup = LOOKUP_D, .min = 1 << 20, .max = 1ull << 48,
-          .lands = "argv", .doc = "Memory of the guest; has to be given. Rounded up to KiB.",
+          .lands = "argv",
+          .doc = "Memory of the guest; has to be given. Rounded up to 8 KiB, as QEMU counts it.",
           .source = "opennebula-semantics 3.2, 3.3" },
+        { "MEMORY_MAX", SIZE(memory_max, 1 << 20, "MiB"), .lookup = LOOKUP_D, .min = 1 << 20,
+          .max = 1ull << 48, .lands = "argv",
+          .doc = "Memory that can be reached while the VM runs, in the way of MEMORY_RESIZE_MODE; at least MEMORY.",
+          .source = "opennebula-semantics 3.3" },
+        { "MEMORY_RESIZE_MODE", ENUM(memory_resize_mode, memory_resize_mode, resize_words),
+          .lookup = LOOKUP_D, .dflt = "BALLOONING", .lands = "argv",
+          .doc = "BALLOONING: the machine has MEMORY_MAX, and the balloon takes all but MEMORY from the guest; HOTPLUG: "
+                 "memory modules are plugged into MEMORY_SLOTS; VIRTIO_MEM: one device grows and shrinks in steps of "
+                 "2 MiB. Counts with MEMORY_MAX above MEMORY.",
+          .source = "opennebula-semantics 3.3" },
+        { "MEMORY_SLOTS", U32(memory_slots), .lookup = LOOKUP_A, .dflt = "16", .min = 1, .max = 256,
+          .unit = "slots", .lands = "argv",
+          .doc = "Places for memory modules, with MEMORY_RESIZE_MODE HOTPLUG: how often memory can be added.",
+          .source = "opennebula-semantics 3.3; QEMU, ACPI_MAX_RAM_SLOTS" },
+        { "MEMORY_TUNE_OFFSET", SIZE(memory_tune_offset, 1 << 20, "MiB"), .lookup = LOOKUP_A, .dflt = "256",
+          .max = 1ull << 40, .lands = "rule",
+          .doc = "Memory that QEMU itself may use of the limit of an encrypted guest, on top of MEMORY.",
+          .source = "opennebula-semantics 3.13" },
         { "ACCEL", ENUM(accel, accel, accel_words), .lookup = LOOKUP_A, .dflt = "auto", .lands = "argv",
           .doc = "kvm: hardware virtualisation; tcg: emulation, slow, works everywhere; auto: kvm where it can be used, "
                  "else tcg with a warning.",
@@ -98,11 +128,6 @@ static const struct attr vm_rows[] = {
         COMING_IN("EMULATOR_CPUS", B, "Host CPUs for the emulator's own threads."),
         COMING_IN("EVC_MODE", E, "CPU model of a cluster, replaces CPU_MODEL/MODEL."),
 
-        COMING_IN("VCPU_MAX", A, "Number of vCPUs that can be reached by hot-plugging."),
-        COMING_IN("MEMORY_SLOTS", A, "Number of slots for memory modules."),
-        COMING("MEMORY_MAX", "Memory that can be reached while running."),
-        COMING("MEMORY_RESIZE_MODE", "How memory changes while running: BALLOONING or HOTPLUG."),
-        COMING_IN("MEMORY_TUNE_OFFSET", A, "Overhead added to the memory limit of an encrypted guest, MiB."),
         COMING_IN("HYPERV_OPTIONS", A, "Hyper-V enlightenments, as libvirt XML."),
         COMING_IN("HYPERV_TIMERS", A, "Timers of a Hyper-V guest, as libvirt XML."),
         COMING_IN("SPICE_OPTIONS", A, "Devices of a SPICE guest, as libvirt XML."),

@@ -206,4 +206,5 @@ void spec_check(struct spec_builder *builder)
         check_buses(builder);
         spec_check_nics(builder);
         spec_check_limits(builder);
+        spec_check_capacity(builder);
 }

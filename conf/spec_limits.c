@@ -43,9 +43,9 @@ void spec_check_limits(struct spec_builder *builder)
         check_memtune(builder);
         if (period->layer == LAYER_TEMPLATE && !spec_is_given(&attr_cputune, &spec->cputune, "QUOTA"))
                 spec_fail(builder, &period->pos, "CPUTUNE/PERIOD: goes with QUOTA, which is not given");
-        if (spec->pids_limit && spec->pids_limit < spec->vcpu + THREADS_BESIDES_VCPUS)
+        if (spec->pids_limit && spec->pids_limit < vm_spec_vcpu_max(spec) + THREADS_BESIDES_VCPUS)
                 spec_fail(
                         builder, place(&attr_vm, spec, "PIDS_LIMIT"),
                         "PIDS_LIMIT: %u is too few: a thread for each of %u vCPUs and %u for QEMU's own work",
-                        spec->pids_limit, spec->vcpu, THREADS_BESIDES_VCPUS);
+                        spec->pids_limit, vm_spec_vcpu_max(spec), THREADS_BESIDES_VCPUS);
 }

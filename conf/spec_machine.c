@@ -99,8 +99,6 @@ void spec_set_machine(struct spec_builder *builder, const char *base_dir)
                 const char *key;
         } paths[] = { { &os->kernel, "KERNEL" }, { &os->initrd, "INITRD" } };
 
-        /* The kernel counts memory in KiB. */
-        spec->memory = (spec->memory + 1023) / 1024 * 1024;
         for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
                 _cleanup_free_ char *path = TAKE_PTR(*paths[i].path),
                                     *name = xasprintf("OS/%s", paths[i].key);

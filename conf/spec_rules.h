@@ -8,9 +8,11 @@
 #include "conf/spec_build.h"
 #include "conf/vm_spec.h"
 
-#define SPEC_MAX_DISKS   256
-#define SPEC_MAX_NICS    256
-#define SPEC_MAX_SERIALS 4
+#define SPEC_MAX_DISKS 256
+/* QEMU's MAX_NODES. */
+#define SPEC_MAX_NUMA_NODES 128
+#define SPEC_MAX_NICS       256
+#define SPEC_MAX_SERIALS    4
 
 struct spec_builder {
         const struct template *template;
@@ -31,6 +33,9 @@ struct origin *spec_origin(const struct attr_section *section, const void *recor
 /* A value was given, by whatever layer, and is not empty. */
 bool spec_is_given(const struct attr_section *section, const void *record, const char *key);
 
+/* It was not given, or its text could be read: the field holds what was meant. */
+bool spec_is_read(const struct attr_section *section, const void *record, const char *key);
+
 bool spec_text_is_empty(const char *s);
 /* text and pos (NULL: none) are copied. */
 void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
@@ -44,12 +49,21 @@ void spec_number(struct spec_builder *builder);
 /* What the attributes leave open, a section each; in this order. */
 void spec_set_identity(struct spec_builder *builder, const char *default_name);
 void spec_set_machine(struct spec_builder *builder, const char *base_dir);
+void spec_set_capacity(struct spec_builder *builder);
+void spec_set_numa(struct spec_builder *builder);
 void spec_set_disks(struct spec_builder *builder, const char *base_dir);
 void spec_set_nics(struct spec_builder *builder);
 void spec_set_boot_order(struct spec_builder *builder);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);
-/* The parts of it about NICs and limits. */
+/* The parts of it about NICs, limits, processors and memory. */
 void spec_check_nics(struct spec_builder *builder);
 void spec_check_limits(struct spec_builder *builder);
+void spec_check_capacity(struct spec_builder *builder);
+
+/*
+ * A helper process maps guest memory too (virtiofsd, another vhost-user backend): reference is what asks for it, "FILESYSTEM[0]/DRIVER",
+ * with its place. Fails when MEMORY_ACCESS says private. For spec_set_*() functions.
+ */
+void spec_share_memory(struct spec_builder *builder, const char *reference, const struct source_pos *pos);

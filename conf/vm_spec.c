@@ -35,6 +35,9 @@ void vm_spec_free(struct vm_spec *spec)
         }
         for (size_t i = 0; i < spec->n_disks; i++)
                 free(spec->disks[i].path);
+        for (size_t i = 0; i < spec->n_numa_nodes; i++)
+                free(spec->numa_nodes[i].distances);
+        free(spec->memory_shared_by);
         for (const struct spec_section *row = spec_sections; row->section; row++)
                 if (row->count)
                         free(*(void **)((char *)spec + row->record));
@@ -50,6 +53,40 @@ void vm_spec_free(struct vm_spec *spec)
 bool vm_spec_is_q35(const struct vm_spec *spec)
 {
         return spec->os.machine && (strstr(spec->os.machine, "q35") || strstr(spec->os.machine, "virt"));
+}
+
+uint32_t vm_spec_vcpu_max(const struct vm_spec *spec)
+{
+        return spec->vcpu_max > spec->vcpu ? spec->vcpu_max : spec->vcpu;
+}
+
+struct smp vm_spec_smp(const struct vm_spec *spec)
+{
+        const struct topology_spec *topology = &spec->topology;
+        uint32_t max = vm_spec_vcpu_max(spec);
+
+        if (topology->sockets && topology->cores && topology->threads)
+                return (struct smp){ topology->sockets, topology->cores, topology->threads };
+        return topology->present ? (struct smp){ 1, max, 1 } : (struct smp){ max, 1, 1 };
+}
+
+uint64_t vm_spec_ram(const struct vm_spec *spec)
+{
+        bool balloons = spec->memory_resize_mode == MEMORY_BALLOONING && spec->memory_max > spec->memory;
+
+        return balloons ? spec->memory_max : spec->memory;
+}
+
+uint64_t vm_spec_memory_room(const struct vm_spec *spec)
+{
+        uint64_t ram = vm_spec_ram(spec);
+
+        return spec->memory_max > ram ? spec->memory_max - ram : 0;
+}
+
+bool vm_spec_has_hugepages(const struct vm_spec *spec)
+{
+        return spec->memory_backing.hugepages || spec->topology.hugepage_size;
 }
 
 const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference)

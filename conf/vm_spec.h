@@ -42,10 +42,18 @@ struct section {
 /* Of DISK_ID, NIC_ID and their like: far more devices than any machine has places for. */
 #define SPEC_MAX_ID 9999
 
+/* QEMU counts memory in these (softmmu/vl.c rounds -m up, and holds its backend against that). */
+#define MEMORY_GRAIN 8192
+
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum cpu_mode { CPU_MODE_NONE, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_HOST_MODEL, CPU_MODE_NAMED };
 enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA };
 enum crash_action { CRASH_DESTROY, CRASH_RESTART, CRASH_PRESERVE };
+/* BALLOONING: the machine has MEMORY_MAX and the balloon takes the rest; the others: it grows to that. */
+enum memory_resize_mode { MEMORY_BALLOONING, MEMORY_HOTPLUG, MEMORY_VIRTIO_MEM };
+enum memory_access { MEMORY_ACCESS_NONE, MEMORY_ACCESS_PRIVATE, MEMORY_ACCESS_SHARED };
+enum memory_encryption { MEMORY_ENCRYPTION_NONE, MEMORY_ENCRYPTION_SEV, MEMORY_ENCRYPTION_SEV_ES };
+enum balloon_model { BALLOON_MODEL_VIRTIO, BALLOON_MODEL_NONE };
 enum disk_type { DISK_TYPE_FILE, DISK_TYPE_BLOCK, DISK_TYPE_CDROM };
 enum disk_format { DISK_FORMAT_NONE, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
 enum disk_cache {
@@ -94,6 +102,51 @@ struct panic_spec {
         struct section section;
         bool present; /* a PANIC vector was given */
         enum panic_model model;
+};
+
+struct topology_spec {
+        struct section section;
+        bool present;
+        uint32_t sockets, cores, threads; /* as written, 0: not; vm_spec_smp() is what counts */
+        uint64_t hugepage_size;           /* 0: not given */
+        enum memory_access memory_access;
+        char *pin_policy;
+};
+
+/* NODE:DISTANCE of NUMA_NODE/DISTANCE. */
+struct numa_distance {
+        unsigned first, last;
+        unsigned value;
+};
+
+struct numa_node_spec {
+        struct section section;
+        unsigned id; /* position, from 0 */
+        uint32_t total_cpus;
+        uint64_t memory;
+        char *distance; /* as written; parsed: */
+        struct numa_distance *distances;
+        size_t n_distances;
+};
+
+struct memory_backing_spec {
+        struct section section;
+        bool present; /* a value other than a default was given */
+        bool hugepages, nosharepages, locked, dump_core, thp;
+};
+
+struct memory_encryption_spec {
+        struct section section;
+        bool present;
+        enum memory_encryption type;
+};
+
+struct balloon_spec {
+        struct section section;
+        bool present; /* a value other than a default was given */
+        enum balloon_model model;
+        uint32_t stats_period; /* seconds; 0: none */
+        bool autodeflate, free_page_reporting;
 };
 
 struct cputune_spec {
@@ -165,7 +218,15 @@ struct vm_spec {
         uint8_t uuid[16];
         double cpu;
         uint32_t vcpu;
-        uint64_t memory;          /* bytes, a multiple of 1 KiB */
+        uint32_t vcpu_max;   /* 0: no more than vcpu */
+        uint64_t memory;     /* bytes, a multiple of MEMORY_GRAIN */
+        uint64_t memory_max; /* the same; 0: no more than memory */
+        uint32_t memory_slots;
+        enum memory_resize_mode memory_resize_mode;
+        uint64_t memory_tune_offset; /* bytes */
+        /* Guest memory is mapped by another process too; by: what asks for it, "FILESYSTEM[0]/DRIVER" (owned). */
+        bool memory_shared;
+        char *memory_shared_by;
         uint32_t pids_limit;      /* 0: none */
         uint32_t cgroups_version; /* of the configuration; 0: it says nothing */
         enum accel accel;
@@ -175,6 +236,12 @@ struct vm_spec {
         struct os_spec os;
         struct features_spec features;
         struct cpu_model_spec cpu_model;
+        struct topology_spec topology;
+        struct numa_node_spec *numa_nodes;
+        size_t n_numa_nodes;
+        struct memory_backing_spec memory_backing;
+        struct memory_encryption_spec memory_encryption;
+        struct balloon_spec balloon;
         struct panic_spec panic;
         struct cputune_spec cputune;
         struct memtune_spec memtune;
@@ -195,6 +262,18 @@ DEFINE_FREEP(struct vm_spec, vm_spec_free)
 
 /* q35 and virt machines count as one family (opennebula-semantics section 3.6). */
 bool vm_spec_is_q35(const struct vm_spec *spec);
+/* vCPUs that the machine has places for. */
+uint32_t vm_spec_vcpu_max(const struct vm_spec *spec);
+/* How its vCPUs are arranged; the product is vm_spec_vcpu_max(). */
+struct smp {
+        uint32_t sockets, cores, threads;
+};
+struct smp vm_spec_smp(const struct vm_spec *spec);
+/* Memory that the machine has at boot, balloon or not. */
+uint64_t vm_spec_ram(const struct vm_spec *spec);
+/* Memory that it can grow by; 0: none. */
+uint64_t vm_spec_memory_room(const struct vm_spec *spec);
+bool vm_spec_has_hugepages(const struct vm_spec *spec);
 /* The origin of ATTRIBUTE or SECTION[index]/KEY ("MEMORY", "OS/MACHINE", "DISK[1]/CACHE"), NULL when there is
  * no such row. */
 const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference);

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "conf/template.h"
+#include "launcher/host/memory_facts.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/state/state_dir.h"
 
@@ -169,6 +170,10 @@ int host_facts_read(const struct paths *paths, struct host_facts **ret, struct e
                 return -1;
         if (facts->kvm_node.exists)
                 facts->kvm_group = group_name(facts->kvm_node.gid);
+        if (memory_facts_read(facts, err) < 0)
+                return -1;
+        if (facts->sev.node.exists)
+                facts->sev_group = group_name(facts->sev.node.gid);
         if (cgroup_host_read("", &facts->cgroup, err) < 0 || read_claimed_uids(paths, facts, err) < 0)
                 return -1;
         *ret = TAKE_PTR(facts);
@@ -182,6 +187,7 @@ void host_facts_free(struct host_facts *facts)
         free(facts->arch);
         free(facts->kernel);
         free(facts->kvm_group);
+        free(facts->sev_group);
         cgroup_host_done(&facts->cgroup);
         for (size_t i = 0; i < facts->n_claimed_uids; i++)
                 free(facts->claimed_uids[i].vm);
@@ -192,18 +198,20 @@ void host_facts_free(struct host_facts *facts)
 
 json_t *host_facts_to_json(const struct host_facts *facts)
 {
-        json_t *claimed = json_array();
+        json_t *claimed = json_array(), *json;
 
         for (size_t i = 0; i < facts->n_claimed_uids; i++)
                 json_array_append_new(claimed,
                                       json_pack("{s:I, s:s}", "uid", (json_int_t)facts->claimed_uids[i].uid,
                                                 "vm", facts->claimed_uids[i].vm));
-        return json_pack("{s:s, s:s, s:I, s:b, s:o, s:s?, s:o*, s:o, s:o}", "arch", facts->arch, "kernel",
+        json = json_pack("{s:s, s:s, s:I, s:b, s:o, s:s?, s:o*, s:o, s:o}", "arch", facts->arch, "kernel",
                          facts->kernel, "cpus", (json_int_t)facts->cpus, "cpu-has-virt",
                          (int)facts->cpu_has_virt, "kvm-node", file_facts_to_json(&facts->kvm_node),
                          "kvm-group", facts->kvm_group, "vhost-net",
                          facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
                          cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed);
+        memory_facts_to_json(facts, json);
+        return json;
 }
 
 static int claimed_from_json(const json_t *json, struct host_facts *facts, struct error **err)
@@ -261,6 +269,7 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
         if (file_facts_from_json(kvm_node, "host facts: kvm-node", &facts->kvm_node, err) < 0 ||
             (vhost_net &&
              file_facts_from_json(vhost_net, "host facts: vhost-net", &facts->vhost_net, err) < 0) ||
+            memory_facts_from_json(json, facts, err) < 0 ||
             cgroup_host_from_json(cgroup, &facts->cgroup, err) < 0 ||
             claimed_from_json(claimed, facts, err) < 0)
                 return -1;

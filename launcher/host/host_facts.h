@@ -31,6 +31,15 @@ struct claimed_uid {
         char *vm;
 };
 
+#define HUGEPAGE_SIZES_MAX 8
+
+/* AMD's encryption of guest memory, as far as processor and kernel have it. */
+struct sev_facts {
+        bool sev, sev_es;
+        unsigned cbitpos, reduced_phys_bits; /* CPUID 8000001F */
+        struct file_facts node;              /* /dev/sev */
+};
+
 struct host_facts {
         char *arch;                  /* uname machine: "x86_64" */
         char *kernel;                /* uname release, for messages */
@@ -39,6 +48,11 @@ struct host_facts {
         struct file_facts kvm_node;  /* /dev/kvm */
         char *kvm_group;             /* the name of its group, or NULL */
         struct file_facts vhost_net; /* /dev/vhost-net */
+        uint64_t hugepage_sizes[HUGEPAGE_SIZES_MAX]; /* bytes, ascending */
+        size_t n_hugepage_sizes;
+        uint64_t hugepage_default; /* 0: none */
+        struct sev_facts sev;
+        char *sev_group; /* the name of /dev/sev's group, or NULL */
         struct cgroup_host cgroup;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;

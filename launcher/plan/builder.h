@@ -50,6 +50,7 @@ struct build {
         uid_t uid;
         enum accel accel; /* KVM or TCG */
         bool kvm_group;   /* the VM's processes are in the group of /dev/kvm */
+        bool sev_group;   /* and of /dev/sev */
         const struct qemu_machine *machine;
         enum machine_kind kind;
         const struct machine_lock *lock; /* NULL: none, or it was made for something else */
@@ -124,8 +125,20 @@ void machine_file_steps(struct build *build);
 /* cpu.c */
 int cpu_check(struct build *build, struct error **err);
 void cpu_args(struct build *build);
-/* memory.c */
+/* smp.c */
+int smp_check(struct build *build, struct error **err);
+void smp_args(struct build *build);
+/* memory.c; numa.c for its nodes */
+int memory_check(struct build *build, struct error **err);
+void memory_machine_args(const struct build *build, struct text *value, struct text *because);
 void memory_args(struct build *build);
+void memory_device_args(struct build *build);
+void memory_confine(struct build *build);
+void numa_args(struct build *build);
+/* balloon.c */
+int balloon_check(struct build *build, struct error **err);
+void balloon_args(struct build *build);
+void balloon_steps(struct build *build);
 
 /* agent.c, serial.c, panic.c */
 int agent_check(struct build *build, struct error **err);

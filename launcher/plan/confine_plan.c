@@ -38,6 +38,16 @@ int confine_decide_uid(struct build *build, struct error **err)
         return error_hint(err, "widen UID_RANGE in host.conf");
 }
 
+/* name NULL: it has none. */
+static void add_group(struct plan_confinement *confine, gid_t gid, const char *name)
+{
+        for (size_t i = 0; i < confine->n_groups; i++)
+                if (confine->groups[i] == gid)
+                        return;
+        confine->groups[confine->n_groups] = gid;
+        confine->group_names[confine->n_groups++] = name ? xstrdup(name) : xasprintf("%u", gid);
+}
+
 void confine_plan(struct build *build)
 {
         const struct host_facts *host = build->in->host;
@@ -45,10 +55,9 @@ void confine_plan(struct build *build)
 
         confine->uid = build->uid;
         confine->gid = build->uid;
-        if (build->kvm_group) {
-                confine->groups[0] = host->kvm_node.gid;
-                confine->group_names[0] =
-                        host->kvm_group ? xstrdup(host->kvm_group) : xasprintf("%u", host->kvm_node.gid);
-                confine->n_groups = 1;
-        }
+        if (build->kvm_group)
+                add_group(confine, host->kvm_node.gid, host->kvm_group);
+        if (build->sev_group)
+                add_group(confine, host->sev.node.gid, host->sev_group);
+        memory_confine(build);
 }

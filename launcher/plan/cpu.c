@@ -1,4 +1,4 @@
-/* CPU model and number of vCPUs. */
+/* CPU model. */
 #include <string.h>
 
 #include "launcher/plan/builder.h"
@@ -10,9 +10,6 @@ int cpu_check(struct build *build, struct error **err)
         const struct vm_spec *spec = build->spec;
         const char *nearest;
 
-        if (spec->vcpu > build->machine->cpu_max)
-                return build_error(build, err, ERROR_INVALID, "VCPU", "%u is more than a '%s' takes: %u",
-                                   spec->vcpu, build->machine->name, build->machine->cpu_max);
         switch (spec->cpu_model.mode) {
         case CPU_MODE_HOST_PASSTHROUGH:
                 if (build->accel == ACCEL_KVM)
@@ -46,7 +43,7 @@ int cpu_check(struct build *build, struct error **err)
 void cpu_args(struct build *build)
 {
         const struct vm_spec *spec = build->spec;
-        _cleanup_text_ struct text model = TEXT_INIT, smp = TEXT_INIT;
+        _cleanup_text_ struct text model = TEXT_INIT;
         const char *because = "CPU_MODEL/MODEL";
 
         switch (spec->cpu_model.mode) {
@@ -73,10 +70,4 @@ void cpu_args(struct build *build)
         }
         if (model.length)
                 build_option(build, because, "-cpu", "%s", text_str(&model));
-
-        keyval_add(&smp, "cpus", "%u", spec->vcpu);
-        keyval_add(&smp, "sockets", "%u", spec->vcpu);
-        keyval_add(&smp, "cores", "1");
-        keyval_add(&smp, "threads", "1");
-        build_option(build, "VCPU", "-smp", "%s", text_str(&smp));
 }

@@ -32,6 +32,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/argv.h"
@@ -95,6 +96,8 @@ struct plan_confinement {
         gid_t groups[4];
         char *group_names[4]; /* for printers; owned */
         size_t n_groups;
+        uint64_t memlock; /* bytes that may be locked; 0: as for the launcher, UINT64_MAX: no limit */
+        bool no_thp;      /* no transparent huge pages */
 };
 
 /* What the step that gives the fd its name hands over; shown nowhere. */

@@ -164,9 +164,9 @@ void machine_args(struct build *build)
         keyval_add(&value, NULL, "%s", build->machine->name);
         keyval_add(&value, "accel", "%s", build->accel == ACCEL_KVM ? "kvm" : "tcg");
         keyval_add(&value, "usb", "off");
-        keyval_add(&value, "memory-backend", "ram0");
         build_refer(build, &because, "OS/MACHINE");
         build_refer(build, &because, "ACCEL");
+        memory_machine_args(build, &value, &because);
         build_refer(build, &because, "FEATURES/ACPI");
         if (!build->spec->features.acpi)
                 keyval_add(&value, "acpi", "off");

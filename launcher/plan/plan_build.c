@@ -6,6 +6,7 @@
 #include "conf/spec_build.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
+#include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
 
 #define STDERR_MAX 65536
@@ -75,6 +76,10 @@ static int place_devices(struct build *build, struct error **err)
                                nic_is_legacy(&spec->nics[i]));
         if (spec->panic.present && spec->panic.model == PANIC_MODEL_PCI)
                 add_pci_device(build, xstrdup("panic0"), NULL, false);
+        if (memory_has_virtio_mem(spec))
+                add_pci_device(build, xstrdup("vmem0"), NULL, false);
+        if (spec->balloon.model != BALLOON_MODEL_NONE)
+                add_pci_device(build, xstrdup("balloon0"), NULL, false);
 
         if (pci_place(build->kind == MACHINE_Q35, build->in->site->q35_root_ports, build->lock,
                       build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
@@ -135,7 +140,8 @@ static int decide(struct build *build, struct error **err)
         if (check_strings(build, err) < 0)
                 return -1;
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
-            machine_decide_accel(build, err) < 0 || cpu_check(build, err) < 0)
+            machine_decide_accel(build, err) < 0 || smp_check(build, err) < 0 || cpu_check(build, err) < 0 ||
+            memory_check(build, err) < 0 || balloon_check(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
             serial_check(build, err) < 0 || panic_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
@@ -227,6 +233,7 @@ static void write_argv(struct build *build)
         machine_args_identity(build);
         machine_args(build);
         cpu_args(build);
+        smp_args(build);
         memory_args(build);
         secret_args(build);
         build_option(build, "rule: the supervisor's control channel", "-chardev", "%s", monitor);
@@ -239,6 +246,8 @@ static void write_argv(struct build *build)
         disk_args(build);
         nic_args(build);
         panic_args(build);
+        memory_device_args(build);
+        balloon_args(build);
 }
 
 static void listen_step(struct build *build, const char *because, const char *name)
@@ -319,6 +328,7 @@ static int write_steps(struct build *build, struct error **err)
         if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || limits_steps(build, err) < 0)
                 return -1;
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
+        balloon_steps(build);
         build_step(build, "rule: everything is in place", EFFECT_QMP,
                    json_pack("{s:s, s:{}}", "execute", "cont", "arguments"));
         return 0;

@@ -107,6 +107,15 @@ static void print_cgroup_step(const struct plan_step *step, struct text *out)
         error_free(err);
 }
 
+static void print_qmp_step(const struct plan_step *step, struct text *out)
+{
+        const json_t *arguments = json_object_get(step->args, "arguments");
+        _cleanup_free_ char *text = json_dumps(arguments, JSON_COMPACT);
+
+        text_addf(out, "qmp     %s%s%s\n", string_of(step->args, "execute"),
+                  json_object_size(arguments) ? " " : "", json_object_size(arguments) ? text : "");
+}
+
 static void print_exec(const struct launch_plan *plan, struct text *out)
 {
         for (char **variable = plan->env; variable && *variable; variable++)
@@ -133,7 +142,12 @@ static void print_confine(const struct launch_plan *plan, struct text *out)
                 text_addf(out, "%s%s", i ? "," : "", confine->group_names[i]);
         if (!confine->n_groups)
                 text_add(out, "none");
-        text_add(out, "  caps none  no_new_privs  seccomp qemu\n");
+        text_add(out, "  caps none  no_new_privs  seccomp qemu");
+        if (confine->memlock == UINT64_MAX)
+                text_add(out, "  memlock unlimited");
+        else if (confine->memlock)
+                text_addf(out, "  memlock %" PRIu64, confine->memlock);
+        text_addf(out, "%s\n", confine->no_thp ? "  no thp" : "");
 }
 
 static void print_warnings(const struct launch_plan *plan, struct text *out)
@@ -170,7 +184,7 @@ char *launch_plan_text(const struct launch_plan *plan)
         print_confine(plan, &out);
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_QMP)
-                        text_addf(&out, "qmp     %s\n", string_of(plan->steps[i].args, "execute"));
+                        print_qmp_step(&plan->steps[i], &out);
         print_warnings(plan, &out);
         return text_take(&out);
 }

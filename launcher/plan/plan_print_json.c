@@ -61,14 +61,22 @@ static json_t *files_json(const struct launch_plan *plan)
 
 static json_t *confine_json(const struct plan_confinement *confine)
 {
-        json_t *groups = json_array();
+        json_t *groups = json_array(), *json;
 
         for (size_t i = 0; i < confine->n_groups; i++)
                 json_array_append_new(groups, json_pack("{s:I, s:s}", "gid", (json_int_t)confine->groups[i],
                                                         "name", confine->group_names[i]));
-        return json_pack("{s:I, s:I, s:o, s:[], s:b, s:s}", "uid", (json_int_t)confine->uid, "gid",
+        json = json_pack("{s:I, s:I, s:o, s:[], s:b, s:s}", "uid", (json_int_t)confine->uid, "gid",
                          (json_int_t)confine->gid, "groups", groups, "capabilities", "no_new_privs", true,
                          "seccomp", "qemu");
+        if (confine->memlock)
+                json_object_set_new(json, "memlock",
+                                    confine->memlock == UINT64_MAX
+                                            ? json_string("unlimited")
+                                            : json_integer((json_int_t)confine->memlock));
+        if (confine->no_thp)
+                json_object_set_new(json, "no_thp", json_true());
+        return json;
 }
 
 static json_t *warnings_json(const struct error *warning)

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -45,10 +46,24 @@ static int change_ids(const struct plan_confinement *confine, const char **ret_w
         return setresuid(confine->uid, confine->uid, confine->uid);
 }
 
+static int set_memory_rules(const struct plan_confinement *confine, const char **ret_what)
+{
+        rlim_t most = confine->memlock == UINT64_MAX ? RLIM_INFINITY : (rlim_t)confine->memlock;
+
+        *ret_what = "raise the limit of locked memory (MEMORY_BACKING/LOCKED)";
+        if (confine->memlock && setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ most, most }) < 0)
+                return -1;
+        /* Kept by exec; kernels before 3.15 do not know it. */
+        *ret_what = "switch transparent huge pages off (MEMORY_BACKING/THP)";
+        return confine->no_thp ? prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) : 0;
+}
+
 int confine_child(const struct plan_confinement *confine, const char **ret_what)
 {
         bool is_root = geteuid() == 0;
 
+        if (set_memory_rules(confine, ret_what) < 0)
+                return -1;
         /* Needs CAP_SETPCAP, which goes with uid 0. Without it no_new_privs keeps exec from using the set. */
         *ret_what = "empty the capability bounding set";
         if (drop_bounding_set() < 0 && (is_root || errno != EPERM))

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "launcher/plan/disk.h"
+#include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
 #include "launcher/plan/pci.h"
 #include "qmp/ops_facts.h"
@@ -211,12 +212,39 @@ static void expect_nics(const struct vm_spec *spec, json_t *devices, json_t *net
         }
 }
 
+struct expected_objects {
+        json_t *objects;
+        const char *type;
+};
+
+static void expect_object(const char *id, const struct numa_node_spec *node, uint64_t size, void *data)
+{
+        const struct expected_objects *expected = data;
+
+        (void)node, (void)size;
+        expect(expected->objects, id, expected->type);
+}
+
+static void expect_memory(const struct vm_spec *spec, json_t *devices, json_t *objects)
+{
+        struct expected_objects expected = { objects, memory_backend_type(spec) };
+
+        memory_objects(spec, expect_object, &expected);
+        if (spec->memory_encryption.type != MEMORY_ENCRYPTION_NONE)
+                expect(objects, "sev0", "sev-guest");
+        if (memory_has_virtio_mem(spec))
+                expect(devices, "vmem0", "virtio-mem-pci");
+        if (spec->balloon.model != BALLOON_MODEL_NONE)
+                expect(devices, "balloon0", "virtio-balloon-pci");
+}
+
 json_t *state_expected(const struct vm_spec *spec)
 {
         json_t *devices = json_object(), *chardevs = json_object(), *netdevs = json_object(),
-               *nodes = json_object();
+               *nodes = json_object(), *objects = json_object();
 
         expect(chardevs, "mon0", NULL);
+        expect_memory(spec, devices, objects);
         if (spec->features.guest_agent) {
                 expect(devices, "vser0", "virtio-serial-pci");
                 expect(devices, "agent0", "virtserialport");
@@ -232,8 +260,8 @@ json_t *state_expected(const struct vm_spec *spec)
         }
         if (spec->panic.present)
                 expect(devices, "panic0", spec->panic.model == PANIC_MODEL_PCI ? "pvpanic-pci" : "pvpanic");
-        return json_pack("{s:o, s:{s:s}, s:o, s:o, s:o}", "devices", devices, "objects", "ram0",
-                         "memory-backend-ram", "netdevs", netdevs, "chardevs", chardevs, "nodes", nodes);
+        return json_pack("{s:o, s:o, s:o, s:o, s:o}", "devices", devices, "objects", objects, "netdevs",
+                         netdevs, "chardevs", chardevs, "nodes", nodes);
 }
 
 /* query-pci knows a device only once the firmware has numbered the buses: its own properties always do. */
@@ -387,16 +415,19 @@ static void compare_memory(struct comparison *c)
         const json_t *balloon = json_object_get(c->sides->facts, machine_fact_name(FACT_BALLOON));
         const json_t *base = json_object_get(memory, "base-memory");
         const json_t *actual = json_object_get(balloon, "actual");
-        long long plugged = json_integer_value(json_object_get(memory, "plugged-memory"));
+        long long total =
+                json_integer_value(base) + json_integer_value(json_object_get(memory, "plugged-memory"));
+        long long wanted = (long long)c->spec->memory, least = total < wanted ? total : wanted;
 
         if (memory && !json_is_integer(base))
                 not_understood(c, FACT_MEMORY);
         else if (memory)
-                compare_bytes(c, "memory", c->spec->memory, json_integer_value(base) + plugged);
-        /* No balloon is fine; what it has taken the guest does not have. */
+                compare_bytes(c, "memory", vm_spec_ram(c->spec), total);
+        /* No balloon is fine. The guest gives in its own time what is above MEMORY; what is below was asked for by others. */
         if (balloon && !json_is_integer(actual))
                 not_understood(c, FACT_BALLOON);
-        else if (balloon)
+        else if (balloon &&
+                 (!memory || json_integer_value(actual) < least || json_integer_value(actual) > total))
                 compare_bytes(c, "balloon", c->spec->memory, json_integer_value(actual));
 }
 

@@ -69,11 +69,11 @@ test_what_an_admin_does_by_hand_is_told_and_found_again_by_the_next_supervisor()
     same || fail "before: $(differences)"
     assert_eq "$(status_of changed_by_hand)" false
     raw '{"execute": "device_del", "arguments": {"id": "disk1"}}'
-    raw '{"execute": "device_add", "arguments": {"driver": "virtio-balloon-pci", "id": "bal0", "bus": "rp12", "addr": "0x0"}}'
+    raw '{"execute": "device_add", "arguments": {"driver": "virtio-rng-pci", "id": "rng9", "bus": "rp12", "addr": "0x0"}}'
     raw '{"execute": "balloon", "arguments": {"value": 134217728}}'
     raw '{"execute": "netdev_add", "arguments": {"type": "user", "id": "spare"}}'
     # The guest lets go of the disk, and gives memory, in its own time.
-    local want=$'machine balloon -\ndevice disk1 -\ndevice bal0 -\nnetdev spare -'
+    local want=$'machine balloon -\ndevice disk1 -\ndevice rng9 -\nnetdev spare -'
     differences_are() { [[ $(differences | sort) == "$(sort <<<"$want")" ]]; }
     await 60 differences_are
     assert_eq "$(status_of changed_by_hand)" true

@@ -18,13 +18,23 @@ machines=$(qemu-system-x86_64 -machine help | awk '{print $1}')
 images=$(mktemp -d "${BUILD:-build}/golden_argv.XXXXXX") || { echo "skip golden_argv: ${BUILD:-build} cannot be written"; exit 77; }
 trap 'rm -rf "$images"' EXIT
 
+# What "hugetlb":true objects of the plan on stdin need, and the host has not; empty: nothing.
+missing_pages() {
+    sed -nE 's/^ +-object .*"size":([0-9]+),.*"hugetlbsize":([0-9]+).*/\1 \2/p' | while read -r size page; do
+        (($(cat "/sys/kernel/mm/hugepages/hugepages-$((page / 1024))kB/free_hugepages" 2>/dev/null || echo 0) * page >= size)) ||
+            echo "$((size / page)) huge pages of $((page >> 20)) MiB"
+    done
+}
+
 # A golden by its file name; images as its "# IMAGE:" lines say.
 check_one() { # NAME
-    local name=$1 template=tests/golden/$1.tmpl plan=tests/golden/$1.plan machine path line format size
+    local name=$1 template=tests/golden/$1.tmpl plan=tests/golden/$1.plan machine path line format size missing
     grep -q '^# EXPECT_ERROR' "$template" && return 0
     grep -q 'accel=kvm' "$plan" && { echo "skip $name: needs KVM"; return 0; }
     machine=$(sed -nE 's/^ +-machine ([^,]+),.*/\1/p' "$plan")
     grep -qx "$machine" <<<"$machines" || { echo "skip $name: this QEMU has no $machine"; return 0; }
+    missing=$(missing_pages <"$plan")
+    [[ -z $missing ]] || { echo "skip $name: needs $missing"; return 0; }
     grep -qE '^# IMAGE:.* block' "$template" && { echo "skip $name: needs a block device"; return 0; }
     mkdir "$images/$name"
     while read -r line; do

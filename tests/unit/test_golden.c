@@ -4,6 +4,7 @@
  *
  *   # TEST: sentence                      the test's name
  *   # HOST: debian12-v1                   tests/golden/hosts/debian12-v1.json: {"host": ..., "qemu": ...}
+ *   # HOST_FACTS: {"cpus": 2}             members of "host" that are others
  *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block]
  *   # FILE: /path mode=0644               a kernel or initrd that exists, owned by root
  *   # CLAIMED: UID NAME                   another VM's machine.lock keeps this uid
@@ -180,6 +181,15 @@ static void read_host(struct golden_case *golden)
 
         if (!json)
                 fail_msg("%s: no recorded host '%s'", golden->name, name ? name : "");
+        for (cursor = 0;;) {
+                _cleanup_free_ char *line = next_line(golden->text, "HOST_FACTS", &cursor);
+                json_auto_t *facts = line ? json_loads(line, 0, NULL) : NULL;
+
+                if (!line)
+                        break;
+                if (json_object_update(json_object_get(json, "host"), facts) < 0)
+                        fail_msg("%s: HOST_FACTS are no object", golden->name);
+        }
         if (host_facts_from_json(json_object_get(json, "host"), &golden->host, &err) < 0 ||
             qemu_facts_from_json(json_object_get(json, "qemu"), &golden->qemu, &err) < 0)
                 fail_msg("%s: %s", path, err->message);

@@ -32,7 +32,7 @@ static void fixture_init(struct fixture *f, const char *text)
         *f = (struct fixture){
                 .machines = { { "pc-q35-7.2", "q35", 288, false, false }, { "pc-i440fx-7.2", "pc", 255, true, false } },
                 .cpu_models = { "qemu64", NULL },
-                .devices = { "isa-serial", "pvpanic-pci", "virtio-net-pci", "virtio-serial-pci", NULL },
+                .devices = { "isa-serial", "pvpanic-pci", "virtio-balloon-pci", "virtio-net-pci", "virtio-serial-pci", NULL },
                 .host = {
                         .arch = "x86_64",
                         .kernel = "6.1",

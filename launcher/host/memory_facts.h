@@ -1,0 +1,12 @@
+/*
+ * memory_facts - what huge pages the host has, and whether it can encrypt guest memory; part of host_facts.
+ */
+#pragma once
+
+#include "launcher/host/host_facts.h"
+
+/* Neither is an error where there is none: facts says so. */
+int memory_facts_read(struct host_facts *facts, struct error **err);
+/* Members "hugepages" and "sev" of the host's JSON; both may be absent. */
+void memory_facts_to_json(const struct host_facts *facts, json_t *json);
+int memory_facts_from_json(const json_t *json, struct host_facts *facts, struct error **err);
