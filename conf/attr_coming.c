@@ -18,6 +18,7 @@ const struct attr_section *const attr_sections[] = {
         &attr_nic,
         &attr_nic_default,
         &attr_serial,
+        &attr_raw,
         &attr_topology,
         &attr_numa_node,
         &attr_memory_backing,
@@ -96,14 +97,6 @@ static const struct attr_section context = {
         .doc = "Data for the guest's contextualisation, on a CD; any key.",
         .source = "opennebula-semantics 6",
 };
-
-static const struct attr raw_rows[] = {
-        COMING("TYPE", "kvm or qemu."),
-        COMING("DATA", "libvirt XML, or QEMU arguments."),
-        COMING("DATA_VMX", "For another hypervisor."),
-        COMING("VALIDATE", "Check DATA."),
-};
-SECTION(raw, "RAW", "What the template language has no word for.", "opennebula-semantics 3.14");
 
 static const struct attr pci_rows[] = {
         COMING("VENDOR", "Vendor id."),
@@ -287,7 +280,7 @@ ALONE(modification, "MODIFICATION", "for the web interface");
 const struct attr_section *const attr_coming_sections[] = {
         &graphics,      &video,
         &input,         &context,
-        &raw,           &pci,
+        &pci,
         &iommu,         &tpm,
         &backup_config, &nic_alias,
         &snapshot,      &clock,

@@ -27,6 +27,12 @@ static const struct attr_word resize_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word snippets_words[] = {
+        WORD("read", 0),
+        WORD("done", 1),
+        WORDS_END,
+};
+
 #define ATTR_OF struct vm_spec
 static const struct attr vm_rows[] = {
         { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 128, .lands = "name",
@@ -37,6 +43,11 @@ static const struct attr vm_rows[] = {
           .doc = "UUID of the VM, as the guest's firmware tells it. The same as OS/UUID. Absent: made from NAME, so "
                  "that the same name gives the same UUID everywhere.",
           .source = "DESIGN 5.4" },
+        { "SNIPPETS", TEXT(snippets), .lookup = LOOKUP_D, .words = snippets_words, .dflt = "read",
+          .lands = "rule",
+          .doc = "done: what RAW, HYPERV_OPTIONS, HYPERV_TIMERS and SPICE_OPTIONS mean stands in this template as plain "
+                 "attributes, and they are not read again; so live.tmpl has it.",
+          .source = "DESIGN 5.5" },
         { "CPU", DECIMAL(cpu), .lookup = LOOKUP_D, .dflt = "1", .max = 100000, .unit = "CPUs",
           .lands = "cgroup", .live = true,
           .doc = "Share of host CPU time when CPUs are short, in CPUs: 0.5, 1, 2. 1 is cpu.shares 1024 or cpu.weight "
@@ -131,7 +142,9 @@ static const struct attr vm_rows[] = {
         COMING_IN("HYPERV_OPTIONS", A, "Hyper-V enlightenments, as libvirt XML."),
         COMING_IN("HYPERV_TIMERS", A, "Timers of a Hyper-V guest, as libvirt XML."),
         COMING_IN("SPICE_OPTIONS", A, "Devices of a SPICE guest, as libvirt XML."),
-        COMING_IN("RAW", B, "libvirt XML added to every VM."),
+        { "RAW", .kind = ATTR_TEXT, .lookup = LOOKUP_B, .lands = "rule",
+          .doc = "libvirt XML for every VM, as RAW/DATA of a template of TYPE kvm.",
+          .source = "opennebula-semantics 3.14" },
         COMING("PMU", "Virtual performance counters."),
         COMING("TPM_STATE", "State of the virtual TPM, base64 of a tar.gz."),
         COMING("NOTIFY_READY", "When the unit counts as started: qmp or agent."),

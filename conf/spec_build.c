@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "conf/attr_check.h"
 #include "conf/secret.h"
+#include "conf/snippet.h"
 #include "conf/spec_rules.h"
 #include "conf/spec_sections.h"
 
@@ -96,117 +97,6 @@ static const char *pooled(struct vm_spec *spec, const char *file)
         return spec->files[spec->n_files++] = xstrdup(file);
 }
 
-/* A value of a text, before anything is known of it. */
-struct found {
-        enum layer layer;
-        const char *text;
-        struct source_pos pos;
-};
-
-bool spec_text_is_empty(const char *s)
-{
-        return !s[strspn(s, " \t\r\n")];
-}
-
-/* The key, or one of its published misspellings. */
-static bool is_key(const struct attr_section *section, const struct attr *row, const char *name)
-{
-        const struct attr *other;
-
-        if (strcmp(row->name, name) == 0)
-                return true;
-        other = attr_find(section, name);
-        return other && other->means && strcmp(other->means, row->name) == 0;
-}
-
-static bool find_in_vector(const struct attr_section *section, const struct attr *row,
-                           const struct template_attribute *vector, struct found *ret)
-{
-        for (size_t i = 0; vector && i < vector->n_pairs; i++) {
-                if (!is_key(section, row, vector->pairs[i].name))
-                        continue;
-                ret->text = vector->pairs[i].value;
-                ret->pos = vector->pairs[i].value_pos;
-                return true;
-        }
-        return false;
-}
-
-static bool find_in_tree(const struct attr_section *section, const struct attr *row,
-                         const struct template *tree, struct found *ret)
-{
-        const struct template_attribute *single;
-        size_t start = 0;
-
-        if (!tree)
-                return false;
-        if (*section->name)
-                return find_in_vector(section, row, template_next(tree, section->name, true, &start), ret);
-        single = template_next(tree, row->name, false, &start);
-        if (!single)
-                return false;
-        ret->text = single->value;
-        ret->pos = single->value_pos;
-        return true;
-}
-
-/* NIC_DEFAULT, for NICs. */
-static bool find_in_defaults(const struct spec_builder *builder, const struct attr_section *section,
-                             const struct attr *row, struct found *ret)
-{
-        for (size_t i = 0; attr_sections[i]; i++) {
-                size_t start = 0;
-
-                if (attr_sections[i]->keys_of == section &&
-                    find_in_vector(section, row,
-                                   template_next(builder->template, attr_sections[i]->name, true, &start),
-                                   ret))
-                        return true;
-        }
-        return false;
-}
-
-/*
- * The first layer that has a value (opennebula-semantics section 3.1). A text that is present and empty ends the
- * search; an empty switch or number is passed over.
- */
-static bool look_up(const struct spec_builder *builder, const struct attr_section *section,
-                    const struct attr_section *layer_section, const struct template_attribute *vector,
-                    const struct attr *row, struct found *ret)
-{
-        const struct site *site = builder->site;
-        const struct {
-                enum layer layer;
-                const struct template *tree;
-                bool counts;
-        } layers[] = {
-                { LAYER_TEMPLATE, builder->template,
-                  row->lookup == LOOKUP_A || row->lookup == LOOKUP_C || row->lookup == LOOKUP_D },
-                { LAYER_HOST, site->host,
-                  row->lookup == LOOKUP_A || row->lookup == LOOKUP_B || row->lookup == LOOKUP_C },
-                { LAYER_CLUSTER, site->cluster, row->lookup != LOOKUP_D && row->lookup != LOOKUP_HOST },
-                { LAYER_DRIVER, site->driver, row->lookup != LOOKUP_D && row->lookup != LOOKUP_HOST },
-        };
-        bool empty_ends = attr_is_text(row) || row->kind == ATTR_ENUM;
-
-        for (size_t i = 0; i < ARRAY_SIZE(layers); i++) {
-                bool found;
-
-                if (!layers[i].counts)
-                        continue;
-                if (layers[i].layer == LAYER_TEMPLATE && *section->name)
-                        found = find_in_vector(section, row, vector, ret) ||
-                                find_in_defaults(builder, section, row, ret);
-                else
-                        found = find_in_tree(layer_section, row, layers[i].tree, ret);
-                if (!found || (spec_text_is_empty(ret->text) && !empty_ends))
-                        continue;
-                ret->layer = layers[i].layer;
-                return true;
-        }
-        return false;
-}
-
 void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
                      const struct source_pos *pos)
 {
@@ -233,12 +123,12 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
         }
         for (size_t i = 0; i < section->n_rows; i++) {
                 const struct attr *row = &section->rows[i];
-                struct found found = { 0 };
+                struct spec_value found = { 0 };
                 struct error *error = NULL;
 
                 if (row->state != ATTR_HERE || !(row->has_field || row->kept))
                         continue;
-                if (look_up(builder, section, section, vector, row, &found))
+                if (spec_look_up_in(builder, section, vector, row, &found))
                         spec_set_origin(spec, &head->origins[i], found.layer,
                                         row->secret && !spec_text_is_empty(found.text) ? SECRET_SHOWN
                                                                                        : found.text,
@@ -393,11 +283,15 @@ int spec_build(const struct template *template, const struct site *site, const c
         _cleanup_(vm_spec_freep) struct vm_spec *spec = xcalloc(1, sizeof(*spec));
         struct spec_builder builder = { .template = template, .site = site, .spec = spec };
         _cleanup_free_ char *directory = vm_directory(template, site, base_dir);
+        _cleanup_(template_freep) struct template *expanded = NULL;
 
         spec->template_file = xstrdup(template->file);
         spec->warnings = copy_errors(template->warnings);
         attr_check_names(template, LAYER_TEMPLATE, &builder.errors, &spec->warnings);
         builder.n_errors = error_count(builder.errors);
+        expanded = snippets_expand(&builder);
+        if (expanded)
+                builder.template = expanded;
 
         fill(&builder, &attr_vm, NULL, spec);
         fill_sections(&builder);

@@ -37,6 +37,23 @@ bool spec_is_given(const struct attr_section *section, const void *record, const
 bool spec_is_read(const struct attr_section *section, const void *record, const char *key);
 
 bool spec_text_is_empty(const char *s);
+
+/* A value of a text, before anything is known of it. */
+struct spec_value {
+        enum layer layer;
+        const char *text; /* lent by the tree */
+        struct source_pos pos;
+};
+
+/*
+ * The first layer that has a value for the row, which a text that is present and empty ends and an empty switch or
+ * number does not. vector: the one of the template that is asked (NULL: there is none, or the row is top-level).
+ */
+bool spec_look_up_in(const struct spec_builder *builder, const struct attr_section *section,
+                     const struct template_attribute *vector, const struct attr *row, struct spec_value *ret);
+/* Of the top level, or of the first vector of a section. */
+bool spec_look_up(const struct spec_builder *builder, const struct attr_section *section, const char *key,
+                  struct spec_value *ret);
 /* text and pos (NULL: none) are copied. */
 void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
                      const struct source_pos *pos);

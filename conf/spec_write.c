@@ -49,6 +49,9 @@ static void write_rows(struct text *out, const struct attr_section *section, con
                         if (strcmp(row->name, "SOURCE") == 0)
                                 value = xstrdup(disk->path);
                 }
+                /* What snippets mean has become attributes. */
+                if (section == &attr_vm && strcmp(row->name, "SNIPPETS") == 0)
+                        value = xstrdup("done");
                 if (!value)
                         value = row_value(section, row, record);
                 if (!value)

@@ -33,6 +33,37 @@ void template_free(struct template *template)
         free(template);
 }
 
+struct template *template_copy(const struct template *template)
+{
+        struct template *copy = xcalloc(1, sizeof(*copy));
+
+        copy->file = xstrdup(template->file);
+        copy->text = xstrdup(template->text);
+        copy->is_xml = template->is_xml;
+        copy->is_vm = template->is_vm;
+        copy->vm_directory = xstrdup_null(template->vm_directory);
+        /* Places keep the original's file name, which outlives the copy. */
+        for (size_t i = 0; i < template->n_attributes; i++) {
+                const struct template_attribute *from = &template->attributes[i];
+                struct template_attribute to = *from;
+
+                to.name = xstrdup(from->name);
+                to.value = xstrdup_null(from->value);
+                to.pairs = NULL;
+                for (to.n_pairs = 0; to.n_pairs < from->n_pairs; to.n_pairs++) {
+                        const struct template_value *pair = &from->pairs[to.n_pairs];
+
+                        ARRAY_GROW(to.pairs, to.n_pairs);
+                        to.pairs[to.n_pairs] = *pair;
+                        to.pairs[to.n_pairs].name = xstrdup(pair->name);
+                        to.pairs[to.n_pairs].value = xstrdup(pair->value);
+                }
+                ARRAY_GROW(copy->attributes, copy->n_attributes);
+                copy->attributes[copy->n_attributes++] = to;
+        }
+        return copy;
+}
+
 char *template_upper(const char *s, size_t n)
 {
         char *name = xstrndup(s, n);

@@ -20,6 +20,7 @@ struct template_value {
         char *name;                            /* upper case */
         char *value;                           /* never NULL in a pair */
         struct source_pos name_pos, value_pos; /* file borrowed from the template */
+        int layer; /* enum layer of the snippet that it comes from, 0: of the tree (conf/snippet.h) */
 };
 
 struct template_attribute {
@@ -29,6 +30,7 @@ struct template_attribute {
         struct template_value *pairs; /* when is_vector; may be empty */
         size_t n_pairs;
         struct source_pos name_pos, value_pos;
+        int layer; /* as of a pair, when !is_vector */
 };
 
 struct template
@@ -66,6 +68,8 @@ int template_parse_xml(const char *file, const char *text, size_t length, struct
  */
 int template_parse_layer(const char *file, const char *text, size_t length, struct template **ret,
                          struct error **err);
+/* A tree of its own with the same attributes and text, without warnings. */
+struct template *template_copy(const struct template *template);
 void template_free(struct template *template);
 DEFINE_FREEP(struct template, template_free)
 

@@ -215,6 +215,7 @@ struct vm_spec {
         struct section section; /* top-level attributes */
         char *template_file;    /* as given by the user; "-" for stdin */
         char *name, *uuid_text;
+        char *snippets; /* SNIPPETS: "read", or "done" in live.tmpl */
         uint8_t uuid[16];
         double cpu;
         uint32_t vcpu;

@@ -21,6 +21,7 @@ struct xml_attribute {
         char *name, *value;
         struct source_pos name_pos; /* file borrowed from the locator */
         struct source_pos value_pos;
+        bool taken; /* for the reader of the tree: this has been understood */
 };
 
 struct xml_element {
@@ -31,6 +32,7 @@ struct xml_element {
         char *text;    /* its own character data, without that of its children; never NULL */
         bool has_text; /* any character data or CDATA section, were it empty */
         struct source_pos text_pos;
+        bool taken, text_taken;
         struct xml_element *parent, *children, *last_child, *next;
 };
 

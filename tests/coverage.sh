@@ -32,6 +32,9 @@ template_xml conf/xml_tree.c
 template_xml conf/template_xml.c
 template_xml conf/template_vm.c
 template_xml conf/locator.c
+snippet conf/snippet.c
+snippet conf/snippet_domain.c
+snippet conf/snippet_devices.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
 END

@@ -1,0 +1,60 @@
+/* The elements of <domain> but its devices: libvirt-behaviour sections 3, 4 and 11. */
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/snippet_parts.h"
+
+static const struct snippet_row on_crash_rows[] = {
+        PART_WORDS(".", "ON_CRASH", "rename-restart=restart coredump-destroy= coredump-restart="),
+        PARTS_END,
+};
+
+static const struct snippet_row memtune_rows[] = {
+        PART_SIZE("hard_limit", "HARD_LIMIT"),
+        PART_SIZE("soft_limit", "SOFT_LIMIT"),
+        PART_SIZE("swap_hard_limit", "SWAP_HARD_LIMIT"),
+        PARTS_END,
+};
+
+static const struct snippet_row blkiotune_rows[] = {
+        PART("weight", "WEIGHT"),
+        PARTS_END,
+};
+
+static const struct snippet_row cputune_rows[] = {
+        PART("global_quota", "QUOTA"),
+        PART("global_period", "PERIOD"),
+        PARTS_END,
+};
+
+/* What ours does anyway is taken, what it cannot do refused. */
+static void read_lifecycle(struct snippet_unit *unit, struct xml_element *element)
+{
+        _cleanup_free_ char *action = snippet_text(element), *shown = text_printable(action);
+        const char *ours = strcmp(unit->path, "on_poweroff") == 0 ? "destroy" : "restart";
+
+        if (strcmp(action, ours) != 0)
+                snippet_refuse(unit, &element->text_pos, "<%s>: '%s' has no counterpart, ours is %s",
+                               unit->path, shown, ours);
+}
+
+static void read_acpi(struct snippet_unit *unit, struct xml_element *element)
+{
+        snippet_set(unit, "ACPI", "yes", &element->pos);
+}
+
+const struct snippet_element snippet_domain[] = {
+        { "on_crash", "", on_crash_rows, NULL },
+        { "on_poweroff", NULL, NULL, read_lifecycle },
+        { "on_reboot", NULL, NULL, read_lifecycle },
+        { "memtune", "MEMTUNE", memtune_rows, NULL },
+        { "blkiotune", "BLKIOTUNE", blkiotune_rows, NULL },
+        { "cputune", "CPUTUNE", cputune_rows, NULL },
+        { "features/acpi", "FEATURES", NULL, read_acpi },
+        { "features/pae", NULL, NULL, NULL },
+        { "features/apic", NULL, NULL, NULL },
+        { "title", NULL, NULL, NULL },
+        { "description", NULL, NULL, NULL },
+        { "metadata", NULL, NULL, NULL },
+        { .path = NULL },
+};

@@ -1,0 +1,230 @@
+/* libvirt XML in templates and what it becomes: attributes, errors, warnings. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "conf/snippet.h"
+
+static void add_messages(struct text *out, const struct error *list, const char *prefix)
+{
+        for (; list; list = list->next)
+                text_addf(out, "%s%s%u:%u: %s", out->length ? "; " : "", prefix, list->pos.line,
+                          list->pos.column, list->message);
+}
+
+static void add_pair(struct text *out, const char *name, const char *value, int layer)
+{
+        text_addf(out, "%s=%s%s%s", name, value, layer ? " from " : "",
+                  layer ? layer_name((enum layer)layer) : "");
+}
+
+/* The attributes behind the first n of the tree, then errors, then warnings. */
+static char *expanded(const struct template *template, struct site *site)
+{
+        struct vm_spec *spec = xcalloc(1, sizeof(*spec));
+        struct spec_builder builder = { .template = template, .site = site, .spec = spec };
+        _cleanup_(template_freep) struct template *tree = snippets_expand(&builder);
+        struct text out = TEXT_INIT;
+
+        for (size_t i = 0; tree && i < tree->n_attributes; i++) {
+                const struct template_attribute *attribute = &tree->attributes[i];
+                size_t had = i < template->n_attributes ? template->attributes[i].n_pairs : 0;
+
+                if (i < template->n_attributes && attribute->n_pairs == had)
+                        continue;
+                text_add(&out, out.length ? " " : "");
+                if (!attribute->is_vector) {
+                        add_pair(&out, attribute->name, attribute->value, attribute->layer);
+                        continue;
+                }
+                text_addf(&out, "%s[", attribute->name);
+                for (size_t j = had; j < attribute->n_pairs; j++) {
+                        text_add(&out, j > had ? " " : "");
+                        add_pair(&out, attribute->pairs[j].name, attribute->pairs[j].value,
+                                 attribute->pairs[j].layer);
+                }
+                text_add(&out, "]");
+        }
+        add_messages(&out, builder.errors, "");
+        add_messages(&out, spec->warnings, "warning ");
+        error_free(builder.errors);
+        vm_spec_free(spec);
+        return text_take(&out);
+}
+
+static char *meaning_of(const char *text, const char *host, const char *driver)
+{
+        _cleanup_(template_freep) struct template *template = NULL;
+        _cleanup_(site_freep) struct site *site = NULL;
+        struct error *err = NULL;
+
+        if (site_from_text(NULL, driver, NULL, host, NULL, &site, &err) < 0 ||
+            template_parse("t", text, strlen(text), &template, &err) < 0)
+                fail_msg("%s", err->message);
+        return expanded(template, site);
+}
+
+/* Of a snippet in RAW, which stands behind as many columns as here. */
+static char *raw_meaning(const char *snippet, const char *validate)
+{
+        _cleanup_text_ struct text text = TEXT_INIT;
+
+        text_add(&text, "RAW=[TYPE=kvm,");
+        if (validate)
+                text_addf(&text, "VALIDATE=%s,", validate);
+        template_write_value(&text, "\nDATA", snippet);
+        text_add(&text, "]\n");
+        return meaning_of(text_str(&text), NULL, NULL);
+}
+
+struct row {
+        const char *snippet, *meaning;
+};
+
+static void check_rows(const struct row *rows, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_free_ char *meaning = raw_meaning(rows[i].snippet, NULL);
+
+                if (strcmp(meaning, rows[i].meaning) != 0)
+                        print_error("%s\n", rows[i].snippet);
+                assert_string_equal(meaning, rows[i].meaning);
+        }
+}
+
+static void what_nothing_can_carry_is_an_error_at_its_place(void **state)
+{
+        static const struct row rows[] = {
+                { "<foo/>", "2:9: RAW/DATA: <foo>: has no counterpart" },
+                { "\n  <devices>\n    <toaster heat='9'/>\n  </devices>",
+                  "4:5: RAW/DATA: <devices/toaster>: has no counterpart" },
+                { "<devices x='1'/>", "2:18: RAW/DATA: <devices>: x='1' of <devices> has no counterpart" },
+                { "<devices>text</devices>",
+                  "2:18: RAW/DATA: <devices>: the text 'text' has no counterpart" },
+                { "text", "2:9: RAW/DATA: <domain>: the text 'text' has no counterpart" },
+                { "<memtune><min_guarantee>1</min_guarantee></memtune>",
+                  "2:18: RAW/DATA: <memtune>: <min_guarantee> in it has no counterpart" },
+                { "<memtune><hard_limit unit='parsec'>1</hard_limit></memtune>",
+                  "2:44: RAW/DATA: MEMTUNE/HARD_LIMIT: '1 parsec' is not a size (try HARD_LIMIT = \"8192\" for MiB, or "
+                  "\"8 GiB\")" },
+                { "<memtune>\n<hard_limit a='b'>1</hard_limit></memtune>",
+                  "3:19: RAW/DATA: MEMTUNE/HARD_LIMIT: '1 KiB' is out of range (1 MiB to 256 TiB); 3:13: RAW/DATA: "
+                  "<memtune>: a='b' of <hard_limit> has no counterpart" },
+                { "<on_crash>coredump-restart</on_crash>",
+                  "2:19: RAW/DATA: <on_crash>/.: 'coredump-restart' has no counterpart" },
+                { "<on_crash>explode</on_crash>",
+                  "2:19: RAW/DATA: ON_CRASH: 'explode' is not one of destroy, restart, preserve" },
+                { "<devices><panic model='hyperv'/></devices>",
+                  "2:32: RAW/DATA: PANIC/MODEL: 'hyperv' is not one of pci, isa" },
+                { "<on_crash>restart</on_crash><bar/>",
+                  "ON_CRASH=restart; 2:37: RAW/DATA: <bar>: has no counterpart" },
+                { "<on_poweroff>preserve</on_poweroff>",
+                  "2:22: RAW/DATA: <on_poweroff>: 'preserve' has no counterpart, ours is destroy" },
+                { "<a></b>", "2:14: RAW/DATA: not XML: mismatched tag; <a> of line 2 is open" },
+                { "<!DOCTYPE x><a/>", "2:11: RAW/DATA: not XML: not well-formed (invalid token)" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+static void what_has_no_effect_is_a_warning(void **state)
+{
+        static const struct row rows[] = {
+                { "<features><pae/></features>",
+                  "warning 2:19: RAW/DATA: <features/pae> has no effect in QEMU" },
+                { "<title>x</title>", "warning 2:9: RAW/DATA: <title> has no effect in QEMU" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+static void what_the_template_says_itself_is_stronger(void **state)
+{
+        _cleanup_free_ char *other = meaning_of(
+                "MEMTUNE=[HARD_LIMIT=64]\nON_CRASH=preserve\nRAW=[TYPE=kvm,DATA=\"<memtune><hard_limit unit='M'>"
+                "32</hard_limit><soft_limit unit='M'>8</soft_limit></memtune><on_crash>preserve</on_crash>\"]",
+                NULL, NULL);
+        _cleanup_free_ char *twice = raw_meaning("<memtune><soft_limit unit='M'>8</soft_limit></memtune>\n"
+                                                 "<memtune><soft_limit unit='M'>9</soft_limit></memtune>",
+                                                 NULL);
+
+        (void)state;
+        assert_string_equal(
+                other,
+                "MEMTUNE[SOFT_LIMIT=8 M]; warning 3:51: RAW/DATA: MEMTUNE/HARD_LIMIT is given in line 1 "
+                "too, which counts");
+        assert_string_equal(
+                twice, "MEMTUNE[SOFT_LIMIT=8 M]; warning 3:31: RAW/DATA: MEMTUNE/SOFT_LIMIT is given in line "
+                       "2 too, which counts");
+}
+
+static void the_configuration_may_have_a_snippet_too(void **state)
+{
+        static const char crash[] = "RAW=\"<on_crash>restart</on_crash>\"";
+        static const char tune[] = "RAW=\"<memtune><soft_limit unit='M'>8</soft_limit></memtune>\"";
+        static const char own[] = "RAW=[TYPE=kvm,DATA=\"<on_crash>destroy</on_crash>\"]";
+        _cleanup_free_ char *host = meaning_of("CPU=1", crash, tune),
+                            *driver = meaning_of("CPU=1", NULL, tune);
+        _cleanup_free_ char *both = meaning_of(own, crash, NULL),
+                            *wrong = meaning_of("CPU=1", "RAW=\"<x/>\"", NULL);
+        _cleanup_free_ char *none = meaning_of("CPU=1", "RAW=\"\"", tune),
+                            *done = meaning_of("SNIPPETS=done", crash, NULL);
+
+        (void)state;
+        assert_string_equal(host, "ON_CRASH=restart from host.conf");
+        assert_string_equal(driver, "MEMTUNE[SOFT_LIMIT=8 M from vmm_exec_kvm.conf]");
+        assert_string_equal(
+                both, "ON_CRASH=destroy; warning 1:16: RAW: ON_CRASH is given in line 1 too, which counts");
+        assert_string_equal(wrong, "1:6: RAW: <x>: has no counterpart");
+        /* One that is there and empty keeps the weaker ones away. */
+        assert_string_equal(none, "");
+        assert_string_equal(done, "");
+}
+
+static void raw_of_another_hypervisor_is_a_warning(void **state)
+{
+        _cleanup_free_ char *other = meaning_of("RAW=[TYPE=vmware,DATA_VMX=x,DATA=\"<a\"]", NULL, NULL);
+        _cleanup_free_ char *none = meaning_of("RAW=[DATA=\"<a/>\"]", NULL, NULL);
+        _cleanup_free_ char *empty = meaning_of("RAW=[TYPE=KVM,DATA=\"  \"]\nRAW=[TYPE=kvm]", NULL, NULL);
+
+        (void)state;
+        assert_string_equal(other, "warning 1:11: RAW: is for hypervisor 'vmware', without effect here");
+        assert_string_equal(none, "1:1: RAW/TYPE: has to be given (kvm: DATA is libvirt XML)");
+        assert_string_equal(empty, "");
+}
+
+static void validate_no_makes_warnings_of_it(void **state)
+{
+        _cleanup_free_ char *lax =
+                raw_meaning("<foo/><on_crash>restart</on_crash><memtune><x/></memtune>", "no");
+        _cleanup_free_ char *wrong = raw_meaning("<on_crash>restart</on_crash>", "perhaps");
+
+        (void)state;
+        assert_string_equal(
+                lax, "ON_CRASH=restart; warning 2:9: RAW/DATA: <foo>: has no counterpart, going on without "
+                     "<foo>; warning 2:52: RAW/DATA: <memtune>: <x> in it has no counterpart, going on "
+                     "without <memtune>");
+        assert_string_equal(wrong, "ON_CRASH=restart; 1:24: RAW/VALIDATE: 'perhaps' is neither yes nor no");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(what_nothing_can_carry_is_an_error_at_its_place),
+                cmocka_unit_test(what_has_no_effect_is_a_warning),
+                cmocka_unit_test(what_the_template_says_itself_is_stronger),
+                cmocka_unit_test(the_configuration_may_have_a_snippet_too),
+                cmocka_unit_test(raw_of_another_hypervisor_is_a_warning),
+                cmocka_unit_test(validate_no_makes_warnings_of_it),
+        };
+
+        return cmocka_run_group_tests_name("snippet", tests, NULL, NULL);
+}
