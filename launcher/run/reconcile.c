@@ -19,6 +19,7 @@
 #include "launcher/run/story.h"
 #include "launcher/run/survey.h"
 #include "launcher/state/crash_point.h"
+#include "launcher/state/instance.h"
 #include "launcher/state/lock_file.h"
 #include "net/net_apply.h"
 
@@ -284,6 +285,7 @@ static int reconcile_locked(const struct reconcile_request *request, const struc
         if (clean_up(vm, request->cgroup, &teller, err) < 0)
                 return -1;
         sweep_state(request->site, vm->name);
+        instance_sweep(&request->site->paths);
         if ((owed || !closed) && remove_unmarked_group(request->cgroup, vm->name, &teller, err) < 0)
                 return -1;
         if (closed)

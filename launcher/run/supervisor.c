@@ -776,8 +776,8 @@ static int start(struct supervisor *s, struct error **err)
 
         /* Before the lock: a signal from here on is an orderly end. */
         supervisor_hear_signals(s);
-        if (instance_id(&options->site->paths, true, &instance, err) < 0 ||
-            vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0)
+        if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0 ||
+            instance_id(&options->site->paths, true, &instance, err) < 0)
                 return -1;
         s->generation = generation_new(instance);
         agent_begin(s);

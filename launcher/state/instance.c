@@ -1,5 +1,6 @@
 #include "launcher/state/instance.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include "launcher/state/crash_point.h"
 
 #define FILE_NAME    ".instance" /* no VM has such a name */
+#define NEW_PREFIX   FILE_NAME ".new."
 #define RANDOM_BYTES 16
 #define FILE_MAX     4096
 
@@ -43,7 +45,7 @@ static int read_id(int dirfd, char **ret, struct error **err)
 /* Whole or not at all: of two first starts one makes it, and both read it. */
 static int make_file(int dirfd, struct error **err)
 {
-        _cleanup_free_ char *temporary = xasprintf(FILE_NAME ".new.%d", (int)getpid());
+        _cleanup_free_ char *temporary = xasprintf(NEW_PREFIX "%d", (int)getpid());
         unsigned char bytes[RANDOM_BYTES];
         char digits[2 * RANDOM_BYTES + 2];
         _cleanup_close_ int fd = -1;
@@ -61,7 +63,8 @@ static int make_file(int dirfd, struct error **err)
                 return error_os(err, errno, "create '%s'", FILE_NAME);
         if (fd_write_all(fd, FILE_NAME, digits, strlen(digits), err) < 0)
                 result = -1;
-        else if (linkat(dirfd, temporary, dirfd, FILE_NAME, 0) < 0 && errno != EEXIST)
+        /* Swept away: then there is one already. */
+        else if (linkat(dirfd, temporary, dirfd, FILE_NAME, 0) < 0 && errno != EEXIST && errno != ENOENT)
                 result = error_os(err, errno, "create '%s'", FILE_NAME);
         crash_point(CRASH_INSTANCE_MADE);
         unlinkat(dirfd, temporary, 0);
@@ -83,11 +86,25 @@ int instance_id(const struct paths *paths, bool make, char **ret, struct error *
         if (dir < 0)
                 return error_os(err, errno, "open '%s'", paths->state);
         found = read_id(dir, ret, err);
-        if (found == 0 && make && make_file(dir, err) == 0)
-                found = read_id(dir, ret, err);
+        if (found == 0 && make && make_file(dir, err) == 0 && (found = read_id(dir, ret, err)) == 0)
+                error_set(err, ERROR_FAILED, "it is removed all the time");
         if (*err)
                 return error_wrap(err, "the instance's id in '%s'", paths->state);
         if (found == 0)
                 *ret = NULL;
         return 0;
+}
+
+void instance_sweep(const struct paths *paths)
+{
+        DIR *dir = opendir(paths->state);
+
+        if (dir && faccessat(dirfd(dir), FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+                crash_point(CRASH_ORPHAN_REMOVE);
+                for (struct dirent *entry; (entry = readdir(dir));)
+                        if (text_starts_with(entry->d_name, NEW_PREFIX))
+                                unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+        if (dir)
+                closedir(dir);
 }

@@ -17,3 +17,5 @@
 
 /* New string in *ret. make false: NULL in *ret and 0 when there is none yet, so nothing on this host is its own. */
 int instance_id(const struct paths *paths, bool make, char **ret, struct error **err);
+/* What a first start that died has left: its file under another name. */
+void instance_sweep(const struct paths *paths);
