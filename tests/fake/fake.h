@@ -3,7 +3,7 @@
  *
  * main.c has argv and the sockets, wire.c one connection whose output may be slow, in pieces or endless, scenario.c the
  * scenario file, fault.c the table of faults and what they make of a reply, model.c QEMU's commands on a small model,
- * agent.c the guest agent's.
+ * machine.c what it was started with and the queries about it, agent.c the guest agent's commands.
  */
 #pragma once
 
@@ -206,7 +206,9 @@ struct fake {
         bool quitting, guest_frozen, agent_open;
         json_t *devices, *netdevs, *nodes, *objects, *chardevs, *fds, *fdsets, *jobs; /* by id */
         unsigned next_set;
-        uint64_t balloon;
+        const char *machine; /* "pc-q35-7.2" */
+        uint64_t memory, balloon;
+        unsigned cpus;
         json_t *batch;        /* events of the command that is being carried out, NULL: outside of one */
         char *held;           /* a reply kept back by "reordered" */
         json_int_t last_sync; /* of the agent */
@@ -228,6 +230,18 @@ bool guest_does(struct fake *fake, const char *what);
 void guest_asked(struct fake *fake, bool reboot);
 void quit_now(struct fake *fake, const char *reason);
 void later(struct fake *fake, unsigned ms, void (*fn)(struct fake *fake, void *data), void *data);
+
+/* machine.c */
+/* The word after an option, from argv[*from] on, which moves behind it; NULL: there is none. Lent. */
+const char *option_value(char **argv, const char *option, int *from);
+/* What follows "KEY=" in a comma list up to the next comma; NULL: not there. The caller's. */
+char *key_value(const char *list, const char *key);
+void machine_init(struct fake *fake);
+void machine_read_argv(struct fake *fake, char **argv);
+/* Is it a query about the machine? Then *ret is its answer; NULL: there is no such device. */
+bool machine_answers(struct fake *fake, const char *command, const json_t *args, json_t **ret);
+/* Number i of them, NULL behind the last. */
+const char *machine_query_name(size_t i);
 
 /* agent.c */
 void agent_open(struct fake *fake, bool open);

@@ -49,17 +49,6 @@ void leave(struct fake *fake, int status)
 
 /* --- argv of QEMU --- */
 
-/* The word after option number from..., NULL: there is none. */
-static const char *option_value(char **argv, const char *option, int *from)
-{
-        for (int i = *from; argv[i]; i++)
-                if (strcmp(argv[i], option) == 0 && argv[i + 1]) {
-                        *from = i + 2;
-                        return argv[i + 1];
-                }
-        return NULL;
-}
-
 static bool has_word(char **argv, const char *word)
 {
         for (int i = 1; argv[i]; i++)
@@ -77,19 +66,6 @@ static bool is_probe(char **argv)
         if (!machine)
                 machine = option_value(argv, "-M", &from);
         return machine && strncmp(machine, "none", 4) == 0 && (machine[4] == '\0' || machine[4] == ',');
-}
-
-/* What follows "KEY=" in a comma list up to the next comma; NULL: not there. The caller's. */
-static char *key_value(const char *list, const char *key)
-{
-        size_t n = strlen(key);
-
-        for (const char *at = list; at; at = strchr(at, ',')) {
-                at += *at == ',';
-                if (strncmp(at, key, n) == 0 && at[n] == '=')
-                        return xstrndup(at + n + 1, strcspn(at + n + 1, ","));
-        }
-        return NULL;
 }
 
 /* The fd of the socket chardev with this id, -1: none. */
@@ -114,21 +90,6 @@ static int monitor_fd(char **argv)
         _cleanup_free_ char *id = mon ? key_value(mon, "chardev") : NULL;
 
         return id ? chardev_fd(argv, id) : -1;
-}
-
-static void take_things(char **argv, const char *option, json_t *table, const char *key)
-{
-        const char *value;
-        int from = 1;
-
-        while ((value = option_value(argv, option, &from))) {
-                json_t *thing = json_loads(value, 0, NULL);
-                const char *id = json_string_value(json_object_get(thing, key));
-
-                if (id)
-                        json_object_set(table, id, thing);
-                json_decref(thing);
-        }
 }
 
 /* --- sockets --- */
@@ -366,10 +327,7 @@ int main(int argc, char **argv)
         } else {
                 emulator(&fake, argv, &qmp_fd, &agent_fd);
                 model_init(&fake, has_word(argv, "-S"));
-                take_things(argv, "-device", fake.devices, "id");
-                take_things(argv, "-netdev", fake.netdevs, "id");
-                take_things(argv, "-blockdev", fake.nodes, "node-name");
-                take_things(argv, "-object", fake.objects, "id");
+                machine_read_argv(&fake, argv);
         }
         open_channel(&fake, &fake.qmp, qmp_fd);
         open_channel(&fake, &fake.agent, agent_fd);

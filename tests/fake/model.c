@@ -181,22 +181,6 @@ static json_t *cmd_nothing(struct fake *fake, const json_t *args, struct refusal
         return json_object();
 }
 
-static json_t *cmd_empty_list(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)fake;
-        (void)args;
-        (void)refusal;
-        return json_array();
-}
-
-static json_t *cmd_empty_text(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)fake;
-        (void)args;
-        (void)refusal;
-        return json_string("");
-}
-
 static json_t *version(void)
 {
         return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", 7, "minor", 2, "micro", 0, "package",
@@ -217,44 +201,6 @@ static json_t *cmd_status(struct fake *fake, const json_t *args, struct refusal 
         (void)refusal;
         return json_pack("{s:b, s:b, s:s}", "running", fake->run == RUNNING, "singlestep", false, "status",
                          run_words[fake->run]);
-}
-
-static json_t *cmd_name(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)args;
-        (void)refusal;
-        return json_pack("{s:s}", "name", fake->name);
-}
-
-static json_t *cmd_uuid(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)args;
-        (void)refusal;
-        return json_pack("{s:s}", "UUID", fake->uuid);
-}
-
-static json_t *cmd_cpus(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)fake;
-        (void)args;
-        (void)refusal;
-        return json_pack("[{s:i, s:s, s:i, s:s}]", "cpu-index", 0, "qom-path",
-                         "/machine/unattached/device[0]", "thread-id", (int)getpid(), "target", "x86_64");
-}
-
-static json_t *cmd_memory(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)fake;
-        (void)args;
-        (void)refusal;
-        return json_pack("{s:I, s:i}", "base-memory", (json_int_t)256 << 20, "plugged-memory", 0);
-}
-
-static json_t *cmd_query_balloon(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        (void)args;
-        (void)refusal;
-        return json_pack("{s:I}", "actual", (json_int_t)fake->balloon);
 }
 
 static json_t *cmd_balloon(struct fake *fake, const json_t *args, struct refusal *refusal)
@@ -438,54 +384,6 @@ static json_t *cmd_chardev_add(struct fake *fake, const json_t *args, struct ref
 static json_t *cmd_chardev_del(struct fake *fake, const json_t *args, struct refusal *refusal)
 {
         return remove_from(fake->chardevs, args, "id", refusal);
-}
-
-static json_t *cmd_query_chardev(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        const char *id;
-        json_t *each, *list = json_pack("[{s:s, s:b, s:s}]", "label", "mon0", "frontend-open", true,
-                                        "filename", "unix:");
-
-        (void)args;
-        (void)refusal;
-        if (fake->agent.listen_fd >= 0 || fake->agent.wire)
-                json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "label", "agent0", "frontend-open",
-                                                      fake->agent_open, "filename", "unix:"));
-        json_object_foreach (fake->chardevs, id, each) {
-                json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "label", id, "frontend-open", true,
-                                                      "filename", "fake"));
-        }
-        return list;
-}
-
-static json_t *cmd_query_nodes(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        const char *id;
-        json_t *each, *list = json_array();
-
-        (void)args;
-        (void)refusal;
-        json_object_foreach (fake->nodes, id, each) {
-                json_array_append_new(
-                        list, json_pack("{s:s, s:s}", "node-name", id, "drv", arg(each, "driver") ?: "raw"));
-        }
-        return list;
-}
-
-static json_t *cmd_qom_list(struct fake *fake, const json_t *args, struct refusal *refusal)
-{
-        const char *path = arg(args, "path"), *id;
-        json_t *each, *list = json_array(), *table = NULL;
-
-        (void)refusal;
-        if (path && strcmp(path, "/machine/peripheral") == 0)
-                table = fake->devices;
-        else if (path && strcmp(path, "/objects") == 0)
-                table = fake->objects;
-        json_object_foreach (table, id, each) {
-                json_array_append_new(list, json_pack("{s:s, s:s}", "name", id, "type", "child<fake>"));
-        }
-        return list;
 }
 
 /* fds: by name, and in sets. */
@@ -675,26 +573,11 @@ static const struct command {
 } commands[] = {
         { "query-version", cmd_version },
         { "query-status", cmd_status },
-        { "query-name", cmd_name },
-        { "query-uuid", cmd_uuid },
         { "query-commands", cmd_commands },
-        { "query-chardev", cmd_query_chardev },
-        { "query-block", cmd_empty_list },
-        { "query-named-block-nodes", cmd_query_nodes },
-        { "query-cpus-fast", cmd_cpus },
-        { "query-pci", cmd_empty_list },
-        { "query-iothreads", cmd_empty_list },
-        { "query-memdev", cmd_empty_list },
-        { "query-memory-devices", cmd_empty_list },
-        { "query-memory-size-summary", cmd_memory },
-        { "query-balloon", cmd_query_balloon },
         { "query-jobs", cmd_query_jobs },
         { "query-block-jobs", cmd_query_jobs },
         { "query-fdsets", cmd_query_fdsets },
-        { "qom-get", cmd_empty_text },
-        { "qom-list", cmd_qom_list },
         { "qom-set", cmd_nothing },
-        { "human-monitor-command", cmd_empty_text },
         { "cont", cmd_cont },
         { "stop", cmd_stop },
         { "system_reset", cmd_reset },
@@ -739,6 +622,8 @@ static json_t *cmd_commands(struct fake *fake, const json_t *args, struct refusa
         (void)refusal;
         for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
                 json_array_append_new(list, json_pack("{s:s}", "name", commands[i].name));
+        for (size_t i = 0; machine_query_name(i); i++)
+                json_array_append_new(list, json_pack("{s:s}", "name", machine_query_name(i)));
         return list;
 }
 
@@ -746,6 +631,8 @@ static json_t *cmd_commands(struct fake *fake, const json_t *args, struct refusa
 
 static json_t *run_command(struct fake *fake, const char *name, const json_t *args, struct refusal *refusal)
 {
+        json_t *answer = NULL;
+
         if (strcmp(name, "qmp_capabilities") == 0) {
                 if (fake->negotiated)
                         return refuse(
@@ -760,6 +647,10 @@ static json_t *run_command(struct fake *fake, const char *name, const json_t *ar
         for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
                 if (strcmp(commands[i].name, name) == 0)
                         return commands[i].fn(fake, args, refusal);
+        if (machine_answers(fake, name, args, &answer))
+                return answer ? answer
+                              : refuse(refusal, "DeviceNotFound",
+                                       xasprintf("Device '%s' not found", arg(args, "path") ?: ""));
         return refuse(refusal, "CommandNotFound", xasprintf("The command %s has not been found", name));
 }
 
@@ -921,12 +812,7 @@ void qmp_connected(struct fake *fake)
 void model_init(struct fake *fake, bool prelaunch)
 {
         fake->run = prelaunch ? PRELAUNCH : RUNNING;
-        fake->balloon = 256u << 20;
-        fake->devices = json_object();
-        fake->netdevs = json_object();
-        fake->nodes = json_object();
-        fake->objects = json_object();
-        fake->chardevs = json_object();
+        machine_init(fake);
         fake->fds = json_object();
         fake->fdsets = json_object();
         fake->jobs = json_object();
