@@ -2,6 +2,7 @@
 # Changes of a running VM, vmlaunch-apply: a cgroup write, a tap with its NIC, a disk on a passed fd. All of a change or
 # nothing, whoever fails or dies in the middle. One real guest; the rest with vmlaunch-fake-qemu.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fragments.sh"
 
 FAKE_QEMU=${FAKE_QEMU:-$TOP/build/vmlaunch-fake-qemu}
 
@@ -28,40 +29,6 @@ adopted_after() { # SUPERVISOR
 }
 story_has() { status_of 'story[].text' | grep -qF -- "$1"; }
 
-# The three changes; each a JSON object in a variable.
-fragments() {
-    CGROUP=$(jq -c '{what: "weight", steps: [{effect: "cgroup-write", args: (. + {value: "512"})}]}' <<<"$CPU")
-    NIC=$(jq -nc --arg tap "$TAP" --arg bridge "$BRIDGE" --arg alias "vmlaunch:$VM:@GENERATION@" --argjson group "$GROUP" '
-        {what: "attach \($tap)",
-         steps: [
-           {effect: "net", args: {op: "tap-create", ifname: $tap, queues: 1, "vnet-hdr": true}},
-           {effect: "net", args: {op: "link-set", ifname: $tap, group: $group, alias: $alias, mac: "fe:54:00:12:34:56"}},
-           {effect: "net", args: {op: "bridge-join", ifname: $tap, bridge: $bridge}},
-           {effect: "net", args: {op: "link-up", ifname: $tap}},
-           {effect: "qmp", args: {execute: "getfd", arguments: {fdname: "nic9-tap"}}, fd: "tap:\($tap):0"},
-           {effect: "qmp", args: {execute: "netdev_add", arguments: {type: "tap", id: "net9", fd: "nic9-tap", vhost: false}}},
-           {effect: "qmp", args: {execute: "device_add", arguments:
-             {driver: "virtio-net-pci", id: "nic9", netdev: "net9", mac: "52:54:00:12:34:56", bus: "'"${PORT:-rp6}"'", addr: "0x0", romfile: ""}}}],
-         live: {set: [{vector: "NIC", attributes: {BRIDGE: $bridge, BRIDGE_TYPE: "linux", TARGET: $tap, MAC: "52:54:00:12:34:56", MODEL: "virtio", ADDRESS: "'"${PORT:-rp6}"':0x0"}}]},
-         devices: {set: [{id: "nic9", kind: "nic", target: $tap, model: "virtio", bridge: $bridge, address: "'"${PORT:-rp6}"':0x0"}]}}')
-    DISK=$(jq -nc --arg image "$WORK/extra.img" '
-        {what: "attach vdz",
-         steps: [
-           {effect: "qmp", args: {execute: "add-fd", arguments: {"fdset-id": 900, opaque: "disk9-file"}}, fd: "image"},
-           {effect: "qmp", args: {execute: "blockdev-add", arguments:
-             {driver: "file", "node-name": "disk9-file", filename: "/dev/fdset/900", "read-only": false}}},
-           {effect: "qmp", args: {execute: "blockdev-add", arguments:
-             {driver: "raw", "node-name": "disk9-format", file: "disk9-file", "read-only": false}}},
-           {effect: "qmp", args: {execute: "device_add", arguments:
-             {driver: "virtio-blk-pci", id: "disk9", drive: "disk9-format", bus: "'"${DISK_PORT:-rp7}"'", addr: "0x0"}}}],
-         live: {set: [{vector: "DISK", attributes: {SOURCE: $image, TYPE: "file", FORMAT: "raw", TARGET: "vdz", ADDRESS: "'"${DISK_PORT:-rp7}"':0x0"}}]},
-         devices: {set: [{id: "disk9", kind: "disk", target: "vdz", bus: "virtio", source: $image, address: "'"${DISK_PORT:-rp7}"':0x0"}]}}')
-    truncate -s 4M "$WORK/extra.img"
-}
-# Its first N steps, without what they would leave unfinished, and a last one that QEMU refuses.
-cut_after() { # FRAGMENT N
-    jq -c --argjson n "$2" '.steps = .steps[:$n] + [{effect: "qmp", args: {execute: "device_del", arguments: {id: "nosuch"}}, undo: []}]' <<<"$1"
-}
 # apply STATUS FRAGMENT [ARGUMENT...]
 apply() {
     local want=$1
@@ -295,105 +262,6 @@ test_a_device_that_the_guest_gives_back_late_keeps_what_is_below_it() {
     assert_contains "$(now)" "link $TAP"
     await 10 is_unchanged
     expect 0 vml destroy "$VM"
-}
-
-# killed_at MOMENT COUNT FRAGMENT [ARGUMENT...]: a VM of its own whose process dies there; then all or nothing is there
-killed_at() {
-    local moment=$1 count=$2 fragment=$3 qemu where="$1, time $2" supervisor
-    shift 3
-    mkdir -p "$RUN"
-    echo - >"$RUN/crash-at"
-    start_vm
-    qemu=$QEMU supervisor=$SUPERVISOR
-    remember
-    printf '%s\n' "$fragment" >"$WORK/fragment"
-    echo "$moment $count kill" >"$RUN/crash-at"
-    timeout 20 "$VMLAUNCH" --root "$ROOT" __apply "$VM" "$WORK/fragment" "$@" >"$WORK/out" 2>&1 && DONE=1 || DONE=0
-    if [[ -e $RUN/crash-at ]]; then
-        rm "$RUN/crash-at"
-        expect 0 vml destroy "$VM"
-        return 1
-    fi
-    echo "$moment" >>"$WORK/reached"
-    # The host helper's end is no end of its supervisor.
-    if [[ ! -e /proc/$supervisor ]]; then await 5 adopted_after "$supervisor"; fi
-    await 5 status_is state running
-    settled() { ! grep -q '"apply"' "$RUN_DIR/journal"; }
-    await 10 settled
-    assert_eq "$(status_of pid)" "$qemu" "$where: pid of QEMU"
-    if [[ $(now) == "$BEFORE" ]]; then
-        ((DONE == 0)) || fail "$where: told that it is done, and it is not"
-    else
-        # Committed: everything is there.
-        assert_contains "$(now)" "$WHOLE" "$where"
-        case $moment in apply-committed | apply-live-written | apply-settled | journal-* | record-* | helper-*) ;; *)
-            fail "$where: not committed, and there: $(now)"
-            ;;
-        esac
-        vml validate "$RUN_DIR/live.tmpl" >/dev/null || fail "$where: live.tmpl is no template"
-    fi
-    expect 0 vml destroy "$VM"
-    assert_clean
-}
-kill_matrix() { # MOMENT...
-    local moment count times at
-    fake_vm
-    vml -o json plan "$TEMPLATE" >"$WORK/plan"
-    RUN=$(jq -r '.steps[] | select(.effect == "live-template").args.path' "$WORK/plan")
-    RUN=${RUN%/*/*}
-    TAP=${VM}n CPU=$(jq -c '[.steps[] | select(.effect == "cgroup-write") | .args][0]' "$WORK/plan")
-    GROUP=$(jq -r .confine.uid "$WORK/plan")
-    fragments
-    # Both kinds of steps, both kinds of objects.
-    local both
-    both=$(jq -c --argjson nic "$NIC" --argjson disk "$DISK" '.steps += $nic.steps + $disk.steps |
-        .live.set = $nic.live.set + $disk.live.set | .devices.set = $nic.devices.set + $disk.devices.set' <<<"$CGROUP")
-    WHOLE='record nic9'
-    for moment in "$@"; do
-        local fragment=$both
-        times=1 at=1
-        case $moment in
-        # What is undone is what was done before a step that fails.
-        *:undo | *:undone | apply-und* | undo-begin) fragment=$(cut_after "$both" 12) ;;
-        esac
-        case $moment in
-        # One of several: the device's, with all below it. More of them at night.
-        qmp:* | apply-sent) times=${KILL_TIMES:-1} at=3 ;;
-        esac
-        for ((count = 1; count <= times; count++)); do
-            killed_at "$moment" "$((times > 1 ? count : at))" "$fragment" "image=$WORK/extra.img" || fail "$moment, time $count was not reached"
-        done
-    done
-}
-share() { # NUMBER MOMENT...
-    local number=$1
-    shift
-    mkdir -p "$WORK/share$number"
-    WORK=$WORK/share$number
-    ROOT=$WORK/root VM=t$$s$number
-    mkdir -p "$ROOT"
-    chmod 755 "$WORK" "$ROOT"
-    kill_matrix "$@"
-}
-
-test_supervisor_or_helper_killed_at_each_moment_of_a_change_leaves_all_or_nothing() {
-    need_root
-    local pids=() pid failed=0
-    share 1 apply-begun helper-works helper-done net:do net:done cgroup-write:do cgroup-write:done helper-started &
-    pids+=($!)
-    share 2 apply-sent qmp:do qmp:done apply-done apply-committed &
-    pids+=($!)
-    share 3 apply-live-written apply-settled apply-undo apply-undo-sent apply-undone qmp:undo qmp:undone &
-    pids+=($!)
-    share 4 net:undo net:undone cgroup-write:undo cgroup-write:undone undo-begin &
-    pids+=($!)
-    for pid in "${pids[@]}"; do
-        wait "$pid" || failed=1
-    done
-    ((failed == 0)) || fail "see above"
-    local missed
-    missed=$(vml __steps | cut -f1 | grep '^apply-' | grep -vxF -f <(cat "$WORK"/share*/reached) || true)
-    [[ -z $missed ]] || fail "moments that nobody reached: ${missed//$'\n'/ }"
 }
 
 test_who_may_not_changes_nothing() {

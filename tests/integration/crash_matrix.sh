@@ -3,18 +3,23 @@
 # left is repaired by the keeper or by the verbs a user has, the verdict is right, QEMU is the same where only its
 # supervisor died, nobody is frozen or paused who was not, nothing leaks, and the next start and shutdown work.
 #
-# A life is what is done to a VM while a moment is armed; a victim is who dies when it is reached. In `make check` the
-# process that reaches the moment dies, at the first time of each moment of each life (the undo of a whole VM: once).
-# CRASH_ALL=1 (make nightly) is every victim at every time, and real guests that are frozen and shut down. CRASH_LIVES,
-# CRASH_VICTIMS, CRASH_MOMENTS (words or patterns) choose; a table is printed.
+# A life is what is done to a VM while a moment is armed; a victim is who dies when it is reached. CRASH says how much:
+#   sample   (make check) the process that reaches it dies at each moment once, in a life that the seed draws; and each
+#            other victim in a few lives, at a moment that it draws
+#   moments  every victim at the first time of each moment of each life
+#   all      (make nightly) at every time of it
+# CRASH_LIVES, CRASH_VICTIMS, CRASH_MOMENTS (words or patterns) choose, with CRASH=moments; a table is printed.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/fragments.sh"
 
 CRASH_SEED=${CRASH_SEED:-$RANDOM}
 RANDOM_KILLS=${RANDOM_KILLS:-50}
-LIVES=${CRASH_LIVES:-start refused freeze pause commands shutdown shutdown-frozen shutdown-paused destroy adopt reconcile orphan}
-# self: who reaches the moment. The others die while that one stands still at it.
-VICTIMS=${CRASH_VICTIMS:-self}
-[[ -z ${CRASH_ALL:-} ]] || VICTIMS=${CRASH_VICTIMS:-self client supervisor helper keeper both qemu all}
+CRASH=${CRASH:-sample}
+LIVES=${CRASH_LIVES:-start refused freeze pause commands apply apply-refused reexec shutdown shutdown-frozen shutdown-paused destroy adopt reconcile take-over orphan}
+# self: who reaches the moment. The others die while that one stands still at it; both: keeper and supervisor.
+VICTIMS=${CRASH_VICTIMS:-self client supervisor helper keeper both qemu all}
+# In a sample: lives of each victim that is not self.
+SAMPLE_LIVES=3
 SHARES=${CRASH_SHARES:-4}
 FAKE_QEMU=${FAKE_QEMU:-$TOP/build/vmlaunch-fake-qemu}
 
@@ -27,16 +32,36 @@ nap() { read -rt "$1" -u "$NAP" || true; }
 # Its emulator answers at once and its guest obeys: what dies here is ours, not the guest.
 set_up() {
     need_root
-    install -m 755 "$FAKE_QEMU" "$ROOT/fake-qemu"
+    # One file, so that its facts are asked for once.
+    [[ -e $WORK/fake-qemu ]] || install -m 755 "$FAKE_QEMU" "$WORK/fake-qemu"
+    ln "$WORK/fake-qemu" "$ROOT/fake-qemu"
     truncate -s 1M "$ROOT/disk.img"
     template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]" \
         "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]"
-    # The facts of the real QEMU are read once.
-    vml plan "$TEMPLATE" >/dev/null
+    if [[ -d $WORK/cache ]]; then
+        mkdir -p "$ROOT/var"
+        cp -a "$WORK/cache" "$ROOT/var/"
+    else
+        vml -q start "$TEMPLATE" && vml -q destroy "$VM"
+        cp -a "$ROOT/var/cache" "$WORK/cache.new" && mv "$WORK/cache.new" "$WORK/cache"
+    fi
     RUN_DIR=$(vml -o json plan "$TEMPLATE" | jq -r '.steps[] | select(.effect == "live-template").args.path')
     RUN_DIR=${RUN_DIR%/*/*}
     mkdir -p "$RUN_DIR"
     RECORD=$RUN_DIR/$VM/record.json
+    make_fragments
+}
+# A change with all kinds of steps, and one whose last step QEMU refuses.
+make_fragments() {
+    local plan TAP=${VM}m CPU GROUP IMAGE=$ROOT/extra.img
+    plan=$(vml -o json plan "$TEMPLATE")
+    CPU=$(jq -c '[.steps[] | select(.effect == "cgroup-write") | .args][0]' <<<"$plan")
+    GROUP=$(jq -r .confine.uid <<<"$plan")
+    fragments
+    jq -c --argjson nic "$NIC" --argjson disk "$DISK" '.steps += $nic.steps + $disk.steps |
+        .live.set = $nic.live.set + $disk.live.set | .devices.set = $nic.devices.set + $disk.devices.set' <<<"$CGROUP" >"$ROOT/change"
+    cut_after "$(<"$ROOT/change")" 12 >"$ROOT/refused-change"
+    CPU_FILE=$(jq -r .file <<<"$CPU")
 }
 
 arm() { # WORDS
@@ -51,7 +76,7 @@ qemu_pids() { pgrep -f "guest=$VM," || true; }
 # Starter, keeper, supervisors, and the host helper, which says whose it is by its directory.
 our_pids() {
     local pid
-    pgrep -f "(^$VMLAUNCH .*$ROOT/[^ ]*tmpl|(__keeper|__adopt) .*$VM\$|$VMLAUNCH .* run $VM\$)" || true
+    pgrep -f "(^$VMLAUNCH .*$ROOT/[^ ]*tmpl|(__keeper|__adopt) .*$VM\$|__reexec $VM |$VMLAUNCH .* (run|reconcile) $VM\$)" || true
     for pid in $(pgrep -x -f "vmlaunch __host"); do
         [[ $(readlink "/proc/$pid/fd/3") != "$RUN_DIR/$VM" ]] || echo "$pid"
     done
@@ -76,6 +101,7 @@ residue() {
     our_pids | sed 's/^/process of ours: /'
     find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" |
         sed 's/^/in RUN: /'
+    find "$ROOT/var/lib/vmlaunch" -name '*.new.*' 2>/dev/null | sed 's/^/half written: /'
     [[ ! -d $RUN_DIR/$VM || -e $RECORD ]] || echo "an empty directory"
 }
 
@@ -123,7 +149,7 @@ strike() {
         is_stopped "$AT" && break
         nap 0.002
     done
-    local -A pids=([client]=$CLIENT [supervisor]='' [helper]='' [keeper]='' [qemu]=$(qemu_pids))
+    local -A pids=([client]=$CLIENT [supervisor]='' [helper]='' [keeper]='' [both]='' [qemu]=$(qemu_pids))
     if [[ $AT == "$CLIENT" ]]; then
         pids[client]=''
     elif is_helper "$AT"; then
@@ -177,7 +203,12 @@ life_refused() {
 life_start() { verb -q start "$TEMPLATE"; }
 life_freeze() {
     hold_freeze
-    reached || kill -INT "$CLIENT"
+    if reached; then
+        strike
+        # A holder that nobody has killed would hold it for its minute.
+        while [[ -d /proc/$CLIENT ]] && ! grep -q frozen "$ROOT/out"; do nap 0.003; done
+    fi
+    kill -INT "$CLIENT" 2>/dev/null || true
     while [[ -d /proc/$CLIENT ]] && ! reached; do nap 0.003; done
     end_verb
 }
@@ -187,6 +218,10 @@ life_pause() { # the lease ends with its connection
 life_commands() {
     verb agent "$VM" raw guest-get-osinfo && verb suspend "$VM" && verb resume "$VM" && verb agent "$VM" set-time
 }
+# All of it or nothing: check_change().
+life_apply() { verb __apply "$VM" "$ROOT/change" "image=$ROOT/extra.img"; }
+life_apply_refused() { verb __apply "$VM" "$ROOT/refused-change" "image=$ROOT/extra.img"; }
+life_reexec() { verb reexec "$VM"; }
 life_shutdown() { verb -q shutdown "$VM"; }
 before_shutdown_frozen() { vml agent "$VM" freeze --detach >/dev/null; }
 life_shutdown_frozen() { life_shutdown; }
@@ -212,11 +247,10 @@ before_reconcile() {
     while is_alive "$QEMU"; do nap 0.002; done
 }
 life_reconcile() { verb reconcile "$VM"; }
+before_take_over() { lose_supervisor; }
+life_take_over() { verb reconcile "$VM"; }
 before_orphan() { lose_supervisor; }
 life_orphan() { verb -q destroy "$VM"; }
-
-# What a life does to the VM: does it end in it? Is it running before?
-ends_vm() { [[ $1 == shutdown* || $1 == destroy || $1 == reconcile || $1 == orphan ]]; }
 
 # Through the life with what is armed, and on until the moment is reached, or cannot be any more.
 live() { # LIFE WORDS
@@ -224,6 +258,8 @@ live() { # LIFE WORDS
     STRUCK=0 CLIENT='' OLD='' QEMU='' CLIENT_STATUS='' NOBODY=0 KILLED='' QEMU_LIVED=0
     STARTED=1 GUEST_OFF=false ASKED=false
     rm -f "$RECORD"
+    # The first start of all has no id of the instance.
+    [[ $1 != start ]] || rm -f "$ROOT/var/lib/vmlaunch/.instance"
     if [[ $1 != start && $1 != refused ]]; then
         running
         ! declare -F "before_${1//-/_}" >/dev/null || "before_${1//-/_}"
@@ -265,6 +301,32 @@ settle() {
     fail "$WHERE: nothing has come of it: $(jq -c '{state, reason, frozen, leases, agent, supervisor_pid}' "$RECORD" 2>&1) processes: $(our_pids | tr '\n' ' ')"
 }
 
+# What QEMU is, what live.tmpl, journal and record say, and what a change has changed: all of them, or none.
+check_change() { # LIFE
+    local i changed=no weight differences
+    for ((i = 0; i < 1000; i++)); do
+        grep -q '"apply"' "$RUN_DIR/$VM/journal" || break
+        nap 0.01
+    done
+    ((i < 1000)) || fail "$WHERE: a change stays owed: $(<"$RUN_DIR/$VM/journal")"
+    # A fragment's image has no lock of ours.
+    differences=$(vml -o json status --compare "$VM" 2>&1 | jq -c '[.differences[] | select(.kind != "image")]' 2>&1)
+    [[ $differences == "[]" ]] || fail "$WHERE: QEMU, live.tmpl, journal and record do not agree: $differences"
+    [[ $1 == apply* ]] || return 0
+    grep -q "TARGET = \"${VM}m\"" "$RUN_DIR/$VM/live.tmpl" && changed=yes
+    weight=$(group_dirs | while read -r i; do cat "$i/$CPU_FILE" 2>/dev/null || true; done)
+    [[ $changed == no || $1 == apply ]] || fail "$WHERE: a refused change is in live.tmpl"
+    if [[ $changed == yes && $weight != 512 || $changed == no && $weight == 512 ]]; then
+        fail "$WHERE: changed: $changed, and the weight is $weight"
+    fi
+    if ip link show "${VM}m" >/dev/null 2>&1; then
+        [[ $changed == yes ]] || fail "$WHERE: nothing is changed, and the tap is there"
+    else
+        [[ $changed == no ]] || fail "$WHERE: it is changed, and the tap is not there"
+    fi
+    [[ $1 != apply || $CLIENT_STATUS != 0 || $changed == yes ]] || fail "$WHERE: told that it is done, and it is not"
+}
+
 # The VM is looked after: it is as it was, and can be shut down.
 check_running() { # LIFE
     local now
@@ -275,6 +337,7 @@ check_running() { # LIFE
         [[ $WHAT == suspend || $WHAT == resume || $1 == shutdown-paused ]] || fail "$WHERE: it is paused: $(jq -c "[.leases, .story[-6:][].text]" "$RECORD")"
         vml -q resume "$VM" || fail "$WHERE: it cannot be resumed"
     fi
+    check_change "$1"
     [[ $(vml agent "$VM" raw guest-fsfreeze-status 2>&1) == '"thawed"' ]] || fail "$WHERE: the guest is not thawed"
     [[ $(vml qmp "$VM" '{"execute": "query-status"}' 2>&1 | jq -r '.return.status // .status') == running ]] ||
         fail "$WHERE: the guest does not run"
@@ -295,6 +358,8 @@ verdicts() { # LIFE
             case $1 in
             shutdown*) echo "killed guest-off" ;;
             destroy | orphan) echo "killed asked" ;;
+            # Whose child it was is gone.
+            take-over) echo lost ;;
             *) echo killed ;;
             esac
             return
@@ -336,7 +401,7 @@ check() { # LIFE
         done
     elif [[ -n $ORPHAN ]]; then
         [[ -z $QEMU || $ORPHAN == "$QEMU" ]] || fail "$WHERE: QEMU was $QEMU and is '$ORPHAN'"
-        [[ $VICTIM == both || $VICTIM == keeper || $1 == start || $1 == orphan ]] || fail "$WHERE: QEMU runs on with nobody"
+        [[ $VICTIM == both || $VICTIM == keeper || $1 == start || $1 == orphan || $1 == take-over ]] || fail "$WHERE: QEMU runs on with nobody"
         "$VMLAUNCH" --root "$ROOT" run "$VM" >"$ROOT/run.out" 2>&1 &
         RUN=$!
         # Or it ends, because its guest has never run.
@@ -379,7 +444,7 @@ moments_of() { # LIFE
 cell() { # LIFE MOMENT COUNT VICTIM
     local action=stop
     VICTIM=$4 WHERE="life $1, $2 time $3, victim $4" WHAT='' AT=''
-    [[ $VICTIM != self ]] || action=kill
+    [[ $VICTIM != self ]] || action="kill"
     live "$1" "$2 $3 $action"
     if ! reached; then
         AT=''
@@ -390,7 +455,7 @@ cell() { # LIFE MOMENT COUNT VICTIM
     ((NOBODY == 0)) || return 3
 }
 
-# One after the other, from the common list: who is ready takes the next.
+# Its part of the cells, one after the other.
 share() { # NUMBER
     local life moment count victim status reason n=0
     ROOT=$WORK/root$1 VM=c$$s$1
@@ -399,11 +464,8 @@ share() { # NUMBER
     set_up
     while read -r life moment count victim; do
         status=0
-        # shellcheck disable=SC2030,SC2031 # a reason of its own
-        reason=$( (
-            WORK=$ROOT
-            cell "$life" "$moment" "$count" "$victim"
-        ) 2>&1) || status=$?
+        # A reason of its own.
+        reason=$(WORK=$ROOT cell "$life" "$moment" "$count" "$victim" 2>&1) || status=$?
         [[ ! -e $ROOT/why ]] || reason+=$(<"$ROOT/why")
         case $status in
         0) echo "$life $moment $count $victim ok" ;;
@@ -453,42 +515,67 @@ print_table() {
         }'
 }
 
-test_who_dies_at_any_moment_leaves_nothing_behind() {
-    set_up
-    local life moment times count victim i pids=() names
-    VICTIM=nobody
+# Of the moments in $WORK/moments.LIFE the cells to try: "LIFE MOMENT COUNT VICTIM" lines.
+sample() {
+    local moment life victim i lines lives
+    read -ra lives <<<"$LIVES"
+    RANDOM=$CRASH_SEED
+    while read -r moment; do
+        mapfile -t lines < <(grep -l "^$moment " "$WORK"/moments.*)
+        echo "${lines[RANDOM % ${#lines[@]}]##*/moments.} $moment 1 self"
+    done < <(cut -d' ' -f1 "$WORK"/moments.* | sort -u)
+    for victim in $VICTIMS; do
+        [[ $victim != self ]] || continue
+        for ((i = 0; i < SAMPLE_LIVES; i++)); do
+            life=${lives[RANDOM % ${#lives[@]}]}
+            mapfile -t lines < <(cut -d' ' -f1 "$WORK/moments.$life")
+            echo "$life ${lines[RANDOM % ${#lines[@]}]} 1 $victim"
+        done
+    done | sort -u
+}
+product() {
+    local moment life victim times count names
     for life in $LIVES; do
-        moments_of "$life" >"$WORK/moments.$life"
         while read -r moment times; do
             # shellcheck disable=SC2053 # patterns
             if [[ -n ${CRASH_MOMENTS:-} ]]; then
                 for names in $CRASH_MOMENTS; do [[ $moment == $names ]] && break; done
                 [[ $moment == $names ]] || continue
             fi
-            [[ -n ${CRASH_ALL:-} ]] || times=1
-            # The same undo ends them all.
-            if [[ -z ${CRASH_ALL:-} && $life != shutdown && $life != orphan && $moment == *:undo* ]]; then continue; fi
+            [[ $CRASH == all ]] || times=1
             for victim in $VICTIMS; do
                 for ((count = 1; count <= times; count++)); do
                     echo "$life $moment $count $victim"
                 done
             done
         done <"$WORK/moments.$life"
-    done >"$WORK/cells"
-    # All shares read one open file: each line is one share's.
+    done
+}
+
+test_who_dies_at_any_moment_leaves_nothing_behind() {
+    set_up
+    echo "    seed $CRASH_SEED"
+    local life i shares=()
+    VICTIM=nobody
+    for life in $LIVES; do moments_of "$life" >"$WORK/moments.$life"; done
+    case $CRASH in
+    sample) sample ;;
+    moments | all) product ;;
+    *) fail "CRASH is sample, moments or all" ;;
+    esac >"$WORK/cells"
     split -n "r/$SHARES" -d -a 2 "$WORK/cells" "$WORK/part."
     for ((i = 0; i < SHARES; i++)); do
         share "$i" <"$WORK/part.$(printf %02d "$i")" &
-        pids+=($!)
+        shares+=($!)
     done
-    for i in "${pids[@]}"; do wait "$i" || fail "a share has ended with $?"; done
+    for i in "${shares[@]}"; do wait "$i" || fail "a share has ended with $?"; done
     print_table
     # Every moment must have been somebody's end, but those of a plan's effects that this plan has not, and of what
     # only goes wrong.
     local missed effects
     effects=$(vml -o json plan "$TEMPLATE" | jq -r '[.steps[].effect] | unique | join("|")')
     missed=$(vml __steps | cut -f1 | grep -vxF -f <(cut -d' ' -f1 "$WORK"/moments.*) |
-        grep -vxE 'qmp:undo|qmp:undone|helper-late|restart-asked|fd-closed|qemu-signalled' |
+        grep -vxE 'helper-late|restart-asked|fd-closed|qemu-signalled' |
         { grep -E "^($effects):|^[^:]*$" || true; })
     [[ ! -e $WORK/bad ]] || fail "$(<"$WORK/bad")"
     [[ -n ${CRASH_LIVES:-} || -z $missed ]] || fail "moments that nobody reached: ${missed//$'\n'/ }"

@@ -9,10 +9,10 @@ VMLAUNCH=${VMLAUNCH:-$TOP/build/vmlaunch}
 GUEST=$TOP/build/guest
 GUEST_CMDLINE="console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check nokaslr cryptomgr.notests mitigations=off audit=0 8250.nr_uarts=1 i8042.noaux guest.small"
 
-# A network namespace for the whole file: taps and bridges are nobody else's.
+# Namespaces for the whole file: taps and bridges are nobody else's, and a look at all processes is one at its own.
 if [[ $(id -u) == 0 && -z ${VML_NETNS:-} ]]; then
     export VML_NETNS=1
-    exec unshare --net --mount-proc=/proc -- bash "$0" "$@" 2>&1 || exit 1
+    exec unshare --net --pid --fork --kill-child --mount-proc=/proc -- bash "$0" "$@" 2>&1 || exit 1
 fi
 
 vml() { "$VMLAUNCH" --root "$ROOT" "$@"; }
@@ -242,6 +242,18 @@ assert_clean() {
     fail "left behind: $left"
 }
 
+# What the host's QEMU can do is asked once for all tests; a cache of another QEMU is not read.
+FACTS=$GUEST/facts
+take_facts() {
+    mkdir -p "$FACTS" "$ROOT/var/cache/vmlaunch"
+    cp "$FACTS"/qemu-*.json "$ROOT/var/cache/vmlaunch/" 2>/dev/null || true
+}
+keep_facts() { # EMULATOR
+    local file
+    file=$(find "$ROOT/var/cache/vmlaunch" -name "qemu-*-$(stat -c '%i-%s' "$1")-*.json" | head -1)
+    [[ -z $file || -e $FACTS/${file##*/} ]] || { cp "$file" "$FACTS/.new.$$" && mv "$FACTS/.new.$$" "$FACTS/${file##*/}"; }
+}
+
 run_one_test() { # NAME
     WORK=$(mktemp -d /tmp/vmltest.XXXXXX)
     ROOT=$WORK/root
@@ -249,6 +261,7 @@ run_one_test() { # NAME
     export BRIDGE=vbr0
     export VMLAUNCH_ROOT=$ROOT
     mkdir -p "$ROOT"
+    take_facts
     # QEMU and stand-ins run under uids of their own.
     chmod 755 "$WORK" "$ROOT"
     local begin=$EPOCHREALTIME status line
@@ -258,6 +271,7 @@ run_one_test() { # NAME
         assert_clean
     )
     status=$?
+    keep_facts /usr/bin/qemu-system-x86_64
     # A failed test must not disturb the next one. What it has stopped hears nothing else.
     ((status == 0)) || pgrep -f "guest=$VM,|${ROOT}[ /]" | while read -r line; do
         kill -CONT "$line" 2>/dev/null
