@@ -20,7 +20,8 @@ struct template_value {
         char *name;                            /* upper case */
         char *value;                           /* never NULL in a pair */
         struct source_pos name_pos, value_pos; /* file borrowed from the template */
-        int layer; /* enum layer of the snippet that it comes from, 0: of the tree (conf/snippet.h) */
+        int layer;         /* enum layer of the snippet that it comes from, 0: of the tree (conf/snippet.h) */
+        size_t start, end; /* of the text NAME = VALUE; 0: it was not native syntax */
 };
 
 struct template_attribute {
@@ -31,6 +32,7 @@ struct template_attribute {
         size_t n_pairs;
         struct source_pos name_pos, value_pos;
         int layer; /* as of a pair, when !is_vector */
+        size_t start, end;
 };
 
 struct template

@@ -308,6 +308,8 @@ static int read_pair(struct parser *p, struct template_attribute *vector)
                 _cleanup_free_ char *full = xasprintf("%s/%s", vector->name, pair.name);
 
                 if (count_item(p, start) == 0 && read_value(p, full, &pair.value) == 0) {
+                        pair.start = start;
+                        pair.end = p->at;
                         ARRAY_GROW(vector->pairs, vector->n_pairs);
                         vector->pairs[vector->n_pairs++] = pair;
                         return 0;
@@ -397,6 +399,8 @@ static int read_attribute(struct parser *p)
         } else if (read_value(p, attribute.name, &attribute.value) < 0) {
                 return -1;
         }
+        attribute.start = start;
+        attribute.end = p->at;
         ARRAY_GROW(template->attributes, template->n_attributes);
         template->attributes[template->n_attributes++] = attribute;
         attribute = (struct template_attribute){ 0 };

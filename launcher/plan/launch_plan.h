@@ -25,7 +25,8 @@
  *   cgroup-write   {path, controller, file, value}
  *   live-template  {path, text}                   RUN/NAME/live.tmpl
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
- *   take-back      {effect, member, value}        of a fragment: undoes the run's steps of that effect with that argument
+ *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
+ *                  (and path, where it is given)
  *   qmp            {execute, arguments}           after spawn; sent in order; "cont" is the last
  */
 #pragma once

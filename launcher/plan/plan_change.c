@@ -13,6 +13,8 @@ struct changing {
         const struct launch_plan *was_plan, *wanted_plan;
         json_t *steps;
         bool removes;
+        json_t *after;   /* steps of a second fragment */
+        json_t *handled; /* {"disk2": true}: drives whose medium changes */
         struct plan_change change;
 };
 
@@ -30,6 +32,7 @@ static const struct {
 void plan_change_done(struct plan_change *change)
 {
         json_decref(change->fragment);
+        json_decref(change->after);
         for (size_t i = 0; i < change->n_files; i++) {
                 free(change->files[i].name);
                 free(change->files[i].path);
@@ -246,6 +249,29 @@ static bool has_option(const struct plan_parts *parts, const struct plan_part *o
         return false;
 }
 
+/* "disk2-file" and "disk2" are of the drive "disk2". */
+static bool is_handled(const struct changing *c, const char *id)
+{
+        const char *drive;
+        json_t *value;
+
+        json_object_foreach (c->handled, drive, value) {
+                size_t n = strlen(drive);
+
+                if (strncmp(id, drive, n) == 0 && (id[n] == '-' || !id[n]))
+                        return true;
+        }
+        return false;
+}
+
+static bool is_handled_image(const struct changing *c, const struct plan_step *step)
+{
+        const char *fd = json_string_value(json_object_get(step->args, "fd"));
+
+        return step->effect == EFFECT_IMAGE_OPEN && fd && text_starts_with(fd, "image:") &&
+               is_handled(c, fd + strlen("image:"));
+}
+
 static void add_parts(struct changing *c)
 {
         for (enum plan_part_kind kind = 0; kind < PART_OPTION; kind++)
@@ -253,7 +279,7 @@ static void add_parts(struct changing *c)
                         const struct plan_part *part = &c->wanted.items[i];
                         const struct plan_part *was;
 
-                        if (part->kind != kind)
+                        if (part->kind != kind || is_handled(c, part->id))
                                 continue;
                         was = plan_parts_find(&c->was, kind, part->id);
                         if (was)
@@ -295,7 +321,8 @@ static void remove_parts(struct changing *c)
                 for (size_t i = c->was.n; i-- > 0;) {
                         const struct plan_part *part = &c->was.items[i];
 
-                        if (part->kind == kind && !plan_parts_find(&c->wanted, kind, part->id))
+                        if (part->kind == kind && !is_handled(c, part->id) &&
+                            !plan_parts_find(&c->wanted, kind, part->id))
                                 remove_part(c, part);
                 }
 }
@@ -308,6 +335,48 @@ static bool has_step(const struct launch_plan *plan, const struct plan_step *ste
                 if (plan->steps[i].effect == step->effect && json_equal(plan->steps[i].args, step->args))
                         return true;
         return false;
+}
+
+/* The member by which a step of the journal is known again. */
+static const char *known_by(enum plan_effect effect)
+{
+        switch (effect) {
+        case EFFECT_IMAGE_OPEN:
+        case EFFECT_FILE_OPEN:
+                return "fd";
+        case EFFECT_NET:
+                return "ifname";
+        default:
+                return NULL;
+        }
+}
+
+/* The step of the other plan that does the same thing another way; NULL: there is none. */
+static const struct plan_step *counterpart(const struct launch_plan *plan, const struct plan_step *step)
+{
+        const char *member = known_by(step->effect);
+
+        for (size_t i = 0; member && i < plan->n_steps; i++)
+                if (plan->steps[i].effect == step->effect &&
+                    json_equal(json_object_get(plan->steps[i].args, member),
+                               json_object_get(step->args, member)) &&
+                    json_equal(json_object_get(plan->steps[i].args, "op"), json_object_get(step->args, "op")))
+                        return &plan->steps[i];
+        return NULL;
+}
+
+/* The device has it already: what is open stays open. How it is used is in the nodes. */
+static void change_step(struct changing *c, const struct plan_step *was, const struct plan_step *wanted)
+{
+        const json_t *a = was->args, *b = wanted->args;
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)b, key, value) {
+                if (strcmp(key, "direct") != 0 && !json_equal(json_object_get(a, key), value))
+                        tell_next_start(c, "%s: %s of '%s' changes at the next start", wanted->because, key,
+                                        json_string_value(json_object_get(b, known_by(wanted->effect))));
+        }
 }
 
 static void add_file(struct changing *c, const json_t *args)
@@ -335,25 +404,16 @@ static void add_host_steps(struct changing *c)
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
-                if (step->effect == EFFECT_QMP || is_of_a_start(step->effect) || has_step(c->was_plan, step))
+                if (step->effect == EFFECT_QMP || is_of_a_start(step->effect) ||
+                    has_step(c->was_plan, step) || is_handled_image(c, step))
                         continue;
+                if (counterpart(c->was_plan, step)) {
+                        change_step(c, counterpart(c->was_plan, step), step);
+                        continue;
+                }
                 if (step->effect == EFFECT_IMAGE_OPEN)
                         add_file(c, step->args);
                 add_step(c, step->because, step->effect, json_incref(step->args), NULL);
-        }
-}
-
-/* The member by which a step of the journal is known again. */
-static const char *known_by(enum plan_effect effect)
-{
-        switch (effect) {
-        case EFFECT_IMAGE_OPEN:
-        case EFFECT_FILE_OPEN:
-                return "fd";
-        case EFFECT_NET:
-                return "ifname";
-        default:
-                return NULL;
         }
 }
 
@@ -376,7 +436,8 @@ static void remove_host_steps(struct changing *c)
                 const char *member = known_by(step->effect);
                 json_t *args;
 
-                if (!member || has_step(c->wanted_plan, step))
+                if (!member || has_step(c->wanted_plan, step) || counterpart(c->wanted_plan, step) ||
+                    is_handled_image(c, step))
                         continue;
                 args = json_pack("{s:s, s:s, s:O}", "effect", plan_effect_name(step->effect), "member",
                                  member, "value", json_object_get(step->args, member));
@@ -440,35 +501,218 @@ static json_t *device_changes(const struct changing *c)
         return json_pack("{s:o, s:o}", "set", set, "remove", remove);
 }
 
+/* What the supervisor was given at the start. */
+static void tell_policy(struct changing *c)
+{
+        json_auto_t *was = plan_policy_to_json(&c->was_plan->policy),
+                    *wanted = plan_policy_to_json(&c->wanted_plan->policy);
+        const char *key;
+        json_t *value;
+
+        json_object_foreach (wanted, key, value) {
+                if (!json_equal(json_object_get(was, key), value))
+                        tell_next_start(c, "the supervisor's %s changes at the next start", key);
+        }
+}
+
+/* Media of drives that stay. */
+
+static const struct plan_step *image_of(const struct launch_plan *plan, const char *node)
+{
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const char *fd = json_string_value(json_object_get(plan->steps[i].args, "fd"));
+
+                if (plan->steps[i].effect == EFFECT_IMAGE_OPEN && fd && text_starts_with(fd, "image:") &&
+                    strcmp(fd + strlen("image:"), node) == 0)
+                        return &plan->steps[i];
+        }
+        return NULL;
+}
+
+static bool is_removable(const struct plan_part *device)
+{
+        static const char *const drivers[] = { "ide-cd", "scsi-cd", "floppy" };
+        const char *driver = json_string_value(json_object_get(device->json, "driver"));
+
+        for (size_t i = 0; driver && i < ARRAY_SIZE(drivers); i++)
+                if (strcmp(driver, drivers[i]) == 0)
+                        return true;
+        return false;
+}
+
+static bool is_part_of(const struct plan_part *part, enum plan_part_kind kind, const char *drive)
+{
+        size_t n = strlen(drive);
+
+        return part->kind == kind && strncmp(part->id, drive, n) == 0 && part->id[n] == '-';
+}
+
+static json_t *tray(const char *command_name, const char *id, bool force)
+{
+        json_t *arguments = json_pack("{s:s}", "id", id);
+
+        if (force)
+                json_object_set_new(arguments, "force", json_true());
+        return command(command_name, arguments);
+}
+
+static void add_tray_step(struct changing *c, const struct plan_part *device, const char *name,
+                          const char *undo, bool force)
+{
+        add_step(c, device->because, EFFECT_QMP, tray(name, device->id, force),
+                 json_pack("{s:[o]}", "undo", tray(undo, device->id, true)));
+}
+
+static json_t *insertion(const struct plan_part *device)
+{
+        return json_pack("{s:s, s:O}", "id", device->id, "node-name", json_object_get(device->json, "drive"));
+}
+
+/* The old one's nodes make room: their names are the new one's. Its file and lock go when all is done. */
+static void take_medium_out(struct changing *c, const struct plan_part *device)
+{
+        add_qmp(c, device->because, "blockdev-remove-medium", json_pack("{s:s}", "id", device->id),
+                json_pack("{s:[o]}", "undo", command("blockdev-insert-medium", insertion(device))));
+        for (size_t i = c->was.n; i-- > 0;) {
+                const struct plan_part *part = &c->was.items[i];
+
+                if (is_part_of(part, PART_NODE, device->id))
+                        add_qmp(c, part->because, "blockdev-del", json_pack("{s:s}", "node-name", part->id),
+                                json_pack("{s:[o]}", "undo", command("blockdev-add", arguments_of(c, part))));
+        }
+        for (size_t i = 0; i < c->was.n; i++)
+                if (is_part_of(&c->was.items[i], PART_FDSET, device->id))
+                        json_array_append_new(
+                                c->after, json_pack("{s:s, s:{s:s, s:{s:I}}, s:[]}", "effect", "qmp", "args",
+                                                    "execute", "remove-fd", "arguments", "fdset-id",
+                                                    fdset_number(c, c->was.items[i].id), "undo"));
+        for (size_t i = 0; i < c->was_plan->n_steps; i++) {
+                const struct plan_step *step = &c->was_plan->steps[i];
+
+                if (is_handled_image(c, step) &&
+                    is_handled(c, json_string_value(json_object_get(step->args, "fd")) + strlen("image:")))
+                        json_array_append_new(c->after,
+                                              json_pack("{s:s, s:{s:s, s:s, s:O, s:O}}", "effect",
+                                                        plan_effect_name(EFFECT_TAKE_BACK), "args", "effect",
+                                                        plan_effect_name(EFFECT_IMAGE_OPEN), "member", "fd",
+                                                        "value", json_object_get(step->args, "fd"), "path",
+                                                        json_object_get(step->args, "path")));
+        }
+}
+
+static void put_medium_in(struct changing *c, const struct plan_part *device)
+{
+        json_auto_t *numbers = c->options->fdsets ? json_deep_copy(c->options->fdsets) : json_object();
+        struct plan_change_options options = *c->options;
+        const struct plan_change_options *before = c->options;
+
+        /* The old one's sets are there still, under the same names. */
+        options.fdsets = numbers;
+        for (size_t i = 0; i < c->wanted.n; i++)
+                if (is_part_of(&c->wanted.items[i], PART_FDSET, device->id)) {
+                        const struct plan_step *image = image_of(c->wanted_plan, c->wanted.items[i].id);
+                        const char *path = json_string_value(json_object_get(image->args, "path"));
+
+                        json_object_set_new(
+                                numbers, c->wanted.items[i].id,
+                                json_integer(0x40000000 +
+                                             (json_int_t)(text_hash(path, strlen(path)) & 0x3fffffff)));
+                }
+        c->options = &options;
+        for (size_t i = 0; i < c->wanted.n; i++)
+                if (is_part_of(&c->wanted.items[i], PART_FDSET, device->id) ||
+                    is_part_of(&c->wanted.items[i], PART_NODE, device->id))
+                        add_part(c, &c->wanted.items[i]);
+        c->options = before;
+        add_qmp(c, device->because, "blockdev-insert-medium", insertion(device),
+                json_pack("{s:[o]}", "undo",
+                          command("blockdev-remove-medium", json_pack("{s:s}", "id", device->id))));
+}
+
+static void open_medium(struct changing *c, const char *drive)
+{
+        for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
+                const struct plan_step *step = &c->wanted_plan->steps[i];
+                const char *fd = json_string_value(json_object_get(step->args, "fd"));
+                size_t n = strlen(drive);
+
+                if (step->effect != EFFECT_IMAGE_OPEN || !fd || !text_starts_with(fd, "image:") ||
+                    strncmp(fd + strlen("image:"), drive, n) != 0 || fd[strlen("image:") + n] != '-')
+                        continue;
+                add_file(c, step->args);
+                add_step(c, step->because, step->effect, json_incref(step->args), NULL);
+        }
+}
+
+static void change_media(struct changing *c)
+{
+        for (size_t i = 0; i < c->wanted.n; i++) {
+                const struct plan_part *wanted = &c->wanted.items[i];
+                const struct plan_part *was = wanted->kind == PART_DEVICE && is_removable(wanted)
+                                                      ? plan_parts_find(&c->was, PART_DEVICE, wanted->id)
+                                                      : NULL;
+                _cleanup_free_ char *node = xasprintf("%s-file", wanted->id);
+                const struct plan_step *old = was ? image_of(c->was_plan, node) : NULL,
+                                       *new = was ? image_of(c->wanted_plan, node) : NULL;
+
+                if (!was || (!old && !new) ||
+                    (old && new &&json_equal(json_object_get(old->args, "path"),
+                                             json_object_get(new->args, "path"))))
+                        continue;
+                json_object_set_new(c->handled, wanted->id, json_true());
+                open_medium(c, wanted->id);
+                add_tray_step(c, was, "blockdev-open-tray", "blockdev-close-tray", c->options->force_tray);
+                if (old)
+                        take_medium_out(c, was);
+                if (new)
+                        put_medium_in(c, wanted);
+                add_tray_step(c, was, "blockdev-close-tray", "blockdev-open-tray", false);
+        }
+}
+
 int plan_change_build(const struct launch_plan *was, const struct launch_plan *wanted,
                       const struct plan_change_options *options, struct plan_change *ret, struct error **err)
 {
-        struct changing c = {
-                .options = options, .was_plan = was, .wanted_plan = wanted, .steps = json_array()
-        };
+        struct changing c = { .options = options,
+                              .was_plan = was,
+                              .wanted_plan = wanted,
+                              .steps = json_array(),
+                              .handled = json_object(),
+                              .after = json_array() };
 
         json_t *live;
 
         if (strcmp(was->name, wanted->name) != 0 || strcmp(was->uuid, wanted->uuid) != 0) {
                 json_decref(c.steps);
+                json_decref(c.handled);
+                json_decref(c.after);
                 return error_set(err, ERROR_INVALID, "NAME and UUID of a running VM stay");
         }
         live = live_change(live_text(was), live_text(wanted), err);
         if (!live) {
                 json_decref(c.steps);
+                json_decref(c.handled);
+                json_decref(c.after);
                 return -1;
         }
         plan_parts_read(was, &c.was);
         plan_parts_read(wanted, &c.wanted);
+        change_media(&c);
         add_host_steps(&c);
         add_parts(&c);
         add_qmp_steps(&c);
         remove_parts(&c);
         remove_host_steps(&c);
+        tell_policy(&c);
         c.change.fragment = json_pack("{s:s, s:o, s:o, s:o}", "what", options->what, "steps", c.steps, "live",
                                       live, "devices", device_changes(&c));
         if (c.removes)
                 json_object_set_new(c.change.fragment, "forward", json_true());
+        if (json_array_size(c.after))
+                c.change.after =
+                        json_pack("{s:s, s:O, s:b}", "what", options->what, "steps", c.after, "forward", 1);
+        json_decref(c.after);
+        json_decref(c.handled);
         plan_parts_done(&c.was);
         plan_parts_done(&c.wanted);
         *ret = c.change;

@@ -18,6 +18,7 @@ struct change_file {
 
 struct plan_change {
         json_t *fragment; /* {"what","steps","live","devices"}; "steps" may be empty: nothing to do. "forward": it removes */
+        json_t *after;    /* what is left of an old medium: a fragment to send when that is done; NULL: nothing */
         struct change_file *files;
         size_t n_files;
         struct error *next_start; /* what comes with the next start only; a list, owned */
@@ -27,6 +28,7 @@ struct plan_change_options {
         const char *what; /* for the story: "attach disk vdb" */
         /* {"disk1-file": 3}: the fd sets that QEMU has, by what they were called; NULL: those of the plans. */
         const json_t *fdsets;
+        bool force_tray;   /* take a medium away that the guest has locked */
         unsigned unplug_s; /* how long the guest may take to give a device back */
 };
 

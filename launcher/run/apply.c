@@ -211,6 +211,25 @@ static bool creates(const struct fragment_step *step, enum fragment_object objec
 
 static void begin(struct apply *apply);
 
+/* Does a step before it take away what it makes anew? */
+static bool makes_room(const struct fragment *fragment, size_t i)
+{
+        const struct fragment_step *step = &fragment->steps[i];
+        const json_t *id = json_object_get(json_object_get(step->args, "arguments"), step->command->id);
+
+        for (size_t k = 0; k < i; k++) {
+                const struct fragment_step *earlier = &fragment->steps[k];
+
+                if (earlier->command && earlier->command->action == ACTION_REMOVE &&
+                    earlier->command->object == step->command->object &&
+                    json_equal(json_object_get(json_object_get(earlier->args, "arguments"),
+                                               earlier->command->id),
+                               id))
+                        return true;
+        }
+        return false;
+}
+
 static void take_objects(struct apply *apply, size_t which, const json_t *reply, const struct error *error)
 {
         const struct fragment *fragment = apply->fragment;
@@ -219,7 +238,7 @@ static void take_objects(struct apply *apply, size_t which, const json_t *reply,
                 const struct fragment_step *step = &fragment->steps[i];
                 _cleanup_free_ char *id = NULL, *text = NULL;
 
-                if (!creates(step, queries[which].object))
+                if (!creates(step, queries[which].object) || makes_room(fragment, i))
                         continue;
                 id = apply_object_id(step->command, json_object_get(step->args, "arguments"));
                 if (!ops_objects_have(queries[which].query, reply, id))

@@ -226,7 +226,10 @@ static bool is_wanted(const json_t *step, const json_t *args)
 {
         const char *member = json_string_value(json_object_get(args, "member"));
 
+        const json_t *path = json_object_get(args, "path");
+
         return json_equal(json_object_get(step, "effect"), json_object_get(args, "effect")) &&
+               (!path || json_equal(json_object_get(json_object_get(step, "args"), "path"), path)) &&
                json_equal(json_object_get(json_object_get(step, "args"), member),
                           json_object_get(args, "value"));
 }

@@ -213,8 +213,8 @@ static int read_image_open(struct reading *reading, struct fragment_step *step, 
 
 static int read_take_back(struct reading *reading, struct fragment_step *step, struct error **err)
 {
-        static const char *const members[] = { "effect", "member", "value", NULL };
-        const char *effect, *member, *value;
+        static const char *const members[] = { "effect", "member", "value", "path", NULL };
+        const char *effect, *member, *value, *path = NULL;
         enum plan_effect of;
         json_error_t why;
 
@@ -222,8 +222,8 @@ static int read_take_back(struct reading *reading, struct fragment_step *step, s
                 return error_set(err, ERROR_FAILED, "only a fragment with forward takes steps back");
         if (check_members(step->args, members, err) < 0)
                 return -1;
-        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s}", "effect", &effect, "member", &member,
-                           "value", &value) < 0)
+        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s, s?s}", "effect", &effect, "member", &member,
+                           "value", &value, "path", &path) < 0)
                 return error_set(err, ERROR_FAILED, "%s", why.text);
         if (!plan_effect_from_name(effect, &of) || (of != EFFECT_IMAGE_OPEN && of != EFFECT_NET))
                 return error_set(err, ERROR_FAILED, "no fragment takes back this effect");

@@ -1,49 +1,135 @@
-/* attach, detach: devices of a running VM. */
-#include <ctype.h>
+/* attach, detach, update: devices of a VM, as it runs (--live) and as it starts next (--config). */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/log.h"
 #include "base/text.h"
+#include "conf/template_edit.h"
 #include "launcher/verb/change.h"
+#include "launcher/verb/config_file.h"
+#include "launcher/verb/device_kind.h"
 #include "launcher/verb/output.h"
 
-/* How often a change begins anew when another one was quicker. */
-#define TRIES     5
 #define UNPLUG_MS 30000
 
-static const struct device_kind {
-        const char *word, *vector, *id; /* id: what its number is called, and how QEMU's name begins */
-        const char *device;
-} kinds[] = {
-        { "disk", "DISK", "DISK_ID", "disk" },
-        { "nic", "NIC", "NIC_ID", "nic" },
+struct device_change {
+        struct verb_context *context;
+        const struct device_kind *kind;
+        struct template *request; /* the vector that was given */
+        char *base_dir;           /* of its relative paths */
+        const char *which;        /* of detach and update */
+        struct config_file config;
+        bool live, has_config;
 };
 
-static const struct device_kind *find_kind(const char *word, struct error **err)
+static void device_change_done(struct device_change *change)
 {
-        _cleanup_free_ char *shown = text_printable(word);
+        template_free(change->request);
+        free(change->base_dir);
+        config_file_done(&change->config);
+}
+#define _cleanup_device_change_ _cleanup_(device_change_done)
 
-        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-                if (strcmp(kinds[i].word, word) == 0)
-                        return &kinds[i];
-        error_set(err, ERROR_USAGE, "there is no kind of device '%s'; it can be disk or nic", shown);
-        return NULL;
+static int begin(struct verb_context *context, struct device_change *ret, struct error **err)
+{
+        ret->context = context;
+        ret->kind = device_kind_find(context->args[0], err);
+        ret->has_config = verb_flag(context, "config");
+        ret->live = verb_flag(context, "live") || !ret->has_config;
+        ret->base_dir = realpath(".", NULL);
+        if (!ret->base_dir)
+                ret->base_dir = xstrdup("/");
+        return ret->kind ? 0 : -1;
 }
 
-static int print_change(const struct verb_context *context, const struct plan_change *change)
+static int open_config(struct device_change *change, struct error **err)
 {
-        if (context->output == OUTPUT_JSON) {
-                json_t *json = json_copy(change->fragment);
+        return change->has_config
+                       ? config_file_open(change->context, change->context->args[1], &change->config, err)
+                       : 0;
+}
 
-                json_object_set_new(json, "schema", json_integer(1));
-                output_json(json);
-        } else {
-                _cleanup_free_ char *text = plan_change_text(change);
+static int write_config(void *data, struct error **err)
+{
+        struct device_change *change = data;
 
-                output_text(text);
+        return config_file_write(&change->config, err);
+}
+
+/* Live, the configuration, or both: then the file is written before the change is committed. */
+static int carry_out(struct device_change *change, struct change_request *request, struct error **err)
+{
+        request->vm = change->context->args[1];
+        request->only_plan = verb_flag(change->context, "plan");
+        request->data = change;
+        if (change->has_config && !request->only_plan)
+                request->before_commit = write_config;
+        if (change->live || request->only_plan)
+                return change_do(change->context, request, err);
+        return config_file_write(&change->config, err);
+}
+
+static int read_vector(struct device_change *change, struct error **err)
+{
+        const struct verb_context *context = change->context;
+        const struct device_kind *kind = change->kind;
+        const char *text = verb_value(context, kind->word), *file = verb_value(context, "file");
+
+        if (!text == !file)
+                return error_set(err, ERROR_USAGE, "%s %s: either --%s 'KEY=VALUE,...' or --file FILE",
+                                 context->verb->name, kind->word, kind->word);
+        if ((text ? change_read_vector(kind->vector, text, &change->request, err)
+                  : change_read_file(file, &change->request, err)) < 0)
+                return -1;
+        if (change->request->n_attributes == 1 && change->request->attributes[0].is_vector &&
+            strcmp(change->request->attributes[0].name, kind->vector) == 0)
+                return 0;
+        return error_set(err, ERROR_INVALID, "%s: one %s = [ ... ] is wanted, and nothing else",
+                         change->request->file, kind->vector);
+}
+
+static const struct template_attribute *requested(const struct device_change *change)
+{
+        return &change->request->attributes[0];
+}
+
+/* A copy, so that a second try has it, too. */
+static void add_vector(struct template *to, const struct template_attribute *vector)
+{
+        struct template_attribute copy = *vector;
+
+        copy.name = xstrdup(vector->name);
+        copy.pairs = xcalloc(vector->n_pairs + 1, sizeof(*copy.pairs));
+        for (size_t i = 0; i < vector->n_pairs; i++) {
+                copy.pairs[i] = vector->pairs[i];
+                copy.pairs[i].name = xstrdup(vector->pairs[i].name);
+                copy.pairs[i].value = xstrdup(vector->pairs[i].value);
         }
+        ARRAY_GROW(to->attributes, to->n_attributes);
+        to->attributes[to->n_attributes++] = copy;
+}
+
+static void tell(const struct device_change *change, const char *vm, const char *done, const char *id,
+                 const json_t *device, bool now)
+{
+        const char *address = json_string_value(json_object_get(device, "address"));
+
+        if (change->context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:s, s:s, s:O*, s:b, s:b}", "schema", 1, "name", vm, "id", id,
+                                      "device", device, "live", now, "config", change->has_config));
+        else if (!change->context->quiet)
+                printf("%s %s of '%s'%s%s%s\n", done, id, vm, address ? " at " : "", address ? address : "",
+                       !change->has_config ? (now ? "" : ": it is so already")
+                       : now               ? ", now and at the next start"
+                                           : ", at the next start");
+}
+
+/* attach */
+
+static int edit_attach(struct change *change, void *data, struct error **err)
+{
+        (void)err;
+        add_vector(change->edit, requested(data));
         return 0;
 }
 
@@ -65,161 +151,185 @@ static const json_t *new_device(const struct change *change, const struct prepar
         return NULL;
 }
 
-static void tell_attached(const struct verb_context *context, const char *vm, const json_t *device)
+static void attached(struct change *change, const struct prepared *after, void *data)
 {
-        const char *id = json_string_value(json_object_get(device, "id")),
-                   *target = json_string_value(json_object_get(device, "target")),
-                   *address = json_string_value(json_object_get(device, "address"));
+        const json_t *device = new_device(change, after);
 
-        if (context->output == OUTPUT_JSON)
-                output_json(json_pack("{s:i, s:s, s:O}", "schema", 1, "name", vm, "device", device));
-        else if (!context->quiet)
-                printf("attached %s to '%s' as %s%s%s%s\n", id, vm, target ? target : id,
-                       address ? " at " : "", address ? address : "", "");
+        tell(data, change->name, "attached", json_string_value(json_object_get(device, "id")), device,
+             change->did);
 }
 
-static int read_request(const struct verb_context *context, const struct device_kind *kind,
-                        struct template **ret, struct error **err)
+/* What is relative to the caller's directory is nothing to the file's. */
+static void make_absolute(struct template_attribute *vector, const char *base_dir)
 {
-        const char *text = verb_value(context, kind->word), *file = verb_value(context, "file");
+        const char *source = template_pair(vector, "SOURCE");
+        _cleanup_free_ char *path = NULL;
 
-        if (!text == !file)
-                return error_set(err, ERROR_USAGE, "attach %s: either --%s 'KEY=VALUE,...' or --file FILE",
-                                 kind->word, kind->word);
-        if ((text ? change_read_vector(kind->vector, text, ret, err) : change_read_file(file, ret, err)) < 0)
-                return -1;
-        if ((*ret)->n_attributes != 1 || !(*ret)->attributes[0].is_vector ||
-            strcmp((*ret)->attributes[0].name, kind->vector) != 0)
-                return error_set(err, ERROR_INVALID, "%s: one %s = [ ... ] is wanted, and nothing else",
-                                 (*ret)->file, kind->vector);
-        return 0;
-}
-
-/* One try. 1: it was somebody else's turn. */
-static int attach_once(struct verb_context *context, const struct device_kind *kind, bool only_plan,
-                       struct error **err)
-{
-        _cleanup_(template_freep) struct template *request = NULL;
-        _cleanup_change_ struct change change = { 0 };
-        _cleanup_plan_change_ struct plan_change plan = { 0 };
-        _cleanup_prepared_ struct prepared after = { 0 };
-        _cleanup_free_ char *here = realpath(".", NULL), *what = NULL;
-        bool stale;
-
-        if (read_request(context, kind, &request, err) < 0 ||
-            change_open(context, context->args[1], &change, err) < 0)
-                return -1;
-        what = xasprintf("attach %s", kind->word);
-        template_take(change.edit, request, 0);
-        if (change_plan(&change, what, here ? here : "/", request, 0, &after, &plan, err) < 0)
-                return -1;
-        output_warnings(plan.next_start, context);
-        if (only_plan)
-                return print_change(context, &plan);
-        if (change_send(&change, &plan, &stale, err) < 0)
-                return stale ? 1 : error_wrap(err, "attach %s to '%s'", kind->word, change.name);
-        tell_attached(context, change.name, new_device(&change, &after));
-        return 0;
+        if (!source || !*source || *source == '/' || strchr(source, ':'))
+                return;
+        path = xasprintf("%s/%s", strcmp(base_dir, "/") == 0 ? "" : base_dir, source);
+        template_set_pair(vector, "SOURCE", path, &vector->name_pos);
 }
 
 int verb_attach(struct verb_context *context, struct error **err)
 {
-        const struct device_kind *kind = find_kind(context->args[0], err);
-        bool only_plan = verb_flag(context, "plan");
-        int result = 1;
-
-        if (!kind)
-                return -1;
-        for (unsigned i = 0; i < TRIES && result > 0; i++) {
-                error_free(TAKE_PTR(*err));
-                result = attach_once(context, kind, only_plan, err);
-        }
-        return result > 0 ? -1 : result;
-}
-
-/* "1", "vdb", "web-1", a MAC: the vector of this kind that an argument means. */
-static int find_vector(const struct template *template, const struct device_kind *kind, const char *argument,
-                       size_t *ret, struct error **err)
-{
-        static const char *const keys[] = { "TARGET", "MAC", "SOURCE" };
-        _cleanup_text_ struct text known = TEXT_INIT;
-        size_t n = strlen(kind->device);
-        const char *number = strncmp(argument, kind->device, n) == 0 && isdigit((unsigned char)argument[n])
-                                     ? argument + n
-                                     : argument;
-
-        for (size_t i = 0; i < template->n_attributes; i++) {
-                const struct template_attribute *vector = &template->attributes[i];
-                const char *id, *target;
-
-                if (!vector->is_vector || strcmp(vector->name, kind->vector) != 0)
-                        continue;
-                id = template_pair(vector, kind->id);
-                target = template_pair(vector, "TARGET");
-                text_addf(&known, "%s%s%s%s", known.length ? ", " : "", id ? id : "?", target ? " " : "",
-                          target ? target : "");
-                if (id && strcmp(id, number) == 0) {
-                        *ret = i;
-                        return 0;
-                }
-                for (size_t k = 0; k < ARRAY_SIZE(keys); k++) {
-                        const char *value = template_pair(vector, keys[k]);
-
-                        if (value && strcasecmp(value, argument) == 0) {
-                                *ret = i;
-                                return 0;
-                        }
-                }
-        }
-        _cleanup_free_ char *shown = text_printable(argument);
-
-        return error_set(err, ERROR_FAILED, "it has no %s '%s'; there %s %s", kind->word, shown,
-                         known.length ? "are" : "is", known.length ? text_str(&known) : "none");
-}
-
-static int detach_once(struct verb_context *context, const struct device_kind *kind, bool only_plan,
-                       struct error **err)
-{
-        _cleanup_change_ struct change change = { 0 };
-        _cleanup_plan_change_ struct plan_change plan = { 0 };
-        _cleanup_prepared_ struct prepared after = { 0 };
+        _cleanup_device_change_ struct device_change change = { 0 };
+        struct change_request request = { .edit = edit_attach, .done = attached };
         _cleanup_free_ char *what = NULL;
-        long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
-        size_t at = 0;
-        bool stale;
 
-        if (change_open(context, context->args[1], &change, err) < 0)
+        if (begin(context, &change, err) < 0 || read_vector(&change, err) < 0 ||
+            open_config(&change, err) < 0)
                 return -1;
-        if (find_vector(change.edit, kind, context->args[2], &at, err) < 0)
-                return error_wrap(err, "detach %s of '%s'", kind->word, change.name);
-        what = xasprintf("detach %s %s", kind->word, context->args[2]);
-        template_remove(change.edit, at);
-        if (change_plan(&change, what, "/", NULL, (unsigned)((unplug_ms + 999) / 1000), &after, &plan, err) <
-            0)
+        make_absolute(&change.request->attributes[0], change.base_dir);
+        if (change.has_config &&
+            config_file_edit(context, &change.config,
+                             template_edit_add(change.config.template, requested(&change)), err) < 0)
                 return -1;
-        output_warnings(plan.next_start, context);
-        if (only_plan)
-                return print_change(context, &plan);
-        if (change_send(&change, &plan, &stale, err) < 0)
-                return stale ? 1
-                             : error_wrap(err, "detach %s %s of '%s'", kind->word, context->args[2],
-                                          change.name);
-        if (context->output != OUTPUT_JSON && !context->quiet)
-                printf("detached %s %s of '%s'\n", kind->word, context->args[2], change.name);
+        what = xasprintf("attach %s", change.kind->word);
+        request.verb = what;
+        request.base_dir = change.base_dir;
+        request.extra = change.request;
+        if (carry_out(&change, &request, err) < 0)
+                return -1;
+        if (!change.live)
+                tell(&change, change.config.name, "added", change.kind->word, NULL, false);
+        return 0;
+}
+
+/* detach */
+
+static int edit_detach(struct change *change, void *data, struct error **err)
+{
+        const struct device_change *device = data;
+        size_t at = 0;
+
+        if (device_find(change->edit, device->kind, device->which, &at, err) < 0)
+                return -1;
+        template_remove(change->edit, at);
+        return 0;
+}
+
+static void detached(struct change *change, const struct prepared *after, void *data)
+{
+        const struct device_change *device = data;
+
+        (void)after;
+        tell(device, change->name, "detached", device->which, NULL, change->did);
+}
+
+/* The attribute of the file that an argument means. */
+static int find_in_config(const struct device_change *change, size_t *ret, struct error **err)
+{
+        const struct config_file *config = &change->config;
+        size_t at = 0;
+        long nth;
+
+        if (device_find(config->resolved, change->kind, change->which, &at, err) < 0)
+                return error_wrap(err, "%s", config->path);
+        nth = template_nth(config->template, change->kind->vector, template_ordinal(config->resolved, at));
+        if (nth < 0)
+                return error_set(err, ERROR_FAILED, "%s: %s '%s' is not in the file", config->path,
+                                 change->kind->word, change->which);
+        *ret = (size_t)nth;
         return 0;
 }
 
 int verb_detach(struct verb_context *context, struct error **err)
 {
-        const struct device_kind *kind = find_kind(context->args[0], err);
-        bool only_plan = verb_flag(context, "plan");
-        int result = 1;
+        _cleanup_device_change_ struct device_change change = { .which = context->args[2] };
+        long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
+        struct change_request request = { .base_dir = "/",
+                                          .unplug_s = (unsigned)((unplug_ms + 999) / 1000),
+                                          .edit = edit_detach,
+                                          .done = detached };
+        _cleanup_free_ char *what = NULL;
+        size_t at = 0;
 
-        if (!kind)
+        if (begin(context, &change, err) < 0 || open_config(&change, err) < 0)
                 return -1;
-        for (unsigned i = 0; i < TRIES && result > 0; i++) {
-                error_free(TAKE_PTR(*err));
-                result = detach_once(context, kind, only_plan, err);
+        if (change.has_config &&
+            (find_in_config(&change, &at, err) < 0 ||
+             config_file_edit(context, &change.config, template_edit_remove(change.config.template, at),
+                              err) < 0))
+                return -1;
+        what = xasprintf("detach %s %s", change.kind->word, change.which);
+        request.verb = what;
+        if (carry_out(&change, &request, err) < 0)
+                return -1;
+        if (!change.live)
+                tell(&change, change.config.name, "removed", change.which, NULL, false);
+        return 0;
+}
+
+/* update */
+
+static int edit_update(struct change *change, void *data, struct error **err)
+{
+        const struct device_change *device = data;
+        const struct template_attribute *keys = requested(device);
+        size_t at = 0;
+
+        if (device_find(change->edit, device->kind, device->which, &at, err) < 0)
+                return -1;
+        for (size_t i = 0; i < keys->n_pairs; i++)
+                template_set_pair(&change->edit->attributes[at], keys->pairs[i].name, keys->pairs[i].value,
+                                  &keys->pairs[i].value_pos);
+        return 0;
+}
+
+static void updated(struct change *change, const struct prepared *after, void *data)
+{
+        const struct device_change *device = data;
+
+        (void)after;
+        tell(device, change->name, "updated", device->which, NULL, change->did);
+}
+
+static int update_config(struct device_change *change, struct error **err)
+{
+        const struct template_attribute *keys = requested(change);
+        _cleanup_free_ char *text = NULL;
+        size_t at = 0;
+
+        if (find_in_config(change, &at, err) < 0)
+                return -1;
+        for (size_t i = 0; i < keys->n_pairs; i++) {
+                _cleanup_(template_freep) struct template *now = NULL;
+                const struct template *from = change->config.template;
+                char *next;
+
+                if (text && template_parse(change->config.path, text, strlen(text), &now, err) < 0)
+                        return -1;
+                next = template_edit_set_pair(now ? now : from, at, keys->pairs[i].name,
+                                              keys->pairs[i].value);
+                free(text);
+                text = next;
         }
-        return result > 0 ? -1 : result;
+        return config_file_edit(change->context, &change->config, TAKE_PTR(text), err);
+}
+
+int verb_update_device(struct verb_context *context, struct error **err)
+{
+        _cleanup_device_change_ struct device_change change = { .which = context->args[2] };
+        struct change_request request = { .edit = edit_update, .done = updated };
+        _cleanup_free_ char *what = NULL;
+
+        if (begin(context, &change, err) < 0 || read_vector(&change, err) < 0)
+                return -1;
+        if (requested(&change)->n_pairs == 0)
+                return error_set(err, ERROR_USAGE, "update %s: no key is given", change.kind->word);
+        make_absolute(&change.request->attributes[0], change.base_dir);
+        if (open_config(&change, err) < 0 || (change.has_config && update_config(&change, err) < 0))
+                return -1;
+        what = xasprintf("update %s %s", change.kind->word, change.which);
+        request.verb = what;
+        request.base_dir = change.base_dir;
+        request.extra = change.request;
+        /* With --config the rest comes at the next start, as was asked for. */
+        request.refuse_next_start = !change.has_config;
+        if (carry_out(&change, &request, err) < 0)
+                return -1;
+        if (!change.live)
+                tell(&change, change.config.name, "updated", change.which, NULL, false);
+        return 0;
 }

@@ -10,10 +10,15 @@
 #include "base/text.h"
 #include "launcher/live/apply_client.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
 #define VECTOR_FILE_MAX (1u << 20)
 #define LIVE            "live.tmpl"
+/* How often a change begins anew when another one was quicker. */
+#define TRIES 5
+/* For what is done between the last step and the commit: a file is written. */
+#define COMMIT_S 60
 
 void change_done(struct change *change)
 {
@@ -87,11 +92,12 @@ int change_open(struct verb_context *context, const char *argument, struct chang
 }
 
 int change_plan(struct change *change, const char *what, const char *base_dir, const struct template *extra,
-                unsigned unplug_s, struct prepared *ret_after, struct plan_change *ret, struct error **err)
+                unsigned unplug_s, bool force_tray, struct prepared *ret_after, struct plan_change *ret,
+                struct error **err)
 {
-        const struct plan_change_options options = { .what = what,
-                                                     .fdsets = change->fdsets,
-                                                     .unplug_s = unplug_s };
+        const struct plan_change_options options = {
+                .what = what, .fdsets = change->fdsets, .force_tray = force_tray, .unplug_s = unplug_s
+        };
         _cleanup_prepared_ struct prepared after = { 0 };
         int result = prepare_template(change->context, change->edit, base_dir, change->name, false,
                                       &change->facts, &after, err);
@@ -122,11 +128,38 @@ static int open_file(const struct change_file *file, struct error **err)
         return fd;
 }
 
-int change_send(struct change *change, struct plan_change *plan, bool *ret_stale, struct error **err)
+/* Up to the commit, then what has to go with it, then the commit. */
+static int send_and_commit(struct apply_client *client, const struct change_request *request,
+                           struct error **err)
+{
+        struct error *more = NULL;
+
+        if (apply_client_begin(client, COMMIT_S, err) < 0)
+                return -1;
+        if (request->before_commit(request->data, err) == 0)
+                return apply_client_commit(client, err);
+        if (apply_client_abort(client, &more) < 0)
+                error_append(err, more);
+        return -1;
+}
+
+/* What an old medium leaves: the new one is in already. */
+static int send_after(struct change *change, struct plan_change *plan, struct error **err)
+{
+        _cleanup_(apply_client_freep) struct apply_client *client =
+                apply_client_new(change->control, json_incref(plan->after));
+
+        return apply_client_send(client, err);
+}
+
+int change_send(struct change *change, struct plan_change *plan, const struct change_request *request,
+                bool *ret_stale, struct error **err)
 {
         _cleanup_(apply_client_freep) struct apply_client *client = NULL;
+        bool forward = json_is_true(json_object_get(plan->fragment, "forward"));
         _cleanup_free_ char *now = NULL;
         struct error *unread = NULL;
+        int result;
 
         *ret_stale = false;
         client = apply_client_new(change->control, json_incref(plan->fragment));
@@ -137,13 +170,80 @@ int change_send(struct change *change, struct plan_change *plan, bool *ret_stale
                         return -1;
                 apply_client_add_fd(client, plan->files[i].name, fd);
         }
-        if (apply_client_send(client, err) == 0)
-                return 0;
+        if (request->before_commit && !forward)
+                result = send_and_commit(client, request, err);
+        else if (request->before_commit && request->before_commit(request->data, err) < 0)
+                return -1;
+        else
+                result = apply_client_send(client, err);
+        if (result == 0)
+                return plan->after ? send_after(change, plan, err) : 0;
         if (read_live(change, &now, &unread) < 0)
                 error_free(unread);
         else
                 *ret_stale = strcmp(now, change->live) != 0;
         return -1;
+}
+
+static void print_plan(const struct verb_context *context, const struct plan_change *plan)
+{
+        _cleanup_free_ char *text = NULL;
+        json_t *json;
+
+        if (context->output != OUTPUT_JSON) {
+                text = plan_change_text(plan);
+                output_text(text);
+                return;
+        }
+        json = json_copy(plan->fragment);
+        json_object_set_new(json, "schema", json_integer(1));
+        output_json(json);
+}
+
+/* 1: another change was quicker. */
+static int change_once(struct verb_context *context, const struct change_request *request, struct error **err)
+{
+        _cleanup_change_ struct change change = { 0 };
+        _cleanup_plan_change_ struct plan_change plan = { 0 };
+        _cleanup_prepared_ struct prepared after = { 0 };
+        bool stale = false;
+
+        if (change_open(context, request->vm, &change, err) < 0)
+                return -1;
+        if (request->edit(&change, request->data, err) < 0 ||
+            change_plan(&change, request->verb, request->base_dir, request->extra, request->unplug_s,
+                        request->force_tray, &after, &plan, err) < 0)
+                return error_wrap(err, "%s of '%s'", request->verb, change.name);
+        if (plan.next_start && request->refuse_next_start) {
+                *err = TAKE_PTR(plan.next_start);
+                return error_wrap(err, "%s of '%s'", request->verb, change.name);
+        }
+        output_warnings(plan.next_start, context);
+        if (request->only_plan) {
+                print_plan(context, &plan);
+                return 0;
+        }
+        if (!plan_change_is_empty(&plan) && change_send(&change, &plan, request, &stale, err) < 0) {
+                error_wrap(err, "%s of '%s'", request->verb, change.name);
+                return stale ? 1 : -1;
+        }
+        change.did = !plan_change_is_empty(&plan);
+        if (!change.did && request->before_commit && request->before_commit(request->data, err) < 0)
+                return -1;
+        if (request->done)
+                request->done(&change, &after, request->data);
+        return 0;
+}
+
+int change_do(struct verb_context *context, const struct change_request *request, struct error **err)
+{
+        int result = 1;
+
+        for (unsigned i = 0; i < TRIES && result > 0; i++) {
+                error_free(TAKE_PTR(*err));
+                result = change_once(context, request, err);
+        }
+        return result > 0 ? -1 : result;
 }
 
 int change_read_vector(const char *vector, const char *text, struct template **ret, struct error **err)
@@ -212,4 +312,16 @@ void template_set_pair(struct template_attribute *vector, const char *key, const
         vector->pairs[vector->n_pairs++] = (struct template_value){
                 .name = xstrdup(key), .value = xstrdup(value), .name_pos = *pos, .value_pos = *pos
         };
+}
+
+void template_remove_pair(struct template_attribute *vector, const char *key)
+{
+        for (size_t i = vector->n_pairs; i-- > 0;) {
+                if (strcmp(vector->pairs[i].name, key) != 0)
+                        continue;
+                free(vector->pairs[i].name);
+                free(vector->pairs[i].value);
+                memmove(&vector->pairs[i], &vector->pairs[i + 1],
+                        (--vector->n_pairs - i) * sizeof(*vector->pairs));
+        }
 }

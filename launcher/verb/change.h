@@ -23,6 +23,7 @@ struct change {
         struct template *edit;  /* a second one, for the verb */
         struct prepared before; /* the plan of `was` */
         json_t *fdsets;         /* plan_change_options.fdsets */
+        bool did;               /* something was done */
 };
 
 /* argument: which VM. ERROR_NOT_RUNNING when it does not run. */
@@ -37,9 +38,33 @@ int change_edit_again(struct change *change, struct error **err);
  * whose text errors may point into; NULL: none.
  */
 int change_plan(struct change *change, const char *what, const char *base_dir, const struct template *extra,
-                unsigned unplug_s, struct prepared *ret_after, struct plan_change *ret, struct error **err);
+                unsigned unplug_s, bool force_tray, struct prepared *ret_after, struct plan_change *ret, struct error **err);
+/* What a change is for; *ret_what is printed by the caller of change_once(). */
+struct change_request {
+        const char *verb; /* "attach disk": for the story and messages */
+        const char *vm;   /* the argument */
+        const char *base_dir;
+        const struct template *extra;
+        unsigned unplug_s;
+        bool only_plan;         /* print the steps */
+        bool force_tray;        /* plan_change_options.force_tray */
+        bool refuse_next_start; /* what cannot be changed now is an error, not a warning */
+        /* Edits change->edit; called anew when another change was quicker. */
+        int (*edit)(struct change *change, void *data, struct error **err);
+        /* After it was done; and before its commit, when it has one: -1 undoes it. May be NULL. */
+        void (*done)(struct change *change, const struct prepared *after, void *data);
+        int (*before_commit)(void *data, struct error **err);
+        void *data;
+};
+/* The whole of it. */
+int change_do(struct verb_context *context, const struct change_request *request, struct error **err);
+
+/* dump --diff: the running VM and its template (file NULL: the one that it starts from), a line for each difference. */
+int print_differences(struct verb_context *context, const char *vm, const char *file, struct error **err);
+
 /* Sends the fragment with its files. *ret_stale: nothing was done, for live.tmpl is not what it was: begin again. */
-int change_send(struct change *change, struct plan_change *plan, bool *ret_stale, struct error **err);
+int change_send(struct change *change, struct plan_change *plan, const struct change_request *request,
+                bool *ret_stale, struct error **err);
 
 /* VECTOR = [ arguments ], as typed on a command line, where quotes may be left out: SOURCE=/a.img,TARGET=vdb. Or a file
  * with such vectors. New template. */
@@ -52,4 +77,5 @@ void template_remove(struct template *template, size_t i);
 /* Sets or adds a pair of a vector; file and place are those of pos (borrowed file). */
 void template_set_pair(struct template_attribute *vector, const char *key, const char *value,
                        const struct source_pos *pos);
+void template_remove_pair(struct template_attribute *vector, const char *key);
 const char *template_pair(const struct template_attribute *vector, const char *key);

@@ -5,18 +5,25 @@
 
 #include "base/text.h"
 
-#define BEFORE "before launch"
-#define LIFE   "life"
-#define LOOK   "look"
-#define DEVICE "devices"
-#define GUEST  "guest"
-#define HOST   "host"
+#define BEFORE  "before launch"
+#define LIFE    "life"
+#define LOOK    "look"
+#define DEVICES "devices"
+#define GUEST   "guest"
+#define HOST    "host"
 
 /* What verbs wait for (docs/deadlines.md): a supervisor's greeting, and its answer to a short command; image headers on
  * storage that may not answer, and a QEMU that says what it can do. */
 #define GREETING_S 3
 #define ASK_S      (GREETING_S + 5)
 #define PREPARE_S  20
+
+#define LIVE_AND_CONFIG                                                                       \
+        { .name = "live", .doc = "change the running VM (the default)" },                     \
+                { .name = "config", .doc = "change the template that its next start reads" }, \
+        {                                                                                     \
+                .name = "plan", .doc = "print the steps, and do nothing"                      \
+        }
 
 const struct verb verbs[] = {
         { .name = "plan",
@@ -226,32 +233,68 @@ const struct verb verbs[] = {
           .run = verb_console },
 
         { .name = "attach",
-          .usage = "attach disk|nic VM --disk 'KEY=VALUE,...'",
-          .summary = "give a running VM another device",
-          .group = DEVICE,
+          .usage = "attach disk|nic VM --disk|--nic 'KEY=VALUE,...'",
+          .summary = "give a VM another device",
+          .group = DEVICES,
           .needs_site = true,
           .min_args = 2,
           .max_args = 2,
-          .options = { { .name = "disk", .arg = "KEYS", .doc = "a DISK vector: SOURCE=/srv/a.qcow2,TARGET=vdb" },
+          .options = { { .name = "disk",
+                         .arg = "KEYS",
+                         .doc = "a DISK vector: SOURCE=/srv/a.qcow2,TARGET=vdb" },
                        { .name = "nic", .arg = "KEYS", .doc = "a NIC vector: BRIDGE=br0,MODEL=virtio" },
-                       { .name = "file", .letter = 'f', .arg = "F", .doc = "the vector from a file, - for stdin" },
-                       { .name = "plan", .doc = "print the steps, and do nothing" } },
-          .more = "What is attached is what a start would have made of the same vector. It is there until the VM ends.",
+                       { .name = "file",
+                         .letter = 'f',
+                         .arg = "F",
+                         .doc = "the vector from a file, - for stdin" },
+                       LIVE_AND_CONFIG },
+          .more = "What is attached is what a start would have made of the same vector.",
           .ends_within_s = PREPARE_S + 60,
           .run = verb_attach },
         { .name = "detach",
           .usage = "detach disk|nic VM WHICH",
-          .summary = "take a device away from a running VM",
-          .group = DEVICE,
+          .summary = "take a device away from a VM",
+          .group = DEVICES,
           .needs_site = true,
           .min_args = 3,
           .max_args = 3,
-          .options = { { .name = "plan", .doc = "print the steps, and do nothing" } },
+          .options = { LIVE_AND_CONFIG },
           .timeout = "how long the guest may take to let go (30); then the device is unplug-pending",
           .more = "WHICH is the device's number, its TARGET, MAC or SOURCE. A guest that lets go late is not too late:\n"
                   "what the device was made of goes then, and the same command asks again.",
           .ends_within_s = PREPARE_S + 30,
           .run = verb_detach },
+        { .name = "change-media",
+          .usage = "change-media VM WHICH FILE|--eject",
+          .summary = "put another medium into a drive of a running VM",
+          .group = DEVICES,
+          .needs_site = true,
+          .min_args = 2,
+          .max_args = 3,
+          .options = { { .name = "eject", .doc = "leave the drive empty" },
+                       { .name = "force", .doc = "even if the guest has the medium locked" },
+                       { .name = "plan", .doc = "print the steps, and do nothing" } },
+          .ends_within_s = PREPARE_S + 60,
+          .run = verb_change_media },
+        { .name = "update",
+          .usage = "update disk|nic VM WHICH --disk|--nic 'KEY=VALUE,...' | update VM --file TEMPLATE",
+          .summary = "change a device of a VM, or a VM to another template",
+          .group = DEVICES,
+          .needs_site = true,
+          .min_args = 1,
+          .max_args = 3,
+          .options = { { .name = "disk", .arg = "KEYS", .doc = "keys of a DISK vector: TOTAL_IOPS_SEC=500" },
+                       { .name = "nic", .arg = "KEYS", .doc = "keys of a NIC vector" },
+                       { .name = "file",
+                         .letter = 'f',
+                         .arg = "F",
+                         .doc = "the keys, or the whole template, from a file" },
+                       LIVE_AND_CONFIG },
+          .more = "With a whole template what can change now is changed, and each of the rest is named: it comes with the\n"
+                  "next start.",
+          .timeout = "how long the guest may take to let a device go (30)",
+          .ends_within_s = PREPARE_S + 90,
+          .run = verb_update },
 
         { .name = "agent",
           .usage = "agent VM COMMAND",

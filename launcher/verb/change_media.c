@@ -1,0 +1,70 @@
+/* change-media: another medium in a drive, or none. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/verb/change.h"
+#include "launcher/verb/device_kind.h"
+#include "launcher/verb/output.h"
+
+struct media_change {
+        const struct device_kind *kind;
+        const char *which;
+        char *path; /* absolute; NULL: the drive is emptied */
+};
+
+static int edit(struct change *change, void *data, struct error **err)
+{
+        const struct media_change *media = data;
+        struct template_attribute *vector;
+        const char *type;
+        size_t at = 0;
+
+        if (device_find(change->edit, media->kind, media->which, &at, err) < 0)
+                return -1;
+        vector = &change->edit->attributes[at];
+        type = template_pair(vector, "TYPE");
+        if (!type || (!text_ends_with(type, "cdrom") && strcasecmp(type, "floppy") != 0)) {
+                error_set(err, ERROR_FAILED, "disk '%s' is no drive whose medium can be changed",
+                          media->which);
+                return error_hint(err, "vmlaunch detach disk and attach disk change whole disks");
+        }
+        if (media->path)
+                template_set_pair(vector, "SOURCE", media->path, &vector->name_pos);
+        else
+                template_remove_pair(vector, "SOURCE");
+        return 0;
+}
+
+int verb_change_media(struct verb_context *context, struct error **err)
+{
+        const char *file = context->n_args > 2 ? context->args[2] : NULL;
+        struct media_change media = { .which = context->args[1] };
+        struct change_request request = { .verb = "change-media",
+                                          .vm = context->args[0],
+                                          .base_dir = "/",
+                                          .only_plan = verb_flag(context, "plan"),
+                                          .force_tray = verb_flag(context, "force"),
+                                          .refuse_next_start = true,
+                                          .edit = edit,
+                                          .data = &media };
+        int result;
+
+        if (!file == !verb_flag(context, "eject"))
+                return error_set(err, ERROR_USAGE, "change-media: either a FILE or --eject");
+        media.kind = device_kind_find("disk", err);
+        if (file) {
+                _cleanup_free_ char *here = *file == '/' ? NULL : realpath(".", NULL);
+
+                media.path =
+                        here ? xasprintf("%s/%s", strcmp(here, "/") == 0 ? "" : here, file) : xstrdup(file);
+        }
+        result = change_do(context, &request, err);
+        if (result < 0 && *err && (*err)->qmp_class && !request.force_tray)
+                error_hint(err, "a guest that has it mounted keeps it: unmount it there, or --force");
+        if (result == 0 && !request.only_plan && !context->quiet && context->output == OUTPUT_TABLE)
+                printf(file ? "%s: %s is in\n" : "%s: the drive is empty\n", media.which, media.path);
+        free(media.path);
+        return result;
+}

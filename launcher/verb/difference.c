@@ -1,0 +1,258 @@
+#include "launcher/verb/difference.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/attr.h"
+#include "conf/spec_build.h"
+#include "launcher/verb/device_kind.h"
+
+void differences_done(struct differences *differences)
+{
+        for (size_t i = 0; i < differences->n; i++) {
+                struct difference *each = &differences->items[i];
+
+                free(each->vector);
+                free(each->key);
+                free(each->name);
+                free(each->was);
+                free(each->wanted);
+                free(each->why);
+        }
+        free(differences->items);
+        template_free(differences->wanted);
+        free(differences->wanted_text);
+        *differences = (struct differences){ 0 };
+}
+
+const char *difference_effect_name(enum difference_effect effect)
+{
+        static const char *const names[] = { "none", "now", "next start", "impossible" };
+
+        return names[effect];
+}
+
+/* What people know a vector of a repeated kind by; lent. */
+static const char *name_of(const struct template_attribute *vector)
+{
+        static const char *const keys[] = { "TARGET", "MAC", "SOURCE", "SHORT_ADDRESS", "TYPE" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+                const char *value = template_pair(vector, keys[i]);
+
+                if (value && *value)
+                        return value;
+        }
+        return "";
+}
+
+static bool repeats(const struct template_attribute *attribute)
+{
+        const struct attr_section *section = attribute->is_vector ? attr_section_find(attribute->name) : NULL;
+
+        return section && section->repeats;
+}
+
+static bool is_same(const struct template_attribute *a, const struct template_attribute *b)
+{
+        return a->is_vector == b->is_vector && strcmp(a->name, b->name) == 0 &&
+               (!repeats(a) || strcmp(name_of(a), name_of(b)) == 0);
+}
+
+static long find(const struct template *template, const struct template_attribute *like)
+{
+        for (size_t i = 0; i < template->n_attributes; i++)
+                if (is_same(&template->attributes[i], like))
+                        return (long)i;
+        return -1;
+}
+
+/* The places and numbers of this run are its own, and so is who it is. */
+static bool is_own(const char *vector, const char *key)
+{
+        static const char *const attributes[] = { "NAME", "UUID" };
+        size_t n = strlen(key);
+
+        if (vector)
+                return strcmp(key, "ADDRESS") == 0 || (n > 3 && strcmp(key + n - 3, "_ID") == 0);
+        for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
+                if (strcmp(attributes[i], key) == 0)
+                        return true;
+        return false;
+}
+
+static void add(struct differences *list, struct difference difference)
+{
+        ARRAY_GROW(list->items, list->n);
+        list->items[list->n++] = difference;
+}
+
+static char *title(const struct template_attribute *attribute, const char *key)
+{
+        const char *name = repeats(attribute) ? name_of(attribute) : "";
+
+        return xasprintf("%s%s%s%s%s", attribute->name, *name ? " " : "", name, key ? " " : "",
+                         key ? key : "");
+}
+
+static void compare_pairs(struct differences *list, size_t at, const struct template_attribute *was,
+                          const struct template_attribute *wanted)
+{
+        for (size_t i = 0; i < wanted->n_pairs; i++) {
+                const char *key = wanted->pairs[i].name, *old = template_pair(was, key);
+
+                if (!is_own(was->name, key) && (!old || strcmp(old, wanted->pairs[i].value) != 0))
+                        add(list, (struct difference){ .vector = xstrdup(was->name),
+                                                       .at = at,
+                                                       .key = xstrdup(key),
+                                                       .name = title(was, key),
+                                                       .was = xstrdup_null(old),
+                                                       .wanted = xstrdup(wanted->pairs[i].value) });
+        }
+        for (size_t i = 0; i < was->n_pairs; i++) {
+                const char *key = was->pairs[i].name;
+
+                if (!is_own(was->name, key) && !template_pair(wanted, key))
+                        add(list, (struct difference){ .vector = xstrdup(was->name),
+                                                       .at = at,
+                                                       .key = xstrdup(key),
+                                                       .name = title(was, key),
+                                                       .was = xstrdup(was->pairs[i].value) });
+        }
+}
+
+static void compare(struct differences *list, const struct template *live)
+{
+        const struct template *wanted = list->wanted;
+
+        for (size_t i = 0; i < wanted->n_attributes; i++) {
+                const struct template_attribute *one = &wanted->attributes[i];
+                long at = find(live, one);
+                const struct template_attribute *was = at < 0 ? NULL : &live->attributes[at];
+
+                if (one->is_vector && was)
+                        compare_pairs(list, (size_t)at, was, one);
+                else if (one->is_vector)
+                        add(list, (struct difference){ .kind = DIFFERENCE_ADDED,
+                                                       .vector = xstrdup(one->name),
+                                                       .wanted_at = i,
+                                                       .name = title(one, NULL) });
+                else if (!is_own(NULL, one->name) && (!was || strcmp(was->value, one->value) != 0))
+                        add(list, (struct difference){ .at = at < 0 ? 0 : (size_t)at,
+                                                       .key = xstrdup(one->name),
+                                                       .name = xstrdup(one->name),
+                                                       .was = was ? xstrdup(was->value) : NULL,
+                                                       .wanted = xstrdup(one->value) });
+        }
+        for (size_t i = 0; i < live->n_attributes; i++)
+                if (find(wanted, &live->attributes[i]) < 0)
+                        add(list, (struct difference){ .kind = DIFFERENCE_REMOVED,
+                                                       .vector = live->attributes[i].is_vector
+                                                                         ? xstrdup(live->attributes[i].name)
+                                                                         : NULL,
+                                                       .at = i,
+                                                       .name = title(&live->attributes[i], NULL) });
+}
+
+static void set_value(struct template *template, const char *name, const char *value)
+{
+        for (size_t i = 0; i < template->n_attributes; i++)
+                if (!template->attributes[i].is_vector && strcmp(template->attributes[i].name, name) == 0) {
+                        free(template->attributes[i].value);
+                        template->attributes[i].value = xstrdup(value);
+                        return;
+                }
+        ARRAY_GROW(template->attributes, template->n_attributes);
+        template->attributes[template->n_attributes++] =
+                (struct template_attribute){ .name = xstrdup(name), .value = xstrdup(value) };
+}
+
+static void add_vector(struct template *to, const struct template_attribute *vector)
+{
+        struct template_attribute copy = { .name = xstrdup(vector->name), .is_vector = true };
+
+        for (size_t i = 0; i < vector->n_pairs; i++)
+                if (!is_own(vector->name, vector->pairs[i].name))
+                        template_set_pair(&copy, vector->pairs[i].name, vector->pairs[i].value,
+                                          &vector->name_pos);
+        ARRAY_GROW(to->attributes, to->n_attributes);
+        to->attributes[to->n_attributes++] = copy;
+}
+
+void difference_apply(struct change *change, const struct differences *differences,
+                      const struct difference *difference)
+{
+        struct template *edit = change->edit;
+        const struct source_pos nowhere = { 0 };
+
+        if (difference->kind == DIFFERENCE_ADDED)
+                add_vector(edit, &differences->wanted->attributes[difference->wanted_at]);
+        else if (difference->kind == DIFFERENCE_REMOVED)
+                template_remove(edit, difference->at);
+        else if (!difference->vector)
+                set_value(edit, difference->key, difference->wanted);
+        else if (difference->wanted)
+                template_set_pair(&edit->attributes[difference->at], difference->key, difference->wanted,
+                                  &nowhere);
+        else
+                template_remove_pair(&edit->attributes[difference->at], difference->key);
+}
+
+/* Each is tried alone: what it would be done by. */
+static int judge(struct change *change, const struct differences *list, struct difference *difference,
+                 struct error **err)
+{
+        _cleanup_plan_change_ struct plan_change plan = { 0 };
+        _cleanup_prepared_ struct prepared after = { 0 };
+        _cleanup_error_ struct error *why = NULL;
+
+        if (change_edit_again(change, err) < 0)
+                return -1;
+        difference_apply(change, list, difference);
+        if (change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) < 0) {
+                difference->effect = DIFFERENCE_IMPOSSIBLE;
+                difference->why = error_text(why);
+        } else if (plan.next_start) {
+                difference->effect = DIFFERENCE_NEXT_START;
+                difference->why = error_text(plan.next_start);
+        } else {
+                difference->effect = plan_change_is_empty(&plan) ? DIFFERENCE_NONE : DIFFERENCE_NOW;
+        }
+        return 0;
+}
+
+static void forget(struct differences *list, size_t i)
+{
+        struct differences one = { .items = xcalloc(1, sizeof(*one.items)), .n = 1 };
+
+        one.items[0] = list->items[i];
+        memmove(&list->items[i], &list->items[i + 1], (--list->n - i) * sizeof(*list->items));
+        differences_done(&one);
+}
+
+int differences_find(struct change *change, const struct template *template, const char *base_dir,
+                     struct differences *ret, struct error **err)
+{
+        _cleanup_differences_ struct differences list = { 0 };
+        _cleanup_(vm_spec_freep) struct vm_spec *spec = NULL;
+
+        if (spec_build(template, change->context->site, base_dir, change->name, &spec, err) < 0)
+                return -1;
+        if (strcmp(spec->name, change->name) != 0)
+                return error_set(err, ERROR_INVALID, "%s: NAME: it is the template of '%s', not of '%s'",
+                                 template->file, spec->name, change->name);
+        list.wanted_text = spec_to_template(spec);
+        if (template_parse(template->file, list.wanted_text, strlen(list.wanted_text), &list.wanted, err) < 0)
+                return -1;
+        compare(&list, change->was);
+        for (size_t i = list.n; i-- > 0;) {
+                if (judge(change, &list, &list.items[i], err) < 0)
+                        return -1;
+                if (list.items[i].effect == DIFFERENCE_NONE)
+                        forget(&list, i);
+        }
+        *ret = list;
+        list = (struct differences){ 0 };
+        return 0;
+}

@@ -1,0 +1,209 @@
+/* update VM --file TEMPLATE: a running VM becomes what another template says, as far as it can now. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/verb/change.h"
+#include "launcher/verb/config_file.h"
+#include "launcher/verb/difference.h"
+#include "launcher/verb/output.h"
+
+#define UNPLUG_MS 30000
+
+struct whole_update {
+        struct verb_context *context;
+        struct template *template;
+        char *base_dir;
+        struct differences differences;
+};
+
+static void whole_update_done(struct whole_update *update)
+{
+        template_free(update->template);
+        free(update->base_dir);
+        differences_done(&update->differences);
+}
+#define _cleanup_whole_update_ _cleanup_(whole_update_done)
+
+static bool is_now(const struct difference *difference, bool removal)
+{
+        return difference->effect == DIFFERENCE_NOW && (difference->kind == DIFFERENCE_REMOVED) == removal;
+}
+
+static int find(struct change *change, struct whole_update *update, struct error **err)
+{
+        differences_done(&update->differences);
+        if (differences_find(change, update->template, update->base_dir, &update->differences, err) < 0)
+                return -1;
+        return change_edit_again(change, err);
+}
+
+/* What comes and what changes: one fragment. */
+static int edit_additions(struct change *change, void *data, struct error **err)
+{
+        struct whole_update *update = data;
+
+        if (find(change, update, err) < 0)
+                return -1;
+        for (size_t i = 0; i < update->differences.n; i++)
+                if (is_now(&update->differences.items[i], false))
+                        difference_apply(change, &update->differences, &update->differences.items[i]);
+        return 0;
+}
+
+/* The first of what goes: each has a fragment of its own, so that one that the guest keeps holds up no other. */
+static int edit_removal(struct change *change, void *data, struct error **err)
+{
+        struct whole_update *update = data;
+
+        if (find(change, update, err) < 0)
+                return -1;
+        for (size_t i = 0; i < update->differences.n; i++)
+                if (is_now(&update->differences.items[i], true)) {
+                        difference_apply(change, &update->differences, &update->differences.items[i]);
+                        return 0;
+                }
+        return 0;
+}
+
+static void print(const struct whole_update *update, const char *now)
+{
+        static const char *const headers[] = { "ATTRIBUTE", "RUNNING", "TEMPLATE", "EFFECT" };
+        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
+        json_t *list = json_array();
+
+        for (size_t i = 0; i < update->differences.n; i++) {
+                const struct difference *each = &update->differences.items[i];
+                const char *effect =
+                        each->effect == DIFFERENCE_NOW ? now : difference_effect_name(each->effect);
+                const char *was = each->kind == DIFFERENCE_ADDED ? "none" : each->was ? each->was : "there";
+                const char *wanted = each->kind == DIFFERENCE_REMOVED ? "none"
+                                     : each->wanted                   ? each->wanted
+                                     : each->key                      ? ""
+                                                                      : "there";
+                const char *cells[] = { each->name, was, wanted, effect };
+
+                table_row(table, cells);
+                json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s*}", "attribute", each->name,
+                                                      "running", was, "template", wanted, "effect", effect,
+                                                      "why", each->why));
+        }
+        if (update->context->output == OUTPUT_JSON) {
+                output_json(json_pack("{s:i, s:o}", "schema", 1, "differences", list));
+                return;
+        }
+        if (update->differences.n)
+                table_print(table, update->context->output);
+        else if (!update->context->quiet && update->context->output == OUTPUT_TABLE)
+                printf("it is as the template says\n");
+        json_decref(list);
+}
+
+static int read_template_file(struct whole_update *update, const char *path, struct error **err)
+{
+        char *real, *slash;
+
+        if (change_read_file(path, &update->template, err) < 0)
+                return -1;
+        real = realpath(strcmp(path, "-") == 0 ? "." : path, NULL);
+        slash = real && strcmp(path, "-") != 0 ? strrchr(real, '/') : NULL;
+        if (slash)
+                slash[slash == real] = '\0';
+        update->base_dir = real ? real : xstrdup("/");
+        return 0;
+}
+
+static size_t count_removals(const struct whole_update *update)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < update->differences.n; i++)
+                n += is_now(&update->differences.items[i], true);
+        return n;
+}
+
+/* What is said is what was found first. */
+static int find_first(struct verb_context *context, struct whole_update *update, struct error **err)
+{
+        _cleanup_change_ struct change change = { 0 };
+
+        return change_open(context, context->args[0], &change, err) < 0 ? -1 : find(&change, update, err);
+}
+
+/* But for what had to wait for the room. */
+static void take_effects(struct differences *first, const struct differences *later)
+{
+        for (size_t i = 0; i < first->n; i++)
+                for (size_t k = 0; k < later->n; k++)
+                        if (strcmp(first->items[i].name, later->items[k].name) == 0)
+                                first->items[i].effect = later->items[k].effect;
+}
+
+static int update_whole(struct verb_context *context, struct error **err)
+{
+        _cleanup_whole_update_ struct whole_update update = { .context = context };
+        _cleanup_whole_update_ struct whole_update first = { .context = context };
+        long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
+        struct change_request request = { .verb = "update",
+                                          .vm = context->args[0],
+                                          .base_dir = "/",
+                                          .unplug_s = (unsigned)((unplug_ms + 999) / 1000),
+                                          .edit = edit_removal,
+                                          .data = &update };
+        size_t left;
+
+        if (verb_flag(context, "config"))
+                return error_set(
+                        err, ERROR_USAGE,
+                        "update --file: the file is the configuration; put it where the VM starts from");
+        if (read_template_file(&update, verb_value(context, "file"), err) < 0 ||
+            read_template_file(&first, verb_value(context, "file"), err) < 0)
+                return -1;
+        if (verb_flag(context, "plan"))
+                return print_differences(context, context->args[0], verb_value(context, "file"), err);
+        if (find_first(context, &first, err) < 0)
+                return -1;
+        /* What goes makes room for what comes: the same image under another name. */
+        left = count_removals(&first);
+        while (left-- > 0)
+                if (change_do(context, &request, err) < 0)
+                        return -1;
+        request.edit = edit_additions;
+        if (change_do(context, &request, err) < 0)
+                return -1;
+        take_effects(&first.differences, &update.differences);
+        print(&first, "done");
+        return 0;
+}
+
+int print_differences(struct verb_context *context, const char *vm, const char *file, struct error **err)
+{
+        _cleanup_whole_update_ struct whole_update update = { .context = context };
+        _cleanup_config_file_ struct config_file config = { 0 };
+        _cleanup_change_ struct change change = { 0 };
+
+        if (file) {
+                if (read_template_file(&update, file, err) < 0)
+                        return -1;
+        } else {
+                if (config_file_open(context, vm, &config, err) < 0)
+                        return -1;
+                if (read_template_file(&update, config.path, err) < 0)
+                        return -1;
+        }
+        if (change_open(context, vm, &change, err) < 0 || find(&change, &update, err) < 0)
+                return -1;
+        print(&update, "update can do it now");
+        return 0;
+}
+
+int verb_update(struct verb_context *context, struct error **err)
+{
+        if (context->n_args == 3)
+                return verb_update_device(context, err);
+        if (context->n_args == 1 && verb_value(context, "file"))
+                return update_whole(context, err);
+        return error_set(err, ERROR_USAGE,
+                         "update takes a kind of device, a VM and WHICH, or a VM and --file");
+}
