@@ -126,6 +126,21 @@ static json_t *arguments_of(struct changing *c, const struct plan_part *part)
         return arguments;
 }
 
+static void tell_next_start(struct changing *c, const char *format, ...)
+        __attribute__((format(printf, 2, 3)));
+static void tell_next_start(struct changing *c, const char *format, ...)
+{
+        _cleanup_text_ struct text text = TEXT_INIT;
+        struct error *one = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&text, format, ap);
+        va_end(ap);
+        error_set(&one, ERROR_INVALID, "%s", text_str(&text));
+        error_append(&c->change.next_start, one);
+}
+
 /* What comes. */
 
 static void give_fds(struct changing *c, const struct plan_part *part, json_t *value)
@@ -147,8 +162,30 @@ static void give_fds(struct changing *c, const struct plan_part *part, json_t *v
         }
 }
 
+/* Why a device comes and goes with a start only; NULL: it can be plugged. */
+static const char *not_pluggable(const struct plan_part *part)
+{
+        const char *bus = json_string_value(json_object_get(part->json, "bus")),
+                   *driver = json_string_value(json_object_get(part->json, "driver"));
+
+        if (part->kind != PART_DEVICE || !driver)
+                return NULL;
+        if (text_starts_with(driver, "ide-") || (bus && text_starts_with(bus, "ide.")))
+                return "IDE and SATA have no hotplug: TARGET vda or sda style has";
+        if (text_starts_with(driver, "isa-") || strcmp(driver, "floppy") == 0 ||
+            strcmp(driver, "pvpanic") == 0)
+                return "an ISA device has no hotplug";
+        if (bus && strcmp(bus, "pcie.0") == 0)
+                return "a device on the root complex has no hotplug";
+        return NULL;
+}
+
 static void add_part(struct changing *c, const struct plan_part *part)
 {
+        const char *why = not_pluggable(part);
+
+        if (why)
+                tell_next_start(c, "%s: '%s' can come with a start only: %s", part->because, part->id, why);
         if (part->kind == PART_FDSET) {
                 const char *source =
                         json_string_value(json_object_get(part->json, "fd")) + strlen(PLAN_PART_FD);
@@ -160,21 +197,6 @@ static void add_part(struct changing *c, const struct plan_part *part)
         }
         give_fds(c, part, part->json);
         add_qmp(c, part->because, commands[part->kind].add, arguments_of(c, part), NULL);
-}
-
-static void tell_next_start(struct changing *c, const char *format, ...)
-        __attribute__((format(printf, 2, 3)));
-static void tell_next_start(struct changing *c, const char *format, ...)
-{
-        _cleanup_text_ struct text text = TEXT_INIT;
-        struct error *one = NULL;
-        va_list ap;
-
-        va_start(ap, format);
-        text_vaddf(&text, format, ap);
-        va_end(ap);
-        error_set(&one, ERROR_INVALID, "%s", text_str(&text));
-        error_append(&c->change.next_start, one);
 }
 
 /* What both have: but for the place in the boot order, which is the firmware's and long past. */
@@ -300,8 +322,12 @@ static void add_parts(struct changing *c)
 
 static void remove_part(struct changing *c, const struct plan_part *part)
 {
+        const char *why = not_pluggable(part);
         json_t *more = json_pack("{s:[]}", "undo"), *id = json_string(part->id);
 
+        if (why)
+                tell_next_start(c, "%s: '%s' can go with the next start only: %s", part->because, part->id,
+                                why);
         if (part->kind == PART_FDSET) {
                 json_decref(id);
                 id = json_integer(fdset_number(c, part->id));

@@ -174,7 +174,7 @@ static void make_absolute(struct template_attribute *vector, const char *base_di
 int verb_attach(struct verb_context *context, struct error **err)
 {
         _cleanup_device_change_ struct device_change change = { 0 };
-        struct change_request request = { .edit = edit_attach, .done = attached };
+        struct change_request request = { .edit = edit_attach, .done = attached, .refuse_next_start = true };
         _cleanup_free_ char *what = NULL;
 
         if (begin(context, &change, err) < 0 || read_vector(&change, err) < 0 ||
@@ -240,6 +240,7 @@ int verb_detach(struct verb_context *context, struct error **err)
         long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
         struct change_request request = { .base_dir = "/",
                                           .unplug_s = (unsigned)((unplug_ms + 999) / 1000),
+                                          .refuse_next_start = true,
                                           .edit = edit_detach,
                                           .done = detached };
         _cleanup_free_ char *what = NULL;
