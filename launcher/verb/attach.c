@@ -112,13 +112,15 @@ static void add_vector(struct template *to, const struct template_attribute *vec
 static void tell(const struct device_change *change, const char *vm, const char *done, const char *id,
                  const json_t *device, bool now)
 {
-        const char *address = json_string_value(json_object_get(device, "address"));
+        const char *address = json_string_value(json_object_get(device, "address")),
+                   *target = json_string_value(json_object_get(device, "target"));
 
         if (change->context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s, s:O*, s:b, s:b}", "schema", 1, "name", vm, "id", id,
                                       "device", device, "live", now, "config", change->has_config));
         else if (!change->context->quiet)
-                printf("%s %s of '%s'%s%s%s\n", done, id, vm, address ? " at " : "", address ? address : "",
+                printf("%s %s%s%s of '%s'%s%s%s\n", done, id, target ? " " : "", target ? target : "", vm,
+                       address ? " at " : "", address ? address : "",
                        !change->has_config ? (now ? "" : ": it is so already")
                        : now               ? ", now and at the next start"
                                            : ", at the next start");

@@ -51,7 +51,7 @@ disks_and_nics_come_and_go() {
 
     # A virtio disk with its backing file, of whose locks this VM is the holder.
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/top.qcow2,TARGET=vdb"
-    assert_match "$OUT" "attached disk0 to '$VM' as vdb at" "attach"
+    assert_match "$OUT" "attached disk0 vdb of '$VM' at" "attach"
     await 10 has_disk vda
     all_agree "attach of a virtio disk"
     assert_contains "$(<"$RUN_DIR/live.tmpl")" 'TARGET = "vdb"'
