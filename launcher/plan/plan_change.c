@@ -18,6 +18,20 @@ struct changing {
         struct plan_change change;
 };
 
+struct machine_lock *plan_lock(const struct launch_plan *plan)
+{
+        struct machine_lock *lock = NULL;
+        struct error *err = NULL;
+
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_MACHINE_LOCK &&
+                    machine_lock_parse("machine.lock",
+                                       json_string_value(json_object_get(plan->steps[i].args, "text")), &lock,
+                                       &err) < 0)
+                        error_free(TAKE_PTR(err));
+        return lock;
+}
+
 static const struct {
         const char *add, *remove, *id;
 } commands[PLAN_PART_KINDS] = {
@@ -696,6 +710,25 @@ static void change_media(struct changing *c)
         }
 }
 
+/* What machine.lock says of devices that are new, or elsewhere now. */
+static json_t *place_changes(const struct launch_plan *was, const struct launch_plan *wanted)
+{
+        _cleanup_(machine_lock_freep) struct machine_lock *a = plan_lock(was), *b = plan_lock(wanted);
+        json_t *places = json_object();
+
+        for (size_t i = 0; b && i < b->n_addresses; i++) {
+                const struct locked_address *now = &b->addresses[i];
+                bool known = false;
+
+                for (size_t k = 0; a && k < a->n_addresses; k++)
+                        known = known || (strcmp(a->addresses[k].device, now->device) == 0 &&
+                                          strcmp(a->addresses[k].address, now->address) == 0);
+                if (!known)
+                        json_object_set_new(places, now->device, json_string(now->address));
+        }
+        return places;
+}
+
 int plan_change_build(const struct launch_plan *was, const struct launch_plan *wanted,
                       const struct plan_change_options *options, struct plan_change *ret, struct error **err)
 {
@@ -734,6 +767,8 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
                                       live, "devices", device_changes(&c));
         if (c.removes)
                 json_object_set_new(c.change.fragment, "forward", json_true());
+        else
+                json_object_set_new(c.change.fragment, "places", place_changes(was, wanted));
         if (json_array_size(c.after))
                 c.change.after =
                         json_pack("{s:s, s:O, s:b}", "what", options->what, "steps", c.after, "forward", 1);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "launcher/plan/launch_plan.h"
+#include "launcher/state/machine_lock.h"
 
 /* A file that the client opens with its own rights and sends along under this name. */
 struct change_file {
@@ -18,7 +19,7 @@ struct change_file {
 
 struct plan_change {
         json_t *fragment; /* {"what","steps","live","devices"}; "steps" may be empty: nothing to do. "forward": it removes */
-        json_t *after;    /* what is left of an old medium: a fragment to send when that is done; NULL: nothing */
+        json_t *after; /* what is left of an old medium: a fragment to send when that is done; NULL: nothing */
         struct change_file *files;
         size_t n_files;
         struct error *next_start; /* what comes with the next start only; a list, owned */
@@ -36,6 +37,9 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
                       const struct plan_change_options *options, struct plan_change *ret, struct error **err);
 void plan_change_done(struct plan_change *change);
 #define _cleanup_plan_change_ _cleanup_(plan_change_done)
+
+/* What a start of this plan writes to machine.lock: where its devices are. New, or NULL. */
+struct machine_lock *plan_lock(const struct launch_plan *plan);
 
 /* Are there steps? */
 bool plan_change_is_empty(const struct plan_change *change);

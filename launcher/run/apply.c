@@ -633,13 +633,15 @@ void apply_commit_now(struct apply *apply)
                 devices = fragment_devices(applies->host.devices(applies->data), apply->fragment->devices);
                 json_object_set(mark, "devices", devices);
         }
+        if (apply->fragment->places)
+                json_object_set(mark, "places", apply->fragment->places);
         if (journal_append(applies->vm->fd, entry, &error) < 0) {
                 apply_undo(apply, error);
                 return;
         }
         crash_point(CRASH_APPLY_COMMITTED);
         apply_story(apply, "%s by %s is done", what, apply->who);
-        applies->host.committed(apply->live, devices, applies->data);
+        applies->host.committed(apply->live, devices, apply->fragment->places, applies->data);
         if (fragment_journal_compact(applies->vm->fd, &unsettled) < 0)
                 apply_story(apply, "%s", unsettled->message);
         crash_point(CRASH_APPLY_SETTLED);
@@ -927,7 +929,8 @@ int applies_adopt(struct applies *applies, struct error **err)
                         continue;
                 if (json_is_true(json_object_get(each, "committed"))) {
                         applies->host.committed(json_string_value(live),
-                                                json_is_array(devices) ? devices : NULL, applies->data);
+                                                json_is_array(devices) ? devices : NULL,
+                                                json_object_get(each, "places"), applies->data);
                 } else {
                         struct apply *apply = adopt_open(applies, each);
 

@@ -47,6 +47,7 @@ void fragment_free(struct fragment *fragment)
         json_decref(fragment->live);
         json_decref(fragment->devices);
         json_decref(fragment->source);
+        json_decref(fragment->places);
         free(fragment->what);
         free(fragment);
 }
@@ -558,30 +559,52 @@ static int check_device(const json_t *device, struct error **err)
         return 0;
 }
 
+/* QEMU's ids, and "rp4:0x0", "scsi0.0:2". */
+static int read_places(const json_t *places, struct error **err)
+{
+        const char *id;
+        json_t *place;
+
+        if (!json_is_object(places) || json_object_size(places) > FRAGMENT_LIVE)
+                return error_set(err, ERROR_FAILED, "not an object of at most %d", FRAGMENT_LIVE);
+        json_object_foreach ((json_t *)places, id, place) {
+                if (!is_id(id, "-._", NAME_MAX_) || !json_is_string(place) ||
+                    !is_id(json_string_value(place), "-._:", NAME_MAX_))
+                        return error_set(err, ERROR_FAILED, "a device or its place is no name");
+        }
+        return 0;
+}
+
 static int read_live(struct reading *reading, const json_t *json, struct error **err)
 {
-        json_t *live = json_object_get(json, "live"), *devices = json_object_get(json, "devices"), *each;
+        json_t *live = json_object_get(json, "live"), *devices = json_object_get(json, "devices"),
+               *places = json_object_get(json, "places"), *each;
         size_t i;
 
         /* What a VM is made of at its next start is not an operator's to say. */
-        if ((live || devices) && need_role(reading, ROLE_ADMIN, "a change of what the VM has", err) < 0)
+        if ((live || devices || places) &&
+            need_role(reading, ROLE_ADMIN, "a change of what the VM has", err) < 0)
                 return -1;
         if (live && check_changes(live, false, err) < 0)
                 return error_wrap(err, "live");
         if (devices && check_changes(devices, true, err) < 0)
                 return error_wrap(err, "devices");
+        if (places && read_places(places, err) < 0)
+                return error_wrap(err, "places");
         json_array_foreach (json_object_get(devices, "set"), i, each) {
                 if (check_device(each, err) < 0)
                         return error_wrap(err, "devices: set: entry %zu", i + 1);
         }
         reading->fragment->live = json_incref(live);
         reading->fragment->devices = json_incref(devices);
+        reading->fragment->places = json_incref(places);
         return 0;
 }
 
 static int read_fragment(struct reading *reading, const json_t *json, size_t n_fds, struct error **err)
 {
-        static const char *const members[] = { "what", "fds", "steps", "live", "devices", "forward", NULL };
+        static const char *const members[] = { "what",    "fds",    "steps",   "live",
+                                               "devices", "places", "forward", NULL };
         const json_t *forward = json_object_get(json, "forward");
         const json_t *what = json_object_get(json, "what");
         const char *text = json_string_value(what);

@@ -6,7 +6,7 @@
  *   {"apply":{"id":3,"begin":41,"who":"uid 0 (pid 4711)"}}    before its first step; 41 is the first number
  *   {"n":41,"effect":"net","args":{...},"apply":3}            written by the host helper
  *   {"n":45,"effect":"qmp","args":{"execute":"netdev_add"},"apply":3,"undo":[{"execute":"netdev_del",...}]}
- *   {"apply":{"id":3,"committed":true,"live":TEXT,"devices":[...]}}
+ *   {"apply":{"id":3,"committed":true,"live":TEXT,"devices":[...],"places":{...}}}
  *                                 from here on its steps are the run's; live.tmpl and the record's devices
  *                                 are, or are still to be, replaced by these
  *   {"apply":{"id":3,"undone":true}}                          nothing of it is left

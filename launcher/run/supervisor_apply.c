@@ -8,6 +8,7 @@
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
+#include "launcher/state/machine_lock.h"
 
 #define LIVE_MAX (4u << 20)
 
@@ -35,7 +36,25 @@ static const json_t *devices(void *data)
         return s->plan->devices;
 }
 
-static void committed(const char *live, const json_t *new_devices, void *data)
+/* Where the guest has seen a new device: there it is again after a start, and nobody else meanwhile. */
+static int keep_places(struct supervisor *s, const json_t *places, struct error **err)
+{
+        const char *state = s->options->site->paths.state, *id;
+        _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL;
+        json_t *place;
+
+        if (json_object_size(places) == 0)
+                return 0;
+        if (machine_lock_read(state, s->plan->name, &lock, err) < 0)
+                return -1;
+        if (!lock)
+                return error_set(err, ERROR_FAILED, "there is no machine.lock");
+        json_object_foreach ((json_t *)places, id, place)
+                machine_lock_set(lock, id, json_string_value(place));
+        return machine_lock_write(state, s->plan->name, lock, err);
+}
+
+static void committed(const char *live, const json_t *new_devices, const json_t *places, void *data)
 {
         struct supervisor *s = data;
         _cleanup_error_ struct error *err = NULL;
@@ -47,6 +66,12 @@ static void committed(const char *live, const json_t *new_devices, void *data)
                 supervisor_story(s, "live.tmpl could not be written: %s", text);
         }
         crash_point(CRASH_APPLY_LIVE_WRITTEN);
+        error_free(TAKE_PTR(err));
+        if (keep_places(s, places, &err) < 0) {
+                _cleanup_free_ char *text = error_text(err);
+
+                supervisor_story(s, "machine.lock could not be written: %s", text);
+        }
         if (new_devices) {
                 json_array_clear(s->plan->devices);
                 json_array_extend(s->plan->devices, (json_t *)new_devices);

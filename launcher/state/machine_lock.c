@@ -7,6 +7,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "conf/template.h"
+#include "launcher/state/crash_point.h"
 
 #define LOCK_MAX_BYTES     (1u << 20)
 #define LOCK_MAX_ADDRESSES 4096
@@ -178,6 +179,30 @@ char *machine_lock_text(const struct machine_lock *lock)
                 text_addf(&out, "ADDRESS = [ DEVICE = \"%s\", ADDRESS = \"%s\" ]\n",
                           lock->addresses[i].device, lock->addresses[i].address);
         return text_take(&out);
+}
+
+void machine_lock_set(struct machine_lock *lock, const char *device, const char *address)
+{
+        size_t i = 0;
+
+        while (i < lock->n_addresses && strcmp(lock->addresses[i].device, device) != 0)
+                i++;
+        if (i == lock->n_addresses) {
+                ARRAY_GROW(lock->addresses, lock->n_addresses);
+                lock->addresses[lock->n_addresses++] = (struct locked_address){ .device = xstrdup(device) };
+        }
+        free(lock->addresses[i].address);
+        lock->addresses[i].address = xstrdup(address);
+}
+
+int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
+                       struct error **err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/machine.lock", state_dir, vm),
+                            *text = machine_lock_text(lock);
+
+        crash_point(CRASH_RECORD_WRITE);
+        return fd_write_file_at(AT_FDCWD, path, text, strlen(text), 0644, FD_WRITE_SYNC, err);
 }
 
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err)

@@ -30,6 +30,11 @@ struct machine_lock {
 
 int machine_lock_parse(const char *file, const char *text, struct machine_lock **ret, struct error **err);
 char *machine_lock_text(const struct machine_lock *lock);
+/* The place of a device from now on; both are copied. */
+void machine_lock_set(struct machine_lock *lock, const char *device, const char *address);
+/* Replaces the file, which there is. */
+int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
+                       struct error **err);
 /* NULL in *ret and 0 when there is no file. */
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err);
 void machine_lock_free(struct machine_lock *lock);

@@ -87,6 +87,9 @@ int change_open(struct verb_context *context, const char *argument, struct chang
                 change_done(&change);
                 return -1;
         }
+        /* What is there stays where it is, whatever comes or goes. */
+        machine_lock_free(change.facts.lock);
+        change.facts.lock = plan_lock(change.before.plan);
         *ret = change;
         return 0;
 }
