@@ -114,14 +114,31 @@ const char *snippet_value(struct xml_element *element, const char *name)
         return attribute ? attribute->value : "";
 }
 
-struct xml_element *snippet_child(struct xml_element *element, const char *name)
+struct xml_element *snippet_find(struct xml_element *element, const char *name)
 {
         for (struct xml_element *child = element->children; child; child = child->next)
-                if (!child->taken && strcmp(child->name, name) == 0) {
-                        child->taken = true;
+                if (!child->taken && strcmp(child->name, name) == 0)
                         return child;
-                }
         return NULL;
+}
+
+struct xml_element *snippet_child(struct xml_element *element, const char *name)
+{
+        struct xml_element *child = snippet_find(element, name);
+
+        if (child)
+                child->taken = true;
+        return child;
+}
+
+char *snippet_size(struct xml_element *element, const char *unit_attribute, const char *number)
+{
+        const char *size_unit = snippet_value(element, unit_attribute);
+
+        return xasprintf("%s %s", number,
+                         !*size_unit                       ? "KiB"
+                         : strcmp(size_unit, "bytes") == 0 ? "b"
+                                                           : size_unit);
 }
 
 char *snippet_text(struct xml_element *element)
@@ -214,12 +231,9 @@ static void read_row(struct snippet_unit *unit, struct xml_element *element, con
 
                 snippet_refuse(unit, &pos, "<%s>/%s: '%s' has no counterpart", unit->path, row->path, shown);
         } else if (row->is_size) {
-                const char *size_unit = snippet_value(from, "unit");
+                _cleanup_free_ char *size = snippet_size(from, "unit", value);
 
-                snippet_setf(unit, row->key, &pos, "%s %s", value,
-                             !*size_unit                       ? "KiB"
-                             : strcmp(size_unit, "bytes") == 0 ? "b"
-                                                               : size_unit);
+                snippet_set(unit, row->key, size, &pos);
         } else {
                 snippet_set(unit, row->key, ours ? ours : value, &pos);
         }
@@ -370,7 +384,7 @@ static void unit_end(struct snippet_unit *unit)
         for (size_t i = 0; i < unit->n_vectors; i++) {
                 struct snippet_vector *vector = &unit->vectors[i];
 
-                if (!unit->errors)
+                if (!unit->errors && (vector->n_pairs || vector->always))
                         add_vector(reader, vector);
                 for (size_t j = 0; j < vector->n_pairs; j++) {
                         free(vector->pairs[j].name);
@@ -394,8 +408,10 @@ static void read_unit(struct snippet_reader *reader, struct xml_element *element
                 unit_end(&unit);
                 return;
         }
-        if (row->vector)
+        if (row->vector) {
                 snippet_begin(&unit, row->vector, &element->pos);
+                unit.vectors[0].always = true;
+        }
         snippet_rows(&unit, element, row->rows);
         if (row->read)
                 row->read(&unit, element);
@@ -415,6 +431,16 @@ static const struct snippet_element *find_row(const struct snippet_element *rows
                 if (strcmp(rows->path, path) == 0)
                         return rows;
         return NULL;
+}
+
+static const struct snippet_element *find_domain_row(const char *path)
+{
+        static const struct snippet_element *const tables[] = { snippet_domain, snippet_capacity };
+        const struct snippet_element *row = NULL;
+
+        for (size_t i = 0; i < ARRAY_SIZE(tables) && !row; i++)
+                row = find_row(tables[i], path);
+        return row;
 }
 
 /* The children of devices or features, or what stands in for them. */
@@ -445,7 +471,7 @@ static void read_domain(struct snippet_reader *reader, struct xml_element *root)
                 else if (strcmp(child->name, "features") == 0)
                         read_inside(reader, child, "features", snippet_domain);
                 else
-                        read_unit(reader, child, child->name, find_row(snippet_domain, child->name));
+                        read_unit(reader, child, child->name, find_domain_row(child->name));
         }
 }
 

@@ -17,7 +17,16 @@ static void read_panic(struct snippet_unit *unit, struct xml_element *element)
                 snippet_set(unit, "MODEL", name, pos);
 }
 
+static const struct snippet_row balloon_rows[] = {
+        PART("@model", "MODEL"),
+        PART("@autodeflate", "AUTODEFLATE"),
+        PART("@freePageReporting", "FREE_PAGE_REPORTING"),
+        PART("stats@period", "STATS_PERIOD"),
+        PARTS_END,
+};
+
 const struct snippet_element snippet_devices[] = {
-        { "devices/panic", "PANIC", NULL, read_panic },
-        { .path = NULL },
+        ELEMENT("devices/panic", "PANIC", NULL, read_panic),
+        ELEMENT("devices/memballoon", "BALLOON", balloon_rows, NULL),
+        ELEMENTS_END,
 };

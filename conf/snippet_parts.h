@@ -46,16 +46,27 @@ struct snippet_element {
         {                       \
                 .path = (where) \
         }
+#define ELEMENT(where, into, list, reader)                                          \
+        {                                                                           \
+                .path = (where), .vector = (into), .rows = (list), .read = (reader) \
+        }
+#define ELEMENTS_END         \
+        {                    \
+                .path = NULL \
+        }
 #define PARTS_END            \
         {                    \
                 .path = NULL \
         }
 
-extern const struct snippet_element snippet_devices[], snippet_domain[]; /* end with a path of NULL */
+/* Of devices, and of the rest of a domain; each ends with a path of NULL. */
+extern const struct snippet_element snippet_devices[];
+extern const struct snippet_element snippet_domain[], snippet_capacity[];
 
 /* A vector in the making. */
 struct snippet_vector {
         const char *name; /* borrowed */
+        bool always;      /* also when it has no pair */
         struct source_pos pos;
         struct template_value *pairs;
         size_t n_pairs;
@@ -71,7 +82,7 @@ struct snippet_unit {
         struct error *notes;  /* what of it has no effect */
 };
 
-/* Begins another vector; later calls of snippet_set() go there. */
+/* Begins another vector; later calls of snippet_set() go there. One that stays empty is none. */
 void snippet_begin(struct snippet_unit *unit, const char *vector, const struct source_pos *pos);
 /* value is copied. The key must be a row of the vector. */
 void snippet_set(struct snippet_unit *unit, const char *key, const char *value, const struct source_pos *pos);
@@ -91,6 +102,10 @@ const char *snippet_value(struct xml_element *element, const char *name);
 struct xml_element *snippet_child(struct xml_element *element, const char *name);
 /* Its text without blanks around it, counted as read; new string. */
 char *snippet_text(struct xml_element *element);
+/* The same, or NULL, without its being read thereby. */
+struct xml_element *snippet_find(struct xml_element *element, const char *name);
+/* number with the unit that the element's attribute says, KiB when there is none; new string. */
+char *snippet_size(struct xml_element *element, const char *unit_attribute, const char *number);
 /* Reads what the rows say of the element into the unit's last vector. */
 void snippet_rows(struct snippet_unit *unit, struct xml_element *element, const struct snippet_row *rows);
 /* Is the word in the list, separated by blanks? */

@@ -35,6 +35,7 @@ template_xml conf/locator.c
 snippet conf/snippet.c
 snippet conf/snippet_domain.c
 snippet conf/snippet_devices.c
+snippet conf/snippet_capacity.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
 END

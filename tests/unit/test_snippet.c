@@ -134,6 +134,88 @@ static void what_nothing_can_carry_is_an_error_at_its_place(void **state)
         check_rows(rows, ARRAY_SIZE(rows));
 }
 
+/* libvirt-behaviour sections 3.2 and 4. */
+static void processors_and_memory_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { "<vcpu>4</vcpu>", "VCPU=4" },
+                { "<vcpu placement='static' current='2'>4</vcpu>", "VCPU=2 VCPU_MAX=4" },
+                { "<vcpu cpuset='0-1'>4</vcpu>",
+                  "2:15: RAW/DATA: <vcpu>: cpuset='0-1' of <vcpu> has no counterpart" },
+                { "<vcpu placement='auto'>4</vcpu>",
+                  "2:26: RAW/DATA: <vcpu>: placement other than static has no counterpart" },
+                { "<memory>1048576</memory>", "MEMORY=1048576 KiB" },
+                { "<memory unit='GiB'>2</memory><currentMemory unit='GiB'>2</currentMemory>",
+                  "MEMORY=2 GiB" },
+                { "<memory unit='GiB'>2</memory><currentMemory unit='GiB'>1</currentMemory>",
+                  "MEMORY=1 GiB MEMORY_MAX=2 GiB MEMORY_RESIZE_MODE=BALLOONING" },
+                { "<currentMemory unit='GiB'>1</currentMemory>",
+                  "2:9: RAW/DATA: <currentMemory>: goes with <memory>" },
+                { "<memory>x</memory>",
+                  "2:17: RAW/DATA: MEMORY: 'x KiB' is not a size (try MEMORY = \"8192\" for MiB, or "
+                  "\"8 GiB\")" },
+                { "<maxMemory slots='4' unit='GiB'>8</maxMemory>",
+                  "MEMORY_MAX=8 GiB MEMORY_SLOTS=4 MEMORY_RESIZE_MODE=HOTPLUG" },
+                { "<memoryBacking><hugepages/><nosharepages/><locked/></memoryBacking>",
+                  "MEMORY_BACKING[HUGEPAGES=yes NOSHAREPAGES=yes LOCKED=yes]" },
+                { "<memoryBacking><hugepages><page size='2048'/></hugepages><access mode='shared'/></memoryBacking>",
+                  "MEMORY_BACKING[HUGEPAGES=yes] TOPOLOGY[MEMORY_ACCESS=shared HUGEPAGE_SIZE=2048 KiB]" },
+                { "<memoryBacking><hugepages><page size='1' unit='G' nodeset='0'/></hugepages></memoryBacking>",
+                  "2:59: RAW/DATA: <memoryBacking>: nodeset='0' of <page> has no counterpart" },
+                { "<memoryBacking><source type='memfd'/><allocation mode='ondemand'/></memoryBacking>",
+                  "warning 2:24: RAW/DATA: <memoryBacking>/source@type has no effect in QEMU" },
+                { "<memoryBacking><source type='file'/></memoryBacking>",
+                  "2:24: RAW/DATA: <memoryBacking>: <source> other than memfd and anonymous has no counterpart" },
+                { "<memoryBacking><allocation mode='immediate'/></memoryBacking>",
+                  "2:24: RAW/DATA: <memoryBacking>: <allocation> other than ondemand has no counterpart" },
+                { "<memoryBacking><discard/></memoryBacking>",
+                  "2:24: RAW/DATA: <memoryBacking>: <discard> in it has no counterpart" },
+                { "<cpu mode='host-passthrough'/>", "CPU_MODEL[MODEL=host-passthrough]" },
+                { "<cpu mode='host-model'><model/></cpu>", "CPU_MODEL[MODEL=host-model]" },
+                { "<cpu mode='maximum'/>", "CPU_MODEL[MODEL=max]" },
+                { "<cpu mode='custom'><model>EPYC</model></cpu>", "CPU_MODEL[MODEL=EPYC]" },
+                { "<cpu match='exact'><model fallback='forbid'>EPYC</model></cpu>",
+                  "CPU_MODEL[MODEL=EPYC]; warning 2:21: RAW/DATA: <cpu>/@match has no effect in QEMU; warning 2:28: "
+                  "RAW/DATA: <cpu>/model@fallback has no effect in QEMU" },
+                { "<cpu mode='strange'/>", "2:20: RAW/DATA: <cpu>: this mode has no counterpart" },
+                { "<cpu mode='host-model'><model>EPYC</model></cpu>",
+                  "2:32: RAW/DATA: <cpu>: <model> goes with mode custom" },
+                { "<cpu><topology sockets='2' dies='1' cores='3' threads='1'/></cpu>",
+                  "TOPOLOGY[SOCKETS=2 CORES=3 THREADS=1]" },
+                { "<cpu><topology sockets='2' dies='2' cores='3' threads='1'/></cpu>",
+                  "2:42: RAW/DATA: <cpu>: more than one die has no counterpart" },
+                { "<cpu><numa><cell id='0' cpus='0-1' memory='1' unit='GiB' memAccess='shared'/><cell cpus='2' "
+                  "memory='524288'><distances><sibling id='0' value='21'/><sibling id='1' value='10'/></distances>"
+                  "</cell></numa></cpu>",
+                  "NUMA_NODE[TOTAL_CPUS=2 MEMORY=1 GiB] TOPOLOGY[MEMORY_ACCESS=shared] NUMA_NODE[TOTAL_CPUS=1 "
+                  "MEMORY=524288 KiB DISTANCE=0:21]" },
+                { "<cpu><numa><cell id='1' cpus='0' memory='1048576'/></numa></cpu>",
+                  "2:30: RAW/DATA: <cpu>: cells that are not numbered from 0 have no counterpart" },
+                { "<cpu><numa><cell cpus='1,3' memory='1048576'/></numa></cpu>",
+                  "2:32: RAW/DATA: <cpu>: cells whose vCPUs do not go on from the cell before have no counterpart" },
+                { "<devices><memballoon model='virtio' autodeflate='on' freePageReporting='on'><stats period='10'/>"
+                  "</memballoon></devices>",
+                  "BALLOON[MODEL=virtio AUTODEFLATE=on FREE_PAGE_REPORTING=on STATS_PERIOD=10]" },
+                { "<devices><memballoon model='none'/></devices>", "BALLOON[MODEL=none]" },
+                { "<launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits><policy>0x0007"
+                  "</policy></launchSecurity>",
+                  "MEMORY_ENCRYPTION[TYPE=SEV-ES]; warning 2:45: RAW/DATA: <launchSecurity>/cbitpos has no effect in QEMU; "
+                  "warning 2:74: RAW/DATA: <launchSecurity>/reducedPhysBits has no effect in QEMU" },
+                { "<launchSecurity type='sev'/>", "MEMORY_ENCRYPTION[TYPE=SEV]" },
+                { "<launchSecurity type='s390-pv'/>",
+                  "2:9: RAW/DATA: <launchSecurity>: of a type other than sev has no counterpart" },
+                { "<memtune><hard_limit unit='G'>1</hard_limit><soft_limit>1048576</soft_limit><swap_hard_limit "
+                  "unit='bytes'>4294967296</swap_hard_limit></memtune>",
+                  "MEMTUNE[HARD_LIMIT=1 G SOFT_LIMIT=1048576 KiB SWAP_HARD_LIMIT=4294967296 b]" },
+                { "<blkiotune><weight>300</weight></blkiotune>", "BLKIOTUNE[WEIGHT=300]" },
+                { "<cputune><global_period>100000</global_period><global_quota>50000</global_quota></cputune>",
+                  "CPUTUNE[QUOTA=50000 PERIOD=100000]" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
 static void what_has_no_effect_is_a_warning(void **state)
 {
         static const struct row rows[] = {
@@ -219,6 +301,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_nothing_can_carry_is_an_error_at_its_place),
+                cmocka_unit_test(processors_and_memory_are_translated),
                 cmocka_unit_test(what_has_no_effect_is_a_warning),
                 cmocka_unit_test(what_the_template_says_itself_is_stronger),
                 cmocka_unit_test(the_configuration_may_have_a_snippet_too),
