@@ -82,19 +82,19 @@ test_template_may_come_from_stdin_by_name_and_with_carriage_returns() {
 
 test_vm_is_found_by_name_uuid_and_number_before_during_and_after_its_run() {
     need_root
-    VM=one-$$
+    VM=one-$UNIQUE
     template
     mkdir -p "$ROOT/etc/vmlaunch/vms"
     mv "$TEMPLATE" "$ROOT/etc/vmlaunch/vms/$VM.tmpl"
-    expect 0 vml -o json status $$
+    expect 0 vml -o json status "$UNIQUE"
     assert_eq "$(jq -r .state <<<"$OUT")" defined
-    expect 3 vml shutdown $$
+    expect 3 vml shutdown "$UNIQUE"
     assert_contains "$ERR" "vmlaunch start $VM"
-    expect 0 vml wait $$ --for=stopped
-    expect 0 vml start $$
+    expect 0 vml wait "$UNIQUE" --for=stopped
+    expect 0 vml start "$UNIQUE"
     local uuid name
     uuid=$(status_of uuid)
-    for name in $$ "$VM" "$uuid" "${uuid^^}"; do
+    for name in "$UNIQUE" "$VM" "$uuid" "${uuid^^}"; do
         expect 0 vml -o json status "$name"
         assert_eq "$(jq -r .name <<<"$OUT")" "$VM"
         expect 0 vml log -n 1 "$name"

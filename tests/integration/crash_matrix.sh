@@ -458,7 +458,7 @@ cell() { # LIFE MOMENT COUNT VICTIM
 # Its part of the cells, one after the other.
 share() { # NUMBER
     local life moment count victim status reason n=0
-    ROOT=$WORK/root$1 VM=c$$s$1
+    ROOT=$WORK/root$1 VM=c${UNIQUE}s$1
     mkdir -p "$ROOT"
     chmod 755 "$ROOT"
     set_up
@@ -478,7 +478,7 @@ share() { # NUMBER
             for pid in $(our_pids) $(qemu_pids); do kill -KILL "$pid" 2>/dev/null || true; done
             rm -rf "$ROOT"
             ((n += 1))
-            VM=c$$s$1x$n
+            VM=c${UNIQUE}s$1x$n
             mkdir -p "$ROOT"
             chmod 755 "$ROOT"
             set_up

@@ -10,8 +10,10 @@ GUEST=$TOP/build/guest
 GUEST_CMDLINE="console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check nokaslr cryptomgr.notests mitigations=off audit=0 8250.nr_uarts=1 i8042.noaux guest.small"
 
 # Namespaces for the whole file: taps and bridges are nobody else's, and a look at all processes is one at its own.
-if [[ $(id -u) == 0 && -z ${VML_NETNS:-} ]]; then
-    export VML_NETNS=1
+# The pid out there stays what no other file has: control groups are the host's.
+export UNIQUE=${UNIQUE:-$$}
+if [[ $(id -u) == 0 && -z ${VML_NAMESPACES:-} ]]; then
+    export VML_NAMESPACES=1
     exec unshare --net --pid --fork --kill-child --mount-proc=/proc -- bash "$0" "$@" 2>&1 || exit 1
 fi
 
@@ -251,13 +253,13 @@ take_facts() {
 keep_facts() { # EMULATOR
     local file
     file=$(find "$ROOT/var/cache/vmlaunch" -name "qemu-*-$(stat -c '%i-%s' "$1")-*.json" | head -1)
-    [[ -z $file || -e $FACTS/${file##*/} ]] || { cp "$file" "$FACTS/.new.$$" && mv "$FACTS/.new.$$" "$FACTS/${file##*/}"; }
+    [[ -z $file || -e $FACTS/${file##*/} ]] || { cp "$file" "$FACTS/.new.$UNIQUE" && mv "$FACTS/.new.$UNIQUE" "$FACTS/${file##*/}"; }
 }
 
 run_one_test() { # NAME
     WORK=$(mktemp -d /tmp/vmltest.XXXXXX)
     ROOT=$WORK/root
-    VM=t$$-${RANDOM}
+    VM=t$UNIQUE-${RANDOM}
     export BRIDGE=vbr0
     export VMLAUNCH_ROOT=$ROOT
     mkdir -p "$ROOT"
