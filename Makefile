@@ -61,6 +61,20 @@ $B/steps: $(wildcard launcher/run/*.c launcher/state/*.c) tests/lint/steps.sh te
 	@tests/lint/steps.sh
 	@touch $@
 
+# Manual pages and completion are made of the tables; the reference, too, and is kept in docs/.
+DOC_FILES := $B/docs/vmlaunch.1 $B/docs/vmlaunch.template.5 $B/docs/vmlaunch.bash
+$B/make_docs: $B/docs/make_docs.o $B/libvmlaunch.a
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+$B/docs/vmlaunch.1: $B/make_docs
+	$B/make_docs man1 >$@
+$B/docs/vmlaunch.template.5: $B/make_docs
+	$B/make_docs man5 >$@
+$B/docs/vmlaunch.bash: $B/make_docs
+	$B/make_docs completion >$@
+.PHONY: docs
+docs: $(DOC_FILES) ## write docs/template-reference.md, and manual pages and completion below build/docs
+	$B/make_docs reference >docs/template-reference.md
+
 # Unit tests: one program per file, linked with the library and cmocka.
 $B/tests/test_%: $B/tests/unit/test_%.o $B/libvmlaunch.a
 	@mkdir -p $(@D)
@@ -100,7 +114,7 @@ lint: ## read the code with every checker; warnings are errors
 lint-deep: ## gcc's own analyzer: leads to look at, with false alarms (slow)
 	$(MAKE) -s B=build/analyzer CFLAGS='-O1 -fanalyzer' all
 
-unit-programs: $(UNIT_BIN) $(REPLAY_BIN) $(TOOL_BIN) $(IT_BIN)
+unit-programs: $(UNIT_BIN) $(REPLAY_BIN) $(TOOL_BIN) $(IT_BIN) $(DOC_FILES)
 
 print-cflags:
 	@echo $(filter-out -Werror -fstack-clash-protection,$(CFLAGS_ALL))
@@ -138,7 +152,7 @@ endif
 check-unit: $(UNIT_BIN) $(REPLAY_BIN) ## unit tests and corpus replay: seconds, any user, nothing installed
 	@tests/unit.sh $(UNIT_BIN) $(REPLAY_BIN)
 
-bless: $B/tests/test_golden ## write the golden plans anew: review the diff like code
+bless: $B/tests/test_golden docs ## write the golden plans and docs/template-reference.md anew: review the diff like code
 	@BLESS=1 $B/tests/test_golden >/dev/null 2>&1 || $B/tests/test_golden
 
 asan: ## check-unit with address and undefined behaviour sanitizers
@@ -180,9 +194,14 @@ bench: all $(BENCH_BIN) $B/tests/fake_qemu ## start, destroy, plan, list against
 # Paths of the installed files; packagers set DESTDIR and PREFIX.
 BINDIR    := $(DESTDIR)$(PREFIX)/bin
 DOCDIR    := $(DESTDIR)$(PREFIX)/share/doc/vmlaunch
-install: all ## install program, documents and examples (DESTDIR= PREFIX=/usr/local)
+MANDIR    := $(DESTDIR)$(PREFIX)/share/man
+COMPLETIONDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+install: all $(DOC_FILES) ## install program, manual pages, completion and examples (DESTDIR= PREFIX=/usr/local)
 	install -D -m 755 $B/vmlaunch $(BINDIR)/vmlaunch
 	install -D -m 755 $B/vmlaunch-fake-qemu $(BINDIR)/vmlaunch-fake-qemu
 	install -d $(DOCDIR)/examples
 	install -m 644 LICENSE README.md docs/*.md $(DOCDIR)/
 	install -m 644 dist/examples/*.tmpl $(DOCDIR)/examples/
+	install -D -m 644 $B/docs/vmlaunch.1 $(MANDIR)/man1/vmlaunch.1
+	install -D -m 644 $B/docs/vmlaunch.template.5 $(MANDIR)/man5/vmlaunch.template.5
+	install -D -m 644 $B/docs/vmlaunch.bash $(COMPLETIONDIR)/vmlaunch

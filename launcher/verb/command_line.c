@@ -5,16 +5,21 @@
 #include "base/text.h"
 
 static const struct verb_option global_options[] = {
-        { "output", 'o', "F", "table, json or tsv (table)" },
-        { "root", '\0', "DIR", "keep every directory of vmlaunch below DIR (VMLAUNCH_ROOT)" },
-        { "timeout", '\0', "S", "seconds to wait; `vmlaunch help VERB` says for what" },
-        { "quiet", 'q', NULL, "nothing but errors and what was asked for" },
-        { "verbose", 'v', NULL, "more on stderr; twice: all" },
-        { "system", '\0', NULL, "the system's instance, whoever asks" },
-        { "help", 'h', NULL, "help, of the verb when one is given" },
-        { "version", '\0', NULL, "the version" },
+        { .name = "output", .letter = 'o', .arg = "F", .doc = "table, json or tsv (table)" },
+        { .name = "root", .arg = "DIR", .doc = "keep every directory of vmlaunch below DIR (VMLAUNCH_ROOT)" },
+        { .name = "timeout", .arg = "S", .doc = "seconds to wait; `vmlaunch help VERB` says for what" },
+        { .name = "quiet", .letter = 'q', .doc = "nothing but errors and what was asked for" },
+        { .name = "verbose", .letter = 'v', .doc = "more on stderr; twice: all" },
+        { .name = "system", .doc = "the system's instance, whoever asks" },
+        { .name = "help", .letter = 'h', .doc = "help, of the verb when one is given" },
+        { .name = "version", .doc = "the version" },
         { 0 },
 };
+
+const struct verb_option *command_line_options(void)
+{
+        return global_options;
+}
 
 static const struct verb_option *find_long(const struct verb_option *options, size_t max, const char *name,
                                            size_t length)
@@ -246,10 +251,7 @@ char *command_line_help(void)
         text_add(
                 &text,
                 "\nVM is a name, a UUID or an OpenNebula id; TEMPLATE is a file, or - for stdin; NAME is that of\n"
-                "/etc/vmlaunch/vms/NAME.tmpl. `vmlaunch describe` says what may stand in a template.\n"
-                "Exit status: 0 done, 1 failed, 2 usage, 3 not running, 4 no such VM, 5 not permitted,\n"
-                "6 template invalid, 7 deadline passed, 8 guest refused or agent absent, 9 busy, 10 host cannot.\n"
-                "run: 0 guest-off or asked, 1 never started, 11 killed, 12 crashed, 14 panicked, 15 lost.\n");
+                "/etc/vmlaunch/vms/NAME.tmpl. `vmlaunch describe` says what may stand in a template.\n" COMMAND_LINE_EXIT_STATUS);
         return text_take(&text);
 }
 

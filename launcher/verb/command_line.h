@@ -14,6 +14,14 @@ enum command_line_result command_line_parse(int argc, char **argv, const char *r
                                             struct verb_context *ret, struct error **err);
 void command_line_done(struct verb_context *context);
 
+/* Those that every verb takes; the last has no name, and there are fewer than COMMAND_LINE_MAX_OPTIONS. */
+#define COMMAND_LINE_MAX_OPTIONS 16
+const struct verb_option *command_line_options(void);
+#define COMMAND_LINE_EXIT_STATUS                                                                            \
+        "Exit status: 0 done, 1 failed, 2 usage, 3 not running, 4 no such VM, 5 not permitted,\n"           \
+        "6 template invalid, 7 deadline passed, 8 guest refused or agent absent, 9 busy, 10 host cannot.\n" \
+        "run: 0 guest-off or asked, 1 never started, 11 killed, 12 crashed, 14 panicked, 15 lost.\n"
+
 /* The list of verbs, or one verb's usage and options; new strings. */
 char *command_line_help(void);
 char *command_line_verb_help(const struct verb *verb);

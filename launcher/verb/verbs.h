@@ -19,6 +19,7 @@ struct verb_option {
         char letter;      /* 'f', or '\0' */
         const char *arg;  /* "N": takes a value; NULL: a flag */
         const char *doc;
+        const char *words; /* the values that there are, separated by blanks: for completion; NULL: any */
 };
 
 #define VERB_MAX_OPTIONS 8

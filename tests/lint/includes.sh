@@ -18,6 +18,7 @@ declare -A may=(
     [launcher/live]="base conf qmp net cgroups launcher/host launcher/state launcher/storage launcher/plan"
     [launcher/verb]="base conf qmp net cgroups launcher/host launcher/state launcher/storage launcher/plan launcher/run launcher/live"
     [launcher]="base conf launcher/verb"
+    [docs]="base conf launcher/verb"
 )
 # Headers with system calls behind them that a pure folder must not see (the plan is data).
 plan_forbidden='net/(net_apply|netlink|tap)\.h|cgroups/cgroup_(apply|places)\.h|base/(process|loop|fd)\.h|<(unistd|fcntl|sys/(stat|socket|ioctl)|time)\.h>'

@@ -1,0 +1,25 @@
+/*
+ * make_docs reference|man5|man1|completion: prints what `make docs` writes, made of the tables of attributes and verbs.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "conf/reference.h"
+#include "launcher/verb/manual.h"
+
+int main(int argc, char **argv)
+{
+        const char *what = argc == 2 ? argv[1] : "";
+        _cleanup_free_ char *text = strcmp(what, "reference") == 0    ? reference_markdown()
+                                    : strcmp(what, "man5") == 0       ? reference_man(VMLAUNCH_VERSION)
+                                    : strcmp(what, "man1") == 0       ? manual_page()
+                                    : strcmp(what, "completion") == 0 ? manual_completion()
+                                                                      : NULL;
+
+        if (!text) {
+                fputs("make_docs: reference, man5, man1 or completion?\n", stderr);
+                return 2;
+        }
+        return fputs(text, stdout) < 0 || fflush(stdout) != 0;
+}
