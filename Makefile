@@ -72,8 +72,12 @@ $B/docs/vmlaunch.template.5: $B/make_docs
 $B/docs/vmlaunch.bash: $B/make_docs
 	$B/make_docs completion >$@
 .PHONY: docs
-docs: $(DOC_FILES) ## write docs/template-reference.md, and manual pages and completion below build/docs
+docs: $(DOC_FILES) ## write docs/template-reference.md and dist/etc; manual pages and completion below build/docs
 	$B/make_docs reference >docs/template-reference.md
+	$B/make_docs driver >dist/etc/vmm_exec_kvm.conf
+	$B/make_docs cluster >dist/etc/cluster.conf
+	$B/make_docs host >dist/etc/host.conf
+	$B/make_docs kvmrc >dist/etc/kvmrc
 
 # Unit tests: one program per file, linked with the library and cmocka.
 $B/tests/test_%: $B/tests/unit/test_%.o $B/libvmlaunch.a
@@ -202,6 +206,8 @@ install: all $(DOC_FILES) ## install program, manual pages, completion and examp
 	install -d $(DOCDIR)/examples
 	install -m 644 LICENSE README.md docs/*.md $(DOCDIR)/
 	install -m 644 dist/examples/*.tmpl $(DOCDIR)/examples/
+	install -d $(DOCDIR)/etc
+	install -m 644 dist/etc/* $(DOCDIR)/etc/
 	install -D -m 644 $B/docs/vmlaunch.1 $(MANDIR)/man1/vmlaunch.1
 	install -D -m 644 $B/docs/vmlaunch.template.5 $(MANDIR)/man5/vmlaunch.template.5
 	install -D -m 644 $B/docs/vmlaunch.bash $(COMPLETIONDIR)/vmlaunch

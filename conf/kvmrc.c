@@ -18,18 +18,18 @@ static const char without_libvirt[] = "without meaning here: there is no libvirt
 
 /* opennebula-semantics section 4.2. */
 const struct kvmrc_row kvmrc_rows[] = {
-        { "SHUTDOWN_TIMEOUT", "180", "seconds a guest gets to shut down", .here = true },
+        { "SHUTDOWN_TIMEOUT", "180", "seconds a guest gets to shut down", .here = true, .ours = "180" },
         { "FORCE_DESTROY", "yes", "destroy a guest that has not shut down in time; ours is no when unset",
-          .here = true },
-        { "CANCEL_NO_ACPI", NULL, "destroy a guest without ACPI at once", .here = true },
+          .here = true, .ours = "no" },
+        { "CANCEL_NO_ACPI", NULL, "destroy a guest without ACPI at once", .here = true, .ours = "no" },
         { "LANG", "C", "without meaning here: output is not translated", .plain = "C" },
         { "LIBVIRT_URI", "qemu:///system", without_libvirt, .plain = "qemu:///system" },
         { "LIBVIRT_MD_URI", "http://opennebula.org/xmlns/libvirt/1.0", without_libvirt,
           .plain = "http://opennebula.org/xmlns/libvirt/1.0" },
         { "LIBVIRT_MD_KEY", "one", without_libvirt, .plain = "one" },
         { "QEMU_PROTOCOL", "qemu+ssh", later, .plain = "qemu+ssh" },
-        { "SYNC_TIME", "yes", "set the guest's clock by its agent when a paused guest goes on",
-          .here = true },
+        { "SYNC_TIME", "yes", "set the guest's clock by its agent when a paused guest goes on", .here = true,
+          .ours = "yes" },
         { "VIRSH_RETRIES", "3", without_libvirt, .plain = "3" },
         { "VIRSH_TIMEOUT", "60", later, .plain = "60" },
         UNSET("VIRSH_TRIES", without_libvirt),

@@ -15,6 +15,7 @@ struct kvmrc_row {
         const char *doc;   /* what it does here */
         bool here;         /* acted on by this version */
         const char *plain; /* what goes without saying: a variable with this value is not reported */
+        const char *ours;  /* our own default; NULL: not set */
 };
 
 extern const struct kvmrc_row kvmrc_rows[]; /* ends with a NULL name */
