@@ -94,10 +94,12 @@ $B/tests/replay_%: $B/tests/fuzz/%.o $B/tests/fuzz/replay_main.o $B/libvmlaunch.
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+# RFB and SPICE have cryptography of their own.
+$B/tests/display_client: TOOL_LIBS = -lcrypto
 # Small programs that the integration tests use.
 $B/tests/%: $B/tests/tools/%.o $B/libvmlaunch.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS) $(TOOL_LIBS)
 
 # What the targets need from the distribution; says so when nothing is missing. GROUPS narrows it.
 deps: ## install the Debian packages that are missing (GROUPS="build demo test guest lint")

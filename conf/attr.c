@@ -159,7 +159,7 @@ char *attr_values(const struct attr *row)
 {
         struct text out = TEXT_INIT;
 
-        if (row->words && row->kind != ATTR_U32) {
+        if (row->words && row->kind != ATTR_U32 && row->kind != ATTR_ADDRESS) {
                 text_add(&out, "one of ");
                 add_words(&out, row->words);
                 return text_take(&out);
@@ -192,9 +192,14 @@ char *attr_values(const struct attr *row)
         case ATTR_TARGET:
                 return xstrdup("3 to 12 lower-case letters, such as vda or sdb");
         case ATTR_ADDRESS:
-                return xstrdup(row->ip_version == 4   ? "an IPv4 address"
+                text_add(&out, row->ip_version == 4   ? "an IPv4 address"
                                : row->ip_version == 6 ? "an IPv6 address"
                                                       : "an IPv4 or IPv6 address");
+                if (row->words) {
+                        text_add(&out, ", or ");
+                        add_words(&out, row->words);
+                }
+                return text_take(&out);
         case ATTR_PATH:
                 return xstrdup("a file name");
         case ATTR_TEXT:
@@ -350,12 +355,26 @@ static int check_text(const struct attr_section *section, const struct attr *row
         return 0;
 }
 
+static void set_string(char **field, const char *value)
+{
+        free(*field);
+        *field = xstrdup(value);
+}
+
 static int set_text(const struct attr_section *section, const struct attr *row, const char *value,
                     const struct source_pos *pos, char **field, struct error **err)
 {
         const struct attr_word *word;
 
-        if (row->words) {
+        if (row->words && row->kind == ATTR_ADDRESS) {
+                for (word = row->words; word->text && strcasecmp(word->text, value) != 0;)
+                        word++;
+                if (word->text) {
+                        if (field)
+                                set_string(field, word->text);
+                        return 0;
+                }
+        } else if (row->words) {
                 word = find_word(section, row, value, pos, err);
                 if (!word)
                         return -1;
@@ -365,8 +384,7 @@ static int set_text(const struct attr_section *section, const struct attr *row, 
                 return -1;
         if (!field)
                 return 0;
-        free(*field);
-        *field = xstrdup(value);
+        set_string(field, value);
         if (row->kind == ATTR_MAC || row->kind == ATTR_UUID)
                 for (char *c = *field; *c; c++)
                         *c = (char)tolower((unsigned char)*c);

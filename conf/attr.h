@@ -155,6 +155,7 @@ extern const struct attr_section attr_vm, attr_os, attr_features, attr_cpu_model
 extern const struct attr_section attr_topology, attr_numa_node, attr_memory_backing, attr_memory_encryption,
         attr_balloon;
 extern const struct attr_section attr_raw;
+extern const struct attr_section attr_graphics, attr_video, attr_input, attr_sound, attr_redirfilter;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

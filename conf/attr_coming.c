@@ -24,6 +24,11 @@ const struct attr_section *const attr_sections[] = {
         &attr_memory_backing,
         &attr_memory_encryption,
         &attr_balloon,
+        &attr_graphics,
+        &attr_video,
+        &attr_sound,
+        &attr_input,
+        &attr_redirfilter,
         NULL,
 };
 /* clang-format on */
@@ -41,30 +46,6 @@ const struct attr_section *const attr_sections[] = {
                                                    .any_key = true,          \
                                                    .why = (reason),          \
                                                    .source = "opennebula-semantics 2.1" }
-
-static const struct attr graphics_rows[] = {
-        COMING_IN("TYPE", A, "vnc or spice."),
-        COMING("PORT", "TCP port."),
-        COMING_IN("LISTEN", A, "Address to listen at."),
-        { .name = "PASSWD", .state = ATTR_COMING, .lookup = LOOKUP_A, .secret = true, .doc = "Password." },
-        COMING_IN("RANDOM_PASSWD", A, "Make a password."),
-        COMING_IN("KEYMAP", A, "Keyboard layout."),
-        COMING("COMMAND", "Unused for KVM."),
-};
-SECTION(graphics, "GRAPHICS", "A VNC or SPICE server.", "opennebula-semantics 3.11");
-
-static const struct attr video_rows[] = {
-        COMING_IN("TYPE", A, "vga, cirrus, virtio or none."), COMING_IN("VRAM", A, "Video memory, KiB."),
-        COMING_IN("RESOLUTION", A, "WIDTHxHEIGHT."),          COMING_IN("IOMMU", A, "Use the virtual IOMMU."),
-        COMING_IN("ATS", A, "Address translation services."),
-};
-SECTION(video, "VIDEO", "The graphics card.", "opennebula-semantics 3.11");
-
-static const struct attr input_rows[] = {
-        COMING("TYPE", "tablet, mouse or keyboard."),
-        COMING("BUS", "usb, ps2 or virtio."),
-};
-SECTION(input, "INPUT", "A pointer or keyboard.", "opennebula-semantics 3.11");
 
 static const struct attr context_rows[] = {
         COMING("NETWORK", "Tell the guest its network."),
@@ -241,12 +222,6 @@ static const struct attr watchdog_rows[] = {
 };
 SECTION(watchdog, "WATCHDOG", "Watchdog device.", "DESIGN 5.3");
 
-static const struct attr redirfilter_rows[] = {
-        COMING("CLASS", "USB class."),     COMING("VENDOR", "USB vendor."), COMING("PRODUCT", "USB product."),
-        COMING("VERSION", "USB version."), COMING("ALLOW", "yes or no."),
-};
-SECTION(redirfilter, "REDIRFILTER", "Which USB devices may be redirected.", "DESIGN 5.3");
-
 static const struct attr console_rows[] = {
         COMING("TYPE", "socket, pty, file, ..."),
         COMING("TARGET", "serial, virtio or sclp."),
@@ -278,21 +253,31 @@ ALONE(modification, "MODIFICATION", "for the web interface");
 
 /* clang-format off: one a line */
 const struct attr_section *const attr_coming_sections[] = {
-        &graphics,      &video,
-        &input,         &context,
+        &context,
         &pci,
-        &iommu,         &tpm,
-        &backup_config, &nic_alias,
-        &snapshot,      &clock,
-        &timer,         &pm,
-        &numatune,      &filesystem,
-        &rng,           &watchdog,
-        &redirfilter,   &console,
-        &vsock,         &usb,
-        &user_inputs,   &sched_action,
-        &vcenter,       &security_group_rule,
-        &resize,        &monitoring,
-        &hot_resize,    &modification,
+        &iommu,
+        &tpm,
+        &backup_config,
+        &nic_alias,
+        &snapshot,
+        &clock,
+        &timer,
+        &pm,
+        &numatune,
+        &filesystem,
+        &rng,
+        &watchdog,
+        &console,
+        &vsock,
+        &usb,
+        &user_inputs,
+        &sched_action,
+        &vcenter,
+        &security_group_rule,
+        &resize,
+        &monitoring,
+        &hot_resize,
+        &modification,
         NULL,
 };
 /* clang-format on */

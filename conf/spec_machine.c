@@ -18,7 +18,7 @@ bool spec_name_is_valid(const char *name)
 
 bool spec_name_is_reserved(const char *name)
 {
-        return strcmp(name, "images") == 0 || strcmp(name, "uids") == 0;
+        return strcmp(name, "images") == 0 || strcmp(name, "uids") == 0 || strcmp(name, "ports") == 0;
 }
 
 void spec_set_identity(struct spec_builder *builder, const char *default_name)

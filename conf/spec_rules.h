@@ -10,9 +10,11 @@
 
 #define SPEC_MAX_DISKS 256
 /* QEMU's MAX_NODES. */
-#define SPEC_MAX_NUMA_NODES 128
-#define SPEC_MAX_NICS       256
-#define SPEC_MAX_SERIALS    4
+#define SPEC_MAX_NUMA_NODES   128
+#define SPEC_MAX_NICS         256
+#define SPEC_MAX_SERIALS      4
+#define SPEC_MAX_INPUTS       16
+#define SPEC_MAX_REDIRFILTERS 64
 
 struct spec_builder {
         const struct template *template;
@@ -70,12 +72,14 @@ void spec_set_capacity(struct spec_builder *builder);
 void spec_set_numa(struct spec_builder *builder);
 void spec_set_disks(struct spec_builder *builder, const char *base_dir);
 void spec_set_nics(struct spec_builder *builder);
+void spec_set_display(struct spec_builder *builder);
 void spec_set_boot_order(struct spec_builder *builder);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);
 /* The parts of it about NICs, limits, processors and memory. */
 void spec_check_nics(struct spec_builder *builder);
+void spec_check_display(struct spec_builder *builder);
 void spec_check_limits(struct spec_builder *builder);
 void spec_check_capacity(struct spec_builder *builder);
 

@@ -33,9 +33,14 @@ const struct spec_section spec_sections[] = {
         OPTIONAL(attr_cputune, cputune),
         OPTIONAL(attr_memtune, memtune),
         OPTIONAL(attr_blkiotune, blkiotune),
+        OPTIONAL(attr_graphics, graphics),
+        OPTIONAL(attr_video, video),
+        OPTIONAL(attr_sound, sound),
         REPEATED(attr_disk, disks, SPEC_MAX_DISKS, "disks"),
         REPEATED(attr_nic, nics, SPEC_MAX_NICS, "NICs"),
         REPEATED(attr_serial, serials, SPEC_MAX_SERIALS, "serial ports"),
+        REPEATED(attr_input, inputs, SPEC_MAX_INPUTS, "input devices"),
+        REPEATED(attr_redirfilter, redirfilters, SPEC_MAX_REDIRFILTERS, "rules"),
         { .section = NULL },
 };
 

@@ -15,29 +15,8 @@
 
 #include "base/error.h"
 #include "base/mem.h"
-
-/* Which text a value came from, weakest first (DESIGN section 5.2). */
-enum layer {
-        LAYER_NONE,     /* no value */
-        LAYER_DEFAULT,  /* the row's default */
-        LAYER_DRIVER,   /* vmm_exec_kvm.conf */
-        LAYER_CLUSTER,  /* cluster.conf */
-        LAYER_HOST,     /* host.conf */
-        LAYER_TEMPLATE, /* the VM template */
-        LAYER_RULE,     /* worked out from other values: UUID from NAME, MAC from UUID, TARGET from order */
-};
-
-struct origin {
-        enum layer layer;
-        struct source_pos pos; /* file owned by the spec's string pool; none for DEFAULT and RULE */
-        char *text;            /* the value as written, or the default's text; owned */
-};
-
-/* First member of every section struct. */
-struct section {
-        struct source_pos pos;  /* of the vector, or none */
-        struct origin *origins; /* [attr_section.n_rows]; owned */
-};
+#include "conf/display_spec.h"
+#include "conf/origin.h"
 
 /* Of DISK_ID, NIC_ID and their like: far more devices than any machine has places for. */
 #define SPEC_MAX_ID 9999
@@ -247,12 +226,19 @@ struct vm_spec {
         struct cputune_spec cputune;
         struct memtune_spec memtune;
         struct blkiotune_spec blkiotune;
+        struct graphics_spec graphics;
+        struct video_spec video;
+        struct sound_spec sound;
         struct disk_spec *disks;
         size_t n_disks;
         struct nic_spec *nics;
         size_t n_nics;
         struct serial_spec *serials; /* none given: one by rule, on console.sock */
         size_t n_serials;
+        struct input_spec *inputs;
+        size_t n_inputs;
+        struct redirfilter_spec *redirfilters;
+        size_t n_redirfilters;
         struct error *warnings; /* list; places where known; owned */
         char **files;           /* pool of the file names that origins and positions point into; owned */
         size_t n_files;

@@ -1,8 +1,10 @@
 #include "launcher/host/host_facts.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -19,6 +21,7 @@
 #define VHOST_NODE    "/dev/vhost-net"
 #define CPUS_MAX      65536
 #define CLAIMED_MAX   65536
+#define ADDRESSES_MAX 65536
 #define CPU_LIST_MAX  65536
 #define GROUP_ENTRIES 65536
 
@@ -138,8 +141,9 @@ static int read_claimed_uids(const struct paths *paths, struct host_facts *facts
                         error_append(&facts->warnings, problem);
                 } else if (lock) {
                         ARRAY_GROW(facts->claimed_uids, facts->n_claimed_uids);
-                        facts->claimed_uids[facts->n_claimed_uids++] =
-                                (struct claimed_uid){ .uid = lock->uid, .vm = xstrdup(names[i]) };
+                        facts->claimed_uids[facts->n_claimed_uids++] = (struct claimed_uid){
+                                .uid = lock->uid, .port = lock->port, .vm = xstrdup(names[i])
+                        };
                 }
         }
         names_free(names);
@@ -192,24 +196,32 @@ void host_facts_free(struct host_facts *facts)
         for (size_t i = 0; i < facts->n_claimed_uids; i++)
                 free(facts->claimed_uids[i].vm);
         free(facts->claimed_uids);
+        for (size_t i = 0; i < facts->n_addresses; i++)
+                free(facts->addresses[i]);
+        free(facts->addresses);
         error_free(facts->warnings);
         free(facts);
 }
 
 json_t *host_facts_to_json(const struct host_facts *facts)
 {
-        json_t *claimed = json_array(), *json;
+        json_t *claimed = json_array(), *addresses = facts->n_addresses ? json_array() : NULL, *json;
 
         for (size_t i = 0; i < facts->n_claimed_uids; i++)
-                json_array_append_new(claimed,
-                                      json_pack("{s:I, s:s}", "uid", (json_int_t)facts->claimed_uids[i].uid,
-                                                "vm", facts->claimed_uids[i].vm));
-        json = json_pack("{s:s, s:s, s:I, s:b, s:o, s:s?, s:o*, s:o, s:o}", "arch", facts->arch, "kernel",
-                         facts->kernel, "cpus", (json_int_t)facts->cpus, "cpu-has-virt",
-                         (int)facts->cpu_has_virt, "kvm-node", file_facts_to_json(&facts->kvm_node),
-                         "kvm-group", facts->kvm_group, "vhost-net",
-                         facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
-                         cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed);
+                json_array_append_new(
+                        claimed, json_pack("{s:I, s:s, s:o*}", "uid", (json_int_t)facts->claimed_uids[i].uid,
+                                           "vm", facts->claimed_uids[i].vm, "port",
+                                           facts->claimed_uids[i].port
+                                                   ? json_integer((json_int_t)facts->claimed_uids[i].port)
+                                                   : NULL));
+        for (size_t i = 0; i < facts->n_addresses; i++)
+                json_array_append_new(addresses, json_string(facts->addresses[i]));
+        json = json_pack(
+                "{s:s, s:s, s:I, s:b, s:o, s:s?, s:o*, s:o, s:o, s:o*}", "arch", facts->arch, "kernel",
+                facts->kernel, "cpus", (json_int_t)facts->cpus, "cpu-has-virt", (int)facts->cpu_has_virt,
+                "kvm-node", file_facts_to_json(&facts->kvm_node), "kvm-group", facts->kvm_group, "vhost-net",
+                facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
+                cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed, "addresses", addresses);
         memory_facts_to_json(facts, json);
         return json;
 }
@@ -221,16 +233,17 @@ static int claimed_from_json(const json_t *json, struct host_facts *facts, struc
 
         json_array_foreach (json, i, entry) {
                 const char *vm;
-                json_int_t uid;
+                json_int_t uid, port = 0;
                 json_error_t why;
 
-                if (json_unpack_ex(entry, &why, 0, "{s:I, s:s}", "uid", &uid, "vm", &vm) < 0)
+                if (json_unpack_ex(entry, &why, 0, "{s:I, s:s, s?I}", "uid", &uid, "vm", &vm, "port", &port) <
+                    0)
                         return error_set(err, ERROR_FAILED, "host facts: claimed-uids: %s", why.text);
-                if (uid < 0 || uid > UINT32_MAX || i >= CLAIMED_MAX)
+                if (uid < 0 || uid > UINT32_MAX || port < 0 || port > UINT16_MAX || i >= CLAIMED_MAX)
                         return error_set(err, ERROR_FAILED, "host facts: claimed-uids: out of range");
                 ARRAY_GROW(facts->claimed_uids, facts->n_claimed_uids);
                 facts->claimed_uids[facts->n_claimed_uids++] =
-                        (struct claimed_uid){ .uid = (uid_t)uid, .vm = xstrdup(vm) };
+                        (struct claimed_uid){ .uid = (uid_t)uid, .port = (unsigned)port, .vm = xstrdup(vm) };
         }
         if (facts->n_claimed_uids)
                 qsort(facts->claimed_uids, facts->n_claimed_uids, sizeof(facts->claimed_uids[0]),
@@ -238,19 +251,42 @@ static int claimed_from_json(const json_t *json, struct host_facts *facts, struc
         return 0;
 }
 
+static void add_address(struct host_facts *facts, const char *address)
+{
+        for (size_t i = 0; i < facts->n_addresses; i++)
+                if (strcmp(facts->addresses[i], address) == 0)
+                        return;
+        ARRAY_GROW(facts->addresses, facts->n_addresses);
+        facts->addresses[facts->n_addresses++] = xstrdup(address);
+}
+
+static int addresses_from_json(const json_t *json, struct host_facts *facts, struct error **err)
+{
+        json_t *entry;
+        size_t i;
+
+        json_array_foreach (json, i, entry) {
+                if (!json_is_string(entry) || i >= ADDRESSES_MAX)
+                        return error_set(err, ERROR_FAILED,
+                                         "host facts: addresses: not a string, or too many");
+                add_address(facts, json_string_value(entry));
+        }
+        return 0;
+}
+
 int host_facts_from_json(const json_t *json, struct host_facts **ret, struct error **err)
 {
         _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
         const char *arch, *kernel, *kvm_group = NULL;
-        json_t *kvm_node, *vhost_net = NULL, *cgroup, *claimed, *group = NULL;
+        json_t *kvm_node, *vhost_net = NULL, *cgroup, *claimed, *group = NULL, *addresses = NULL;
         json_error_t why;
         json_int_t cpus;
         int has_virt;
 
-        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s:b, s:o, s?o, s?o, s:o, s:o}", "arch",
-                           &arch, "kernel", &kernel, "cpus", &cpus, "cpu-has-virt", &has_virt, "kvm-node",
-                           &kvm_node, "kvm-group", &group, "vhost-net", &vhost_net, "cgroup", &cgroup,
-                           "claimed-uids", &claimed) < 0)
+        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s:b, s:o, s?o, s?o, s:o, s:o, s?o}",
+                           "arch", &arch, "kernel", &kernel, "cpus", &cpus, "cpu-has-virt", &has_virt,
+                           "kvm-node", &kvm_node, "kvm-group", &group, "vhost-net", &vhost_net, "cgroup",
+                           &cgroup, "claimed-uids", &claimed, "addresses", &addresses) < 0)
                 return error_set(err, ERROR_FAILED, "host facts: %s", why.text);
         if (cpus < 1 || cpus > CPUS_MAX)
                 return error_set(err, ERROR_FAILED, "host facts: cpus is out of range");
@@ -271,8 +307,40 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
              file_facts_from_json(vhost_net, "host facts: vhost-net", &facts->vhost_net, err) < 0) ||
             memory_facts_from_json(json, facts, err) < 0 ||
             cgroup_host_from_json(cgroup, &facts->cgroup, err) < 0 ||
-            claimed_from_json(claimed, facts, err) < 0)
+            claimed_from_json(claimed, facts, err) < 0 || addresses_from_json(addresses, facts, err) < 0)
                 return -1;
         *ret = TAKE_PTR(facts);
+        return 0;
+}
+
+bool address_equal(const char *a, const char *b)
+{
+        uint8_t x[16], y[16];
+
+        if (inet_pton(AF_INET, a, x) == 1 && inet_pton(AF_INET, b, y) == 1)
+                return memcmp(x, y, 4) == 0;
+        return inet_pton(AF_INET6, a, x) == 1 && inet_pton(AF_INET6, b, y) == 1 && memcmp(x, y, 16) == 0;
+}
+
+int host_addresses_read(struct host_facts *facts, struct error **err)
+{
+        struct ifaddrs *all;
+
+        if (getifaddrs(&all) < 0)
+                return error_os(err, errno, "list the host's addresses");
+        for (const struct ifaddrs *one = all; one && facts->n_addresses < ADDRESSES_MAX;
+             one = one->ifa_next) {
+                char text[INET6_ADDRSTRLEN];
+                const void *bytes = NULL;
+                int family = one->ifa_addr ? one->ifa_addr->sa_family : AF_UNSPEC;
+
+                if (family == AF_INET)
+                        bytes = &((const struct sockaddr_in *)(const void *)one->ifa_addr)->sin_addr;
+                else if (family == AF_INET6)
+                        bytes = &((const struct sockaddr_in6 *)(const void *)one->ifa_addr)->sin6_addr;
+                if (bytes && inet_ntop(family, bytes, text, sizeof(text)))
+                        add_address(facts, text);
+        }
+        freeifaddrs(all);
         return 0;
 }

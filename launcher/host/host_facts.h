@@ -25,9 +25,10 @@ struct file_facts {
         uint64_t size; /* of a regular file */
 };
 
-/* A uid that another VM's machine.lock keeps. */
+/* A uid that another VM's machine.lock keeps, and its port of VNC or SPICE. */
 struct claimed_uid {
         uid_t uid;
+        unsigned port; /* 0: none */
         char *vm;
 };
 
@@ -56,10 +57,16 @@ struct host_facts {
         struct cgroup_host cgroup;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;
+        char **addresses; /* of the interfaces; read by host_addresses_read() where a plan needs them */
+        size_t n_addresses;
         struct error *warnings; /* a machine.lock that cannot be read: its uid is not known; not in JSON */
 };
 
 int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);
+/* The host's IP addresses, without the scope of link-local ones. */
+int host_addresses_read(struct host_facts *facts, struct error **err);
+/* One address in two spellings? */
+bool address_equal(const char *a, const char *b);
 json_t *host_facts_to_json(const struct host_facts *facts);
 int host_facts_from_json(const json_t *json, struct host_facts **ret, struct error **err);
 void host_facts_free(struct host_facts *facts);

@@ -10,7 +10,7 @@
 #include "launcher/host/qemu_probe.h"
 
 /* Of the cache file: what it means, or how we work it out, has changed when this changes. */
-#define CACHE_SCHEMA 1
+#define CACHE_SCHEMA 2
 #define CACHE_MAX    (1u << 20)
 #define LIST_MAX     20000
 
@@ -60,13 +60,14 @@ json_t *qemu_facts_to_json(const struct qemu_facts *facts)
                                                 m->alias, "cpu-max", (json_int_t)m->cpu_max, "default",
                                                 (int)m->is_default, "deprecated", (int)m->deprecated));
         }
-        return json_pack("{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b}", "path",
+        return json_pack("{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}", "path",
                          facts->path, "identity", facts->identity, "version", (int)facts->major,
                          (int)facts->minor, (int)facts->micro, "package", facts->package, "target",
                          facts->target, "machines", machines, "cpu-models", names_to_json(facts->cpu_models),
                          "devices", names_to_json(facts->devices), "has-action", (int)facts->has_action,
                          "has-kvm", (int)facts->has_kvm, "has-tcg", (int)facts->has_tcg, "json-device",
-                         (int)facts->json_device);
+                         (int)facts->json_device, "has-vnc", (int)facts->has_vnc, "has-spice",
+                         (int)facts->has_spice);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -127,17 +128,18 @@ static int machines_from_json(const json_t *array, struct qemu_facts *facts, str
 int qemu_facts_from_json(const json_t *json, struct qemu_facts **ret, struct error **err)
 {
         _cleanup_(qemu_facts_freep) struct qemu_facts *facts = xcalloc(1, sizeof(*facts));
-        int major, minor, micro, has_action, has_kvm, has_tcg, json_device;
+        int major, minor, micro, has_action, has_kvm, has_tcg, json_device, has_vnc, has_spice;
         const char *path, *identity, *package, *target;
         json_t *machines, *cpu_models, *devices;
         json_error_t why;
 
         if (json_unpack_ex((json_t *)json, &why, 0,
-                           "{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b}", "path", &path,
-                           "identity", &identity, "version", &major, &minor, &micro, "package", &package,
-                           "target", &target, "machines", &machines, "cpu-models", &cpu_models, "devices",
-                           &devices, "has-action", &has_action, "has-kvm", &has_kvm, "has-tcg", &has_tcg,
-                           "json-device", &json_device) < 0)
+                           "{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}",
+                           "path", &path, "identity", &identity, "version", &major, &minor, &micro, "package",
+                           &package, "target", &target, "machines", &machines, "cpu-models", &cpu_models,
+                           "devices", &devices, "has-action", &has_action, "has-kvm", &has_kvm, "has-tcg",
+                           &has_tcg, "json-device", &json_device, "has-vnc", &has_vnc, "has-spice",
+                           &has_spice) < 0)
                 return error_set(err, ERROR_FAILED, "QEMU facts: %s", why.text);
         if (major < 0 || minor < 0 || micro < 0)
                 return error_set(err, ERROR_FAILED, "QEMU facts: version is out of range");
@@ -152,6 +154,8 @@ int qemu_facts_from_json(const json_t *json, struct qemu_facts **ret, struct err
         facts->has_kvm = has_kvm;
         facts->has_tcg = has_tcg;
         facts->json_device = json_device;
+        facts->has_vnc = has_vnc;
+        facts->has_spice = has_spice;
         if (machines_from_json(machines, facts, err) < 0 ||
             names_from_json(cpu_models, "cpu-models", &facts->cpu_models, err) < 0 ||
             names_from_json(devices, "devices", &facts->devices, err) < 0)

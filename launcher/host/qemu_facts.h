@@ -32,6 +32,8 @@ struct qemu_facts {
         bool has_kvm;      /* built with KVM */
         bool has_tcg;
         bool json_device; /* -device takes JSON (6.2) */
+        bool has_vnc;
+        bool has_spice; /* and its modules are installed */
 };
 
 /*

@@ -266,7 +266,7 @@ static int drop_internal_devices(struct qmp_client *client, struct qemu_facts *f
 
 static int read_types(struct qmp_client *client, struct qemu_facts *facts, struct error **err)
 {
-        json_auto_t *models = NULL, *accels = NULL, *devices = NULL;
+        json_auto_t *models = NULL, *accels = NULL, *chardevs = NULL, *devices = NULL;
         const char *name;
         json_t *entry;
         size_t i;
@@ -289,6 +289,15 @@ static int read_types(struct qmp_client *client, struct qemu_facts *facts, struc
                 name = json_string_value(json_object_get(entry, "name"));
                 facts->has_kvm = facts->has_kvm || (name && strcmp(name, "kvm-accel") == 0);
                 facts->has_tcg = facts->has_tcg || (name && strcmp(name, "tcg-accel") == 0);
+        }
+        /* SPICE is a set of modules, packaged apart; that the program was built for it, as query-spice would say, is not
+         * enough. */
+        chardevs = ops_qom_list_types(client, "chardev", false, err);
+        if (!chardevs)
+                return -1;
+        json_array_foreach (chardevs, i, entry) {
+                name = json_string_value(json_object_get(entry, "name"));
+                facts->has_spice = facts->has_spice || (name && strcmp(name, "chardev-spicevmc") == 0);
         }
         devices = ops_qom_list_types(client, "device", false, err);
         /* CPUs are device types too, half of them all; nobody asks for those by name. */
@@ -313,6 +322,8 @@ static int read_schema(struct qmp_client *client, struct qemu_facts *facts, stru
                         continue;
                 if (strcmp(name, "set-action") == 0)
                         facts->has_action = true;
+                if (strcmp(name, "query-vnc-servers") == 0)
+                        facts->has_vnc = true;
                 if (strcmp(name, "device_add") != 0)
                         continue;
                 json_array_foreach (json_object_get(entry, "features"), j, feature)

@@ -1,6 +1,7 @@
 /* The guest agent's channel: a virtio serial port on agent.sock. */
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
+#include "launcher/plan/display.h"
 
 #define BECAUSE "FEATURES/GUEST_AGENT"
 
@@ -11,17 +12,25 @@ int agent_check(struct build *build, struct error **err)
         return 0;
 }
 
+bool virtio_serial_is_needed(const struct vm_spec *spec)
+{
+        return spec->features.guest_agent || display_needs_virtio_serial(spec);
+}
+
 void agent_args(struct build *build)
 {
         _cleanup_free_ char *chardev = NULL;
         json_t *controller;
 
-        if (!build->spec->features.guest_agent)
+        if (!virtio_serial_is_needed(build->spec))
                 return;
         controller = json_pack("{s:s, s:s}", "driver", "virtio-serial-pci", "id", "vser0");
         build_set_address(controller, build_pci_address(build, "vser0"));
+        build_json(build, build->spec->features.guest_agent ? BECAUSE : "GRAPHICS/VDAGENT", "-device",
+                   controller);
+        if (!build->spec->features.guest_agent)
+                return;
         chardev = chardev_option("agent0", build->agent_fd);
-        build_json(build, BECAUSE, "-device", controller);
         build_option(build, BECAUSE, "-chardev", "%s", chardev);
         /* Without id QEMU sends no VSERPORT_CHANGE. */
         build_json(build, BECAUSE, "-device",

@@ -38,6 +38,7 @@ struct plan_nic {
 /* A secret object of QEMU's. */
 struct plan_secret_use {
         char *id, *reference, *path; /* path NULL: the value is in the plan */
+        unsigned random;             /* above 0: so many random characters, which are kept in path */
         bool base64;
         int fd;
 };
@@ -63,6 +64,7 @@ struct build {
         int next_fd;
         unsigned next_set;
         int qmp_fd, agent_fd, kernel_fd, initrd_fd;
+        unsigned graphics_port; /* 0: none */
         int *serial_fds;
         struct plan_secret_use *secrets;
         size_t n_secrets;
@@ -95,6 +97,8 @@ void build_warn(struct build *build, const char *reference, const char *format, 
 void build_refer(const struct build *build, struct text *because, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
+/* Asks for a PCI place; wanted: the template's ADDRESS, NULL: none. */
+void build_place(struct build *build, char *id_consume, const char *wanted, bool is_legacy);
 /* The address that this device had before, from machine.lock; NULL: never seen. */
 const char *build_locked_address(const struct build *build, const char *device);
 /* The address that PCI placement gave to this device; NULL: it is no PCI device of this VM. */
@@ -142,6 +146,7 @@ void balloon_steps(struct build *build);
 
 /* agent.c, serial.c, panic.c */
 int agent_check(struct build *build, struct error **err);
+/* The controller too, which others share. */
 void agent_args(struct build *build);
 int serial_check(struct build *build, struct error **err);
 void serial_args(struct build *build);
@@ -159,6 +164,10 @@ void secret_add(struct build *build, const char *id, const char *reference, cons
 /* The same from a file of the host, absolute path. */
 void secret_add_file(struct build *build, const char *id, const char *reference, const char *path,
                      bool base64);
+/* The value is made when the plan is carried out: length letters and digits, also kept in the new file keep, which is the
+ * VM's administrators'. */
+void secret_add_random(struct build *build, const char *id, const char *reference, unsigned length,
+                       const char *keep);
 /* "/proc/self/fd/12": where QEMU reads it; also for secret objects that are added later (object-add). */
 json_t *secret_object(const char *id, int fd, bool base64);
 void secret_args(struct build *build);
@@ -182,3 +191,18 @@ int nic_check_all(struct build *build, struct error **err);
 void nic_number_fds(struct build *build);
 void nic_args(struct build *build);
 int nic_steps(struct build *build, struct error **err);
+
+/* display.c: can they be built here? */
+int display_check(struct build *build, struct error **err);
+/* Asks for PCI places. */
+void display_place(struct build *build);
+void display_args(struct build *build);
+
+/* graphics.c: the VNC or SPICE server. */
+int graphics_check(struct build *build, struct error **err);
+void graphics_number_fds(struct build *build);
+void graphics_args(struct build *build);
+/* The port, or the socket; before the emulator. */
+void graphics_file_steps(struct build *build);
+/* What is said to QEMU before the guest runs. */
+void graphics_qmp_steps(struct build *build);

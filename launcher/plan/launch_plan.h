@@ -14,10 +14,13 @@
  *                  opens the image and takes RUN/images/DEV-INO (a fd named FD); one per layer of each chain
  *   file-open      {path, fd, copy: bool, uid}    kernel, initrd; copy: into a sealed memfd owned by uid
  *   secret         {fd, uid, from}                sealed memfd, readable by uid only; the value is in the plan's secrets,
- *                                                 which nobody prints; {path} instead of from: in that file
+ *                                                 which nobody prints; {path} instead of from: in that file;
+ *                                                 {random, keep}: so many random characters, also in the new file keep
  *   device-open    {path, fds: [name]}            a device of the host, read and write, once for each name
  *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
  *   listen         {path, mode, uid, gid, fd}     a bound, listening Unix stream socket; undo: unlink
+ *   port           {port, address, [fd]}          lock file RUN/ports/PORT, held while the VM lives, and a socket that
+ *                                                 listens there; no fd: only whether that can be
  *   stderr         {fd, max}                      memfd of max bytes, sealed against growth
  *   machine-lock   {path, text}                   written when it differs; outlives the VM, no undo
  *   net            a net_op (net/net_plan.h): {op, ifname, ...}; tap-create gives fds "tap:IFNAME:QUEUE"
@@ -27,7 +30,8 @@
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
- *   qmp            {execute, arguments}           after spawn; sent in order; "cont" is the last
+ *   qmp            {execute, arguments, [fd]}     after spawn; sent in order, fd (that a step named) with it; "cont" is
+ *                                                 the last
  */
 #pragma once
 
@@ -51,6 +55,7 @@
         X(DEVICE_OPEN, "device-open", device_open)       \
         X(DIRECTORY, "directory", directory)             \
         X(LISTEN, "listen", listen)                      \
+        X(PORT, "port", port)                            \
         X(STDERR, "stderr", stderr)                      \
         X(MACHINE_LOCK, "machine-lock", machine_lock)    \
         X(NET, "net", net)                               \

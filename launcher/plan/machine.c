@@ -149,7 +149,7 @@ void machine_args_identity(struct build *build)
         build_flag(build, "rule: nothing but what the plan says", "-no-user-config");
         build_flag(build, "rule: nothing but what the plan says", "-nodefaults");
         build_flag(build, "rule: the guest starts when everything is in place", "-S");
-        build_option(build, "rule: no graphics was asked for", "-display", "none");
+        build_option(build, "rule: no window on the host", "-display", "none");
         build_option(build,
                      "rule: QEMU stays when the guest powers off, so the end is seen even if nobody listened",
                      "-action", "shutdown=pause,reboot=reset,panic=pause");
@@ -275,6 +275,7 @@ struct machine_lock *machine_new_lock(const struct build *build)
         lock->machine = xstrdup(build->machine->name);
         lock->family = xstrdup(build->lock ? build->lock->family : build->spec->os.machine);
         lock->uid = build->uid;
+        lock->port = build->graphics_port ? build->graphics_port : build->lock ? build->lock->port : 0;
         for (size_t i = 0; i < build->n_pci_devices; i++)
                 lock_add(lock, build->pci_devices[i].id, build->pci_devices[i].address);
         for (size_t i = 0; i < build->spec->n_disks; i++) {

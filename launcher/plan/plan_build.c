@@ -6,6 +6,7 @@
 #include "conf/spec_build.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
+#include "launcher/plan/display.h"
 #include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
 
@@ -41,7 +42,7 @@ static void build_done(struct build *build)
         launch_plan_free(build->plan);
 }
 
-static void add_pci_device(struct build *build, char *id_consume, const char *wanted, bool is_legacy)
+void build_place(struct build *build, char *id_consume, const char *wanted, bool is_legacy)
 {
         ARRAY_GROW(build->pci_ids, build->n_pci_ids);
         build->pci_ids[build->n_pci_ids++] = id_consume;
@@ -57,29 +58,30 @@ static void add_pci_device(struct build *build, char *id_consume, const char *wa
 static int place_devices(struct build *build, struct error **err)
 {
         const struct vm_spec *spec = build->spec;
-        bool needs_bridge = false;
+        bool needs_bridge = display_needs_bridge(spec);
 
         for (size_t i = 0; i < spec->n_nics; i++)
                 needs_bridge = needs_bridge || nic_is_legacy(&spec->nics[i]);
-        if (spec->features.guest_agent)
-                add_pci_device(build, xstrdup("vser0"), NULL, false);
+        if (virtio_serial_is_needed(spec))
+                build_place(build, xstrdup("vser0"), NULL, false);
         if (disk_needs_scsi(build))
-                add_pci_device(build, xstrdup("scsi0"), NULL, false);
+                build_place(build, xstrdup("scsi0"), NULL, false);
         for (size_t i = 0; i < spec->n_disks; i++)
                 if (spec->disks[i].bus == DISK_BUS_VIRTIO)
-                        add_pci_device(build, xasprintf("disk%u", spec->disks[i].id), spec->disks[i].address,
-                                       false);
+                        build_place(build, xasprintf("disk%u", spec->disks[i].id), spec->disks[i].address,
+                                    false);
         if (needs_bridge && build->kind == MACHINE_Q35)
-                add_pci_device(build, xstrdup(PCI_BRIDGE), NULL, false);
+                build_place(build, xstrdup(PCI_BRIDGE), NULL, false);
         for (size_t i = 0; i < spec->n_nics; i++)
-                add_pci_device(build, xasprintf("nic%u", spec->nics[i].id), spec->nics[i].address,
-                               nic_is_legacy(&spec->nics[i]));
+                build_place(build, xasprintf("nic%u", spec->nics[i].id), spec->nics[i].address,
+                            nic_is_legacy(&spec->nics[i]));
         if (spec->panic.present && spec->panic.model == PANIC_MODEL_PCI)
-                add_pci_device(build, xstrdup("panic0"), NULL, false);
+                build_place(build, xstrdup("panic0"), NULL, false);
         if (memory_has_virtio_mem(spec))
-                add_pci_device(build, xstrdup("vmem0"), NULL, false);
+                build_place(build, xstrdup("vmem0"), NULL, false);
         if (spec->balloon.model != BALLOON_MODEL_NONE)
-                add_pci_device(build, xstrdup("balloon0"), NULL, false);
+                build_place(build, xstrdup("balloon0"), NULL, false);
+        display_place(build);
 
         if (pci_place(build->kind == MACHINE_Q35, build->in->site->q35_root_ports, build->lock,
                       build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
@@ -145,7 +147,7 @@ static int decide(struct build *build, struct error **err)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
             serial_check(build, err) < 0 || panic_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
-            nic_check_all(build, err) < 0)
+            nic_check_all(build, err) < 0 || display_check(build, err) < 0)
                 return -1;
         return place_devices(build, err);
 }
@@ -191,6 +193,7 @@ static void number_fds(struct build *build)
         }
         disk_number_fds(build);
         nic_number_fds(build);
+        graphics_number_fds(build);
 }
 
 static void root_port_args(struct build *build)
@@ -248,6 +251,7 @@ static void write_argv(struct build *build)
         panic_args(build);
         memory_device_args(build);
         balloon_args(build);
+        display_args(build);
 }
 
 static void listen_step(struct build *build, const char *because, const char *name)
@@ -310,10 +314,11 @@ static int write_steps(struct build *build, struct error **err)
                              json_sprintf("%s/uids/%u", build->in->site->paths.run, build->uid)));
         disk_steps(build);
         machine_file_steps(build);
-        secret_steps(build);
         build_step(build, "rule: nobody but the supervisor reaches QEMU", EFFECT_DIRECTORY,
                    json_pack("{s:o, s:i, s:i, s:i}", "path", json_sprintf("%s/private", build->plan->run_dir),
                              "mode", 0700, "uid", 0, "gid", 0));
+        secret_steps(build);
+        graphics_file_steps(build);
         listen_step(build, "rule: the supervisor's control channel", "qmp");
         if (build->spec->features.guest_agent)
                 listen_step(build, "FEATURES/GUEST_AGENT", "agent");
@@ -329,6 +334,7 @@ static int write_steps(struct build *build, struct error **err)
                 return -1;
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
         balloon_steps(build);
+        graphics_qmp_steps(build);
         build_step(build, "rule: everything is in place", EFFECT_QMP,
                    json_pack("{s:s, s:{}}", "execute", "cont", "arguments"));
         return 0;

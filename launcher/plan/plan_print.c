@@ -51,8 +51,20 @@ static void print_file_step(const struct plan_step *step, struct text *out)
                           json_is_true(json_object_get(args, "copy")) ? "  copied for the VM's user" : "");
                 break;
         case EFFECT_SECRET:
-                text_addf(out, "file    secret        %s  %s %s\n", string_of(args, "fd"),
-                          *path ? "from" : "of", *path ? path : string_of(args, "from"));
+                if (json_object_get(args, "random"))
+                        text_addf(out, "file    secret        %s  %lld random characters, kept in %s\n",
+                                  string_of(args, "fd"), number_of(args, "random"), string_of(args, "keep"));
+                else
+                        text_addf(out, "file    secret        %s  %s %s\n", string_of(args, "fd"),
+                                  *path ? "from" : "of", *path ? path : string_of(args, "from"));
+                break;
+        case EFFECT_DEVICE_OPEN:
+                text_addf(out, "file    device        %s  rw  %zu times\n", path,
+                          json_array_size(json_object_get(args, "fds")));
+                break;
+        case EFFECT_PORT:
+                text_addf(out, "file    port          %lld of %s%s\n", number_of(args, "port"),
+                          string_of(args, "address"), json_object_get(args, "fd") ? "" : "  bound by QEMU");
                 break;
         case EFFECT_DIRECTORY:
                 text_addf(out, "file    directory     %s  mode %04llo\n", path, number_of(args, "mode"));
@@ -111,9 +123,11 @@ static void print_qmp_step(const struct plan_step *step, struct text *out)
 {
         const json_t *arguments = json_object_get(step->args, "arguments");
         _cleanup_free_ char *text = json_dumps(arguments, JSON_COMPACT);
+        const char *fd = string_of(step->args, "fd");
 
-        text_addf(out, "qmp     %s%s%s\n", string_of(step->args, "execute"),
-                  json_object_size(arguments) ? " " : "", json_object_size(arguments) ? text : "");
+        text_addf(out, "qmp     %s%s%s%s%s\n", string_of(step->args, "execute"),
+                  json_object_size(arguments) ? " " : "", json_object_size(arguments) ? text : "",
+                  *fd ? "  with fd " : "", fd);
 }
 
 static void print_exec(const struct launch_plan *plan, struct text *out)

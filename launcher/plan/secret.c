@@ -7,7 +7,8 @@ static char *fd_source(const char *id)
         return xasprintf("secret:%s", id);
 }
 
-static void add_use(struct build *build, const char *id, const char *reference, const char *path, bool base64)
+static struct plan_secret_use *add_use(struct build *build, const char *id, const char *reference,
+                                       const char *path, bool base64)
 {
         _cleanup_free_ char *source = fd_source(id), *text = xasprintf("secret %s", reference);
 
@@ -19,6 +20,13 @@ static void add_use(struct build *build, const char *id, const char *reference, 
                 .base64 = base64,
                 .fd = build_fd(build, source, text),
         };
+        return &build->secrets[build->n_secrets - 1];
+}
+
+void secret_add_random(struct build *build, const char *id, const char *reference, unsigned length,
+                       const char *keep)
+{
+        add_use(build, id, reference, keep, false)->random = length;
 }
 
 void secret_add_file(struct build *build, const char *id, const char *reference, const char *path,
@@ -63,9 +71,14 @@ void secret_steps(struct build *build)
         for (size_t i = 0; i < build->n_secrets; i++) {
                 const struct plan_secret_use *use = &build->secrets[i];
                 json_t *args = json_pack("{s:o, s:I, s:s}", "fd", json_sprintf("secret:%s", use->id), "uid",
-                                         (json_int_t)build->uid, use->path ? "path" : "from",
+                                         (json_int_t)build->uid,
+                                         use->random ? "keep"
+                                         : use->path ? "path"
+                                                     : "from",
                                          use->path ? use->path : use->reference);
 
+                if (use->random)
+                        json_object_set_new(args, "random", json_integer(use->random));
                 build_step(build, use->reference, EFFECT_SECRET, args);
         }
 }

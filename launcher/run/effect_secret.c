@@ -1,8 +1,11 @@
 /* Secrets for QEMU: memory files that nobody but its uid can open. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -10,6 +13,7 @@
 
 /* QEMU's own limit for key material is smaller; a password is far below. */
 #define SECRET_MAX 65536
+#define RANDOM_MAX 64
 
 static int make_file(const char *value, size_t length, uid_t uid, int *ret_fd, struct error **err)
 {
@@ -79,6 +83,41 @@ int secret_open_fd(const json_t *args, int *ret_fd, struct error **err)
         return result;
 }
 
+/* Of 64 characters, so that no value is more likely than another: for people to type, so without I and l. */
+static void make_password(char *ret, size_t length)
+{
+        static const char alphabet[] = "0123456789abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNOPQRSTUVWXYZ-_.+";
+        unsigned char bytes[256];
+
+        static_assert(sizeof(alphabet) == 65, "6 bits each");
+        /* Up to 256 bytes never come short (getrandom(2)). */
+        if (getrandom(bytes, length, 0) != (ssize_t)length)
+                abort();
+        for (size_t i = 0; i < length; i++)
+                ret[i] = alphabet[bytes[i] & 63];
+        explicit_bzero(bytes, sizeof(bytes));
+}
+
+static int make_random(struct effect_run *run, size_t length, const char *keep, uid_t uid, int *ret_fd,
+                       struct error **err)
+{
+        const char *below = effect_path_in_run(run->vm->path, keep);
+        char password[RANDOM_MAX + 1];
+        int result;
+
+        if (!below || length < 1 || length > RANDOM_MAX)
+                return error_set(err, ERROR_FAILED, "step secret: random or keep is out of bounds");
+        make_password(password, length);
+        result = make_file(password, length, uid, ret_fd, err);
+        password[length] = '\n';
+        if (result == 0 && fd_write_file_at(run->vm->fd, below, password, length + 1, 0600, 0, err) < 0) {
+                fd_close(ret_fd);
+                result = -1;
+        }
+        explicit_bzero(password, sizeof(password));
+        return result;
+}
+
 static const struct plan_secret *find_secret(const struct launch_plan *plan, const char *name)
 {
         for (size_t i = 0; i < plan->n_secrets; i++)
@@ -89,6 +128,8 @@ static const struct plan_secret *find_secret(const struct launch_plan *plan, con
 
 int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
+        const json_t *random = json_object_get(args, "random");
+        const char *keep = json_string_value(json_object_get(args, "keep"));
         const struct plan_secret *secret;
         _cleanup_free_ char *no_lock = NULL;
         const char *name, *path;
@@ -102,6 +143,12 @@ int secret_carry_out(struct effect_run *run, const json_t *args, struct error **
                 return -1;
         if (opened) {
                 effect_keep_waiting(run, name);
+                return 0;
+        }
+        if (random) {
+                if (make_random(run, (size_t)json_integer_value(random), keep ? keep : "", uid, &fd, err) < 0)
+                        return -1;
+                effect_keep_fd(run, name, fd);
                 return 0;
         }
         secret = find_secret(run->plan, name);

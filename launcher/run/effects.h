@@ -134,6 +134,10 @@ int directory_carry_out(struct effect_run *run, const json_t *args, struct error
 int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int listen_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int listen_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+/* The lock file of a TCP port, below RUN; new string. */
+char *port_lock_name(unsigned port);
+int port_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int port_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int stderr_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int machine_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,

@@ -116,10 +116,25 @@ void execution_keep_lock(struct execution *execution, const char *name, int fd_c
         run->locks[run->n_locks++] = (struct held_lock){ .name = xstrdup(name), .fd = fd_consume };
 }
 
-static void close_fds(struct effect_run *run, const char *but)
+/* Does a command of the plan take this fd along? */
+static bool is_for_qmp(const struct launch_plan *plan, const char *name)
+{
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const char *fd = plan->steps[i].effect == EFFECT_QMP
+                                         ? json_string_value(json_object_get(plan->steps[i].args, "fd"))
+                                         : NULL;
+
+                if (fd && strcmp(fd, name) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static void close_fds(struct effect_run *run, const char *but, bool but_for_qmp)
 {
         for (size_t i = 0; i < run->n_fds; i++)
-                if (!but || strcmp(run->fds[i].name, but) != 0)
+                if ((!but || strcmp(run->fds[i].name, but) != 0) &&
+                    !(but_for_qmp && is_for_qmp(run->plan, run->fds[i].name)))
                         fd_close(&run->fds[i].fd);
         fd_close(&run->opened.sock);
 }
@@ -171,7 +186,7 @@ static void take_back(struct execution *execution, struct error **err)
 
         /* A tap goes with its last fd; locks that are ours would keep their files. QEMU goes first. */
         if (run->qemu_pidfd < 0) {
-                close_fds(run, NULL);
+                close_fds(run, NULL, false);
                 effect_release_locks(run);
         }
         if (undo_journal(run->vm->fd, run->cgroup, execution->undone, execution->undone_data, &more) < 0)
@@ -180,7 +195,7 @@ static void take_back(struct execution *execution, struct error **err)
                 waitid(P_PIDFD, (id_t)run->qemu_pidfd, &(siginfo_t){ 0 }, WEXITED | WNOHANG);
                 fd_close(&run->qemu_pidfd);
                 run->qemu_pid = 0;
-                close_fds(run, NULL);
+                close_fds(run, NULL, false);
                 effect_release_locks(run);
         }
 }
@@ -266,9 +281,14 @@ int execution_stderr_fd(const struct execution *execution)
         return effect_find_fd(&execution->run, stderr_name(execution->run.plan));
 }
 
-void execution_close_passed(struct execution *execution)
+int execution_fd(const struct execution *execution, const char *name)
 {
-        close_fds(&execution->run, stderr_name(execution->run.plan));
+        return effect_find_fd(&execution->run, name);
+}
+
+void execution_close_passed(struct execution *execution, bool qmp_done)
+{
+        close_fds(&execution->run, stderr_name(execution->run.plan), !qmp_done);
         netlink_close(execution->run.nl);
         execution->run.nl = NULL;
 }

@@ -57,8 +57,11 @@ int execution_mark_started(struct execution *execution, struct error **err);
 pid_t execution_qemu_pid(const struct execution *execution);
 int execution_qemu_pidfd(const struct execution *execution);
 int execution_stderr_fd(const struct execution *execution);
-/* Closes what QEMU has now: images, kernel, taps, its ends of listeners. Locks stay. */
-void execution_close_passed(struct execution *execution);
+/* The fd that a step named; -1: there is none. Borrowed. */
+int execution_fd(const struct execution *execution, const char *name);
+/* Closes what QEMU has now: images, kernel, taps, its ends of listeners; and, with qmp_done, what the plan's QMP commands
+ * took along. Locks stay. */
+void execution_close_passed(struct execution *execution, bool qmp_done);
 
 /*
  * Undoes, newest first, every step the journal at dirfd names as begun; goes on after an error and reports

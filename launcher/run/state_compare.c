@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "launcher/plan/disk.h"
+#include "launcher/plan/display.h"
 #include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
 #include "launcher/plan/pci.h"
@@ -238,15 +239,33 @@ static void expect_memory(const struct vm_spec *spec, json_t *devices, json_t *o
                 expect(devices, "balloon0", "virtio-balloon-pci");
 }
 
+struct display_expected {
+        json_t *devices, *chardevs;
+};
+
+static void expect_display(const char *id, const char *type, void *data)
+{
+        struct display_expected *expected = data;
+
+        expect(type ? expected->devices : expected->chardevs, id, type);
+}
+
 json_t *state_expected(const struct vm_spec *spec)
 {
         json_t *devices = json_object(), *chardevs = json_object(), *netdevs = json_object(),
                *nodes = json_object(), *objects = json_object();
+        struct display_expected display = { devices, chardevs };
 
         expect(chardevs, "mon0", NULL);
         expect_memory(spec, devices, objects);
-        if (spec->features.guest_agent) {
+        if (graphics_password_object(spec))
+                expect(objects, graphics_password_object(spec), "secret");
+        display_each_device(spec, expect_display, &display);
+        if (virtio_serial_is_needed(spec))
                 expect(devices, "vser0", "virtio-serial-pci");
+        if (vm_spec_is_q35(spec) && display_needs_bridge(spec))
+                expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
+        if (spec->features.guest_agent) {
                 expect(devices, "agent0", "virtserialport");
                 expect(chardevs, "agent0", NULL);
         }

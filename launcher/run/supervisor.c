@@ -751,7 +751,7 @@ static void attend(struct supervisor *s)
                 supervisor_start_failed(s, err);
                 return;
         }
-        execution_close_passed(s->execution);
+        execution_close_passed(s->execution, false);
         if (supervisor_open_control(s, &err) < 0) {
                 supervisor_start_failed(s, err);
                 return;

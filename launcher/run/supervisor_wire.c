@@ -361,6 +361,7 @@ static void on_step(json_t *reply, const struct error *error, void *data)
                 send_step(s, step);
                 crash_point(CRASH_CONT_SENT);
         } else {
+                execution_close_passed(s->execution, true);
                 supervisor_event(s, EV_READY);
         }
 }
@@ -370,10 +371,12 @@ static void send_step(struct supervisor *s, const struct plan_step *step)
         json_auto_t *args = generation_fill_json(step->args, s->generation);
         const char *command = json_string_value(json_object_get(args, "execute"));
         json_t *arguments = json_object_get(args, "arguments");
+        const char *fd_name = json_string_value(json_object_get(args, "fd"));
+        int fd = fd_name ? execution_fd(s->execution, fd_name) : -1;
 
         crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DO);
         s->steps_waiting++;
-        qmp_client_call(s->qmp, command, json_incref(arguments), QMP_MUTATE, NULL, 0, on_step, s);
+        qmp_client_call(s->qmp, command, json_incref(arguments), QMP_MUTATE, &fd, fd >= 0, on_step, s);
 }
 
 static void send_steps(struct supervisor *s)

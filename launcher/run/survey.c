@@ -279,7 +279,7 @@ static void find_gone(int run_dirfd, const char *vm, struct survey *survey)
 
 static void find_locks(int run_dirfd, struct survey *survey)
 {
-        static const char *const kinds[] = { "images", "uids" };
+        static const char *const kinds[] = { "images", "uids", "ports" };
 
         for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
                 int fd = openat(run_dirfd, kinds[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

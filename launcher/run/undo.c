@@ -303,12 +303,18 @@ static json_t *lock_of(const struct journal_step *step)
         const char *name = json_string_value(json_object_get(step->learned, "lock"));
         const char *kind = json_string_value(json_object_get(step->args, "lock"));
         _cleanup_free_ char *what = NULL, *file = NULL;
-        unsigned uid;
+        unsigned uid, port;
 
         if (step->effect == EFFECT_UID_CLAIM) {
                 uid = (unsigned)json_integer_value(json_object_get(step->args, "uid"));
                 file = uid_lock_name(uid);
                 what = xasprintf("uid %u", uid);
+                return json_pack("{s:s, s:s, s:b}", "name", file, "what", what, "shared", 0);
+        }
+        if (step->effect == EFFECT_PORT) {
+                port = (unsigned)json_integer_value(json_object_get(step->args, "port"));
+                file = port_lock_name(port);
+                what = xasprintf("port %u", port);
                 return json_pack("{s:s, s:s, s:b}", "name", file, "what", what, "shared", 0);
         }
         if (step->effect != EFFECT_IMAGE_OPEN || !name || !path)

@@ -1,5 +1,5 @@
 /*
- * lock_file - lock files below RUN: images/DEV-INO for an image, uids/UID for a uid.
+ * lock_file - lock files below RUN: images/DEV-INO for an image, uids/UID for a uid, ports/PORT for a port.
  *
  * A lock is an OFD lock (fcntl(2)) on the first byte, shared or exclusive; it belongs to the open file and
  * ends with the last process that has it, however that one dies. Behind it the file has one line of fixed

@@ -107,8 +107,8 @@ int machine_lock_parse(const char *file, const char *text, struct machine_lock *
 {
         _cleanup_(machine_lock_freep) struct machine_lock *lock = xcalloc(1, sizeof(*lock));
         _cleanup_(template_freep) struct template *template = NULL;
-        bool has_layout = false, has_uid = false;
-        uint32_t layout = 0, uid = 0;
+        bool has_layout = false, has_uid = false, has_port = false;
+        uint32_t layout = 0, uid = 0, port = 0;
         uint8_t uuid[16];
 
         if (template_parse(file, text, strlen(text), &template, err) < 0)
@@ -125,6 +125,8 @@ int machine_lock_parse(const char *file, const char *text, struct machine_lock *
                         result = set_number(&layout, &has_layout, at, err);
                 else if (strcmp(at->name, "UID") == 0)
                         result = set_number(&uid, &has_uid, at, err);
+                else if (strcmp(at->name, "PORT") == 0)
+                        result = set_number(&port, &has_port, at, err);
                 else if (strcmp(at->name, "UUID") == 0)
                         result = set_word(&lock->uuid, at, err);
                 else if (strcmp(at->name, "MACHINE") == 0)
@@ -151,6 +153,7 @@ int machine_lock_parse(const char *file, const char *text, struct machine_lock *
         }
         lock->layout = layout;
         lock->uid = (uid_t)uid;
+        lock->port = port <= UINT16_MAX ? port : 0;
         *ret = TAKE_PTR(lock);
         return 0;
 }
@@ -164,7 +167,7 @@ static void add_line(struct text *out, const char *name, const char *value)
 char *machine_lock_text(const struct machine_lock *lock)
 {
         _cleanup_free_ char *layout = xasprintf("%u", lock->layout),
-                            *uid = xasprintf("%u", (unsigned)lock->uid);
+                            *uid = xasprintf("%u", (unsigned)lock->uid), *port = xasprintf("%u", lock->port);
         _cleanup_text_ struct text out = TEXT_INIT;
 
         text_add(&out,
@@ -175,6 +178,8 @@ char *machine_lock_text(const struct machine_lock *lock)
         add_line(&out, "MACHINE", lock->machine);
         add_line(&out, "FAMILY", lock->family);
         add_line(&out, "UID", uid);
+        if (lock->port)
+                add_line(&out, "PORT", port);
         for (size_t i = 0; i < lock->n_addresses; i++)
                 text_addf(&out, "ADDRESS = [ DEVICE = \"%s\", ADDRESS = \"%s\" ]\n",
                           lock->addresses[i].device, lock->addresses[i].address);

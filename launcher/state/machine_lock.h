@@ -24,6 +24,7 @@ struct machine_lock {
         char *machine; /* "pc-q35-7.2" */
         char *family;  /* what the template asked for then: "q35"; another makes a new lock */
         uid_t uid;
+        unsigned port; /* of VNC or SPICE; 0: none */
         struct locked_address *addresses;
         size_t n_addresses;
 };

@@ -2,7 +2,7 @@
  * state_dir - where a VM's files are, its lock, journal and record.
  *
  * RUN/NAME (0755): lock journal record.json (0644, for list) live.tmpl control.sock (0666) and private/
- * (0700). STATE/NAME: machine.lock. RUN/images, RUN/uids: lock files (lock_file.h).
+ * (0700). STATE/NAME: machine.lock. RUN/images, RUN/uids, RUN/ports: lock files (lock_file.h).
  */
 #pragma once
 
@@ -23,7 +23,7 @@ struct vm_dir {
  * Creates RUN/NAME when missing and takes its lock (OFD, so it belongs to the open file and ends with the
  * last process that has it). Taken already: ERROR_BUSY that names the holder's pid; one that has it briefly is waited
  * for up to 5 s. A previous run's
- * journal that is not empty is the caller's business: journal_is_empty(). "images" and "uids" are no VM
+ * journal that is not empty is the caller's business: journal_is_empty(). "images", "uids" and "ports" are no VM
  * names: ERROR_INVALID.
  */
 int vm_dir_lock(const struct paths *paths, const char *name, struct vm_dir **ret, struct error **err);

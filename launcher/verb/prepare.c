@@ -200,6 +200,9 @@ int prepare_template(const struct verb_context *context, const struct template *
         if (spec_build(template, context->site, base_dir, name, &prepared.spec, err) < 0 ||
             read_facts(context, prepared.spec, write_cache, facts, err) < 0)
                 return -1;
+        if (prepared.spec->graphics.present && !facts->host->n_addresses &&
+            host_addresses_read(facts->host, err) < 0)
+                return -1;
         chains = xcalloc(prepared.spec->n_disks + 2, sizeof(struct image_chain *));
         result = look_at_files(prepared.spec, chains, &input, err);
         input.spec = prepared.spec;

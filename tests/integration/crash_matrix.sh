@@ -99,7 +99,7 @@ look() {
 residue() {
     leftovers
     our_pids | sed 's/^/process of ours: /'
-    find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" |
+    find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" ! -path "$RUN_DIR/ports" |
         sed 's/^/in RUN: /'
     find "$ROOT/var/lib/vmlaunch" -name '*.new.*' 2>/dev/null | sed 's/^/half written: /'
     [[ ! -d $RUN_DIR/$VM || -e $RECORD ]] || echo "an empty directory"

@@ -155,11 +155,20 @@ ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
 # tell_guest COMMAND...: types them on the console, which nobody else may watch then, and waits until the guest's shell has
 # done them; what they print is in $SAID
 tell_guest() {
-    local byte pid
+    local byte pid end=$((SECONDS + 60))
     SAID=''
     # bash warns of a second coproc, which a test may have; each keeps its fds.
     { coproc TERMINAL { exec socat - "UNIX-CONNECT:$(console_socket)"; }; } 2>/dev/null
     pid=$TERMINAL_PID
+    # A shell that is not there yet throws away what was typed before: it is asked for its prompt until it comes.
+    until [[ $SAID == *'guest# ' ]]; do
+        ((SECONDS < end)) || fail "the guest's shell has no prompt: '$SAID'"
+        echo >&"${TERMINAL[1]}"
+        while [[ $SAID != *'guest# ' ]] && IFS= read -r -t 2 -n 1 -d '' byte <&"${TERMINAL[0]}"; do
+            SAID+=$byte
+        done
+    done
+    SAID=''
     printf '%s\n' "$@" "echo ALL''SAID" >&"${TERMINAL[1]}"
     while [[ $SAID != *ALLSAID* ]]; do
         IFS= read -r -t 30 -n 1 -d '' byte <&"${TERMINAL[0]}" || fail "the guest's shell said nothing but '$SAID'"
@@ -228,7 +237,7 @@ group_dirs() { find /sys/fs/cgroup -maxdepth 4 -type d -name "vmlaunch-$VM" 2>/d
 leftovers() {
     ip -o link show 2>/dev/null | grep -E ': (vl-|'"$VM"')' | sed 's/^/tap: /'
     group_dirs | sed 's/^/cgroup: /'
-    find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name leases -o -name private -o -path '*/images/*' -o -path '*/uids/*' \) 2>/dev/null | sed 's/^/file: /'
+    find "$ROOT/run" -mindepth 1 \( -type s -o -name lock -o -name live.tmpl -o -name leases -o -name private -o -path '*/images/*' -o -path '*/uids/*' -o -path '*/ports/*' \) 2>/dev/null | sed 's/^/file: /'
     find "$ROOT/run" -name journal -size +0 2>/dev/null | sed 's/^/journal: /'
     pgrep -f "guest=$VM," 2>/dev/null | sed 's/^/process: /'
     pgrep -f "(__keeper|__adopt) .*$VM\$" 2>/dev/null | sed 's/^/keeper: /'

@@ -59,7 +59,7 @@ test_missing_image_is_reported_at_its_line() {
 test_names_that_would_leave_their_directory_are_refused() {
     need_root
     local name
-    for name in 'a/b' '..' '.' $'a\nb' '-x' images uids; do
+    for name in 'a/b' '..' '.' $'a\nb' '-x' images uids ports; do
         template
         sed -i '1d' "$TEMPLATE"
         printf 'NAME = "%s"\n' "$name" >>"$TEMPLATE"

@@ -24,6 +24,7 @@
 
 #define DEADLINE_MS 60000
 #define FDS_MAX     512
+#define QUEUES_MAX  64
 /* Where stand-ins wait until the child moves them to their numbers. */
 #define PARKING 600
 
@@ -85,12 +86,37 @@ static int image(const char *directory, const char *rest)
         return fd;
 }
 
-/* what: "socket qmp.sock", "kernel PATH", "image rw PATH", "tap NAME queue 0". */
-static int stand_in(struct stand_ins *stand_ins, const char *what, const char *directory)
+static int secret(void)
 {
-        struct error *err = NULL;
-        int fd = -1;
+        int fd = memfd_create("secret", MFD_CLOEXEC);
 
+        return fd >= 0 && write(fd, "sesame", 6) == 6 ? fd : -1;
+}
+
+/* "tap NAME queue N": the first one opens them all. */
+static int tap(const char *what, const char *plan)
+{
+        static int queues[QUEUES_MAX];
+        size_t length = strcspn(what + 4, " ");
+        _cleanup_free_ char *name = xstrndup(what + 4, length), *line = xasprintf(" tap %s queue ", name);
+        unsigned queue = (unsigned)atoi(what + 4 + length + strlen(" queue ")), n = 0;
+        struct error *err = NULL;
+
+        if (queue)
+                return queues[queue];
+        for (const char *at = plan; (at = strstr(at, line)); at++)
+                n++;
+        if (n > QUEUES_MAX || tap_open(name, n, true, queues, &err) < 0) {
+                fprintf(stderr, "argv_check: %s\n", err ? err->message : "too many queues");
+                error_free(err);
+                return -1;
+        }
+        return queues[0];
+}
+
+/* what: "socket qmp.sock", "kernel PATH", "image rw PATH", "tap NAME queue 0", "secret ATTRIBUTE". */
+static int stand_in(struct stand_ins *stand_ins, const char *what, const char *directory, const char *plan)
+{
         if (text_starts_with(what, "socket "))
                 return listener(stand_ins, what + 7);
         if (text_starts_with(what, "kernel "))
@@ -99,16 +125,19 @@ static int stand_in(struct stand_ins *stand_ins, const char *what, const char *d
                 return kernel(); /* any bytes do */
         if (text_starts_with(what, "image "))
                 return image(directory, what + 6);
-        if (text_starts_with(what, "tap ")) {
-                _cleanup_free_ char *name = xstrndup(what + 4, strcspn(what + 4, " "));
+        if (text_starts_with(what, "secret "))
+                return secret();
+        return text_starts_with(what, "tap ") ? tap(what, plan) : -1;
+}
 
-                if (tap_open(name, 1, true, &fd, &err) < 0) {
-                        fprintf(stderr, "argv_check: %s\n", err->message);
-                        error_free(err);
-                        return -1;
-                }
-        }
-        return fd;
+/* SPICE's socket is QEMU's to make: in our directory. */
+static char *in_directory(const char *word, const char *directory)
+{
+        const char *start = strstr(word, "=/run/vmlaunch/"), *end = start ? strstr(start, "/spice/") : NULL;
+
+        if (!end)
+                return xstrdup(word);
+        return xasprintf("%.*s=%s/%s", (int)(start - word), word, directory, end + strlen("/spice/"));
 }
 
 /* Reads the plan's text: lines "fd N WHAT", and after "argv" one JSON string per line. */
@@ -127,12 +156,12 @@ static int read_plan(const char *text, const char *directory, struct stand_ins *
                 } else if (in_argv && *copy == '"') {
                         json_auto_t *word = json_loads(copy, JSON_DECODE_ANY, NULL);
 
-                        argv_add(argv, json_string_value(word));
+                        argv_add_take(argv, in_directory(json_string_value(word), directory));
                 } else if (in_argv) {
                         in_argv = false;
                 } else if (sscanf(copy, "fd %d %n", &child, &at) == 1 && child != 2 &&
                            stand_ins->n < FDS_MAX) {
-                        int fd = stand_in(stand_ins, copy + at, directory);
+                        int fd = stand_in(stand_ins, copy + at, directory, text);
 
                         if (fd < 0)
                                 return missing("stand-in", copy);

@@ -2,8 +2,10 @@
  * The executor as any user: effects that need no rights, in a directory of the test's own. What needs root is
  * in tests/integration/execute.c.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -420,6 +422,80 @@ static void secret_of_a_file_is_its_content_without_the_line_end(void **state)
         }
 }
 
+static void random_secret_is_kept_for_the_administrators(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_free_ char *keep = xasprintf("%s/password", f->vm->path), *first = NULL, *second = NULL;
+        const char *format = "{s:s, s:I, s:i, s:s}";
+        struct error *err = NULL;
+
+        for (int i = 0; i < 2; i++) {
+                _cleanup_free_ char *kept = NULL;
+                char **secret = i ? &second : &first;
+                struct stat st;
+
+                *secret = secret_of(f, json_pack(format, "fd", "secret:a", "uid", (json_int_t)geteuid(),
+                                                 "random", 8, "keep", keep));
+                assert_int_equal(strlen(*secret), 8);
+                assert_int_equal(fd_read_file_at(f->vm->fd, "password", 64, &kept, NULL, &err), 0);
+                assert_int_equal(fstatat(f->vm->fd, "password", &st, 0), 0);
+                assert_int_equal(st.st_mode & 07777, 0600);
+                kept[strcspn(kept, "\n")] = '\0';
+                assert_string_equal(kept, *secret);
+        }
+        assert_string_not_equal(first, second);
+        free(first);
+        first = secret_of(f, json_pack(format, "fd", "secret:a", "uid", (json_int_t)geteuid(), "random", 8,
+                                       "keep", "/etc/vmlaunch-password"));
+        assert_non_null(strstr(first, "out of bounds"));
+}
+
+static void port_is_one_vms_and_nobody_elses(void **state)
+{
+        struct fixture *f = *state;
+        struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        _cleanup_close_ int foreign = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _cleanup_error_ struct error *busy = NULL, *taken = NULL;
+        const char *format = "{s:i, s:s, s:s}";
+        struct effect_run first, second;
+        struct error *err = NULL;
+        socklen_t length = sizeof(any);
+        int port, accepting = 0;
+
+        /* One that nobody has: the kernel says which. */
+        assert_int_equal(bind(foreign, (struct sockaddr *)&any, sizeof(any)), 0);
+        assert_int_equal(listen(foreign, 1), 0);
+        assert_int_equal(getsockname(foreign, (struct sockaddr *)&any, &length), 0);
+        port = ntohs(any.sin_port);
+        assert_int_equal(carry_out(f, &first, EFFECT_PORT,
+                                   json_pack(format, "port", port, "address", "127.0.0.1", "fd", "vnc"),
+                                   &taken),
+                         -1);
+        assert_int_equal(taken->code, ERROR_BUSY);
+        assert_non_null(strstr(taken->message, "in use by another program"));
+        run_done(&first);
+        close(foreign);
+        foreign = -1;
+
+        assert_int_equal(carry_out(f, &first, EFFECT_PORT,
+                                   json_pack(format, "port", port, "address", "127.0.0.1", "fd", "vnc"),
+                                   &err),
+                         0);
+        length = sizeof(accepting);
+        assert_int_equal(
+                getsockopt(effect_find_fd(&first, "vnc"), SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length), 0);
+        assert_int_equal(accepting, 1);
+        /* On another address too: the port is the VM's. */
+        assert_int_equal(carry_out(f, &second, EFFECT_PORT,
+                                   json_pack(format, "port", port, "address", "127.0.0.2", "fd", "vnc"),
+                                   &busy),
+                         -1);
+        assert_int_equal(busy->code, ERROR_BUSY);
+        assert_non_null(strstr(busy->message, "is in use by VM 'web'"));
+        run_done(&second);
+        run_done(&first);
+}
+
 static void fifo_for_an_image_is_refused_without_waiting(void **state)
 {
         struct fixture *f = *state;
@@ -498,6 +574,8 @@ int main(void)
                 TEST(copied_file_is_sealed_and_has_the_content),
                 TEST(secret_is_a_sealed_file_of_the_vms_uid_and_not_in_the_journal),
                 TEST(secret_of_a_file_is_its_content_without_the_line_end),
+                TEST(random_secret_is_kept_for_the_administrators),
+                TEST(port_is_one_vms_and_nobody_elses),
                 TEST(fifo_for_an_image_is_refused_without_waiting),
                 TEST(writable_image_is_taken_once),
                 TEST(fd_that_no_step_opens_is_an_error_before_anything_runs),

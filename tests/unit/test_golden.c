@@ -7,7 +7,7 @@
  *   # HOST_FACTS: {"cpus": 2}             members of "host" that are others
  *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block]
  *   # FILE: /path mode=0644               a kernel or initrd that exists, owned by root
- *   # CLAIMED: UID NAME                   another VM's machine.lock keeps this uid
+ *   # CLAIMED: UID NAME [PORT]            another VM's machine.lock keeps this uid, and this port
  *   # LOCK: line                          a line of machine.lock
  *   # DRIVER: line, # HOST_CONF: line     a line of vmm_exec_kvm.conf, host.conf
  *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
@@ -203,7 +203,9 @@ static void read_host(struct golden_case *golden)
                                                    sizeof(host->claimed_uids[0]));
                 host->claimed_uids[host->n_claimed_uids++] = (struct claimed_uid){
                         .uid = (uid_t)strtoul(line, NULL, 10),
-                        .vm = xstrdup(strchr(line, ' ') + 1),
+                        .port = strrchr(line, ' ') > strchr(line, ' ') ? (unsigned)atoi(strrchr(line, ' '))
+                                                                       : 0,
+                        .vm = xstrndup(strchr(line, ' ') + 1, strcspn(strchr(line, ' ') + 1, " ")),
                 };
         }
 }

@@ -267,8 +267,8 @@ static void wrong_input_is_rejected_by_name_and_place(void **state)
                 { "MEMORY = 64 NAME = \"a\nb\"",
                   "t:1:20: NAME: 'a\\nb' is not a name for a VM: letters, digits, '.', '_' and '-' only, not starting "
                   "with '.' or '-', at most 128 bytes" },
-                { "MEMORY = 64 GRAPHICS = [ TYPE = vnc ]",
-                  "t:1:13: GRAPHICS: not supported by this version of vmlaunch" },
+                { "MEMORY = 64 CONTEXT = [ NETWORK = yes ]",
+                  "t:1:13: CONTEXT: not supported by this version of vmlaunch" },
                 { "MEMORY = 64 PMU = yes", "t:1:13: PMU: not supported by this version of vmlaunch" },
                 { "MEMORY = 64 DISK = [ SOURCE = d, IOTHREAD = 1 ]",
                   "t:1:34: DISK/IOTHREAD: not supported by this version of vmlaunch" },

@@ -186,8 +186,8 @@ static void directory_opened_without_lock_is_never_removed(void **state)
 
 static void names_that_are_none_are_refused(void **state)
 {
-        static const char *const bad[] = { "",     "..",     ".",    "a/b", "../web",
-                                           "a\nb", "images", "uids", "-x",  ".gone-web-1" };
+        static const char *const bad[] = { "",       "..",   ".",     "a/b", "../web",     "a\nb",
+                                           "images", "uids", "ports", "-x",  ".gone-web-1" };
         struct fixture *f = *state;
         struct vm_dir *vm = NULL;
         struct error *err = NULL;
@@ -216,7 +216,7 @@ static void unknown_vm_is_said_to_be_unknown(void **state)
 
 static void names_are_sorted_and_only_those_of_vms(void **state)
 {
-        static const char *const make[] = { "web", "db", "images", "uids", ".gone-x-1", "a b" };
+        static const char *const make[] = { "web", "db", "images", "uids", "ports", ".gone-x-1", "a b" };
         struct fixture *f = *state;
         struct error *err = NULL;
         char **names = NULL;

@@ -1,0 +1,29 @@
+/*
+ * origin - where a value of the spec came from.
+ */
+#pragma once
+
+#include "base/error.h"
+
+/* Which text a value came from, weakest first (DESIGN section 5.2). */
+enum layer {
+        LAYER_NONE,     /* no value */
+        LAYER_DEFAULT,  /* the row's default */
+        LAYER_DRIVER,   /* vmm_exec_kvm.conf */
+        LAYER_CLUSTER,  /* cluster.conf */
+        LAYER_HOST,     /* host.conf */
+        LAYER_TEMPLATE, /* the VM template */
+        LAYER_RULE,     /* worked out from other values: UUID from NAME, MAC from UUID, TARGET from order */
+};
+
+struct origin {
+        enum layer layer;
+        struct source_pos pos; /* file owned by the spec's string pool; none for DEFAULT and RULE */
+        char *text;            /* the value as written, or the default's text; owned */
+};
+
+/* First member of every section struct. */
+struct section {
+        struct source_pos pos;  /* of the vector, or none */
+        struct origin *origins; /* [attr_section.n_rows]; owned */
+};
