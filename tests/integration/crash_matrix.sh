@@ -581,43 +581,69 @@ test_who_dies_at_any_moment_leaves_nothing_behind() {
     [[ -n ${CRASH_LIVES:-} || -z $missed ]] || fail "moments that nobody reached: ${missed//$'\n'/ }"
 }
 
+# One way through a life, with nobody looking at what comes of it.
+random_life() {
+    local words
+    for words in "start $TEMPLATE" "__apply $VM $ROOT/change image=$ROOT/extra.img" "agent $VM freeze --detach" "shutdown $VM"; do
+        # shellcheck disable=SC2086 # words
+        timeout 20 "$VMLAUNCH" --root "$ROOT" -q $words >/dev/null 2>&1 || true
+    done
+}
+is_looked_after() { look && { [[ $STATE == stopped ]] || { [[ $STATE == running || $STATE == paused ]] && is_alive "$SUPERVISOR"; }; }; }
+
 test_who_dies_at_random_times_leaves_nothing_behind() {
     set_up
     echo "    seed $CRASH_SEED"
     RANDOM=$CRASH_SEED
-    local i delay victim life pids out
+    local i j delay victim life pids out qemu status begin=${EPOCHREALTIME/./} span
+    local -A killed=()
+    # Undisturbed, and how long it takes on this machine.
+    random_life
+    span=$(((${EPOCHREALTIME/./} - begin) / 1000))
     for ((i = 1; i <= RANDOM_KILLS; i++)); do
-        delay=$((RANDOM % 150)) victim=$((RANDOM % 5))
-        (
-            for words in "start $TEMPLATE" "agent $VM freeze --detach" "shutdown $VM"; do
-                # shellcheck disable=SC2086 # words
-                timeout 20 "$VMLAUNCH" --root "$ROOT" -q $words >/dev/null 2>&1 || true
-            done
-        ) &
+        # Of the lowest bits of one and the next the one tells the other.
+        delay=$(((RANDOM << 12 ^ RANDOM) % span)) victim=$((RANDOM / 64 % 6))
+        random_life &
         life=$!
-        nap "$(printf '0.%03d' "$delay")"
+        nap "$(printf '%d.%03d' $((delay / 1000)) $((delay % 1000)))"
+        qemu=$(qemu_pids)
         case $victim in
-        0) pids=$(pgrep -x -f "vmlaunch __host" --ns $$ --nslist net || true) ;;
-        1) pids=$(qemu_pids) ;;
-        2) pids=$(pgrep -f "__keeper .*$VM\$" || true) ;;
-        3) pids=$(jq -r '.supervisor_pid // empty' "$RECORD" 2>/dev/null || true) ;;
-        *) pids=$(our_pids) ;;
+        0) victim=helper pids=$(pgrep -x -f "vmlaunch __host" || true) ;;
+        1) victim=qemu pids=$qemu ;;
+        2) victim=keeper pids=$(pgrep -f "__keeper .*$VM\$" || true) ;;
+        3) victim=supervisor pids=$(jq -r '.supervisor_pid // empty' "$RECORD" 2>/dev/null || true) ;;
+        4) victim=client pids=$(pgrep -P "$(pgrep -P "$life" || echo 0)" || true) ;;
+        *) victim=ours pids=$(our_pids) ;;
         esac
         # shellcheck disable=SC2086 # one word each
-        [[ -z $pids ]] || kill -KILL $pids 2>/dev/null || true
+        [[ -z $pids ]] || { kill -KILL $pids 2>/dev/null && killed[$victim]=$((${killed[$victim]:-0} + 1)); } || true
         wait "$life" || true
         WHERE="kill $i after $delay ms, victim $victim, seed $CRASH_SEED"
-        for _ in 1 2 3 4 5 6; do
-            out=$(vml destroy "$VM" 2>&1) || true
-            out+=$(vml reconcile "$VM" 2>&1) || true
+        for ((j = 0; j < 400; j++)); do
+            [[ -n $(our_pids) ]] || break
+            ! is_looked_after || break
+            nap 0.02
+        done
+        # Who has nobody gets a supervisor.
+        out=$(vml reconcile "$VM" 2>&1) || [[ $out == *"no VM"* ]] || fail "$WHERE: reconcile: $out"
+        if [[ -n $(qemu_pids) ]]; then
+            [[ -z $qemu || $(qemu_pids) == "$qemu" ]] || fail "$WHERE: QEMU was '$qemu' and is '$(qemu_pids)'"
+            status=0
+            out=$(vml shutdown "$VM" 2>&1) || status=$?
+            # It may have ended by itself meanwhile.
+            ((status == 0 || status == 3)) || fail "$WHERE: the next shutdown: $out"
+        fi
+        for ((j = 0; j < 100; j++)); do
             [[ -n $(residue) ]] || break
-            nap 0.1
+            nap 0.02
         done
         [[ -z $(residue) ]] || fail "$WHERE: left behind: $(residue)"$'\n'"$out"
         look
         [[ ! -e $RECORD || ($STATE == stopped && $VERDICT != - && $PID == - && $SUPERVISOR == -) ]] ||
             fail "$WHERE: the record does not say the end: $STATE, $VERDICT, pid $PID, supervisor $SUPERVISOR"
     done
+    echo "    a life takes $span ms"
+    for victim in "${!killed[@]}"; do echo "    $victim killed ${killed[$victim]} times"; done
     expect 0 vml start "$TEMPLATE"
     expect 0 vml shutdown "$VM"
 }
