@@ -68,9 +68,6 @@ long long verb_timeout_ms(const struct verb_context *context, long long default_
 /* Leaves keeper and supervisor behind for a VM whose QEMU lives without one. *ret_line: what came of it. */
 int verb_adopt_behind(struct verb_context *context, const char *name, char **ret_line, struct error **err);
 
-/* Is a VM in this state, with its agent in that one, what `wait --for=goal` waits for. Either may be NULL. */
-bool wait_is_reached(const char *goal, const char *state, const char *agent);
-
 /* In the log of the VM that is the verb's first argument, where a supervisor would have written it. */
 void adoption_log_failed(const struct verb_context *context, const struct error *error);
 
@@ -91,6 +88,7 @@ int verb_wait(struct verb_context *context, struct error **err);
 int verb_agent(struct verb_context *context, struct error **err);
 int verb_list(struct verb_context *context, struct error **err);
 int verb_status(struct verb_context *context, struct error **err);
+int verb_dump(struct verb_context *context, struct error **err);
 int verb_events(struct verb_context *context, struct error **err);
 int verb_qmp(struct verb_context *context, struct error **err);
 int verb_log(struct verb_context *context, struct error **err);

@@ -1,4 +1,4 @@
-/* wait: until a VM is started, paused or stopped, or its agent answers. Every wait ends at its deadline. */
+/* wait: until a VM is in some state, has an address, is rid of a device. Every wait ends at its deadline. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,66 +13,97 @@
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
+#include "launcher/verb/wait_goal.h"
 
 #define WAIT_MS 300000
 
-struct goal {
-        const char *what;
-        char *now; /* the state, or the agent's, as last seen */
-        bool reached, ended;
+struct watch {
+        struct wait_goal *goal;
+        struct error **err; /* it will never be reached */
+        bool changed;       /* state or agent: worth asking again */
 };
 
-bool wait_is_reached(const char *goal, const char *state, const char *agent)
-{
-        if (strcmp(goal, "started") == 0)
-                return state && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
-        if (strcmp(goal, "agent") == 0)
-                return agent && strcmp(agent, "answering") == 0;
-        return state && strcmp(state, goal) == 0;
-}
-
-static void look(struct goal *goal, json_t *status)
+static void look(struct wait_goal *goal, json_t *status)
 {
         const char *state = json_string_value(json_object_get(status, "state"));
         const char *agent = json_string_value(json_object_get(status, "agent"));
-
-        const char *now = strcmp(goal->what, "agent") == 0 ? agent : state;
+        const char *now = goal->kind == WAIT_AGENT ? agent : state;
 
         if (!now)
                 return;
         free(goal->now);
         goal->now = xstrdup(now);
-        goal->reached = wait_is_reached(goal->what, state, agent);
+        goal->reached = goal->reached || wait_goal_is_state(goal->kind, state, agent);
 }
 
 static bool on_event(const char *name, json_t *data, void *user)
 {
-        struct goal *goal = user;
+        struct watch *watch = user;
+        struct wait_goal *goal = watch->goal;
 
         if (!name || strcmp(name, "VMLAUNCH_END") == 0) {
                 goal->ended = true;
-                goal->reached = strcmp(goal->what, "stopped") == 0;
+                goal->reached = goal->kind == WAIT_STOPPED;
                 /* Stopped means gone: the supervisor's own end, not only the news of it. */
                 return !name || !goal->reached;
         }
-        if (strcmp(name, "VMLAUNCH_STATE") == 0)
+        if (wait_goal_event(goal, name, data, watch->err) < 0)
+                return true;
+        if (strcmp(name, "VMLAUNCH_STATE") == 0) {
                 look(goal, data);
-        return goal->reached;
+                watch->changed = true;
+        }
+        if (strcmp(name, "JOB_STATUS_CHANGE") == 0)
+                watch->changed = true;
+        return goal->reached || (watch->changed && goal->kind >= WAIT_IP);
 }
 
-static int watch(const struct paths *paths, const char *name, struct goal *goal, long long deadline,
-                 struct error **err)
+/* Asks, and waits for an event that is worth asking again for, or for its time. 0: look at the goal; -1: *err. */
+static int ask_again(struct control_client *client, struct watch *watch, const json_t *status,
+                     long long deadline, struct error **err)
+{
+        unsigned again_ms = wait_goal_again_ms(watch->goal);
+        long long until = fd_now_ms() + again_ms;
+        _cleanup_error_ struct error *error = NULL;
+
+        if (wait_goal_ask(watch->goal, client, status, deadline, err) < 0)
+                return -1;
+        if (watch->goal->reached)
+                return 0;
+        if (!again_ms || until > deadline)
+                until = deadline;
+        watch->changed = false;
+        if (control_client_wait(client, until, on_event, watch, &error) == 0)
+                return *err ? -1 : 0;
+        if (error->code == ERROR_DEADLINE && until < deadline)
+                return 0;
+        *err = TAKE_PTR(error);
+        return -1;
+}
+
+static int watch_vm(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
+                    struct error **err)
 {
         _cleanup_(control_client_freep) struct control_client *client = NULL;
+        struct watch watch = { .goal = goal, .err = err };
         json_auto_t *status = NULL;
 
-        if (control_client_open_until(paths, name, deadline, &client, err) < 0 ||
-            control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
+        if (control_client_open_until(paths, name, deadline, &client, err) < 0)
                 return -1;
-        look(goal, status);
-        if (goal->reached)
-                return 0;
-        return control_client_wait(client, deadline, on_event, goal, err);
+        do {
+                json_decref(status);
+                status = NULL;
+                if (control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
+                        return -1;
+                look(goal, status);
+                if (goal->reached)
+                        return 0;
+                if (goal->kind < WAIT_IP)
+                        return control_client_wait(client, deadline, on_event, &watch, err);
+                if (ask_again(client, &watch, status, deadline, err) < 0)
+                        return -1;
+        } while (!goal->reached && !goal->ended);
+        return 0;
 }
 
 /* Watches the directory, or what there is of its parents: it may yet be made. */
@@ -102,7 +133,7 @@ static int await_change(int inotify_fd, long long deadline, struct error **err)
         return 0;
 }
 
-static int wait_for(const struct paths *paths, const char *name, struct goal *goal, long long deadline,
+static int wait_for(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
                     struct error **err)
 {
         _cleanup_close_ int inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -114,14 +145,14 @@ static int wait_for(const struct paths *paths, const char *name, struct goal *go
                 _cleanup_error_ struct error *error = NULL;
 
                 watch_nearest(inotify_fd, directory);
-                if (watch(paths, name, goal, deadline, &error) == 0)
+                if (watch_vm(paths, name, goal, deadline, &error) == 0)
                         break;
                 if (error->code != ERROR_NOT_RUNNING && error->code != ERROR_NO_SUCH_VM &&
                     error->code != ERROR_DISCONNECTED) {
                         *err = TAKE_PTR(error);
                         return -1;
                 }
-                if (strcmp(goal->what, "stopped") == 0) {
+                if (goal->kind == WAIT_STOPPED) {
                         goal->reached = true;
                         return 0;
                 }
@@ -133,24 +164,17 @@ static int wait_for(const struct paths *paths, const char *name, struct goal *go
         return 0;
 }
 
-/* What a VM is then, in a sentence. */
-static const char *word_of(const char *goal)
-{
-        return strcmp(goal, "agent") == 0 ? "answered by its agent" : goal;
-}
-
-/* started and agent may be waited for before anybody starts the VM; what is only defined is stopped. */
-static int find(const struct paths *paths, const char *argument, const char *goal, char **ret_name,
-                struct error **err)
+/* Some things may be waited for before anybody starts the VM; what is only defined is stopped. */
+static int find(const struct paths *paths, const char *argument, const struct wait_goal *goal,
+                char **ret_name, struct error **err)
 {
         _cleanup_error_ struct error *error = NULL;
-        bool beforehand = strcmp(goal, "started") == 0 || strcmp(goal, "agent") == 0;
 
         if (vm_find(paths, argument, ret_name, &error) == 0)
                 return 0;
-        if (error->code == ERROR_NOT_RUNNING && strcmp(goal, "paused") != 0)
+        if (error->code == ERROR_NOT_RUNNING && (wait_goal_is_early(goal) || goal->kind == WAIT_STOPPED))
                 return 0;
-        if (error->code == ERROR_NO_SUCH_VM && beforehand && spec_name_is_valid(argument)) {
+        if (error->code == ERROR_NO_SUCH_VM && wait_goal_is_early(goal) && spec_name_is_valid(argument)) {
                 *ret_name = xstrdup(argument);
                 return 0;
         }
@@ -160,35 +184,30 @@ static int find(const struct paths *paths, const char *argument, const char *goa
 
 int verb_wait(struct verb_context *context, struct error **err)
 {
-        static const char *const goals[] = { "started", "agent", "paused", "stopped", NULL };
-        struct goal goal = { .what = verb_value(context, "for") };
+        const char *word = verb_value(context, "for");
         const struct paths *paths = &context->site->paths;
-        _cleanup_free_ char *name = NULL;
+        struct wait_goal goal = { 0 };
+        _cleanup_free_ char *name = NULL, *to_be = NULL, *goals = wait_goals_text();
         int status;
 
-        if (!goal.what)
-                return error_set(err, ERROR_USAGE, "wait: --for=started, agent, paused or stopped is needed");
-        for (size_t i = 0; goals[i]; i++)
-                if (strcmp(goals[i], goal.what) == 0)
-                        goal.what = goals[i];
-        for (size_t i = 0; goals[i] != goal.what; i++)
-                if (!goals[i])
-                        return error_set(err, ERROR_USAGE,
-                                         "wait: --for takes started, agent, paused or stopped, not '%s'",
-                                         goal.what);
-        if (find(paths, context->args[0], goal.what, &name, err) < 0)
+        if (!word)
+                return error_set(err, ERROR_USAGE, "wait: --for=%s is needed", goals);
+        if (wait_goal_read(word, &goal, err) < 0 || find(paths, context->args[0], &goal, &name, err) < 0)
                 return -1;
-        interrupt_arm(context, NULL, "wait for '%s' to be %s: interrupted", name, word_of(goal.what));
+        to_be = wait_goal_text(&goal);
+        interrupt_arm(context, NULL, "wait for '%s' %s: interrupted", name, to_be);
         status = wait_for(paths, name, &goal, fd_now_ms() + verb_timeout_ms(context, WAIT_MS), err);
         if (status < 0)
-                error_wrap(err, "wait for '%s' to be %s%s%s", name, word_of(goal.what),
-                           goal.now ? ", is " : "", goal.now ? goal.now : "");
+                error_wrap(err, "wait for '%s' %s%s%s", name, to_be, goal.now ? ", is " : "",
+                           goal.now ? goal.now : "");
         else if (!goal.reached)
-                status = error_set(err, ERROR_NOT_RUNNING, "wait for '%s' to be %s: it ended", name,
-                                   word_of(goal.what));
+                status = error_set(err, ERROR_NOT_RUNNING, "wait for '%s' %s: it ended", name, to_be);
         else if (context->output != OUTPUT_TABLE)
-                output_object(json_pack("{s:i, s:s, s:s}", "schema", 1, "name", name, "reached", goal.what),
+                output_object(json_pack("{s:i, s:s, s:s, s:s*}", "schema", 1, "name", name, "reached", word,
+                                        "address", goal.found),
                               context->output);
-        free(goal.now);
+        else if (goal.found)
+                printf("%s\n", goal.found);
+        wait_goal_done(&goal);
         return status;
 }

@@ -38,7 +38,7 @@ test_completion_knows_verbs_options_values_vms_and_attributes() {
     completes "vmlaunch help ev" "events"
     completes "vmlaunch attach " "disk nic"
     completes "vmlaunch attach nic w" "web wiki"
-    completes "vmlaunch --timeout 5 wait web --for=" "agent paused started stopped"
+    completes "vmlaunch --timeout 5 wait web --for=" "agent ip job: paused port: started stopped unplugged:"
 }
 
 test_templates_are_completed_as_files() {

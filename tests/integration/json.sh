@@ -57,6 +57,12 @@ test_every_document_is_as_docs_json_md_says() {
     holds status "$OUT"
     expect 0 vml -o json wait "$VM" --for=started
     holds wait "$OUT"
+    local words
+    for words in "" --argv --metadata --diff; do
+        # shellcheck disable=SC2086 # none or one
+        expect 0 vml -o json dump "$VM" $words
+        holds dump "$OUT"
+    done
     expect 0 vml -o json reexec "$VM"
     holds reexec "$OUT"
     for verb in suspend resume reset destroy; do

@@ -11,8 +11,10 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "launcher/live/guest_address.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/relay.h"
+#include "launcher/verb/wait_goal.h"
 
 static struct table *two_vms(void)
 {
@@ -189,9 +191,56 @@ static void what_wait_waits_for_is_told_by_state_or_agent(void **state)
         };
 
         (void)state;
-        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-                assert_int_equal(wait_is_reached(rows[i].goal, rows[i].state, rows[i].agent),
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct wait_goal goal = { 0 };
+                struct error *err = NULL;
+
+                assert_int_equal(wait_goal_read(rows[i].goal, &goal, &err), 0);
+                assert_int_equal(wait_goal_is_state(goal.kind, rows[i].state, rows[i].agent),
                                  rows[i].reached);
+        }
+}
+
+static void what_wait_does_not_know_is_refused_with_what_it_does(void **state)
+{
+        static const char *const wrong[] = { "",      "run",       "agent:",     "started:x", "port",
+                                             "port:", "port:0",    "port:70000", "port:ssh",  "job",
+                                             "job:",  "unplugged", "unplugged:", NULL };
+        struct wait_goal goal = { 0 };
+        struct error *err = NULL;
+
+        (void)state;
+        for (size_t i = 0; wrong[i]; i++) {
+                assert_int_equal(wait_goal_read(wrong[i], &goal, &err), -1);
+                assert_int_equal(err->code, ERROR_USAGE);
+                error_free(TAKE_PTR(err));
+        }
+        assert_int_equal(wait_goal_read("port:22", &goal, &err), 0);
+        assert_int_equal(goal.port, 22);
+        assert_int_equal(wait_goal_read("job:a:b", &goal, &err), 0);
+        assert_string_equal(goal.argument, "a:b");
+}
+
+static void addresses_of_a_guest_are_those_that_others_can_use(void **state)
+{
+        json_auto_t *interfaces = json_loads(
+                "[{\"name\": \"lo\", \"ip-addresses\": [{\"ip-address\": \"127.0.0.1\"}, {\"ip-address\": \"::1\"}]},"
+                " {\"ip-addresses\": [{\"ip-address\": \"169.254.1.2\"}, {\"ip-address\": \"fe80::1\"},"
+                "  {\"ip-address\": \"10.0.0.7; rm\"}, {\"ip-address\": 7}, {\"ip-address\": \"::ffff:127.0.0.1\"},"
+                "  {\"ip-address\": \"0.0.0.0\"}, {\"ip-address\": \"224.0.0.1\"},"
+                "  {\"ip-address\": \"10.0.0.7\"}, {\"ip-address\": \"2001:DB8::7\"}]}, 7, {\"ip-addresses\": 1}]",
+                0, NULL);
+        json_auto_t *devices = json_loads(
+                "[{\"id\": \"disk0\"}, {\"id\": \"nic0\", \"metadata\": {\"IP\": \"10.1.1.1\", \"MAC\": \"x\"}}]",
+                0, NULL);
+        json_auto_t *told = guest_addresses_read(interfaces), *planned = guest_addresses_planned(devices);
+
+        (void)state;
+        assert_int_equal(json_array_size(told), 2);
+        assert_string_equal(json_string_value(json_array_get(told, 0)), "10.0.0.7");
+        assert_string_equal(json_string_value(json_array_get(told, 1)), "2001:db8::7");
+        assert_int_equal(json_array_size(planned), 1);
+        assert_string_equal(json_string_value(json_array_get(planned, 0)), "10.1.1.1");
 }
 
 int main(void)
@@ -207,6 +256,8 @@ int main(void)
                 cmocka_unit_test(full_relay_drops_and_says_how_much),
                 cmocka_unit_test(relay_never_waits_for_a_reader),
                 cmocka_unit_test(what_wait_waits_for_is_told_by_state_or_agent),
+                cmocka_unit_test(what_wait_does_not_know_is_refused_with_what_it_does),
+                cmocka_unit_test(addresses_of_a_guest_are_those_that_others_can_use),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
