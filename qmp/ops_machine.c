@@ -133,6 +133,16 @@ json_t *ops_query_cpu_model_expansion(struct qmp_client *client, const char *typ
                      json_pack("{s:s, s:{s:s}}", "type", type, "model", "name", model), err);
 }
 
+json_t *ops_qom_list_properties(struct qmp_client *client, const char *type, struct error **err)
+{
+        return query(client, "qom-list-properties", json_pack("{s:s}", "typename", type), err);
+}
+
+json_t *ops_device_list_properties(struct qmp_client *client, const char *type, struct error **err)
+{
+        return query(client, "device-list-properties", json_pack("{s:s}", "typename", type), err);
+}
+
 json_t *ops_human_monitor_command(struct qmp_client *client, const char *line, struct error **err)
 {
         return query(client, "human-monitor-command", json_pack("{s:s}", "command-line", line), err);

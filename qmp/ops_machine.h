@@ -65,5 +65,9 @@ json_t *ops_qom_list_types(struct qmp_client *client, const char *implements, bo
 /* type: "static" or "full". */
 json_t *ops_query_cpu_model_expansion(struct qmp_client *client, const char *type, const char *model,
                                       struct error **err);
+/* Properties that objects of this type have: [{"name", "type", ...}]. */
+json_t *ops_qom_list_properties(struct qmp_client *client, const char *type, struct error **err);
+/* Properties of a device: [{"name", "type", "description", "default-value"}], the last two where QEMU has them. */
+json_t *ops_device_list_properties(struct qmp_client *client, const char *type, struct error **err);
 /* Text of the human monitor: only where QMP has no answer. */
 json_t *ops_human_monitor_command(struct qmp_client *client, const char *line, struct error **err);

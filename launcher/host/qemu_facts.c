@@ -32,9 +32,12 @@ void qemu_facts_free(struct qemu_facts *facts)
         for (size_t i = 0; i < facts->n_machines; i++) {
                 free(facts->machines[i].name);
                 free(facts->machines[i].alias);
+                free(facts->machines[i].default_cpu);
         }
         free(facts->machines);
         names_done(facts->cpu_models);
+        names_done(facts->cpu_flags);
+        names_done(facts->tcg_flags);
         names_done(facts->devices);
         free(facts);
 }
@@ -48,6 +51,12 @@ static json_t *names_to_json(char *const *names)
         return array;
 }
 
+/* NULL for an empty list. */
+static json_t *some_names_to_json(char *const *names)
+{
+        return names[0] ? names_to_json(names) : NULL;
+}
+
 json_t *qemu_facts_to_json(const struct qemu_facts *facts)
 {
         json_t *machines = json_array();
@@ -56,18 +65,20 @@ json_t *qemu_facts_to_json(const struct qemu_facts *facts)
                 const struct qemu_machine *m = &facts->machines[i];
 
                 json_array_append_new(machines,
-                                      json_pack("{s:s, s:s*, s:I, s:b, s:b}", "name", m->name, "alias",
-                                                m->alias, "cpu-max", (json_int_t)m->cpu_max, "default",
-                                                (int)m->is_default, "deprecated", (int)m->deprecated));
+                                      json_pack("{s:s, s:s*, s:s*, s:I, s:b, s:b}", "name", m->name, "alias",
+                                                m->alias, "default-cpu", m->default_cpu, "cpu-max",
+                                                (json_int_t)m->cpu_max, "default", (int)m->is_default,
+                                                "deprecated", (int)m->deprecated));
         }
-        return json_pack("{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}", "path",
-                         facts->path, "identity", facts->identity, "version", (int)facts->major,
-                         (int)facts->minor, (int)facts->micro, "package", facts->package, "target",
-                         facts->target, "machines", machines, "cpu-models", names_to_json(facts->cpu_models),
-                         "devices", names_to_json(facts->devices), "has-action", (int)facts->has_action,
-                         "has-kvm", (int)facts->has_kvm, "has-tcg", (int)facts->has_tcg, "json-device",
-                         (int)facts->json_device, "has-vnc", (int)facts->has_vnc, "has-spice",
-                         (int)facts->has_spice);
+        return json_pack(
+                "{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o*, s:o*, s:o, s:b, s:b, s:b, s:b, s:b, s:b}",
+                "path", facts->path, "identity", facts->identity, "version", (int)facts->major,
+                (int)facts->minor, (int)facts->micro, "package", facts->package, "target", facts->target,
+                "machines", machines, "cpu-models", names_to_json(facts->cpu_models), "cpu-flags",
+                some_names_to_json(facts->cpu_flags), "tcg-flags", some_names_to_json(facts->tcg_flags),
+                "devices", names_to_json(facts->devices), "has-action", (int)facts->has_action, "has-kvm",
+                (int)facts->has_kvm, "has-tcg", (int)facts->has_tcg, "json-device", (int)facts->json_device,
+                "has-vnc", (int)facts->has_vnc, "has-spice", (int)facts->has_spice);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -79,7 +90,7 @@ static int names_from_json(const json_t *array, const char *what, char ***ret, s
 {
         size_t n = json_array_size(array);
 
-        if (!json_is_array(array) || n > LIST_MAX)
+        if ((array && !json_is_array(array)) || n > LIST_MAX)
                 return error_set(err, ERROR_FAILED, "QEMU facts: %s is no list", what);
         *ret = xcalloc(n + 1, sizeof(char *));
         for (size_t i = 0; i < n; i++) {
@@ -102,14 +113,14 @@ static int machines_from_json(const json_t *array, struct qemu_facts *facts, str
         if (!json_is_array(array) || json_array_size(array) > LIST_MAX)
                 return error_set(err, ERROR_FAILED, "QEMU facts: machines is no list");
         json_array_foreach (array, i, entry) {
-                const char *name, *alias = NULL;
+                const char *name, *alias = NULL, *default_cpu = NULL;
                 int is_default, deprecated;
                 json_int_t cpu_max;
                 json_error_t why;
 
-                if (json_unpack_ex(entry, &why, 0, "{s:s, s?s, s:I, s:b, s:b}", "name", &name, "alias",
-                                   &alias, "cpu-max", &cpu_max, "default", &is_default, "deprecated",
-                                   &deprecated) < 0)
+                if (json_unpack_ex(entry, &why, 0, "{s:s, s?s, s?s, s:I, s:b, s:b}", "name", &name, "alias",
+                                   &alias, "default-cpu", &default_cpu, "cpu-max", &cpu_max, "default",
+                                   &is_default, "deprecated", &deprecated) < 0)
                         return error_set(err, ERROR_FAILED, "QEMU facts: machines: %s", why.text);
                 if (cpu_max < 1 || cpu_max > INT32_MAX)
                         return error_set(err, ERROR_FAILED, "QEMU facts: machines: cpu-max is out of range");
@@ -117,6 +128,7 @@ static int machines_from_json(const json_t *array, struct qemu_facts *facts, str
                 facts->machines[facts->n_machines++] = (struct qemu_machine){
                         .name = xstrdup(name),
                         .alias = xstrdup_null(alias),
+                        .default_cpu = xstrdup_null(default_cpu),
                         .cpu_max = (unsigned)cpu_max,
                         .is_default = is_default,
                         .deprecated = deprecated,
@@ -130,16 +142,17 @@ int qemu_facts_from_json(const json_t *json, struct qemu_facts **ret, struct err
         _cleanup_(qemu_facts_freep) struct qemu_facts *facts = xcalloc(1, sizeof(*facts));
         int major, minor, micro, has_action, has_kvm, has_tcg, json_device, has_vnc, has_spice;
         const char *path, *identity, *package, *target;
-        json_t *machines, *cpu_models, *devices;
+        json_t *machines, *cpu_models, *cpu_flags = NULL, *tcg_flags = NULL, *devices;
         json_error_t why;
 
-        if (json_unpack_ex((json_t *)json, &why, 0,
-                           "{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}",
-                           "path", &path, "identity", &identity, "version", &major, &minor, &micro, "package",
-                           &package, "target", &target, "machines", &machines, "cpu-models", &cpu_models,
-                           "devices", &devices, "has-action", &has_action, "has-kvm", &has_kvm, "has-tcg",
-                           &has_tcg, "json-device", &json_device, "has-vnc", &has_vnc, "has-spice",
-                           &has_spice) < 0)
+        if (json_unpack_ex(
+                    (json_t *)json, &why, 0,
+                    "{s:s, s:s, s:[iii], s:s, s:s, s:o, s:o, s?o, s?o, s:o, s:b, s:b, s:b, s:b, s:b, s:b}",
+                    "path", &path, "identity", &identity, "version", &major, &minor, &micro, "package",
+                    &package, "target", &target, "machines", &machines, "cpu-models", &cpu_models,
+                    "cpu-flags", &cpu_flags, "tcg-flags", &tcg_flags, "devices", &devices, "has-action",
+                    &has_action, "has-kvm", &has_kvm, "has-tcg", &has_tcg, "json-device", &json_device,
+                    "has-vnc", &has_vnc, "has-spice", &has_spice) < 0)
                 return error_set(err, ERROR_FAILED, "QEMU facts: %s", why.text);
         if (major < 0 || minor < 0 || micro < 0)
                 return error_set(err, ERROR_FAILED, "QEMU facts: version is out of range");
@@ -158,6 +171,8 @@ int qemu_facts_from_json(const json_t *json, struct qemu_facts **ret, struct err
         facts->has_spice = has_spice;
         if (machines_from_json(machines, facts, err) < 0 ||
             names_from_json(cpu_models, "cpu-models", &facts->cpu_models, err) < 0 ||
+            names_from_json(cpu_flags, "cpu-flags", &facts->cpu_flags, err) < 0 ||
+            names_from_json(tcg_flags, "tcg-flags", &facts->tcg_flags, err) < 0 ||
             names_from_json(devices, "devices", &facts->devices, err) < 0)
                 return -1;
         *ret = TAKE_PTR(facts);
@@ -258,6 +273,16 @@ bool qemu_has_device(const struct qemu_facts *facts, const char *type)
 bool qemu_has_cpu_model(const struct qemu_facts *facts, const char *model)
 {
         return has_name(facts->cpu_models, model);
+}
+
+bool qemu_has_cpu_flag(const struct qemu_facts *facts, const char *flag)
+{
+        return has_name(facts->cpu_flags, flag);
+}
+
+bool qemu_tcg_has_flag(const struct qemu_facts *facts, const char *flag)
+{
+        return has_name(facts->tcg_flags, flag);
 }
 
 const struct qemu_machine *qemu_machine_find(const struct qemu_facts *facts, const char *name)

@@ -14,6 +14,7 @@
 
 struct qemu_machine {
         char *name, *alias; /* "pc-q35-7.2", "q35" or NULL */
+        char *default_cpu;  /* CPU type without its architecture: "qemu64"; NULL: not known */
         unsigned cpu_max;
         bool is_default, deprecated;
 };
@@ -27,6 +28,8 @@ struct qemu_facts {
         struct qemu_machine *machines;
         size_t n_machines;
         char **cpu_models; /* names -cpu takes, sorted, NULL-terminated */
+        char **cpu_flags;  /* switches that -cpu takes, sorted; empty: not known */
+        char **tcg_flags;  /* those of them that TCG can have on, sorted; empty: not known */
         char **devices;    /* device types of -device that are user creatable, sorted, NULL-terminated */
         bool has_action;   /* set-action in the schema: -action is taken */
         bool has_kvm;      /* built with KVM */
@@ -57,5 +60,7 @@ DEFINE_FREEP(struct qemu_facts, qemu_facts_free)
 
 bool qemu_has_device(const struct qemu_facts *facts, const char *type);
 bool qemu_has_cpu_model(const struct qemu_facts *facts, const char *model);
+bool qemu_has_cpu_flag(const struct qemu_facts *facts, const char *flag);
+bool qemu_tcg_has_flag(const struct qemu_facts *facts, const char *flag);
 /* By name or alias; NULL: none. */
 const struct qemu_machine *qemu_machine_find(const struct qemu_facts *facts, const char *name);

@@ -113,7 +113,7 @@ static void process_ended(int pidfd, void *data)
         probe->ended = true;
 }
 
-static bool is_name(const char *s)
+bool qemu_is_name(const char *s)
 {
         size_t n = strlen(s);
 
@@ -147,7 +147,7 @@ static int read_version(struct qmp_client *client, struct qemu_facts *facts, str
                 return -1;
         if (json_unpack_ex(target, &why, 0, "{s:s}", "arch", &arch) < 0)
                 return strange(err, "query-target", why.text);
-        if (!is_name(arch))
+        if (!qemu_is_name(arch))
                 return strange(err, "query-target", "no architecture");
         facts->major = (unsigned)major;
         facts->minor = (unsigned)minor;
@@ -162,6 +162,16 @@ static int compare_machines(const void *a, const void *b)
         return strcmp(((const struct qemu_machine *)a)->name, ((const struct qemu_machine *)b)->name);
 }
 
+/* "qemu64-x86_64-cpu" is qemu64; new string, NULL for NULL. */
+static char *cpu_name(const char *type)
+{
+        char *name = xstrdup_null(type), *end = name;
+
+        for (int i = 0; i < 2 && name && (end = strrchr(name, '-')); i++)
+                *end = '\0';
+        return name;
+}
+
 static int read_machines(struct qmp_client *client, struct qemu_facts *facts, struct error **err)
 {
         json_auto_t *reply = ops_query_machines(client, err);
@@ -171,22 +181,23 @@ static int read_machines(struct qmp_client *client, struct qemu_facts *facts, st
         if (!reply)
                 return -1;
         json_array_foreach (reply, i, entry) {
-                const char *name, *alias = NULL;
+                const char *name, *alias = NULL, *cpu = NULL;
                 int is_default = 0, deprecated = 0;
                 json_int_t cpu_max;
                 json_error_t why;
 
-                if (json_unpack_ex(entry, &why, 0, "{s:s, s?s, s:I, s?b, s?b}", "name", &name, "alias",
-                                   &alias, "cpu-max", &cpu_max, "is-default", &is_default, "deprecated",
-                                   &deprecated) < 0)
+                if (json_unpack_ex(entry, &why, 0, "{s:s, s?s, s?s, s:I, s?b, s?b}", "name", &name, "alias",
+                                   &alias, "default-cpu-type", &cpu, "cpu-max", &cpu_max, "is-default",
+                                   &is_default, "deprecated", &deprecated) < 0)
                         return strange(err, "query-machines", why.text);
-                if (!is_name(name) || (alias && !is_name(alias)) || cpu_max < 1 || cpu_max > 1000000 ||
-                    i >= MACHINES_MAX)
+                if (!qemu_is_name(name) || (alias && !qemu_is_name(alias)) || (cpu && !qemu_is_name(cpu)) ||
+                    cpu_max < 1 || cpu_max > 1000000 || i >= MACHINES_MAX)
                         return strange(err, "query-machines", "a value is out of range");
                 ARRAY_GROW(facts->machines, facts->n_machines);
                 facts->machines[facts->n_machines++] = (struct qemu_machine){
                         .name = xstrdup(name),
                         .alias = xstrdup_null(alias),
+                        .default_cpu = cpu_name(cpu),
                         .cpu_max = (unsigned)cpu_max,
                         .is_default = is_default,
                         .deprecated = deprecated,
@@ -217,7 +228,7 @@ static int read_names(const json_t *array, const char *what, const char *unwante
         for (size_t i = 0; i < size; i++) {
                 const char *name = json_string_value(json_object_get(json_array_get(array, i), "name"));
 
-                if (!name || !is_name(name))
+                if (!name || !qemu_is_name(name))
                         return strange(err, what, "no name");
                 if (!unwanted_suffix || !text_ends_with(name, unwanted_suffix))
                         names[n++] = xstrdup(name);
@@ -282,6 +293,8 @@ static int read_types(struct qmp_client *client, struct qemu_facts *facts, struc
         } else {
                 return -1;
         }
+        if (qemu_probe_cpu(client, models, facts, err) < 0)
+                return -1;
         accels = ops_qom_list_types(client, "accel", false, err);
         if (!accels)
                 return -1;
@@ -333,12 +346,12 @@ static int read_schema(struct qmp_client *client, struct qemu_facts *facts, stru
         return 0;
 }
 
-static int ask(struct probe *probe, struct qemu_facts *facts, struct error **err)
+static int read_facts(struct qmp_client *client, void *data, struct error **err)
 {
-        struct qmp_client *client = probe->client;
+        struct qemu_facts *facts = data;
 
-        if (qmp_client_wait_ready(client, err) < 0 || read_version(client, facts, err) < 0 ||
-            read_machines(client, facts, err) < 0 || read_types(client, facts, err) < 0)
+        if (read_version(client, facts, err) < 0 || read_machines(client, facts, err) < 0 ||
+            read_types(client, facts, err) < 0)
                 return -1;
         return read_schema(client, facts, err);
 }
@@ -415,14 +428,13 @@ static char *messages(const struct probe *probe)
         return text_printable(buffer);
 }
 
-int qemu_probe(const char *path, unsigned deadline_ms, struct qemu_facts **ret, struct error **err)
+int qemu_ask(const char *path, unsigned deadline_ms, qemu_ask_fn *fn, void *data, struct error **err)
 {
-        _cleanup_(qemu_facts_freep) struct qemu_facts *facts = xcalloc(1, sizeof(*facts));
         struct probe probe = { .path = path, .pid = -1, .pidfd = -1, .stderr_fd = -1, .loop = loop_new() };
         struct error *problem = NULL;
 
-        if (start(&probe, deadline_ms, &problem) == 0)
-                ask(&probe, facts, &problem);
+        if (start(&probe, deadline_ms, &problem) == 0 && qmp_client_wait_ready(probe.client, &problem) == 0)
+                fn(probe.client, data, &problem);
         finish(&probe);
         if (problem) {
                 _cleanup_free_ char *words = messages(&probe);
@@ -440,7 +452,14 @@ int qemu_probe(const char *path, unsigned deadline_ms, struct qemu_facts **ret, 
                         (*err)->cause = problem;
         }
         fd_close(&probe.stderr_fd);
-        if (*err)
+        return *err ? -1 : 0;
+}
+
+int qemu_probe(const char *path, unsigned deadline_ms, struct qemu_facts **ret, struct error **err)
+{
+        _cleanup_(qemu_facts_freep) struct qemu_facts *facts = xcalloc(1, sizeof(*facts));
+
+        if (qemu_ask(path, deadline_ms, read_facts, facts, err) < 0)
                 return -1;
         facts->path = xstrdup(path);
         *ret = TAKE_PTR(facts);

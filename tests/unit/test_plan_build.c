@@ -17,6 +17,7 @@
 struct fixture {
         struct qemu_machine machines[2];
         char *cpu_models[2];
+        char *no_flags[1];
         char *devices[8];
         struct qemu_facts qemu;
         struct host_facts host;
@@ -30,7 +31,8 @@ struct fixture {
 static void fixture_init(struct fixture *f, const char *text)
 {
         *f = (struct fixture){
-                .machines = { { "pc-q35-7.2", "q35", 288, false, false }, { "pc-i440fx-7.2", "pc", 255, true, false } },
+                .machines = { { "pc-q35-7.2", "q35", "qemu64", 288, false, false },
+                              { "pc-i440fx-7.2", "pc", "qemu64", 255, true, false } },
                 .cpu_models = { "qemu64", NULL },
                 .devices = { "isa-serial", "pvpanic-pci", "virtio-balloon-pci", "virtio-net-pci", "virtio-serial-pci", NULL },
                 .host = {
@@ -50,6 +52,8 @@ static void fixture_init(struct fixture *f, const char *text)
                 .machines = f->machines,
                 .n_machines = 2,
                 .cpu_models = f->cpu_models,
+                .cpu_flags = f->no_flags,
+                .tcg_flags = f->no_flags,
                 .devices = f->devices,
                 .has_kvm = true,
                 .has_tcg = true,
