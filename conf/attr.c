@@ -77,6 +77,7 @@ bool attr_is_text(const struct attr *row)
         case ATTR_BOOL:
         case ATTR_U32:
         case ATTR_U64:
+        case ATTR_SIGNED:
         case ATTR_DECIMAL:
         case ATTR_SIZE:
         case ATTR_ENUM:
@@ -98,6 +99,7 @@ const char *attr_kind_name(enum attr_kind kind)
                 [ATTR_BOOL] = "yes or no",
                 [ATTR_U32] = "number",
                 [ATTR_U64] = "number",
+                [ATTR_SIGNED] = "number, may be negative",
                 [ATTR_DECIMAL] = "decimal number",
                 [ATTR_SIZE] = "size",
                 [ATTR_ENUM] = "word",
@@ -179,6 +181,8 @@ char *attr_values(const struct attr *row)
                         add_words(&out, row->words);
                 }
                 return text_take(&out);
+        case ATTR_SIGNED:
+                return xasprintf("-%llu to %llu", (unsigned long long)row->max, (unsigned long long)row->max);
         case ATTR_DECIMAL:
                 return xasprintf("above 0, up to %llu", (unsigned long long)row->max);
         case ATTR_SIZE:
@@ -411,6 +415,21 @@ static int read_number(const struct attr_section *section, const struct attr *ro
         return 0;
 }
 
+static int read_signed(const struct attr_section *section, const struct attr *row, const char *value,
+                       const char *shown, const struct source_pos *pos, int64_t *ret, struct error **err)
+{
+        bool negative = *value == '-';
+        _cleanup_free_ char *range = attr_values(row);
+        uint64_t number;
+
+        if (!text_parse_u64(value + (negative || *value == '+'), &number))
+                return wrong(section, row, pos, err, "'%s' is not a number (%s)", shown, range);
+        if (number > row->max)
+                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+        *ret = negative ? -(int64_t)number : (int64_t)number;
+        return 0;
+}
+
 static int read_size(const struct attr_section *section, const struct attr *row, const char *value,
                      const char *shown, const struct source_pos *pos, uint64_t *ret, struct error **err)
 {
@@ -448,6 +467,7 @@ int attr_set(const struct attr_section *section, const struct attr *row, const c
         void *field = record && row->has_field ? attr_field(row, record) : NULL;
         const struct attr_word *word;
         uint64_t number;
+        int64_t with_sign = 0;
         double decimal;
         bool yes;
 
@@ -468,6 +488,12 @@ int attr_set(const struct attr_section *section, const struct attr *row, const c
                         *(uint32_t *)field = (uint32_t)number;
                 else if (field)
                         *(uint64_t *)field = number;
+                break;
+        case ATTR_SIGNED:
+                if (read_signed(section, row, value, shown, pos, &with_sign, err) < 0)
+                        return -1;
+                if (field)
+                        *(int64_t *)field = with_sign;
                 break;
         case ATTR_DECIMAL:
                 if (!text_parse_decimal(value, &decimal))
@@ -512,6 +538,8 @@ char *attr_get(const struct attr *row, const void *record)
                 return xasprintf("%u", *(const uint32_t *)field);
         case ATTR_U64:
                 return xasprintf("%llu", (unsigned long long)*(const uint64_t *)field);
+        case ATTR_SIGNED:
+                return xasprintf("%lld", (long long)*(const int64_t *)field);
         case ATTR_DECIMAL:
                 /* The shortest digits that read back as the same number; %g would bring an exponent. */
                 for (int digits = 0; digits < 40; digits++) {

@@ -25,6 +25,7 @@ enum attr_kind {
         ATTR_BOOL,    /* bool */
         ATTR_U32,     /* uint32_t, .min to .max */
         ATTR_U64,     /* uint64_t, .min to .max */
+        ATTR_SIGNED,  /* int64_t, -.max to .max; .min is not used */
         ATTR_DECIMAL, /* double, above 0 and up to .max */
         ATTR_SIZE,    /* uint64_t bytes, .min to .max; a plain number counts in .plain_unit bytes */
         ATTR_ENUM,    /* an enum, one of .words */
@@ -99,11 +100,12 @@ struct attr_section {
                 offsetof(ATTR_OF, field) +                                                                \
                 0 * sizeof(char[__builtin_types_compatible_p(__typeof__(((ATTR_OF *)0)->field), type) ? 1 \
                                                                                                       : -1])
-#define TEXT(field) .kind = ATTR_TEXT, ATTR_FIELD(field, char *)
-#define PATH(field) .kind = ATTR_PATH, ATTR_FIELD(field, char *)
-#define BOOL(field) .kind = ATTR_BOOL, ATTR_FIELD(field, bool)
-#define U32(field)  .kind = ATTR_U32, ATTR_FIELD(field, uint32_t)
-#define U64(field)  .kind = ATTR_U64, ATTR_FIELD(field, uint64_t)
+#define TEXT(field)   .kind = ATTR_TEXT, ATTR_FIELD(field, char *)
+#define PATH(field)   .kind = ATTR_PATH, ATTR_FIELD(field, char *)
+#define BOOL(field)   .kind = ATTR_BOOL, ATTR_FIELD(field, bool)
+#define U32(field)    .kind = ATTR_U32, ATTR_FIELD(field, uint32_t)
+#define U64(field)    .kind = ATTR_U64, ATTR_FIELD(field, uint64_t)
+#define SIGNED(field) .kind = ATTR_SIGNED, ATTR_FIELD(field, int64_t)
 /* A number, or "auto" (ATTR_AUTO). */
 #define U32_OR_AUTO(field) .kind = ATTR_U32, .words = attr_auto_words, ATTR_FIELD(field, uint32_t)
 #define DECIMAL(field)     .kind = ATTR_DECIMAL, ATTR_FIELD(field, double)
@@ -156,6 +158,7 @@ extern const struct attr_section attr_topology, attr_numa_node, attr_memory_back
         attr_balloon;
 extern const struct attr_section attr_raw;
 extern const struct attr_section attr_graphics, attr_video, attr_input, attr_sound, attr_redirfilter;
+extern const struct attr_section attr_clock, attr_timer, attr_pm;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

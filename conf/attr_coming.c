@@ -29,6 +29,9 @@ const struct attr_section *const attr_sections[] = {
         &attr_sound,
         &attr_input,
         &attr_redirfilter,
+        &attr_clock,
+        &attr_timer,
+        &attr_pm,
         NULL,
 };
 /* clang-format on */
@@ -168,29 +171,6 @@ static const struct attr snapshot_rows[] = {
 };
 SECTION(snapshot, "SNAPSHOT", "A snapshot of the whole VM.", "opennebula-semantics 2.1");
 
-static const struct attr clock_rows[] = {
-        COMING("OFFSET", "utc, localtime, timezone or variable."),
-        COMING("TIMEZONE", "Name of a time zone."),
-        COMING("ADJUSTMENT", "Seconds."),
-};
-SECTION(clock, "CLOCK", "The hardware clock.", "DESIGN 5.3");
-
-static const struct attr timer_rows[] = {
-        COMING("NAME", "rtc, pit, hpet, tsc, kvmclock or hypervclock."),
-        COMING("TRACK", "boot, guest, wall or realtime."),
-        COMING("TICKPOLICY", "delay, catchup, merge or discard."),
-        COMING("FREQUENCY", "Hz."),
-        COMING("MODE", "auto, native, emulate, paravirt or smpsafe."),
-        COMING("PRESENT", "yes or no."),
-};
-SECTION(timer, "TIMER", "A timer of the guest.", "DESIGN 5.3");
-
-static const struct attr pm_rows[] = {
-        COMING("SUSPEND_TO_MEM", "ACPI S3."),
-        COMING("SUSPEND_TO_DISK", "ACPI S4."),
-};
-SECTION(pm, "PM", "Sleep states.", "DESIGN 5.3");
-
 static const struct attr numatune_rows[] = {
         COMING("MODE", "strict, preferred or interleave."),
         COMING("NODESET", "Nodes of the host."),
@@ -260,9 +240,6 @@ const struct attr_section *const attr_coming_sections[] = {
         &backup_config,
         &nic_alias,
         &snapshot,
-        &clock,
-        &timer,
-        &pm,
         &numatune,
         &filesystem,
         &rng,

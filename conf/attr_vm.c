@@ -134,10 +134,20 @@ static const struct attr vm_rows[] = {
           .doc = "Number of PCI Express root ports of a q35 machine, that is of devices that can be plugged in; 0 means "
                  "16.",
           .source = "opennebula-semantics 3.12" },
-        COMING_IN("OVMF_UEFIS", B, "Firmware files that OS/FIRMWARE may name, separated by blanks."),
+        { "OVMF_UEFIS", TEXT(ovmf_uefis), .lookup = LOOKUP_B, .lands = "rule",
+          .dflt = "/usr/share/AAVMF/AAVMF_CODE.fd /usr/share/OVMF/OVMF_CODE.fd "
+                  "/usr/share/OVMF/OVMF_CODE.secboot.fd /usr/share/OVMF/OVMF_CODE_4M.fd "
+                  "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd /usr/share/edk2/ovmf/OVMF_CODE.fd "
+                  "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd",
+          .doc = "Firmware files that OS/FIRMWARE may name, separated by blanks. The files of QEMU's firmware descriptors "
+                 "may be named as well.",
+          .source = "opennebula-semantics 3.6, 4.1" },
         COMING_IN("Q35_NUMA_PCIE", B, "One PCI Express expander per NUMA node."),
         COMING_IN("EMULATOR_CPUS", B, "Host CPUs for the emulator's own threads."),
-        COMING_IN("EVC_MODE", E, "CPU model of a cluster, replaces CPU_MODEL/MODEL."),
+        { "EVC_MODE", TEXT(evc_mode), .lookup = LOOKUP_E, .chars = ALNUM "._+-", .max = 64, .lands = "rule",
+          .doc = "CPU model that all VMs of a cluster have, so that they can move between its hosts: replaces "
+                 "CPU_MODEL/MODEL, whatever the template says there.",
+          .source = "opennebula-semantics 3.7" },
 
         COMING_IN("HYPERV_OPTIONS", A, "Hyper-V enlightenments, as libvirt XML."),
         COMING_IN("HYPERV_TIMERS", A, "Timers of a Hyper-V guest, as libvirt XML."),
@@ -145,7 +155,9 @@ static const struct attr vm_rows[] = {
         { "RAW", .kind = ATTR_TEXT, .lookup = LOOKUP_B, .lands = "rule",
           .doc = "libvirt XML for every VM, as RAW/DATA of a template of TYPE kvm.",
           .source = "opennebula-semantics 3.14" },
-        COMING("PMU", "Virtual performance counters."),
+        { "PMU", BOOL(pmu), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "Performance counters of the CPU, for perf in the guest. Absent: what the CPU model has.",
+          .source = "DESIGN 5.3; libvirt-behaviour 3.2" },
         COMING("TPM_STATE", "State of the virtual TPM, base64 of a tar.gz."),
         COMING("NOTIFY_READY", "When the unit counts as started: qmp or agent."),
         COMING("SHUTDOWN_TIMEOUT", "Seconds a shutdown may take, instead of kvmrc's."),
@@ -201,15 +213,26 @@ const struct attr_section attr_vm = {
 
 #define ATTR_OF struct os_spec
 static const struct attr_word arch_words[] = {
-        WORD("x86_64", 0), SOON("aarch64"), SOON("i686"), SOON("ppc64le"), SOON("s390x"), WORDS_END,
+        WORD("x86_64", 0), WORD("aarch64", 0), WORD("i686", 0), SOON("ppc64le"), SOON("s390x"), WORDS_END,
+};
+static const struct attr_word nvram_words[] = {
+        WORD("raw", DISK_FORMAT_RAW),
+        WORD("qcow2", DISK_FORMAT_QCOW2),
+        WORDS_END,
+};
+static const struct attr_word sd_bus_words[] = {
+        WORD("scsi", SD_DISK_BUS_SCSI),
+        WORD("sata", SD_DISK_BUS_SATA),
+        WORDS_END,
 };
 static const struct attr os_rows[] = {
         { "ARCH", TEXT(arch), .lookup = LOOKUP_A, .words = arch_words, .dflt = "x86_64", .lands = "argv",
-          .doc = "Processor architecture of the guest.", .source = "opennebula-semantics 3.6" },
+          .doc = "Processor architecture of the guest. i686 is the 32-bit PC, aarch64 the virt machine of 64-bit ARM.",
+          .source = "opennebula-semantics 3.6" },
         { "MACHINE", TEXT(machine), .lookup = LOOKUP_A, .chars = ALNUM "._-", .max = 64, .dflt = "q35",
           .lands = "argv",
-          .doc = "QEMU's machine type: q35, pc or a versioned one such as pc-q35-7.2. An alias is resolved at the first "
-                 "start and kept.",
+          .doc = "QEMU's machine type: q35, pc, for ARM virt, or a versioned one such as pc-q35-7.2. An alias is resolved "
+                 "at the first start and kept. Absent, or from a weaker layer than ARCH = aarch64: virt.",
           .source = "opennebula-semantics 3.6, DESIGN 5.5" },
         { "KERNEL", PATH(kernel), .lookup = LOOKUP_A, .lands = "argv",
           .doc = "Linux kernel on the host to boot directly; relative paths start from the template's directory.",
@@ -227,13 +250,37 @@ static const struct attr os_rows[] = {
           .source = "opennebula-semantics 3.6" },
         { "UUID", UUID(uuid), .lookup = LOOKUP_D, .lands = "argv", .doc = "UUID of the VM; the same as UUID.",
           .source = "opennebula-semantics 3.6" },
-        COMING_IN("BOOTLOADER", A, "Boot loader of paravirtualised guests."),
-        COMING_IN("SD_DISK_BUS", A, "Bus of disks named sd*: scsi or sata."),
-        COMING_IN("FIRMWARE", A, "BIOS, UEFI, or a firmware file of OVMF_UEFIS."),
-        COMING_IN("FIRMWARE_SECURE", A, "Secure Boot."),
-        COMING_IN("FIRMWARE_FORMAT", A, "Format of the firmware's variable store."),
-        COMING("KERNEL_DS", "Kernel from an OpenNebula datastore."),
-        COMING("INITRD_DS", "Initial RAM disk from an OpenNebula datastore."),
+        { "FIRMWARE", TEXT(firmware), .lookup = LOOKUP_A, .max = 4095, .lands = "argv",
+          .doc = "BIOS: SeaBIOS, what a PC has without anything said. UEFI: the first of QEMU's firmware descriptors "
+                 "(/usr/share/qemu/firmware/*.json) that fits the machine. Or a firmware file, one of OVMF_UEFIS. The "
+                 "guest's UEFI variables are kept over its runs in a file of the state directory that is named after the "
+                 "UUID.",
+          .source = "opennebula-semantics 3.6, DESIGN 5.4" },
+        { "FIRMWARE_SECURE", BOOL(firmware_secure), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+          .doc = "UEFI Secure Boot: firmware that starts nothing but what is signed by an enrolled key, with variables "
+                 "that only the firmware's own code can write. On a PC the machine has to be a q35.",
+          .source = "opennebula-semantics 3.6, DESIGN 5.4" },
+        { "FIRMWARE_FORMAT", ENUM(firmware_format, disk_format, nvram_words), .lookup = LOOKUP_A,
+          .dflt = "raw", .lands = "argv",
+          .doc = "Format of the file with the UEFI variables. A file of the other format is converted once, with what is "
+                 "in it.",
+          .source = "opennebula-semantics 3.6" },
+        { "SD_DISK_BUS", ENUM(sd_disk_bus, sd_disk_bus, sd_bus_words), .lookup = LOOKUP_A, .dflt = "scsi",
+          .lands = "rule",
+          .doc = "Bus of disks with a TARGET of sda style: scsi (a virtio-scsi controller) or sata (the q35's own AHCI "
+                 "controller, six places).",
+          .source = "opennebula-semantics 3.6, 3.9.2" },
+        { "KERNEL_DS", TEXT(kernel_ds), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "Kernel in an OpenNebula datastore: OpenNebula copies it and gives its place as KERNEL, which is what "
+                 "counts here.",
+          .source = "opennebula-semantics 3.6" },
+        { "INITRD_DS", TEXT(initrd_ds), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "Initial RAM disk in an OpenNebula datastore, as KERNEL_DS.",
+          .source = "opennebula-semantics 3.6" },
+        { .name = "BOOTLOADER",
+          .state = ATTR_LEFT_ALONE,
+          .lookup = LOOKUP_A,
+          .why = "is for paravirtualised Xen guests; KERNEL boots a kernel directly" },
         MISSPELT("FIMRWARE_SECURE", "FIRMWARE_SECURE"),
 };
 #undef ATTR_OF
@@ -246,6 +293,13 @@ const struct attr_section attr_os = {
         .source = "opennebula-semantics 3.6",
 };
 
+static const struct attr_word gic_words[] = {
+        WORD("2", GIC_2),
+        WORD("3", GIC_3),
+        WORD("host", GIC_HOST),
+        WORDS_END,
+};
+
 #define ATTR_OF struct features_spec
 static const struct attr features_rows[] = {
         { "ACPI", BOOL(acpi), .lookup = LOOKUP_A, .dflt = "yes", .lands = "argv",
@@ -255,15 +309,34 @@ static const struct attr features_rows[] = {
         { "LOCALTIME", BOOL(localtime), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
           .doc = "Hardware clock in the host's local time instead of UTC.",
           .source = "opennebula-semantics 3.8" },
-        COMING_IN("HYPERV", A, "Hyper-V enlightenments for Windows guests."),
+        { "HYPERV", BOOL(hyperv), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+          .doc = "Hyper-V enlightenments for Windows guests: relaxed, vapic, spinlocks 8191, vpindex, runtime, synic, "
+                 "stimer, frequencies, tlbflush and ipi, and the timers that go with them: the Hyper-V clock, an RTC and a "
+                 "PIT that catch up, no HPET. TIMER vectors change the latter. The guest sees them under KVM only.",
+          .source = "opennebula-semantics 3.8" },
         COMING_IN("VIRTIO_SCSI_QUEUES", A, "Queues of the virtio-scsi controller: a number or auto."),
         COMING_IN("VIRTIO_BLK_QUEUES", A, "Queues of virtio disks: a number or auto."),
         COMING_IN("IOTHREADS", A, "Number of I/O threads."),
-        COMING_IN("GIC", A, "Interrupt controller of ARM guests."),
-        COMING_IN("RAS", A, "Error reporting of ARM guests."),
-        COMING_IN("PCIHOLE64", A, "Size of the 64-bit PCI hole, KiB."),
-        COMING_IN("MIGRATE_AUTO_CONVERGE", A, "Slow the guest down so that a migration ends."),
-        COMING_IN("MIGRATE_COMPRESSED", A, "Compress memory on migration."),
+        { "GIC", ENUM(gic, gic_version, gic_words), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "Version of an ARM guest's interrupt controller; host: the host's own, which needs KVM. 2 is for up to 8 "
+                 "vCPUs. Absent: what QEMU's machine has.",
+          .source = "opennebula-semantics 3.8" },
+        { "RAS", BOOL(ras), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+          .doc = "Memory errors of the host are told to an ARM guest by ACPI. Needs UEFI firmware.",
+          .source = "opennebula-semantics 3.8" },
+        { "PCIHOLE64", SIZE(pcihole64, 1024, "KiB"), .lookup = LOOKUP_A, .min = 1 << 20, .max = 1ull << 46,
+          .lands = "argv",
+          .doc = "Address space of a PC above 4 GiB for the memory of its PCI devices: more for GPUs with large "
+                 "memories, less for CPUs with few address bits. Absent: QEMU's default, 32 GiB on a q35.",
+          .source = "opennebula-semantics 3.2, 3.8" },
+        { "MIGRATE_AUTO_CONVERGE", TEXT(migrate_auto_converge), .lookup = LOOKUP_A, .chars = "0123456789, ",
+          .max = 16, .lands = "qmp",
+          .doc = "INITIAL or INITIAL,INCREMENT, each 1 to 99: a guest that writes faster than a migration carries is "
+                 "slowed down by INITIAL percent, and by INCREMENT more each time.",
+          .source = "opennebula-semantics 3.8" },
+        { "MIGRATE_COMPRESSED", BOOL(migrate_compressed), .lookup = LOOKUP_A, .dflt = "no", .lands = "qmp",
+          .doc = "A migration sends of memory that has changed the differences only (XBZRLE).",
+          .source = "opennebula-semantics 3.8" },
         LEFT_ALONE("PAE", "has no effect in QEMU: every x86 CPU model has it"),
         LEFT_ALONE("APIC", "has no effect in QEMU: every x86 machine has it"),
         MISSPELT("HEPRV", "HYPERV"),
@@ -284,7 +357,11 @@ static const struct attr cpu_model_rows[] = {
           .doc = "host-model, host-passthrough, none (QEMU's own default) or a CPU model of QEMU by name. Absent: "
                  "host-model under KVM, QEMU's default otherwise.",
           .source = "opennebula-semantics 3.7, DESIGN 5.4" },
-        COMING_IN("FEATURES", A, "CPU flags to require, separated by commas."),
+        { "FEATURES", TEXT(features_text), .lookup = LOOKUP_A, .chars = ALNUM " ,._+-=", .max = 4096,
+          .lands = "argv",
+          .doc = "CPU flags that the guest must have, separated by commas: QEMU's names, such as ssse3 or invtsc. -NAME or "
+                 "NAME=off takes one away. One that cannot be had ends the start.",
+          .source = "opennebula-semantics 3.7; libvirt-behaviour 3.2" },
 };
 #undef ATTR_OF
 

@@ -65,7 +65,10 @@ const struct kvmrc_row kvmrc_rows[] = {
         { "VIRTIOFSD_BINARY_PATH",
           "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd", later,
           .plain = "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd" },
-        { "OVMF_NVRAM", "/usr/share/OVMF/OVMF_VARS.fd", later, .plain = "/usr/share/OVMF/OVMF_VARS.fd" },
+        { "OVMF_NVRAM", "/usr/share/OVMF/OVMF_VARS.fd",
+          "template of UEFI variables for a FIRMWARE file of which neither a firmware descriptor of QEMU nor its name says "
+          "which variables are its own",
+          .here = true },
         { .name = NULL },
 };
 
@@ -178,6 +181,11 @@ static int assign(struct reader *reader, const char *name, const char *value, co
                                         "SHUTDOWN_TIMEOUT: '%s' is not a number of seconds (1 to %d)", shown,
                                         MAX_SECONDS);
                 kvmrc->shutdown_timeout_s = seconds;
+                return 0;
+        }
+        if (strcmp(name, "OVMF_NVRAM") == 0) {
+                free(kvmrc->ovmf_nvram);
+                kvmrc->ovmf_nvram = *value ? xstrdup(value) : NULL;
                 return 0;
         }
         if (row->here) {

@@ -54,6 +54,7 @@ void site_free(struct site *site)
         template_free(site->host);
         free(site->image_dir);
         free(site->datastore_location);
+        free(site->kvmrc.ovmf_nvram);
         for (size_t i = 0; site->emulators && site->emulators[i]; i++)
                 free(site->emulators[i]);
         free(site->emulators);

@@ -31,6 +31,7 @@ struct kvmrc {
         bool force_destroy;          /* FORCE_DESTROY, no */
         bool cancel_no_acpi;         /* CANCEL_NO_ACPI, no */
         bool sync_time;              /* SYNC_TIME, yes */
+        char *ovmf_nvram;            /* OVMF_NVRAM; owned, NULL: not set */
 };
 
 struct site {

@@ -201,6 +201,7 @@ void spec_check(struct spec_builder *builder)
         check_agent_allow(builder);
         check_on_crash(builder);
         check_kernel(builder);
+        spec_check_firmware(builder);
         for (size_t i = 0; i < spec->n_disks; i++)
                 check_disk(builder, &spec->disks[i]);
         check_buses(builder);

@@ -123,10 +123,17 @@ static void set_targets(struct spec_builder *builder)
 static enum disk_bus choose_bus(const struct vm_spec *spec, const struct disk_spec *disk)
 {
         enum disk_bus other = vm_spec_is_q35(spec) ? DISK_BUS_SATA : DISK_BUS_IDE;
+        bool on_sata = spec->os.sd_disk_bus == SD_DISK_BUS_SATA;
 
+        /* The virt machine has no SATA controller of its own. */
+        if (vm_spec_is_virt(spec))
+                return *disk->target == 'v' && disk->type != DISK_TYPE_CDROM ? DISK_BUS_VIRTIO
+                                                                             : DISK_BUS_SCSI;
         if (disk->type == DISK_TYPE_CDROM)
                 return other;
-        return *disk->target == 'v' ? DISK_BUS_VIRTIO : *disk->target == 's' ? DISK_BUS_SCSI : other;
+        if (*disk->target == 's')
+                return on_sata ? DISK_BUS_SATA : DISK_BUS_SCSI;
+        return *disk->target == 'v' ? DISK_BUS_VIRTIO : other;
 }
 
 void spec_set_disks(struct spec_builder *builder, const char *base_dir)

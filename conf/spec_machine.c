@@ -1,6 +1,5 @@
-/* Name, UUID, kernel and CPU of the machine; paths of any section. */
+/* Name, UUID and kernel of the machine; paths of any section. */
 #include <string.h>
-#include <strings.h>
 
 #include "base/text.h"
 #include "conf/identity.h"
@@ -93,7 +92,6 @@ void spec_set_machine(struct spec_builder *builder, const char *base_dir)
 {
         struct vm_spec *spec = builder->spec;
         struct os_spec *os = &spec->os;
-        const char *model = spec->cpu_model.model_text;
         const struct {
                 char **path;
                 const char *key;
@@ -107,12 +105,7 @@ void spec_set_machine(struct spec_builder *builder, const char *base_dir)
                         *paths[i].path = spec_resolve_path(
                                 builder, name, spec_origin(&attr_os, os, paths[i].key), base_dir, path);
         }
-        if (!model || strcasecmp(model, "none") == 0)
-                spec->cpu_model.mode = CPU_MODE_NONE;
-        else if (strcasecmp(model, "host-passthrough") == 0)
-                spec->cpu_model.mode = CPU_MODE_HOST_PASSTHROUGH;
-        else if (strcasecmp(model, "host-model") == 0)
-                spec->cpu_model.mode = CPU_MODE_HOST_MODEL;
-        else
-                spec->cpu_model.mode = CPU_MODE_NAMED;
+        spec_set_firmware(builder, base_dir);
+        spec_set_cpu(builder);
+        spec_set_clock(builder);
 }

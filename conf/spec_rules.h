@@ -15,6 +15,7 @@
 #define SPEC_MAX_SERIALS      4
 #define SPEC_MAX_INPUTS       16
 #define SPEC_MAX_REDIRFILTERS 64
+#define SPEC_MAX_TIMERS       6
 
 struct spec_builder {
         const struct template *template;
@@ -70,6 +71,10 @@ void spec_set_identity(struct spec_builder *builder, const char *default_name);
 void spec_set_machine(struct spec_builder *builder, const char *base_dir);
 void spec_set_capacity(struct spec_builder *builder);
 void spec_set_numa(struct spec_builder *builder);
+/* The part of it about firmware and architecture, about the CPU model, and about the clock. */
+void spec_set_firmware(struct spec_builder *builder, const char *base_dir);
+void spec_set_cpu(struct spec_builder *builder);
+void spec_set_clock(struct spec_builder *builder);
 void spec_set_disks(struct spec_builder *builder, const char *base_dir);
 void spec_set_nics(struct spec_builder *builder);
 void spec_set_display(struct spec_builder *builder);
@@ -88,3 +93,4 @@ void spec_check_capacity(struct spec_builder *builder);
  * with its place. Fails when MEMORY_ACCESS says private. For spec_set_*() functions.
  */
 void spec_share_memory(struct spec_builder *builder, const char *reference, const struct source_pos *pos);
+void spec_check_firmware(struct spec_builder *builder);

@@ -15,7 +15,7 @@ static char *row_value(const struct attr_section *section, const struct attr *ro
 
         /* A number that nobody gave and that has no default, and what is not the VM's to say. */
         if ((origin->layer == LAYER_NONE && !attr_is_text(row) && row->kind != ATTR_ENUM) ||
-            row->lookup == LOOKUP_B)
+            row->lookup == LOOKUP_B || row->lookup == LOOKUP_E)
                 return NULL;
         if (row->kept)
                 return xstrdup_null(origin->text);

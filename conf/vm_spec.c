@@ -42,6 +42,9 @@ void vm_spec_free(struct vm_spec *spec)
                 if (row->count)
                         free(*(void **)((char *)spec + row->record));
         free(spec->os.boot_order);
+        for (size_t i = 0; i < spec->cpu_model.n_flags; i++)
+                free(spec->cpu_model.flags[i].name);
+        free(spec->cpu_model.flags);
         for (size_t i = 0; i < spec->n_files; i++)
                 free(spec->files[i]);
         free(spec->files);
@@ -87,6 +90,19 @@ uint64_t vm_spec_memory_room(const struct vm_spec *spec)
 bool vm_spec_has_hugepages(const struct vm_spec *spec)
 {
         return spec->memory_backing.hugepages || spec->topology.hugepage_size;
+}
+
+bool vm_spec_is_virt(const struct vm_spec *spec)
+{
+        return spec->os.machine && text_starts_with(spec->os.machine, "virt");
+}
+
+const struct timer_spec *vm_spec_timer(const struct vm_spec *spec, enum timer_name name)
+{
+        for (size_t i = 0; i < spec->n_timers; i++)
+                if (spec->timers[i].name == name)
+                        return &spec->timers[i];
+        return NULL;
 }
 
 const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference)

@@ -49,6 +49,22 @@ enum disk_discard { DISK_DISCARD_NONE, DISK_DISCARD_IGNORE, DISK_DISCARD_UNMAP }
 enum disk_bus { DISK_BUS_VIRTIO, DISK_BUS_SCSI, DISK_BUS_SATA, DISK_BUS_IDE };
 enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
 enum boot_kind { BOOT_DISK, BOOT_NIC };
+enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
+enum sd_disk_bus { SD_DISK_BUS_SCSI, SD_DISK_BUS_SATA };
+enum gic_version { GIC_DEFAULT, GIC_2, GIC_3, GIC_HOST };
+enum clock_offset { CLOCK_UTC, CLOCK_LOCALTIME, CLOCK_TIMEZONE, CLOCK_VARIABLE };
+enum timer_name {
+        TIMER_NONE,
+        TIMER_RTC,
+        TIMER_PIT,
+        TIMER_HPET,
+        TIMER_TSC,
+        TIMER_KVMCLOCK,
+        TIMER_HYPERVCLOCK
+};
+enum timer_track { TRACK_DEFAULT, TRACK_GUEST, TRACK_WALL, TRACK_REALTIME };
+enum timer_tickpolicy { TICK_DEFAULT, TICK_DELAY, TICK_CATCHUP, TICK_DISCARD };
+enum timer_mode { TIMER_MODE_DEFAULT, TIMER_MODE_AUTO, TIMER_MODE_NATIVE };
 
 struct boot_device {
         enum boot_kind kind;
@@ -63,18 +79,62 @@ struct os_spec {
         char *boot; /* as written; parsed: */
         struct boot_device *boot_order;
         size_t n_boot_order;
-        char *uuid; /* OS/UUID as written; vm_spec.uuid is what counts */
+        char *uuid;                       /* OS/UUID as written; vm_spec.uuid is what counts */
+        char *firmware;                   /* FIRMWARE as written, a path made absolute; parsed: */
+        enum firmware_kind firmware_kind; /* BIOS when absent */
+        bool firmware_secure;
+        enum disk_format firmware_format; /* of the variables: RAW or QCOW2 */
+        enum sd_disk_bus sd_disk_bus;
+        char *kernel_ds, *initrd_ds; /* as written */
 };
 
 struct features_spec {
         struct section section;
         bool acpi, guest_agent, localtime;
+        bool hyperv, ras;
+        enum gic_version gic;
+        uint64_t pcihole64; /* bytes; 0: QEMU's default */
+        char *migrate_auto_converge;
+        unsigned throttle_initial, throttle_increment; /* percent, parsed from it; 0: not given */
+        bool migrate_compressed;
+};
+
+struct cpu_flag {
+        char *name;
+        bool on;
 };
 
 struct cpu_model_spec {
         struct section section;
-        char *model_text;   /* MODEL as written, NULL: none */
+        char *model_text;   /* MODEL, or EVC_MODE in its place; NULL: none */
         enum cpu_mode mode; /* worked out from it; NONE when absent */
+        char *features_text;
+        struct cpu_flag *flags; /* parsed from it; owned */
+        size_t n_flags;
+};
+
+struct clock_spec {
+        struct section section;
+        bool present;
+        enum clock_offset offset;
+        char *timezone;     /* "Europe/Paris"; NULL but for CLOCK_TIMEZONE */
+        int64_t adjustment; /* seconds from UTC; CLOCK_VARIABLE */
+};
+
+struct timer_spec {
+        struct section section;
+        enum timer_name name;
+        enum timer_track track;
+        enum timer_tickpolicy tickpolicy;
+        enum timer_mode mode;
+        uint64_t frequency; /* Hz; 0: not given */
+        bool timer_present;
+};
+
+struct pm_spec {
+        struct section section;
+        bool present;
+        bool suspend_to_mem, suspend_to_disk;
 };
 
 struct panic_spec {
@@ -213,6 +273,9 @@ struct vm_spec {
         enum crash_action on_crash;
         char *agent_allow; /* AGENT_ALLOW as written; NULL: none (conf/agent_allow.h) */
         char *emulator;    /* absolute path or a bare name; NULL: found on the host */
+        char *ovmf_uefis;  /* OVMF_UEFIS as written */
+        char *evc_mode;    /* EVC_MODE; NULL: none */
+        bool pmu;          /* counts when PMU is given */
         struct os_spec os;
         struct features_spec features;
         struct cpu_model_spec cpu_model;
@@ -222,6 +285,10 @@ struct vm_spec {
         struct memory_backing_spec memory_backing;
         struct memory_encryption_spec memory_encryption;
         struct balloon_spec balloon;
+        struct clock_spec clock;
+        struct pm_spec pm;
+        struct timer_spec *timers;
+        size_t n_timers;
         struct panic_spec panic;
         struct cputune_spec cputune;
         struct memtune_spec memtune;
@@ -261,6 +328,10 @@ uint64_t vm_spec_ram(const struct vm_spec *spec);
 /* Memory that it can grow by; 0: none. */
 uint64_t vm_spec_memory_room(const struct vm_spec *spec);
 bool vm_spec_has_hugepages(const struct vm_spec *spec);
+/* The virt machine of ARM. */
+bool vm_spec_is_virt(const struct vm_spec *spec);
+/* NULL: the template has none of this name. */
+const struct timer_spec *vm_spec_timer(const struct vm_spec *spec, enum timer_name name);
 /* The origin of ATTRIBUTE or SECTION[index]/KEY ("MEMORY", "OS/MACHINE", "DISK[1]/CACHE"), NULL when there is
  * no such row. */
 const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference);

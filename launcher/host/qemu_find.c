@@ -79,7 +79,8 @@ static int find_given(const struct vm_spec *spec, char **ret, struct error **err
 
 int qemu_find(const struct vm_spec *spec, char **ret_path, struct error **err)
 {
-        const char *arch = spec->os.arch ? spec->os.arch : "x86_64";
+        const char *given = spec->os.arch ? spec->os.arch : "x86_64";
+        const char *arch = strcmp(given, "i686") == 0 ? "i386" : given; /* QEMU's word for it */
         _cleanup_free_ char *system = xasprintf("qemu-system-%s", arch);
         const char *const names[] = { "qemu-kvm-one", "qemu-kvm", "/usr/libexec/qemu-kvm", system };
         _cleanup_text_ struct text tried = TEXT_INIT;
@@ -93,7 +94,7 @@ int qemu_find(const struct vm_spec *spec, char **ret_path, struct error **err)
                 _cleanup_free_ char *path = NULL;
 
                 /* The names without architecture are for the host's own. */
-                if (names[i] != system && strcmp(uts.machine, arch) != 0)
+                if (names[i] != system && strcmp(uts.machine, given) != 0)
                         continue;
                 if (names[i][0] != '/')
                         path = look_up(names[i]);

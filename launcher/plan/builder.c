@@ -70,6 +70,18 @@ int build_fd(struct build *build, const char *source, const char *text)
         return build->next_fd++;
 }
 
+void build_env(struct build *build, const char *name, const char *value)
+{
+        char ***env = &build->plan->env;
+        size_t n = 0;
+
+        while ((*env)[n])
+                n++;
+        *env = xreallocarray(*env, n + 2, sizeof(char *));
+        (*env)[n] = xasprintf("%s=%s", name, value);
+        (*env)[n + 1] = NULL;
+}
+
 void build_device(struct build *build, json_t *device)
 {
         json_array_append_new(build->plan->devices, device);

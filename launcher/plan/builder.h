@@ -14,7 +14,7 @@
 /* Child fd numbers start here; 0 to 2 are the standard ones. */
 #define PLAN_FIRST_FD 10
 
-enum machine_kind { MACHINE_Q35, MACHINE_PC };
+enum machine_kind { MACHINE_Q35, MACHINE_PC, MACHINE_VIRT };
 
 /* Where QEMU finds one layer of a chain. */
 struct plan_layer {
@@ -41,6 +41,15 @@ struct plan_secret_use {
         unsigned random;             /* above 0: so many random characters, which are kept in path */
         bool base64;
         int fd;
+};
+
+/* UEFI: the code and the template of its variables. */
+struct plan_firmware {
+        bool present;
+        char *code, *vars; /* owned */
+        enum disk_format code_format, vars_format;
+        bool smm, keys;
+        struct plan_layer code_layer, vars_layer;
 };
 
 struct build {
@@ -70,6 +79,8 @@ struct build {
         size_t n_secrets;
         struct plan_disk *disks;
         struct plan_nic *nics;
+        struct plan_firmware firmware;
+        int64_t clock_ahead; /* seconds of UTC: CLOCK OFFSET = "variable" */
 };
 
 /* One option, or an option and its value. */
@@ -82,6 +93,8 @@ void build_json(struct build *build, const char *because, const char *option, js
 void build_step(struct build *build, const char *because, enum plan_effect effect, json_t *args);
 /* The next child fd; source: the name a step gives it; text: for printers, "tap web-0 queue 0". */
 int build_fd(struct build *build, const char *source, const char *text);
+/* A variable of QEMU's environment, which has no other. */
+void build_env(struct build *build, const char *name, const char *value);
 /* For status: steals device. */
 void build_device(struct build *build, json_t *device);
 
@@ -125,6 +138,24 @@ void machine_args_boot(struct build *build);
 struct machine_lock *machine_new_lock(const struct build *build);
 int machine_check_files(struct build *build, struct error **err);
 void machine_file_steps(struct build *build);
+/* MIGRATE_*: what any migration of this QEMU will go by. */
+void machine_migration_steps(struct build *build);
+
+/* firmware.c */
+int firmware_decide(struct build *build, struct error **err);
+void firmware_number_fds(struct build *build);
+void firmware_args(struct build *build);
+/* What they add to -machine, and why. */
+void firmware_machine_options(const struct build *build, struct text *value, struct text *because);
+void firmware_steps(struct build *build);
+void firmware_done(struct build *build);
+
+/* clock.c: clock, timers, sleep states. */
+int clock_decide(struct build *build, struct error **err);
+void clock_args(struct build *build);
+void clock_machine_options(const struct build *build, struct text *value, struct text *because);
+void clock_cpu_options(const struct build *build, struct text *value, struct text *because);
+void sleep_args(struct build *build);
 
 /* cpu.c */
 int cpu_check(struct build *build, struct error **err);

@@ -34,6 +34,7 @@ void launch_plan_free(struct launch_plan *plan)
         free(plan->run_dir);
         free(plan->log_path);
         free(plan->policy.agent_allow);
+        free(plan->policy.clock.path);
         free(plan->cgroup);
         for (size_t i = 0; i < plan->n_steps; i++) {
                 json_decref(plan->steps[i].args);

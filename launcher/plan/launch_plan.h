@@ -3,7 +3,7 @@
  *
  * Building it (plan_build.h) opens no file, reads no clock, draws no random number. Printing it prints all of it;
  * executing it (launcher/run/execute.h) is a loop over steps, each with its undo. Strings may hold the placeholder
- * @GENERATION@ (and only that one), which the executor fills in. Owned by the caller; launch_plan_free() accepts
+ * @GENERATION@, which the executor fills in; the value of -rtc may be base=@UTC+N@, the time of the start and N seconds. Owned by the caller; launch_plan_free() accepts
  * NULL.
  *
  * A step is an effect and its arguments as a JSON object, because the same record travels in the journal, to the
@@ -27,6 +27,9 @@
  *   cgroup-create  {path}                         path below each hierarchy, "machine.slice/vmlaunch-web"
  *   cgroup-write   {path, controller, file, value}
  *   live-template  {path, text}                   RUN/NAME/live.tmpl
+ *   nvram          {path, format, other, template, template-format, uid, fd}
+ *                  UEFI variables: opened, and made first where they are not there, of other (the same in the other format)
+ *                  or of template; outlive the VM, undone when they were made for a start that failed
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
@@ -62,6 +65,7 @@
         X(CGROUP_CREATE, "cgroup-create", cgroup_create) \
         X(CGROUP_WRITE, "cgroup-write", cgroup_write)    \
         X(LIVE_TEMPLATE, "live-template", live_template) \
+        X(NVRAM, "nvram", nvram)                         \
         X(SPAWN, "spawn", spawn)                         \
         X(TAKE_BACK, "take-back", take_back)             \
         X(QMP, "qmp", qmp)
@@ -112,6 +116,15 @@ struct plan_secret {
         char *value;  /* NULL: the template has only a stand-in for it */
 };
 
+#define CLOCK_PLACEHOLDER "@UTC"
+
+/* CLOCK OFFSET = "variable": what is kept when the guest sets its clock. */
+struct plan_clock {
+        char *path;         /* STATE/NAME/clock; owned, NULL: nothing is kept */
+        int64_t adjustment; /* CLOCK/ADJUSTMENT */
+        int64_t ahead;      /* seconds that this run's clock began ahead of UTC */
+};
+
 /* What the supervisor has to know of the VM besides the steps. */
 struct plan_policy {
         bool has_agent, has_acpi, has_panic;
@@ -120,6 +133,7 @@ struct plan_policy {
         bool restart_on_panic, keep_on_panic; /* ON_CRASH; neither: the VM ends */
         bool sync_time;                       /* SYNC_TIME: when a paused guest goes on */
         char *agent_allow;                    /* AGENT_ALLOW; owned, NULL: none */
+        struct plan_clock clock;
 };
 
 struct launch_plan {

@@ -1,4 +1,5 @@
-/* Machine type, accelerator, clock, boot files, and what machine.lock keeps of them. */
+/* Machine type, accelerator, boot files, and what machine.lock keeps of them. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "launcher/plan/builder.h"
@@ -95,12 +96,18 @@ static const struct machine_lock *lock_in_force(const struct build *build)
         return lock;
 }
 
+/* QEMU's word for it: its 32-bit PC is an i386. */
+static const char *target_of(const char *arch)
+{
+        return strcmp(arch, "i686") == 0 ? "i386" : arch;
+}
+
 int machine_decide(struct build *build, struct error **err)
 {
         const struct qemu_facts *qemu = build->in->qemu;
         const struct os_spec *os = &build->spec->os;
 
-        if (strcmp(os->arch, qemu->target) != 0)
+        if (strcmp(target_of(os->arch), qemu->target) != 0)
                 return build_error(build, err, ERROR_HOST, "OS/ARCH",
                                    "'%s' cannot be run by %s, which is for %s", os->arch, qemu->path,
                                    qemu->target);
@@ -124,9 +131,11 @@ int machine_decide(struct build *build, struct error **err)
                 build->kind = MACHINE_Q35;
         else if (text_starts_with(build->machine->name, "pc-i440fx-"))
                 build->kind = MACHINE_PC;
+        else if (text_starts_with(build->machine->name, "virt-"))
+                build->kind = MACHINE_VIRT;
         else
                 return build_error(build, err, ERROR_INVALID, "OS/MACHINE",
-                                   "'%s' is neither a q35 nor a pc machine, others are not supported",
+                                   "'%s' is none of the machines q35, pc and virt, others are not supported",
                                    build->machine->name);
         if (build->machine->deprecated)
                 build_warn(build, "OS/MACHINE", "QEMU %u.%u.%u says that '%s' is deprecated", qemu->major,
@@ -157,6 +166,21 @@ void machine_args_identity(struct build *build)
                      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
 
+static void arm_options(const struct build *build, struct text *value, struct text *because)
+{
+        static const char *const gics[] = { [GIC_2] = "2", [GIC_3] = "3", [GIC_HOST] = "host" };
+        const struct features_spec *features = &build->spec->features;
+
+        if (features->gic) {
+                keyval_add(value, "gic-version", "%s", gics[features->gic]);
+                build_refer(build, because, "FEATURES/GIC");
+        }
+        if (features->ras) {
+                keyval_add(value, "ras", "on");
+                build_refer(build, because, "FEATURES/RAS");
+        }
+}
+
 void machine_args(struct build *build)
 {
         _cleanup_text_ struct text value = TEXT_INIT, because = TEXT_INIT;
@@ -168,9 +192,46 @@ void machine_args(struct build *build)
         build_refer(build, &because, "ACCEL");
         memory_machine_args(build, &value, &because);
         build_refer(build, &because, "FEATURES/ACPI");
-        if (!build->spec->features.acpi)
+        /* Of an ARM machine only UEFI passes the tables on (opennebula-semantics 3.6). */
+        if (!build->spec->features.acpi || (build->kind == MACHINE_VIRT && !build->firmware.present))
                 keyval_add(&value, "acpi", "off");
+        if (build->kind == MACHINE_VIRT)
+                arm_options(build, &value, &because);
+        clock_machine_options(build, &value, &because);
+        firmware_machine_options(build, &value, &because);
         build_option(build, text_str(&because), "-machine", "%s", text_str(&value));
+        if (build->spec->features.pcihole64)
+                build_option(build, "FEATURES/PCIHOLE64", "-global", "%s.pci-hole64-size=%" PRIu64 "K",
+                             build->kind == MACHINE_Q35 ? "q35-pcihost" : "i440FX-pcihost",
+                             (build->spec->features.pcihole64 + 1023) / 1024);
+}
+
+void machine_migration_steps(struct build *build)
+{
+        const struct features_spec *features = &build->spec->features;
+        const struct {
+                bool wanted;
+                const char *reference, *capability;
+        } rows[] = { { features->throttle_initial, "FEATURES/MIGRATE_AUTO_CONVERGE", "auto-converge" },
+                     { features->migrate_compressed, "FEATURES/MIGRATE_COMPRESSED", "xbzrle" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                if (rows[i].wanted)
+                        build_step(build, rows[i].reference, EFFECT_QMP,
+                                   json_pack("{s:s, s:{s:[{s:s, s:b}]}}", "execute",
+                                             "migrate-set-capabilities", "arguments", "capabilities",
+                                             "capability", rows[i].capability, "state", 1));
+        if (features->throttle_initial) {
+                json_t *arguments =
+                        json_pack("{s:i}", "cpu-throttle-initial", (int)features->throttle_initial);
+
+                if (features->throttle_increment)
+                        json_object_set_new(arguments, "cpu-throttle-increment",
+                                            json_integer((json_int_t)features->throttle_increment));
+                build_step(
+                        build, rows[0].reference, EFFECT_QMP,
+                        json_pack("{s:s, s:o}", "execute", "migrate-set-parameters", "arguments", arguments));
+        }
 }
 
 void machine_args_boot(struct build *build)
@@ -178,8 +239,6 @@ void machine_args_boot(struct build *build)
         const struct os_spec *os = &build->spec->os;
         _cleanup_text_ struct text append = TEXT_INIT, because = TEXT_INIT;
 
-        build_option(build, "FEATURES/LOCALTIME", "-rtc", "base=%s",
-                     build->spec->features.localtime ? "localtime" : "utc");
         build_option(build, "rule: boot only from what was chosen to boot from", "-boot", "strict=on");
         if (!os->kernel)
                 return;

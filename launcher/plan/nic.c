@@ -129,7 +129,7 @@ int nic_check_all(struct build *build, struct error **err)
                 if (!model || !qemu_has_device(build->in->qemu, model->device))
                         return unknown_model(build, reference, nic->model, model ? ERROR_HOST : ERROR_INVALID,
                                              err);
-                if (model->is_legacy && build->kind == MACHINE_Q35 &&
+                if (model->is_legacy && build->kind != MACHINE_PC &&
                     build_need_device(build, reference, "pcie-pci-bridge", err) < 0)
                         return -1;
         }

@@ -33,6 +33,7 @@ static void build_done(struct build *build)
         }
         free(build->nics);
         free(build->serial_fds);
+        firmware_done(build);
         for (size_t i = 0; i < build->n_secrets; i++) {
                 free(build->secrets[i].id);
                 free(build->secrets[i].reference);
@@ -70,7 +71,7 @@ static int place_devices(struct build *build, struct error **err)
                 if (spec->disks[i].bus == DISK_BUS_VIRTIO)
                         build_place(build, xasprintf("disk%u", spec->disks[i].id), spec->disks[i].address,
                                     false);
-        if (needs_bridge && build->kind == MACHINE_Q35)
+        if (needs_bridge && build->kind != MACHINE_PC)
                 build_place(build, xstrdup(PCI_BRIDGE), NULL, false);
         for (size_t i = 0; i < spec->n_nics; i++)
                 build_place(build, xasprintf("nic%u", spec->nics[i].id), spec->nics[i].address,
@@ -83,7 +84,7 @@ static int place_devices(struct build *build, struct error **err)
                 build_place(build, xstrdup("balloon0"), NULL, false);
         display_place(build);
 
-        if (pci_place(build->kind == MACHINE_Q35, build->in->site->q35_root_ports, build->lock,
+        if (pci_place(build->kind != MACHINE_PC, build->in->site->q35_root_ports, build->lock,
                       build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
                 return -1;
         for (size_t i = 0; i < spec->n_nics; i++) {
@@ -143,7 +144,8 @@ static int decide(struct build *build, struct error **err)
                 return -1;
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
             machine_decide_accel(build, err) < 0 || smp_check(build, err) < 0 || cpu_check(build, err) < 0 ||
-            memory_check(build, err) < 0 || balloon_check(build, err) < 0)
+            memory_check(build, err) < 0 || balloon_check(build, err) < 0 ||
+            firmware_decide(build, err) < 0 || clock_decide(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
             serial_check(build, err) < 0 || panic_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
@@ -191,6 +193,7 @@ static void number_fds(struct build *build)
 
                 build->initrd_fd = build_fd(build, "initrd", text);
         }
+        firmware_number_fds(build);
         disk_number_fds(build);
         nic_number_fds(build);
         graphics_number_fds(build);
@@ -234,6 +237,7 @@ static void write_argv(struct build *build)
         }
         build_flag(build, text_str(&emulator), build->in->qemu->path);
         machine_args_identity(build);
+        firmware_args(build);
         machine_args(build);
         cpu_args(build);
         smp_args(build);
@@ -241,6 +245,8 @@ static void write_argv(struct build *build)
         secret_args(build);
         build_option(build, "rule: the supervisor's control channel", "-chardev", "%s", monitor);
         build_option(build, "rule: the supervisor's control channel", "-mon", "chardev=mon0,mode=control");
+        clock_args(build);
+        sleep_args(build);
         machine_args_boot(build);
         root_port_args(build);
         disk_controller_args(build);
@@ -314,6 +320,7 @@ static int write_steps(struct build *build, struct error **err)
                              json_sprintf("%s/uids/%u", build->in->site->paths.run, build->uid)));
         disk_steps(build);
         machine_file_steps(build);
+        firmware_steps(build);
         build_step(build, "rule: nobody but the supervisor reaches QEMU", EFFECT_DIRECTORY,
                    json_pack("{s:o, s:i, s:i, s:i}", "path", json_sprintf("%s/private", build->plan->run_dir),
                              "mode", 0700, "uid", 0, "gid", 0));
@@ -335,6 +342,7 @@ static int write_steps(struct build *build, struct error **err)
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
         balloon_steps(build);
         graphics_qmp_steps(build);
+        machine_migration_steps(build);
         build_step(build, "rule: everything is in place", EFFECT_QMP,
                    json_pack("{s:s, s:{}}", "execute", "cont", "arguments"));
         return 0;
@@ -370,6 +378,12 @@ static void write_policy(struct build *build)
                 .sync_time = kvmrc->sync_time && spec->features.guest_agent,
                 .agent_allow = xstrdup_null(spec->agent_allow),
         };
+        if (spec->clock.offset == CLOCK_VARIABLE)
+                build->plan->policy.clock = (struct plan_clock){
+                        .path = clock_state_path(build->in->site->paths.state, spec->name),
+                        .adjustment = spec->clock.adjustment,
+                        .ahead = build->clock_ahead,
+                };
 }
 
 int plan_build(const struct plan_input *input, struct launch_plan **ret, struct error **err)
@@ -400,6 +414,7 @@ int plan_build(const struct plan_input *input, struct launch_plan **ret, struct 
 
         copy_warnings(&build, spec->warnings);
         copy_warnings(&build, input->host->warnings);
+        copy_warnings(&build, input->firmware ? input->firmware->warnings : NULL);
         if (decide(&build, err) < 0)
                 goto out;
         number_fds(&build);

@@ -8,9 +8,11 @@
 
 #include "conf/site.h"
 #include "conf/vm_spec.h"
+#include "launcher/host/firmware.h"
 #include "launcher/host/host_facts.h"
 #include "launcher/host/qemu_facts.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/state/clock_state.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/storage/image_chain.h"
 
@@ -21,6 +23,9 @@ struct plan_input {
         const struct qemu_facts *qemu;
         struct image_chain *const *chains; /* [spec->n_disks] */
         struct file_facts kernel, initrd;
+        const struct firmware_list *firmware; /* NULL: the VM has no UEFI */
+        const char *timezone_rule; /* of CLOCK/TIMEZONE, as TZ takes it; NULL: this host has no such zone */
+        const struct clock_state *clock; /* NULL: the guest's clock was never set */
         const struct machine_lock *lock;
 };
 

@@ -76,6 +76,14 @@ static void print_file_step(const struct plan_step *step, struct text *out)
                 text_addf(out, "file    stderr        in memory, at most %lld bytes\n",
                           number_of(args, "max"));
                 break;
+        case EFFECT_NVRAM: {
+                const char *from = string_of(args, "template");
+                _cleanup_free_ char *template = plan_visible(from, strlen(from));
+
+                text_addf(out, "file    nvram         rw %s  %s, at first a copy of %s\n", path,
+                          string_of(args, "format"), template);
+                break;
+        }
         case EFFECT_MACHINE_LOCK:
         case EFFECT_LIVE_TEMPLATE:
                 text_addf(out, "file    write         %s\n", path);

@@ -15,7 +15,12 @@ int serial_check(struct build *build, struct error **err)
         if (build->spec->n_serials > SERIAL_MAX)
                 return build_error(build, err, ERROR_INVALID, "SERIAL[4]/TYPE", "a PC has %d serial ports",
                                    SERIAL_MAX);
-        return build->spec->n_serials ? build_need_device(build, "SERIAL[0]/TYPE", "isa-serial", err) : 0;
+        if (build->kind == MACHINE_VIRT && build->spec->n_serials > 1)
+                return build_error(build, err, ERROR_INVALID, "SERIAL[1]/TYPE", "a '%s' has one serial port",
+                                   build->machine->name);
+        return build->spec->n_serials && build->kind != MACHINE_VIRT
+                       ? build_need_device(build, "SERIAL[0]/TYPE", "isa-serial", err)
+                       : 0;
 }
 
 void serial_args(struct build *build)
@@ -30,9 +35,12 @@ void serial_args(struct build *build)
                 if (!because.length)
                         text_add(&because, "rule: one serial port when none is asked for");
                 build_option(build, text_str(&because), "-chardev", "%s", chardev);
-                build_json(build, text_str(&because), "-device",
-                           json_pack("{s:s, s:s, s:s, s:i}", "driver", "isa-serial", "id", id, "chardev", id,
-                                     "index", (int)i));
+                if (build->kind == MACHINE_VIRT)
+                        build_option(build, text_str(&because), "-serial", "chardev:%s", id);
+                else
+                        build_json(build, text_str(&because), "-device",
+                                   json_pack("{s:s, s:s, s:s, s:i}", "driver", "isa-serial", "id", id,
+                                             "chardev", id, "index", (int)i));
                 build_device(build, json_pack("{s:s, s:s, s:o}", "id", id, "kind", "serial", "socket",
                                               json_sprintf("%s.sock", socket)));
         }

@@ -42,6 +42,17 @@ struct run_end adopt_end_from_json(const json_t *json)
         };
 }
 
+static struct plan_clock clock_from_json(const json_t *json)
+{
+        const char *path = string_of(json, "path");
+
+        if (!path || *path != '/')
+                return (struct plan_clock){ 0 };
+        return (struct plan_clock){ .path = xstrdup(path),
+                                    .adjustment = json_integer_value(json_object_get(json, "adjustment")),
+                                    .ahead = json_integer_value(json_object_get(json, "ahead")) };
+}
+
 struct plan_policy adopt_policy_from_json(const json_t *json)
 {
         json_int_t timeout = json_integer_value(json_object_get(json, "shutdown_timeout"));
@@ -59,6 +70,7 @@ struct plan_policy adopt_policy_from_json(const json_t *json)
                 .keep_on_panic = on_crash && strcmp(on_crash, "preserve") == 0,
                 .sync_time = flag(json, "sync_time", false),
                 .agent_allow = xstrdup_null(string_of(json, "agent_allow")),
+                .clock = clock_from_json(json_object_get(json, "clock")),
         };
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -112,8 +113,12 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
         struct born born = { .run = run };
 
         (void)args;
-        for (size_t i = 0; i < plan->n_args; i++)
-                argv_add_take(&argv, generation_fill(plan->args[i].text, run->generation));
+        for (size_t i = 0; i < plan->n_args; i++) {
+                _cleanup_free_ char *filled = generation_fill(plan->args[i].text, run->generation);
+                bool is_clock = i && strcmp(plan->args[i - 1].text, "-rtc") == 0;
+
+                argv_add_take(&argv, is_clock ? rtc_fill(filled, time(NULL)) : TAKE_PTR(filled));
+        }
         for (size_t i = 0; plan->env && plan->env[i]; i++)
                 argv_add_take(&env, generation_fill(plan->env[i], run->generation));
         request.argv = argv.items;

@@ -145,6 +145,8 @@ int machine_lock_undo(struct effect_undo *undo, const json_t *args, const json_t
 int live_template_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int live_template_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err);
+int nvram_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int nvram_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int net_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err);

@@ -1,6 +1,7 @@
 #include "launcher/run/generation.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
+#include "launcher/plan/launch_plan.h"
 #include "launcher/state/instance.h"
 
 #define MARK_PREFIX   "vmlaunch:"
@@ -103,6 +105,24 @@ char *generation_fill(const char *text, const char *generation)
         }
         text_add(&out, text);
         return text_take(&out);
+}
+
+char *rtc_fill(const char *text, time_t now)
+{
+        static const char start[] = "base=" CLOCK_PLACEHOLDER;
+        const char *end;
+        struct tm date;
+        char written[64];
+        long long ahead;
+
+        if (!text_starts_with(text, start) || sscanf(text + strlen(start), "%lld", &ahead) != 1)
+                return xstrdup(text);
+        end = strchr(text + strlen(start), '@');
+        now += (time_t)ahead;
+        if (!end || !gmtime_r(&now, &date) ||
+            strftime(written, sizeof(written), "%Y-%m-%dT%H:%M:%S", &date) == 0)
+                return xstrdup(text);
+        return xasprintf("base=%s%s", written, end + 1);
 }
 
 json_t *generation_fill_json(const json_t *json, const char *generation)

@@ -1,6 +1,6 @@
 /*
- * generation - the random id of one run, and filling it in where the plan says @GENERATION@. Pure but for
- * generation_new().
+ * generation - the random id of one run, and filling it in where the plan says @GENERATION@; likewise the date that the
+ * guest's clock starts from. Pure but for generation_new().
  *
  * A generation is the id of its instance and 16 random digits, so that what carries it says whose it is
  * (launcher/state/instance.h). What carries it: a tap's alias and a control group's mark, "vmlaunch:NAME:GENERATION",
@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #define GENERATION_PLACEHOLDER "@GENERATION@"
 
@@ -26,5 +27,7 @@ bool generation_read_mark(const char *mark, char **ret_vm, char **ret_generation
 bool generation_read_command_line(const char *words, size_t n, char **ret_vm, char **ret_generation);
 /* text with every placeholder replaced; new string. */
 char *generation_fill(const char *text, const char *generation);
-/* The same in every string value of json; new reference. */
+/* The value of -rtc with base=@UTC+N@ replaced by that date, N seconds after now; new string. */
+char *rtc_fill(const char *text, time_t now);
+/* generation_fill() in every string value of json; new reference. */
 json_t *generation_fill_json(const json_t *json, const char *generation);

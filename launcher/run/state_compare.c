@@ -271,10 +271,18 @@ json_t *state_expected(const struct vm_spec *spec)
         }
         expect_disks(spec, devices, nodes);
         expect_nics(spec, devices, netdevs);
+        if (spec->os.firmware_kind != FIRMWARE_BIOS) {
+                expect(nodes, "pflash0-file", "file");
+                expect(nodes, "pflash0-format", NULL);
+                expect(nodes, "pflash1-file", "file");
+                expect(nodes, "pflash1-format", disk_format_name(spec->os.firmware_format));
+        }
         for (size_t i = 0; i < spec->n_serials; i++) {
                 _cleanup_free_ char *id = xasprintf("serial%zu", i);
 
-                expect(devices, id, "isa-serial");
+                /* The virt machine's serial port is a part of it. */
+                if (!vm_spec_is_virt(spec))
+                        expect(devices, id, "isa-serial");
                 expect(chardevs, id, NULL);
         }
         if (spec->panic.present)
@@ -718,6 +726,21 @@ static void differ_from_record(struct comparison *c, const char *kind, const cha
         set_side(difference, SIDE_RECORD, record);
 }
 
+/* Which file is "UEFI" is a matter of this host's descriptors, and theirs may have changed since. */
+static void compare_firmware(struct comparison *c)
+{
+        const struct os_spec *os = &c->spec->os;
+        const json_t *args = find_step(c->sides->steps, "image-open", "fd", "image:pflash0-file");
+        const char *path = string_of(args, "path"), *wanted = os->firmware;
+        bool is_same = os->firmware_kind == FIRMWARE_BIOS   ? !path
+                       : os->firmware_kind == FIRMWARE_UEFI ? path != NULL
+                                                            : path && strcmp(path, wanted) == 0;
+
+        if (!is_same)
+                differ_from_record(c, "image", "pflash0", NULL,
+                                   os->firmware_kind == FIRMWARE_BIOS ? NULL : wanted, path);
+}
+
 static void compare_images(struct comparison *c)
 {
         const json_t *steps = c->sides->steps;
@@ -732,13 +755,14 @@ static void compare_images(struct comparison *c)
                 if (!has_medium(disk) ? path != NULL : !path || strcmp(path, disk->path) != 0)
                         differ_from_record(c, "image", id, NULL, has_medium(disk) ? disk->path : NULL, path);
         }
+        compare_firmware(c);
         for (size_t i = 0; i < json_array_size(steps) && i < LIST_MAX; i++) {
                 const json_t *args = step_args(json_array_get(steps, i), "image-open");
                 const char *fd = string_of(args, "fd"), *path = string_of(args, "path");
                 const char *rest = "";
                 unsigned disk = 0;
 
-                if (!fd || !path)
+                if (!fd || !path || strcmp(fd, "image:pflash0-file") == 0)
                         continue;
                 if (!number_behind(fd, "image:disk", &disk, &rest) || *rest != '-' || !find_disk(c, disk))
                         differ_from_record(c, "image", fd, NULL, NULL, path);

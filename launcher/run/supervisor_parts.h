@@ -3,7 +3,8 @@
  *
  * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_apply.c the changes they send; supervisor_compare.c asks QEMU what it is;
+ * and leases; supervisor_apply.c the changes they send; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
+ * keeps what the guest makes of its clock;
  * supervisor_reexec.c the way into another program; supervisor_record.c record, story and what clients are told.
  */
 #pragma once
@@ -198,6 +199,10 @@ void wire_try(struct supervisor *s);
 void wire_status(struct supervisor *s, json_t *reply);
 /* Is the agent's port open in the guest? For a connection that has missed events. */
 void wire_ask_agent_port(struct supervisor *s);
+
+/* supervisor_clock.c */
+/* The guest has set its hardware clock: offset seconds from where this run's clock would be. */
+void clock_was_set(struct supervisor *s, json_int_t offset);
 
 /* supervisor_compare.c */
 /* vmlaunch-status with "compare": control_answer() will be called; -1: *err. */

@@ -279,6 +279,11 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
                 panicked(s);
+        } else if (strcmp(name, "RTC_CHANGE") == 0) {
+                const json_t *offset = json_object_get(event_data, "offset");
+
+                if (json_is_integer(offset))
+                        clock_was_set(s, json_integer_value(offset));
         } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
                 const char *id = json_string_value(json_object_get(event_data, "id"));
 

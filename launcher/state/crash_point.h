@@ -35,6 +35,7 @@
         X(COMMAND_SENT, "command-sent", "a client's command was passed on to QEMU")                       \
         X(AGENT_COMMAND_SENT, "agent-command-sent", "a client's command was passed on to the agent")      \
         X(FD_CLOSED, "fd-closed", "an fd that a client left in QEMU is being closed")                     \
+        X(CLOCK_KEPT, "clock-kept", "the guest has set its clock, and that is about to be kept")          \
         X(LEASES_WRITE, "leases-write", "the file of leases is about to be replaced or removed")          \
         X(LEASES_WRITTEN, "leases-written", "the file of leases is as it has to be")                      \
         X(FREEZE_ASKED, "freeze-asked", "the agent was asked to freeze, and has not answered")            \

@@ -10,8 +10,11 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
+#include "launcher/host/firmware.h"
 #include "launcher/host/qemu_facts.h"
+#include "launcher/host/timezone.h"
 #include "launcher/plan/plan_build.h"
+#include "launcher/state/clock_state.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/storage/image_chain.h"
 #include "launcher/verb/vm_find.h"
@@ -161,6 +164,17 @@ static void show_where(struct launch_plan *plan)
         }
 }
 
+/* What CLOCK needs to know. */
+static int read_clock(const struct vm_spec *spec, const struct paths *paths, char **ret_rule,
+                      struct clock_state **ret_kept, struct error **err)
+{
+        if (spec->clock.offset == CLOCK_TIMEZONE)
+                return timezone_rule_read(TIMEZONE_DIR, spec->clock.timezone, ret_rule, err);
+        if (spec->clock.offset == CLOCK_VARIABLE)
+                return clock_state_read(paths->state, spec->name, ret_kept, err);
+        return 0;
+}
+
 void prepare_facts_done(struct prepare_facts *facts)
 {
         host_facts_free(facts->host);
@@ -195,6 +209,9 @@ int prepare_template(const struct verb_context *context, const struct template *
         _cleanup_prepared_ struct prepared prepared = { 0 };
         struct image_chain **chains = NULL;
         struct plan_input input = { .site = context->site };
+        _cleanup_(firmware_list_freep) struct firmware_list *firmware = NULL;
+        _cleanup_(clock_state_freep) struct clock_state *clock = NULL;
+        _cleanup_free_ char *timezone_rule = NULL;
         int result;
 
         if (spec_build(template, context->site, base_dir, name, &prepared.spec, err) < 0 ||
@@ -203,6 +220,13 @@ int prepare_template(const struct verb_context *context, const struct template *
         if (prepared.spec->graphics.present && !facts->host->n_addresses &&
             host_addresses_read(facts->host, err) < 0)
                 return -1;
+        if (firmware_list_for(prepared.spec, context->site->paths.etc, context->site->kvmrc.ovmf_nvram,
+                              &firmware, err) < 0 ||
+            read_clock(prepared.spec, &context->site->paths, &timezone_rule, &clock, err) < 0)
+                return -1;
+        input.firmware = firmware;
+        input.timezone_rule = timezone_rule;
+        input.clock = clock;
         chains = xcalloc(prepared.spec->n_disks + 2, sizeof(struct image_chain *));
         result = look_at_files(prepared.spec, chains, &input, err);
         input.spec = prepared.spec;

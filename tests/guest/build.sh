@@ -1,5 +1,5 @@
 #!/bin/bash
-# Build the test guest: OUTDIR/vmlinuz and OUTDIR/initrd.img, from Debian packages that are only unpacked.
+# Build the test guest: OUTDIR/vmlinuz, OUTDIR/bzImage and OUTDIR/initrd.img, from Debian packages that are only unpacked.
 #
 # usage: build.sh [--refresh] OUTDIR
 #
@@ -158,6 +158,8 @@ build() {
     [ $# = 1 ] || die "more than one kernel"
     version=${1#*/vmlinuz-}
     extract_kernel "$1" "$work/vmlinuz"
+    # As Debian ships it: with the EFI stub, and signed with Debian's key.
+    cp "$1" "$work/bzImage"
 
     mkdir -p "$tree"/{bin,dev,etc,lib64,lib/modules/"$version",mnt,proc,root,run,sbin,sys,tmp,usr/sbin,var}
     cp "$unpacked/bin/busybox" "$tree/bin/busybox"
@@ -200,7 +202,7 @@ build() {
     (cd "$tree" && find . -mindepth 1 | sort | cpio --quiet -o -H newc -R 0:0 --reproducible) >"$work/initrd.img"
 
     rm -f "$out/stamp"
-    mv "$work/vmlinuz" "$work/initrd.img" "$out/"
+    mv "$work/vmlinuz" "$work/bzImage" "$work/initrd.img" "$out/"
     while read -r deb; do
         echo "${deb##*/}"
     done <<<"$debs" >"$out/packages"
@@ -222,7 +224,7 @@ outdir=$(cd "$1" && pwd)
 exec 9>"$outdir/lock"
 flock 9 # two makes may ask for the same guest
 recipe=$(recipe_hash)
-if [ -z "$refresh" ] && [ -s "$outdir/vmlinuz" ] && [ -s "$outdir/initrd.img" ] &&
+if [ -z "$refresh" ] && [ -s "$outdir/vmlinuz" ] && [ -s "$outdir/bzImage" ] && [ -s "$outdir/initrd.img" ] &&
     [ "$(cat "$outdir/stamp" 2>/dev/null)" = "$recipe" ]; then
     exit 0
 fi

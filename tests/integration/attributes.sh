@@ -2,12 +2,6 @@
 # What each attribute does to a running machine: asked from QEMU over the control socket, from /proc, or from the guest.
 . "$(dirname "$0")/lib.sh"
 
-# cpu_is MODEL: the type of the first vCPU
-cpu_is() {
-    qmp query-cpus-fast
-    qmp qom-get "{\"path\":\"$(jq -r '.[0]."qom-path"' <<<"$REPLY_JSON")\",\"property\":\"type\"}"
-    assert_eq "$REPLY_JSON" "\"$1-x86_64-cpu\"" "the vCPU"
-}
 # number of the IDE controller among the devices without an id
 ide_controller() {
     qmp qom-list '{"path":"/machine/unattached"}'
@@ -17,11 +11,6 @@ ide_controller() {
 disk() {
     qmp query-block
     assert_eq "$(jq -cr ".[] | select(.qdev | test(\"(^|/)disk$1(/|$)\")) | $2" <<<"$REPLY_JSON")" "$3" "disk $1: $2"
-}
-# node NAME JQ-FILTER VALUE
-node() {
-    qmp query-named-block-nodes
-    assert_eq "$(jq -cr --arg name "$1" ".[] | select(.\"node-name\" == \$name) | $2" <<<"$REPLY_JSON")" "$3" "$1: $2"
 }
 # cache_is N (direct|cached) (flush|noflush) (on|off): of both nodes, and the write cache that the device shows
 cache_is() {

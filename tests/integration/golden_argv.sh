@@ -13,7 +13,6 @@ if [[ -z ${IN_NETNS:-} ]]; then
     IN_NETNS=1 exec unshare -Urn "$0" "$@"
 fi
 command -v qemu-system-x86_64 >/dev/null || { echo "skip golden_argv: no qemu-system-x86_64"; exit 77; }
-machines=$(qemu-system-x86_64 -machine help | awk '{print $1}')
 # Not in /tmp: images are opened past the page cache, which tmpfs of older kernels refuses.
 images=$(mktemp -d "${BUILD:-build}/golden_argv.XXXXXX") || { echo "skip golden_argv: ${BUILD:-build} cannot be written"; exit 77; }
 trap 'rm -rf "$images"' EXIT
@@ -26,13 +25,35 @@ missing_pages() {
     done
 }
 
+# The machines of a QEMU, each asked once.
+declare -A machines=()
+has_machine() { # PROGRAM MACHINE
+    [[ -n ${machines[$1]:-} ]] || machines[$1]=$("$1" -machine help | awk '{print $1}')
+    grep -qx "$2" <<<"${machines[$1]}"
+}
+
+# Code and variables of a UEFI golden: this host's own files of the same names. What is missing here is said.
+firmware() { # PLAN DIRECTORY
+    local path format template
+    while read -r path; do
+        [[ -e $path ]] || { echo "$path"; return; }
+        ln -s "$path" "$2/${path//\//_}"
+    done < <(sed -nE 's/^file +image +ro ([^ ]*(OVMF|AAVMF)[^ ]*)  lock .*/\1/p' "$1")
+    while read -r path format template; do
+        [[ -e $template ]] || { echo "$template"; return; }
+        qemu-img convert -O "$format" "$template" "$2/${path//\//_}"
+    done < <(sed -nE 's/^file +nvram +rw ([^ ]+)  ([a-z0-9]+), at first a copy of (.*)/\1 \2 \3/p' "$1")
+}
+
 # A golden by its file name; images as its "# IMAGE:" lines say.
 check_one() { # NAME
-    local name=$1 template=tests/golden/$1.tmpl plan=tests/golden/$1.plan machine path line format size missing
+    local name=$1 template=tests/golden/$1.tmpl plan=tests/golden/$1.plan program machine path line format size missing
     grep -q '^# EXPECT_ERROR' "$template" && return 0
     grep -q 'accel=kvm' "$plan" && { echo "skip $name: needs KVM"; return 0; }
     machine=$(sed -nE 's/^ +-machine ([^,]+),.*/\1/p' "$plan")
-    grep -qx "$machine" <<<"$machines" || { echo "skip $name: this QEMU has no $machine"; return 0; }
+    program=$(sed -nE 's/^exec +([^ ]+).*/\1/p' "$plan")
+    [[ -x $program ]] || { echo "skip $name: no $program"; return 0; }
+    has_machine "$program" "$machine" || { echo "skip $name: this QEMU has no $machine"; return 0; }
     missing=$(missing_pages <"$plan")
     [[ -z $missing ]] || { echo "skip $name: needs $missing"; return 0; }
     grep -qE '^# IMAGE:.* block' "$template" && { echo "skip $name: needs a block device"; return 0; }
@@ -43,6 +64,8 @@ check_one() { # NAME
         size=$(sed -E 's/.* size=([^ ]+).*/\1/' <<<"$line")
         qemu-img create -q -f "$format" "$images/$name/${path//\//_}" "$size" >/dev/null
     done < <(sed -n 's/^# IMAGE: //p' "$template")
+    missing=$(firmware "$plan" "$images/$name")
+    [[ -z $missing ]] || { echo "skip $name: no $missing"; rm -rf "${images:?}/$name"; return 0; }
     timeout -k 5 90 "$check" "$plan" "$images/$name" >"$images/$name.log" 2>&1
     case $? in
     0) echo "ok $name" ;;

@@ -218,6 +218,18 @@ qom_child() {
 }
 has_argument() { tr '\0' '\n' <"/proc/$PID/cmdline" | grep -qxF -- "$1"; }
 
+# cpu_is MODEL: the type of the first vCPU
+cpu_is() {
+    qmp query-cpus-fast
+    qmp qom-get "{\"path\":\"$(jq -r '.[0]."qom-path"' <<<"$REPLY_JSON")\",\"property\":\"type\"}"
+    assert_eq "$REPLY_JSON" "\"$1-x86_64-cpu\"" "the vCPU"
+}
+# node NAME JQ-FILTER VALUE
+node() {
+    qmp query-named-block-nodes
+    assert_eq "$(jq -cr --arg name "$1" ".[] | select(.\"node-name\" == \$name) | $2" <<<"$REPLY_JSON")" "$3" "$1: $2"
+}
+
 started() {
     expect 0 vml start "$TEMPLATE"
     PID=$(status_of pid)

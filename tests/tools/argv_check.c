@@ -20,6 +20,7 @@
 #include "base/argv.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/run/generation.h"
 #include "net/tap.h"
 
 #define DEADLINE_MS 60000
@@ -173,6 +174,18 @@ static int read_plan(const char *text, const char *directory, struct stand_ins *
         return argv->n ? 0 : missing("plan", "has no argv");
 }
 
+/* The clock that a plan leaves to the executor. */
+static void fill_clock(struct argv *argv)
+{
+        for (size_t i = 1; i < argv->n; i++)
+                if (strcmp(argv->items[i - 1], "-rtc") == 0) {
+                        char *filled = rtc_fill(argv->items[i], time(NULL));
+
+                        free(argv->items[i]);
+                        argv->items[i] = filled;
+                }
+}
+
 static void run_child(const struct stand_ins *stand_ins, const struct argv *argv)
 {
         for (size_t i = 0; i < stand_ins->n; i++)
@@ -248,6 +261,7 @@ int main(int argc, char **argv)
         status = read_plan(text, argv[2], &stand_ins, &qemu);
         if (status)
                 return status;
+        fill_clock(&qemu);
         pid = fork();
         if (pid < 0)
                 return missing("fork", strerror(errno));

@@ -21,6 +21,7 @@ static void policy_of_a_plan_is_the_same_behind_a_record(void **state)
                 .keep_on_panic = true,
                 .sync_time = true,
                 .agent_allow = (char *)"guest-exec",
+                .clock = { .path = (char *)"/s/web/clock", .adjustment = -60, .ahead = 3540 },
         };
         json_auto_t *json = plan_policy_to_json(&policy), *again = NULL;
         struct plan_policy read = adopt_policy_from_json(json);
@@ -29,6 +30,7 @@ static void policy_of_a_plan_is_the_same_behind_a_record(void **state)
         again = plan_policy_to_json(&read);
         assert_true(json_equal(json, again));
         free(read.agent_allow);
+        free(read.clock.path);
 }
 
 static void policy_of_the_wrong_types_is_the_default(void **state)

@@ -3,13 +3,16 @@
  * BLESS=1 in the environment (`make bless`) NAME.plan is written instead. What comments of the template say:
  *
  *   # TEST: sentence                      the test's name
- *   # HOST: debian12-v1                   tests/golden/hosts/debian12-v1.json: {"host": ..., "qemu": ...}
+ *   # HOST: debian12-v1                   tests/golden/hosts/debian12-v1.json: {"host": ..., "qemu": ..., "firmware": ...}
  *   # HOST_FACTS: {"cpus": 2}             members of "host" that are others
  *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block]
  *   # FILE: /path mode=0644               a kernel or initrd that exists, owned by root
+ *   # ZONE: RULE                           the rule of CLOCK/TIMEZONE's zone; without, there is no such zone
+ *   # CLOCK: ADJUSTMENT CHANGE             what an earlier run of this VM has made of its clock
+ *   # KVMRC: line                          a line of kvmrc
  *   # CLAIMED: UID NAME [PORT]            another VM's machine.lock keeps this uid, and this port
  *   # LOCK: line                          a line of machine.lock
- *   # DRIVER: line, # HOST_CONF: line     a line of vmm_exec_kvm.conf, host.conf
+ *   # DRIVER: line, # CLUSTER: line, # HOST_CONF: line   a line of vmm_exec_kvm.conf, cluster.conf, host.conf
  *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
  *   # NO_XML: control character           why the template has no twin in XML, which is planned as well
  *   # EXPLAIN                             NAME.plan ends with what explain says
@@ -45,6 +48,9 @@ struct golden_case {
         struct host_facts *host;
         struct qemu_facts *qemu;
         struct machine_lock *lock;
+        struct firmware_list *firmware;
+        struct clock_state *clock;
+        char *zone;
         struct image_chain **chains;
         struct plan_input input;
 };
@@ -193,6 +199,8 @@ static void read_host(struct golden_case *golden)
         if (host_facts_from_json(json_object_get(json, "host"), &golden->host, &err) < 0 ||
             qemu_facts_from_json(json_object_get(json, "qemu"), &golden->qemu, &err) < 0)
                 fail_msg("%s: %s", path, err->message);
+        if (firmware_list_from_json(json_object_get(json, "firmware"), &golden->firmware, &err) < 0)
+                fail_msg("%s: %s", path, err->message);
         for (cursor = 0;;) {
                 _cleanup_free_ char *line = next_line(golden->text, "CLAIMED", &cursor);
                 struct host_facts *host = golden->host;
@@ -210,19 +218,38 @@ static void read_host(struct golden_case *golden)
         }
 }
 
+static void read_clock(struct golden_case *golden)
+{
+        size_t cursor = 0;
+        _cleanup_free_ char *line = next_line(golden->text, "CLOCK", &cursor);
+        long long adjustment, change;
+
+        cursor = 0;
+        golden->zone = next_line(golden->text, "ZONE", &cursor);
+        if (!line)
+                return;
+        assert_int_equal(sscanf(line, "%lld %lld", &adjustment, &change), 2);
+        golden->clock = xcalloc(1, sizeof(*golden->clock));
+        golden->clock->uuid = xstrdup(golden->spec->uuid_text);
+        golden->clock->adjustment = adjustment;
+        golden->clock->change = change;
+}
+
 /* Everything after the host; text is the template's. */
 static int build_plan(struct golden_case *golden, const char *template_text, struct launch_plan **ret,
                       struct error **err)
 {
         _cleanup_free_ char *driver = all_lines(golden->text, "DRIVER"), *file = NULL;
+        _cleanup_free_ char *cluster = all_lines(golden->text, "CLUSTER");
         _cleanup_free_ char *host_conf = all_lines(golden->text, "HOST_CONF");
-        _cleanup_free_ char *lock = all_lines(golden->text, "LOCK");
+        _cleanup_free_ char *lock = all_lines(golden->text, "LOCK"), *kvmrc = all_lines(golden->text, "KVMRC");
 
         file = xasprintf("%s.tmpl", golden->name);
         if (template_parse(file, template_text, strlen(template_text), &golden->template, err) < 0 ||
-            site_from_text(NULL, driver, NULL, host_conf, NULL, &golden->site, err) < 0 ||
+            site_from_text(NULL, driver, cluster, host_conf, kvmrc, &golden->site, err) < 0 ||
             spec_build(golden->template, golden->site, "/vm", golden->name, &golden->spec, err) < 0)
                 return -1;
+        read_clock(golden);
         if (lock && machine_lock_parse("machine.lock", lock, &golden->lock, err) < 0)
                 return -1;
         golden->chains = xcalloc(golden->spec->n_disks + 1, sizeof(*golden->chains));
@@ -235,8 +262,11 @@ static int build_plan(struct golden_case *golden, const char *template_text, str
                 .site = golden->site,
                 .host = golden->host,
                 .qemu = golden->qemu,
+                .firmware = golden->firmware,
                 .chains = golden->chains,
                 .lock = golden->lock,
+                .timezone_rule = golden->zone,
+                .clock = golden->clock,
         };
         read_file_facts(golden, golden->spec->os.kernel, &golden->input.kernel);
         read_file_facts(golden, golden->spec->os.initrd, &golden->input.initrd);
@@ -250,6 +280,8 @@ static void plan_done(struct golden_case *golden)
                 image_chain_free(golden->chains[i]);
         free(golden->chains);
         machine_lock_free(golden->lock);
+        clock_state_free(golden->clock);
+        free(golden->zone);
         vm_spec_free(golden->spec);
         site_free(golden->site);
         template_free(golden->template);
@@ -260,6 +292,7 @@ static void golden_done(struct golden_case *golden)
         plan_done(golden);
         host_facts_free(golden->host);
         qemu_facts_free(golden->qemu);
+        firmware_list_free(golden->firmware);
         free(golden->text);
 }
 
@@ -271,6 +304,7 @@ static void check_live_template(const struct golden_case *golden, const struct l
                 .text = golden->text,
                 .host = golden->host,
                 .qemu = golden->qemu,
+                .firmware = golden->firmware,
         };
         _cleanup_free_ char *argv = launch_plan_argv(plan), *argv_again = NULL;
         struct launch_plan *plan_again = NULL;
@@ -422,6 +456,7 @@ static void check_xml_twin(struct golden_case *golden, const struct launch_plan 
                 .text = golden->text,
                 .host = golden->host,
                 .qemu = golden->qemu,
+                .firmware = golden->firmware,
         };
         _cleanup_text_ struct text expected = TEXT_INIT, got = TEXT_INIT;
         _cleanup_free_ char *twin = NULL, *wanted = NULL, *found = NULL;

@@ -163,6 +163,9 @@ static void see_value(const struct attr *row, const char *value, struct seen *se
                 *(yes ? &seen->yes : &seen->no) = true;
         if ((row->kind == ATTR_U32 || row->kind == ATTR_U64) && text_parse_u64(value, &number))
                 see_number(row, number, seen);
+        if (row->kind == ATTR_SIGNED && text_parse_u64(value + (*value == '-'), &number) &&
+            number == row->max)
+                *(*value == '-' ? &seen->least : &seen->most) = true;
         if (row->kind == ATTR_SIZE && text_parse_size(value, row->plain_unit, &number) == TEXT_SIZE_OK)
                 see_number(row, number, seen);
         if (row->kind == ATTR_DECIMAL && text_parse_decimal(value, &decimal))
@@ -213,6 +216,7 @@ static bool has_extreme(const struct attr *row)
         case ATTR_BOOL:
         case ATTR_U32:
         case ATTR_U64:
+        case ATTR_SIGNED:
         case ATTR_DECIMAL:
         case ATTR_SIZE:
         case ATTR_ENUM:
