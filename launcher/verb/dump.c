@@ -21,15 +21,18 @@
 /* The kernel's own bound is the stack's quarter; ours is what a plan of some hundred devices has. */
 #define CMDLINE_MAX (8u << 20)
 
-static int read_live(const struct verb_context *context, const char *name, char **ret, struct error **err)
+/* New string; NULL: *err. */
+static char *read_live(const struct verb_context *context, const char *name, struct error **err)
 {
         struct vm_dir *vm = NULL;
-        int status = vm_dir_open(&context->site->paths, name, &vm, err);
+        char *text = NULL;
 
-        if (status == 0)
-                status = fd_read_file_at(vm->fd, "live.tmpl", TEMPLATE_MAX_BYTES, ret, NULL, err);
+        if (vm_dir_open(&context->site->paths, name, &vm, err) < 0)
+                return NULL;
+        if (fd_read_file_at(vm->fd, "live.tmpl", TEMPLATE_MAX_BYTES, &text, NULL, err) < 0)
+                text = NULL;
         vm_dir_release(vm, true);
-        return status;
+        return text;
 }
 
 /* The record of one that runs; the pid in it is its QEMU and nobody else. */
@@ -53,9 +56,9 @@ static int running_record(const struct verb_context *context, const char *name, 
 
 static int dump_template(const struct verb_context *context, const char *name, struct error **err)
 {
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *text = read_live(context, name, err);
 
-        if (read_live(context, name, &text, err) < 0)
+        if (!text)
                 return -1;
         if (context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s}", "schema", 1, "name", name, "template", text));
@@ -160,11 +163,10 @@ static int dump_metadata(const struct verb_context *context, const char *name, c
 {
         static const char *const headers[] = { "WHAT", "VALUE" };
         _cleanup_(template_freep) struct template *live = NULL;
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *text = read_live(context, name, err);
         json_auto_t *document = NULL;
 
-        if (read_live(context, name, &text, err) < 0 ||
-            template_parse("live.tmpl", text, strlen(text), &live, err) < 0)
+        if (!text || template_parse("live.tmpl", text, strlen(text), &live, err) < 0)
                 return -1;
         document = json_pack("{s:i, s:s, s:o, s:o}", "schema", 1, "name", name, "run", run_facts(record),
                              "kept", kept_attributes(live));

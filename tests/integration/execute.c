@@ -462,7 +462,7 @@ static void running_plan_has_its_files_tap_group_and_locks(void **state)
         struct stat st;
 
         run_fine(f);
-        execution_close_passed(f->execution);
+        execution_close_passed(f->execution, true);
         assert_int_equal(stat(private_dir, &st), 0);
         assert_int_equal(st.st_mode & 07777, 0700);
         assert_int_equal(stat(sock, &st), 0);
@@ -813,7 +813,7 @@ static int live_lowered(struct fixture *f)
 
         if (run_plan(f, -1, &err) < 0)
                 return 1;
-        execution_close_passed(f->execution);
+        execution_close_passed(f->execution, true);
         if (confine_lower_capabilities(&err) < 0 || !nothing_is_effective())
                 return 2;
         if (fd_pidfd_send_signal(execution_qemu_pidfd(f->execution), SIGCONT) == 0 || errno != EPERM)
@@ -1111,7 +1111,7 @@ static void real_qemu_answers_on_its_listener_sandboxed(void **state)
         free(f->plan.emulator);
         f->plan.emulator = xstrdup(QEMU);
         run_fine(f);
-        execution_close_passed(f->execution);
+        execution_close_passed(f->execution, true);
         snprintf(address.sun_path, sizeof(address.sun_path), "%s/private/qmp.sock", f->vm->path);
         assert_int_equal(connect(sock, (struct sockaddr *)&address, sizeof(address)), 0);
         assert_int_equal(fd_wait(sock, POLLIN, fd_now_ms() + 20000), 1);
@@ -1164,7 +1164,7 @@ static void start_costs_a_few_milliseconds(void **state)
 
                 run_fine(f);
                 total += now_us() - start;
-                execution_close_passed(f->execution);
+                execution_close_passed(f->execution, true);
                 start = now_us();
                 undo_all(f);
                 undo += now_us() - start;
