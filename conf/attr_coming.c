@@ -21,6 +21,7 @@ const struct attr_section *const attr_sections[] = {
         &attr_raw,
         &attr_topology,
         &attr_numa_node,
+        &attr_dimm,
         &attr_memory_backing,
         &attr_memory_encryption,
         &attr_balloon,

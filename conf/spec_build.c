@@ -304,6 +304,7 @@ int spec_build(const struct template *template, const struct site *site, const c
         spec_set_nics(&builder);
         spec_set_display(&builder);
         spec_set_boot_order(&builder);
+        spec_check_plugged(&builder);
         spec_check(&builder);
 
         if (builder.errors) {

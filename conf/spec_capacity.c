@@ -4,9 +4,6 @@
 #include "base/text.h"
 #include "conf/spec_rules.h"
 
-/* A virtio-mem device plugs memory in blocks of this size (qemu-lab 6). */
-#define VIRTIO_MEM_BLOCK (2ull << 20)
-
 static const struct source_pos *place(const struct attr_section *section, const void *record, const char *key)
 {
         return &spec_origin(section, record, key)->pos;

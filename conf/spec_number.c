@@ -67,6 +67,8 @@ void spec_number(struct spec_builder *builder)
         const struct numbered lists[] = {
                 { &attr_disk, attr_find(&attr_disk, "DISK_ID"), (char *)spec->disks, spec->n_disks,
                   sizeof(*spec->disks), offsetof(struct disk_spec, id) },
+                { &attr_dimm, attr_find(&attr_dimm, "DIMM_ID"), (char *)spec->dimms, spec->n_dimms,
+                  sizeof(*spec->dimms), offsetof(struct dimm_spec, id) },
                 { &attr_nic, attr_find(&attr_nic, "NIC_ID"), (char *)spec->nics, spec->n_nics,
                   sizeof(*spec->nics), offsetof(struct nic_spec, id) },
         };

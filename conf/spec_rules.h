@@ -16,6 +16,10 @@
 #define SPEC_MAX_INPUTS       16
 #define SPEC_MAX_REDIRFILTERS 64
 #define SPEC_MAX_TIMERS       6
+#define SPEC_MAX_DIMMS        256 /* QEMU, ACPI_MAX_RAM_SLOTS */
+/* Linux uses no smaller piece of a memory module; a virtio-mem device plugs blocks (qemu-lab 6). */
+#define DIMM_GRAIN       (128ull << 20)
+#define VIRTIO_MEM_BLOCK (2ull << 20)
 
 struct spec_builder {
         const struct template *template;
@@ -66,6 +70,8 @@ char *spec_resolve_path(struct spec_builder *builder, const char *full_name, con
 
 /* DISK_ID, NIC_ID: who has none gets the first free number. */
 void spec_number(struct spec_builder *builder);
+/* VCPU_PLUGGED, MEMORY_PLUGGED and DIMM: within what there is room for. */
+void spec_check_plugged(struct spec_builder *builder);
 /* What the attributes leave open, a section each; in this order. */
 void spec_set_identity(struct spec_builder *builder, const char *default_name);
 void spec_set_machine(struct spec_builder *builder, const char *base_dir);

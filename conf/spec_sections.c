@@ -26,6 +26,7 @@ const struct spec_section spec_sections[] = {
         SINGLE(attr_cpu_model, cpu_model),
         OPTIONAL(attr_topology, topology),
         REPEATED(attr_numa_node, numa_nodes, SPEC_MAX_NUMA_NODES, "NUMA nodes"),
+        REPEATED(attr_dimm, dimms, SPEC_MAX_DIMMS, "memory modules"),
         OPTIONAL(attr_memory_backing, memory_backing),
         OPTIONAL(attr_memory_encryption, memory_encryption),
         OPTIONAL(attr_balloon, balloon),

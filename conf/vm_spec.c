@@ -87,6 +87,15 @@ uint64_t vm_spec_memory_room(const struct vm_spec *spec)
         return spec->memory_max > ram ? spec->memory_max - ram : 0;
 }
 
+uint64_t vm_spec_dimms(const struct vm_spec *spec)
+{
+        uint64_t all = 0;
+
+        for (size_t i = 0; i < spec->n_dimms; i++)
+                all += spec->dimms[i].size;
+        return all;
+}
+
 bool vm_spec_has_hugepages(const struct vm_spec *spec)
 {
         return spec->memory_backing.hugepages || spec->topology.hugepage_size;

@@ -180,6 +180,12 @@ struct memory_encryption_spec {
         enum memory_encryption type;
 };
 
+struct dimm_spec {
+        struct section section;
+        uint32_t id; /* DIMM_ID: its slot */
+        uint64_t size;
+};
+
 struct balloon_spec {
         struct section section;
         bool present; /* a value other than a default was given */
@@ -263,6 +269,10 @@ struct vm_spec {
         uint64_t memory_max; /* the same; 0: no more than memory */
         uint32_t memory_slots;
         enum memory_resize_mode memory_resize_mode;
+        uint32_t vcpu_plugged;   /* beyond vcpu */
+        uint64_t memory_plugged; /* of the virtio-mem device; bytes */
+        struct dimm_spec *dimms; /* memory modules that were plugged */
+        size_t n_dimms;
         uint64_t memory_tune_offset; /* bytes */
         /* Guest memory is mapped by another process too; by: what asks for it, "FILESYSTEM[0]/DRIVER" (owned). */
         bool memory_shared;
@@ -327,6 +337,8 @@ struct smp vm_spec_smp(const struct vm_spec *spec);
 uint64_t vm_spec_ram(const struct vm_spec *spec);
 /* Memory that it can grow by; 0: none. */
 uint64_t vm_spec_memory_room(const struct vm_spec *spec);
+/* Sizes of its DIMMs together. */
+uint64_t vm_spec_dimms(const struct vm_spec *spec);
 bool vm_spec_has_hugepages(const struct vm_spec *spec);
 /* The virt machine of ARM. */
 bool vm_spec_is_virt(const struct vm_spec *spec);

@@ -43,7 +43,7 @@ void balloon_steps(struct build *build)
 
         if (spec->balloon.model == BALLOON_MODEL_NONE)
                 return;
-        if (vm_spec_ram(spec) > spec->memory)
+        if (spec->memory_max && spec->memory_resize_mode == MEMORY_BALLOONING)
                 build_step(build, "MEMORY MEMORY_MAX MEMORY_RESIZE_MODE", EFFECT_QMP,
                            json_pack("{s:s, s:{s:I}}", "execute", "balloon", "arguments", "value",
                                      (json_int_t)spec->memory));

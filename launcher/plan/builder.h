@@ -160,6 +160,9 @@ void sleep_args(struct build *build);
 /* cpu.c */
 int cpu_check(struct build *build, struct error **err);
 void cpu_args(struct build *build);
+/* plugged.c: behind all other arguments of vCPUs and memory. */
+int plugged_check(struct build *build, struct error **err);
+void plugged_args(struct build *build);
 /* smp.c */
 int smp_check(struct build *build, struct error **err);
 void smp_args(struct build *build);

@@ -260,14 +260,14 @@ void memory_device_args(struct build *build)
                 return;
         device = json_pack("{s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "vmem0", "memdev",
                            VIRTIO_MEM_OBJECT, "block-size", (json_int_t)block, "requested-size",
-                           (json_int_t)0);
+                           (json_int_t)build->spec->memory_plugged);
         /* A block of huge pages that cannot be had is then refused, instead of SIGBUS later. */
         if (hugepage_size(build))
                 json_object_set_new(device, "prealloc", json_true());
         build_set_address(device, build_pci_address(build, "vmem0"));
         build_json(build, "MEMORY_MAX MEMORY_RESIZE_MODE", "-device", device);
         build_device(build, json_pack("{s:s, s:s, s:I, s:I}", "id", "vmem0", "kind", "memory", "size",
-                                      (json_int_t)0, "max", (json_int_t)vm_spec_memory_room(build->spec)));
+                                      (json_int_t)build->spec->memory_plugged, "max", (json_int_t)vm_spec_memory_room(build->spec)));
 }
 
 void memory_confine(struct build *build)

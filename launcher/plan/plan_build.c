@@ -144,7 +144,7 @@ static int decide(struct build *build, struct error **err)
                 return -1;
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
             machine_decide_accel(build, err) < 0 || smp_check(build, err) < 0 || cpu_check(build, err) < 0 ||
-            memory_check(build, err) < 0 || balloon_check(build, err) < 0 ||
+            memory_check(build, err) < 0 || plugged_check(build, err) < 0 || balloon_check(build, err) < 0 ||
             firmware_decide(build, err) < 0 || clock_decide(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
@@ -256,6 +256,7 @@ static void write_argv(struct build *build)
         nic_args(build);
         panic_args(build);
         memory_device_args(build);
+        plugged_args(build);
         balloon_args(build);
         display_args(build);
 }

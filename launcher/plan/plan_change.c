@@ -255,13 +255,31 @@ static bool change_throttle(struct changing *c, const struct plan_part *was, con
         return true;
 }
 
+static json_t *set_requested(const struct plan_part *part)
+{
+        return json_pack("{s:o, s:s, s:O}", "path", json_sprintf("/machine/peripheral/%s", part->id), "property",
+                         "requested-size", "value", json_object_get(part->json, "requested-size"));
+}
+
+/* The guest takes or gives blocks in its own time. */
+static bool change_virtio_mem(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
+{
+        const char *driver = json_string_value(json_object_get(wanted->json, "driver"));
+
+        if (wanted->kind != PART_DEVICE || !driver || strcmp(driver, "virtio-mem-pci") != 0)
+                return false;
+        add_qmp(c, "MEMORY_PLUGGED", "qom-set", set_requested(wanted),
+                json_pack("{s:[o]}", "undo", command("qom-set", set_requested(was))));
+        return true;
+}
+
 static void change_part(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
 {
         json_auto_t *a = comparable(was), *b = comparable(wanted);
         const char *key;
         json_t *value;
 
-        if (json_equal(a, b) || change_throttle(c, was, wanted))
+        if (json_equal(a, b) || change_throttle(c, was, wanted) || change_virtio_mem(c, was, wanted))
                 return;
         json_object_foreach (b, key, value) {
                 if (!json_equal(json_object_get(a, key), value))
@@ -490,6 +508,19 @@ static void remove_host_steps(struct changing *c)
         }
 }
 
+/* The same command as it was given last, if it was. */
+static json_t *way_back(const struct launch_plan *was, const struct plan_step *step)
+{
+        json_t *undo = json_array();
+
+        for (size_t i = 0; i < was->n_steps; i++)
+                if (was->steps[i].effect == EFFECT_QMP &&
+                    json_equal(json_object_get(was->steps[i].args, "execute"),
+                               json_object_get(step->args, "execute")))
+                        json_array_append(undo, was->steps[i].args);
+        return undo;
+}
+
 static void add_qmp_steps(struct changing *c)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
@@ -497,7 +528,7 @@ static void add_qmp_steps(struct changing *c)
 
                 if (step->effect == EFFECT_QMP && !has_step(c->was_plan, step))
                         add_step(c, step->because, EFFECT_QMP, json_incref(step->args),
-                                 json_pack("{s:[]}", "undo"));
+                                 json_pack("{s:o}", "undo", way_back(c->was_plan, step)));
         }
 }
 

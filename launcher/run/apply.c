@@ -308,7 +308,7 @@ static void supersede(struct apply *apply)
                 struct error *unwritten = NULL;
 
                 next = owed->next;
-                if (!other || strcmp(device, other) != 0)
+                if (!other || owed->asked || strcmp(device, other) != 0)
                         continue;
                 if (journal_append(applies->vm->fd, entry, &unwritten) < 0) {
                         apply_story(owed, "%s", unwritten->message);

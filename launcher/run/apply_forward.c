@@ -361,6 +361,50 @@ void apply_forward_again(struct apply *apply)
         go(apply);
 }
 
+/* A vCPU goes without naming itself: is it there? */
+static void on_whether_there(json_t *reply, const struct error *error, void *data)
+{
+        struct apply *apply = data;
+        const struct fragment_step *step;
+
+        (void)error;
+        apply->asked--;
+        if (apply_is_over(apply))
+                return;
+        step = apply->at < apply->fragment->n_steps ? step_now(apply) : NULL;
+        if (!reply || !step || !awaited_device(step) ||
+            ops_objects_have(QEMU_DEVICES, reply, awaited_device(step)))
+                return;
+        apply->seen = true;
+        if (apply->state == APPLY_AWAITING)
+                step_done(apply);
+        else if (apply->state == APPLY_OWED)
+                applies_try_again(apply->applies);
+}
+
+static bool may_be_about(const struct fragment_step *step, const char *name, const json_t *event_data)
+{
+        const char *path = json_string_value(json_object_get(event_data, "path"));
+        const json_t *info = json_object_get(event_data, "info");
+        _cleanup_free_ char *below = xasprintf("/peripheral/%s/", step->await_value);
+
+        if (strcmp(name, "DEVICE_DELETED") == 0)
+                return path && strstr(path, below);
+        return strcmp(name, "ACPI_DEVICE_OST") == 0 && !json_object_get(info, "device") &&
+               json_integer_value(json_object_get(info, "source")) == OST_EJECT &&
+               json_integer_value(json_object_get(info, "status")) == OST_DONE;
+}
+
+static void ask_whether_there(struct apply *apply)
+{
+        struct qmp_client *qmp = apply->applies->host.qemu(apply->applies->data);
+
+        if (!qmp || apply->asked)
+                return;
+        apply->asked++;
+        ops_query_objects(qmp, QEMU_DEVICES, on_whether_there, apply);
+}
+
 static bool is_about(const struct fragment_step *step, const json_t *event_data)
 {
         const char *is = json_string_value(json_object_get(event_data, step->await_member));
@@ -391,6 +435,8 @@ bool apply_forward_event(struct apply *apply, const char *name, const json_t *ev
         const struct fragment_step *step = apply->at < apply->fragment->n_steps ? step_now(apply) : NULL;
         int is = step && step->await_event ? outcome(step, name, event_data) : 0;
 
+        if (is == 0 && step && step->await_event && may_be_about(step, name, event_data))
+                ask_whether_there(apply);
         if (is > 0) {
                 apply->seen = true;
                 if (apply->state == APPLY_AWAITING)

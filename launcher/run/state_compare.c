@@ -10,6 +10,7 @@
 #include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
 #include "launcher/plan/pci.h"
+#include "launcher/plan/plugged.h"
 #include "qmp/ops_facts.h"
 
 /* A real machine has some hundred of anything. */
@@ -233,6 +234,18 @@ static void expect_memory(const struct vm_spec *spec, json_t *devices, json_t *o
         memory_objects(spec, expect_object, &expected);
         if (spec->memory_encryption.type != MEMORY_ENCRYPTION_NONE)
                 expect(objects, "sev0", "sev-guest");
+        for (unsigned i = spec->vcpu; i < spec->vcpu + spec->vcpu_plugged; i++) {
+                _cleanup_free_ char *id = plugged_cpu_id(i);
+
+                expect(devices, id, NULL);
+        }
+        for (size_t i = 0; i < spec->n_dimms; i++) {
+                _cleanup_free_ char *dimm = xasprintf("dimm%u", spec->dimms[i].id),
+                                    *object = xasprintf("ram-dimm%u", spec->dimms[i].id);
+
+                expect(devices, dimm, "pc-dimm");
+                expect(objects, object, memory_backend_type(spec));
+        }
         if (memory_has_virtio_mem(spec))
                 expect(devices, "vmem0", "virtio-mem-pci");
         if (spec->balloon.model != BALLOON_MODEL_NONE)
@@ -436,6 +449,17 @@ static void compare_bytes(struct comparison *c, const char *member, uint64_t wan
         differ_between(c, "machine", member, NULL, template, qemu);
 }
 
+/* What a virtio-mem device was asked for the guest takes and gives in its own time. */
+static void compare_total(struct comparison *c, long long total)
+{
+        uint64_t least = vm_spec_ram(c->spec) + vm_spec_dimms(c->spec);
+
+        if (memory_has_virtio_mem(c->spec) && total >= 0 && (uint64_t)total >= least &&
+            (uint64_t)total <= least + vm_spec_memory_room(c->spec))
+                return;
+        compare_bytes(c, "memory", least, total);
+}
+
 static void compare_memory(struct comparison *c)
 {
         const json_t *memory = fact(c, FACT_MEMORY, JSON_OBJECT);
@@ -449,7 +473,7 @@ static void compare_memory(struct comparison *c)
         if (memory && !json_is_integer(base))
                 not_understood(c, FACT_MEMORY);
         else if (memory)
-                compare_bytes(c, "memory", vm_spec_ram(c->spec), total);
+                compare_total(c, total);
         /* No balloon is fine. The guest gives in its own time what is above MEMORY; what is below was asked for by others. */
         if (balloon && !json_is_integer(actual))
                 not_understood(c, FACT_BALLOON);
@@ -473,8 +497,8 @@ static void compare_machine(struct comparison *c)
                 differ_between(c, "machine", "type", NULL, c->spec->os.machine, is_machine);
         compare_memory(c);
         cpus = fact(c, FACT_CPUS, JSON_ARRAY);
-        if (cpus && json_array_size(cpus) != c->spec->vcpu) {
-                _cleanup_free_ char *wanted = xasprintf("%u", c->spec->vcpu);
+        if (cpus && json_array_size(cpus) != c->spec->vcpu + c->spec->vcpu_plugged) {
+                _cleanup_free_ char *wanted = xasprintf("%u", c->spec->vcpu + c->spec->vcpu_plugged);
                 _cleanup_free_ char *found = xasprintf("%zu", json_array_size(cpus));
 
                 differ_between(c, "machine", "vcpus", NULL, wanted, found);

@@ -328,3 +328,16 @@ void template_remove_pair(struct template_attribute *vector, const char *key)
                         (--vector->n_pairs - i) * sizeof(*vector->pairs));
         }
 }
+
+void template_set(struct template *template, const char *name, const char *value)
+{
+        for (size_t i = 0; i < template->n_attributes; i++)
+                if (!template->attributes[i].is_vector && strcmp(template->attributes[i].name, name) == 0) {
+                        free(template->attributes[i].value);
+                        template->attributes[i].value = xstrdup(value);
+                        return;
+                }
+        ARRAY_GROW(template->attributes, template->n_attributes);
+        template->attributes[template->n_attributes++] =
+                (struct template_attribute){ .name = xstrdup(name), .value = xstrdup(value) };
+}

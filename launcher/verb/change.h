@@ -77,5 +77,7 @@ void template_remove(struct template *template, size_t i);
 /* Sets or adds a pair of a vector; file and place are those of pos (borrowed file). */
 void template_set_pair(struct template_attribute *vector, const char *key, const char *value,
                        const struct source_pos *pos);
+/* NAME = value, in place or as a further one. */
+void template_set(struct template *template, const char *name, const char *value);
 void template_remove_pair(struct template_attribute *vector, const char *key);
 const char *template_pair(const struct template_attribute *vector, const char *key);

@@ -155,19 +155,6 @@ static void compare(struct differences *list, const struct template *live)
                                                        .name = title(&live->attributes[i], NULL) });
 }
 
-static void set_value(struct template *template, const char *name, const char *value)
-{
-        for (size_t i = 0; i < template->n_attributes; i++)
-                if (!template->attributes[i].is_vector && strcmp(template->attributes[i].name, name) == 0) {
-                        free(template->attributes[i].value);
-                        template->attributes[i].value = xstrdup(value);
-                        return;
-                }
-        ARRAY_GROW(template->attributes, template->n_attributes);
-        template->attributes[template->n_attributes++] =
-                (struct template_attribute){ .name = xstrdup(name), .value = xstrdup(value) };
-}
-
 static void add_vector(struct template *to, const struct template_attribute *vector)
 {
         struct template_attribute copy = { .name = xstrdup(vector->name), .is_vector = true };
@@ -191,7 +178,7 @@ void difference_apply(struct change *change, const struct differences *differenc
         else if (difference->kind == DIFFERENCE_REMOVED)
                 template_remove(edit, difference->at);
         else if (!difference->vector)
-                set_value(edit, difference->key, difference->wanted);
+                template_set(edit, difference->key, difference->wanted);
         else if (difference->wanted)
                 template_set_pair(&edit->attributes[difference->at], difference->key, difference->wanted,
                                   &nowhere);

@@ -1,0 +1,272 @@
+/* resize, balloon: vCPUs, memory and CPU weight of a VM. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/template_edit.h"
+#include "launcher/verb/change.h"
+#include "launcher/verb/config_file.h"
+#include "launcher/verb/device_kind.h"
+#include "launcher/verb/output.h"
+
+#define UNPLUG_MS  30000
+#define DIMM_GRAIN (128ull << 20)
+
+struct resize {
+        struct verb_context *context;
+        uint32_t vcpu;   /* 0: as it is */
+        uint64_t memory; /* bytes; 0: as it is */
+        const char *cpu; /* NULL: as it is */
+        bool grows, shrinks;
+        struct config_file config;
+};
+
+static int read_options(struct verb_context *context, struct resize *ret, struct error **err)
+{
+        const char *vcpu = verb_value(context, "vcpu"), *memory = verb_value(context, "memory");
+        double cpu;
+
+        ret->context = context;
+        ret->cpu = verb_value(context, "cpu");
+        if (!vcpu && !memory && !ret->cpu)
+                return error_set(err, ERROR_USAGE, "resize: --vcpu, --memory or --cpu says to what");
+        if (vcpu && (!text_parse_u32(vcpu, &ret->vcpu) || !ret->vcpu))
+                return error_set(err, ERROR_USAGE, "--vcpu '%s' is not a number of vCPUs", vcpu);
+        if (memory && (text_parse_size(memory, 1 << 20, &ret->memory) != TEXT_SIZE_OK || !ret->memory))
+                return error_set(err, ERROR_USAGE, "--memory '%s' is not a size (try '2 GiB', or MiB)",
+                                 memory);
+        if (ret->cpu && (!text_parse_decimal(ret->cpu, &cpu) || cpu <= 0))
+                return error_set(err, ERROR_USAGE, "--cpu '%s' is not a number of CPUs", ret->cpu);
+        return 0;
+}
+
+static void set_size(struct template *template, const char *name, uint64_t bytes)
+{
+        _cleanup_free_ char *size = text_from_size(bytes);
+
+        template_set(template, name, size);
+}
+
+static int edit_vcpus(struct change *change, struct resize *resize, struct error **err)
+{
+        const struct vm_spec *spec = change->before.spec;
+        uint32_t now = spec->vcpu + spec->vcpu_plugged;
+        _cleanup_free_ char *plugged = NULL;
+
+        if (!resize->vcpu || resize->vcpu == now)
+                return 0;
+        if (resize->vcpu < spec->vcpu)
+                return error_set(err, ERROR_FAILED, "it was started with %u vCPUs, and those stay",
+                                 spec->vcpu);
+        if (resize->vcpu > vm_spec_vcpu_max(spec)) {
+                error_set(err, ERROR_FAILED, "it has places for %u vCPUs", vm_spec_vcpu_max(spec));
+                return error_hint(err, "VCPU_MAX gives more, from the next start on");
+        }
+        resize->grows = resize->grows || resize->vcpu > now;
+        resize->shrinks = resize->shrinks || resize->vcpu < now;
+        plugged = xasprintf("%u", resize->vcpu - spec->vcpu);
+        template_set(change->edit, "VCPU_PLUGGED", plugged);
+        return 0;
+}
+
+static int no_room(const struct vm_spec *spec, struct error **err)
+{
+        _cleanup_free_ char *max = text_from_size(spec->memory_max ? spec->memory_max : spec->memory);
+
+        error_set(err, ERROR_FAILED, "it can have at most %s", max);
+        return error_hint(err, "MEMORY_MAX gives more, from the next start on");
+}
+
+static int below_start(const struct vm_spec *spec, struct error **err)
+{
+        _cleanup_free_ char *start = text_from_size(vm_spec_ram(spec));
+
+        error_set(err, ERROR_FAILED, "it was started with %s, and those stay", start);
+        return error_hint(err, "MEMORY_RESIZE_MODE = \"BALLOONING\" goes below, from the next start on");
+}
+
+/* One more module of just that size. */
+static int add_dimm(struct change *change, uint64_t size, struct error **err)
+{
+        const struct vm_spec *spec = change->before.spec;
+        _cleanup_free_ char *shown = text_from_size(size);
+        const struct source_pos nowhere = { 0 };
+        struct template_attribute dimm = { .name = xstrdup("DIMM"), .is_vector = true };
+
+        if (size % DIMM_GRAIN || spec->n_dimms >= spec->memory_slots) {
+                free(dimm.name);
+                if (size % DIMM_GRAIN) {
+                        error_set(err, ERROR_FAILED, "%s more are no multiple of 128 MiB", shown);
+                        return error_hint(err, "guests use no smaller memory modules");
+                }
+                error_set(err, ERROR_FAILED, "all %u slots have a memory module", spec->memory_slots);
+                return error_hint(err, "MEMORY_SLOTS gives more, from the next start on");
+        }
+        template_set_pair(&dimm, "SIZE", shown, &nowhere);
+        ARRAY_GROW(change->edit->attributes, change->edit->n_attributes);
+        change->edit->attributes[change->edit->n_attributes++] = dimm;
+        return 0;
+}
+
+/* Whole modules that are together just that: the last ones. */
+static int remove_dimms(struct change *change, uint64_t size, struct error **err)
+{
+        const struct vm_spec *spec = change->before.spec;
+        _cleanup_text_ struct text have = TEXT_INIT;
+        uint64_t left = size;
+
+        for (size_t i = spec->n_dimms; left && i-- > 0;) {
+                long at = template_nth(change->edit, "DIMM", i);
+
+                if (spec->dimms[i].size > left || at < 0)
+                        continue;
+                left -= spec->dimms[i].size;
+                template_remove(change->edit, (size_t)at);
+        }
+        if (!left)
+                return 0;
+        for (size_t i = 0; i < spec->n_dimms; i++) {
+                _cleanup_free_ char *one = text_from_size(spec->dimms[i].size);
+
+                text_addf(&have, "%s%s", i ? ", " : "", one);
+        }
+        return error_set(err, ERROR_FAILED, "only whole memory modules can be taken out; it has %s",
+                         have.length ? text_str(&have) : "none");
+}
+
+static int edit_memory(struct change *change, struct resize *resize, struct error **err)
+{
+        const struct vm_spec *spec = change->before.spec;
+        uint64_t boot = spec->memory, wanted = resize->memory, now;
+
+        if (!wanted)
+                return 0;
+        if (spec->memory_resize_mode == MEMORY_BALLOONING) {
+                if (wanted > (spec->memory_max ? spec->memory_max : spec->memory))
+                        return no_room(spec, err);
+                if (spec->balloon.model == BALLOON_MODEL_NONE)
+                        return error_set(err, ERROR_FAILED, "it has no balloon (BALLOON/MODEL none)");
+                set_size(change->edit, "MEMORY", wanted);
+                return 0;
+        }
+        if (wanted > boot + vm_spec_memory_room(spec))
+                return no_room(spec, err);
+        if (wanted < boot)
+                return below_start(spec, err);
+        if (spec->memory_resize_mode == MEMORY_VIRTIO_MEM) {
+                set_size(change->edit, "MEMORY_PLUGGED", wanted - boot);
+                return 0;
+        }
+        now = boot + vm_spec_dimms(spec);
+        resize->grows = resize->grows || wanted > now;
+        resize->shrinks = resize->shrinks || wanted < now;
+        return wanted > now   ? add_dimm(change, wanted - now, err)
+               : wanted < now ? remove_dimms(change, now - wanted, err)
+                              : 0;
+}
+
+static int edit(struct change *change, void *data, struct error **err)
+{
+        struct resize *resize = data;
+
+        resize->grows = resize->shrinks = false;
+        if (resize->cpu)
+                template_set(change->edit, "CPU", resize->cpu);
+        if (edit_vcpus(change, resize, err) < 0 || edit_memory(change, resize, err) < 0)
+                return -1;
+        if (resize->grows && resize->shrinks)
+                return error_set(err, ERROR_USAGE, "more of the one and less of the other are two commands");
+        return 0;
+}
+
+static void done(struct change *change, const struct prepared *after, void *data)
+{
+        const struct vm_spec *spec = after->spec;
+        struct resize *resize = data;
+        _cleanup_free_ char *memory =
+                text_from_size(spec->memory + spec->memory_plugged + vm_spec_dimms(spec));
+
+        (void)change;
+        if (resize->context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:s, s:i, s:I, s:f}", "schema", 1, "name", spec->name, "vcpu",
+                                      (int)(spec->vcpu + spec->vcpu_plugged), "memory",
+                                      (json_int_t)(spec->memory + spec->memory_plugged + vm_spec_dimms(spec)),
+                                      "cpu", spec->cpu));
+        else if (!resize->context->quiet)
+                printf("'%s' has %u vCPU%s, %s, CPU %g\n", spec->name, spec->vcpu + spec->vcpu_plugged,
+                       spec->vcpu + spec->vcpu_plugged == 1 ? "" : "s", memory, spec->cpu);
+}
+
+static int write_config(void *data, struct error **err)
+{
+        struct resize *resize = data;
+
+        return config_file_write(&resize->config, err);
+}
+
+/* The next start has all of it from the beginning. */
+static int edit_config(struct resize *resize, struct error **err)
+{
+        struct config_file *file = &resize->config;
+        _cleanup_free_ char *vcpu = resize->vcpu ? xasprintf("%u", resize->vcpu) : NULL,
+                            *memory = resize->memory ? text_from_size(resize->memory) : NULL;
+        const struct {
+                const char *name, *value;
+        } values[] = { { "VCPU", vcpu }, { "MEMORY", memory }, { "CPU", resize->cpu } };
+        _cleanup_free_ char *text = xstrdup(file->template->text);
+
+        for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+                _cleanup_(template_freep) struct template *now = NULL;
+                char *next;
+
+                if (!values[i].value)
+                        continue;
+                if (template_parse(file->path, text, strlen(text), &now, err) < 0)
+                        return -1;
+                next = template_edit_set(now, values[i].name, values[i].value);
+                free(text);
+                text = next;
+        }
+        return config_file_edit(resize->context, file, TAKE_PTR(text), err);
+}
+
+static int carry_out(struct resize *resize, struct error **err)
+{
+        struct verb_context *context = resize->context;
+        bool has_config = verb_flag(context, "config"), only_plan = verb_flag(context, "plan");
+        bool live = verb_flag(context, "live") || !has_config || only_plan;
+        long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
+        struct change_request request = { .verb = "resize",
+                                          .vm = context->args[0],
+                                          .base_dir = "/",
+                                          .unplug_s = (unsigned)((unplug_ms + 999) / 1000),
+                                          .only_plan = only_plan,
+                                          .refuse_next_start = true,
+                                          .edit = edit,
+                                          .done = done,
+                                          .data = resize };
+
+        if (has_config && (config_file_open(context, context->args[0], &resize->config, err) < 0 ||
+                           edit_config(resize, err) < 0))
+                return -1;
+        if (has_config && !only_plan)
+                request.before_commit = write_config;
+        if (live)
+                return change_do(context, &request, err);
+        if (config_file_write(&resize->config, err) < 0)
+                return -1;
+        if (!context->quiet && context->output == OUTPUT_TABLE)
+                printf("'%s' has it from the next start on\n", resize->config.name);
+        return 0;
+}
+
+int verb_resize(struct verb_context *context, struct error **err)
+{
+        struct resize resize = { 0 };
+        int result = read_options(context, &resize, err) < 0 ? -1 : carry_out(&resize, err);
+
+        config_file_done(&resize.config);
+        return result;
+}
