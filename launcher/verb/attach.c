@@ -153,12 +153,14 @@ static const json_t *new_device(const struct change *change, const struct prepar
         return NULL;
 }
 
-static void attached(struct change *change, const struct prepared *after, void *data)
+static int attached(struct change *change, const struct prepared *after, void *data, struct error **err)
 {
         const json_t *device = new_device(change, after);
 
+        (void)err;
         tell(data, change->name, "attached", json_string_value(json_object_get(device, "id")), device,
              change->did);
+        return 0;
 }
 
 /* What is relative to the caller's directory is nothing to the file's. */
@@ -211,12 +213,13 @@ static int edit_detach(struct change *change, void *data, struct error **err)
         return 0;
 }
 
-static void detached(struct change *change, const struct prepared *after, void *data)
+static int detached(struct change *change, const struct prepared *after, void *data, struct error **err)
 {
         const struct device_change *device = data;
 
-        (void)after;
+        (void)after, (void)err;
         tell(device, change->name, "detached", device->which, NULL, change->did);
+        return 0;
 }
 
 /* The attribute of the file that an argument means. */
@@ -280,12 +283,13 @@ static int edit_update(struct change *change, void *data, struct error **err)
         return 0;
 }
 
-static void updated(struct change *change, const struct prepared *after, void *data)
+static int updated(struct change *change, const struct prepared *after, void *data, struct error **err)
 {
         const struct device_change *device = data;
 
-        (void)after;
+        (void)after, (void)err;
         tell(device, change->name, "updated", device->which, NULL, change->did);
+        return 0;
 }
 
 static int update_config(struct device_change *change, struct error **err)

@@ -233,9 +233,7 @@ static int change_once(struct verb_context *context, const struct change_request
         change.did = !plan_change_is_empty(&plan);
         if (!change.did && request->before_commit && request->before_commit(request->data, err) < 0)
                 return -1;
-        if (request->done)
-                request->done(&change, &after, request->data);
-        return 0;
+        return request->done ? request->done(&change, &after, request->data, err) : 0;
 }
 
 int change_do(struct verb_context *context, const struct change_request *request, struct error **err)

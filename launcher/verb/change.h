@@ -52,7 +52,7 @@ struct change_request {
         /* Edits change->edit; called anew when another change was quicker. */
         int (*edit)(struct change *change, void *data, struct error **err);
         /* After it was done; and before its commit, when it has one: -1 undoes it. May be NULL. */
-        void (*done)(struct change *change, const struct prepared *after, void *data);
+        int (*done)(struct change *change, const struct prepared *after, void *data, struct error **err);
         int (*before_commit)(void *data, struct error **err);
         void *data;
 };

@@ -1,18 +1,26 @@
 /* resize, balloon: vCPUs, memory and CPU weight of a VM. */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/text.h"
 #include "conf/template_edit.h"
 #include "launcher/verb/change.h"
 #include "launcher/verb/config_file.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/output.h"
+#include "launcher/verb/vm_find.h"
 
-#define UNPLUG_MS  30000
-#define DIMM_GRAIN (128ull << 20)
+#define UNPLUG_MS 30000
+/* For a balloon or a virtio-mem device to get where it was told; how often it is looked at, and what is there. */
+#define GUEST_MS         10000
+#define LOOK_MS          100
+#define CLOSE_ENOUGH     (2ull << 20)
+#define DIMM_GRAIN       (128ull << 20)
+#define VIRTIO_MEM_BLOCK (2ull << 20)
 
 struct resize {
         struct verb_context *context;
@@ -44,7 +52,7 @@ static int read_options(struct verb_context *context, struct resize *ret, struct
 
 static void set_size(struct template *template, const char *name, uint64_t bytes)
 {
-        _cleanup_free_ char *size = text_from_size(bytes);
+        _cleanup_free_ char *size = bytes ? text_from_size(bytes) : xstrdup("0");
 
         template_set(template, name, size);
 }
@@ -156,6 +164,8 @@ static int edit_memory(struct change *change, struct resize *resize, struct erro
         if (wanted < boot)
                 return below_start(spec, err);
         if (spec->memory_resize_mode == MEMORY_VIRTIO_MEM) {
+                if ((wanted - boot) % VIRTIO_MEM_BLOCK)
+                        return error_set(err, ERROR_FAILED, "virtio-mem gives and takes multiples of 2 MiB");
                 set_size(change->edit, "MEMORY_PLUGGED", wanted - boot);
                 return 0;
         }
@@ -181,14 +191,79 @@ static int edit(struct change *change, void *data, struct error **err)
         return 0;
 }
 
-static void done(struct change *change, const struct prepared *after, void *data)
+struct goal {
+        const char *command; /* the question, "balloon" or "size" its subject */
+        uint64_t bytes;
+        unsigned wait_ms;
+};
+
+static int read_actual(struct change *change, const struct goal *goal, uint64_t *ret, struct error **err)
+{
+        bool is_balloon = strcmp(goal->command, "query-balloon") == 0;
+        json_auto_t *reply = NULL;
+
+        if (control_client_call(change->control, goal->command,
+                                is_balloon ? NULL
+                                           : json_pack("{s:s, s:s}", "path", "/machine/peripheral/vmem0",
+                                                       "property", "size"),
+                                &reply, err) < 0)
+                return -1;
+        *ret = (uint64_t)json_integer_value(is_balloon ? json_object_get(reply, "actual") : reply);
+        return 0;
+}
+
+/* The guest does it in its own time, or not at all: its word is not waited for without end. */
+static int await_goal(struct change *change, const struct goal *goal, struct error **err)
+{
+        long long deadline = fd_now_ms() + goal->wait_ms;
+        _cleanup_free_ char *wanted = text_from_size(goal->bytes), *has = NULL;
+        uint64_t actual = 0;
+
+        for (;;) {
+                uint64_t off;
+
+                if (read_actual(change, goal, &actual, err) < 0)
+                        return -1;
+                off = actual > goal->bytes ? actual - goal->bytes : goal->bytes - actual;
+                if (off < CLOSE_ENOUGH)
+                        return 0;
+                if (fd_now_ms() >= deadline)
+                        break;
+                poll(NULL, 0, LOOK_MS);
+        }
+        has = text_from_size(actual & ~(uint64_t)0xfffff);
+        error_set(err, ERROR_GUEST, "the guest was told %s, and is at %s after %u s", wanted, has,
+                  goal->wait_ms / 1000);
+        return error_hint(err,
+                          "it goes on trying; without a driver for it, or with memory in use, it does not");
+}
+
+static int verify(struct change *change, const struct prepared *after, const struct resize *resize,
+                  struct error **err)
+{
+        const struct vm_spec *spec = after->spec;
+        struct goal goal = { .command = "query-balloon",
+                             .bytes = spec->memory,
+                             .wait_ms = (unsigned)verb_timeout_ms(resize->context, GUEST_MS) };
+
+        if (!resize->memory || !change->did || spec->memory_resize_mode == MEMORY_HOTPLUG)
+                return 0;
+        if (spec->memory_resize_mode == MEMORY_VIRTIO_MEM) {
+                goal.command = "qom-get";
+                goal.bytes = spec->memory_plugged;
+        }
+        return await_goal(change, &goal, err);
+}
+
+static int done(struct change *change, const struct prepared *after, void *data, struct error **err)
 {
         const struct vm_spec *spec = after->spec;
         struct resize *resize = data;
         _cleanup_free_ char *memory =
                 text_from_size(spec->memory + spec->memory_plugged + vm_spec_dimms(spec));
 
-        (void)change;
+        if (verify(change, after, resize, err) < 0)
+                return -1;
         if (resize->context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:i, s:I, s:f}", "schema", 1, "name", spec->name, "vcpu",
                                       (int)(spec->vcpu + spec->vcpu_plugged), "memory",
@@ -197,6 +272,7 @@ static void done(struct change *change, const struct prepared *after, void *data
         else if (!resize->context->quiet)
                 printf("'%s' has %u vCPU%s, %s, CPU %g\n", spec->name, spec->vcpu + spec->vcpu_plugged,
                        spec->vcpu + spec->vcpu_plugged == 1 ? "" : "s", memory, spec->cpu);
+        return 0;
 }
 
 static int write_config(void *data, struct error **err)
@@ -269,4 +345,81 @@ int verb_resize(struct verb_context *context, struct error **err)
 
         config_file_done(&resize.config);
         return result;
+}
+
+/* balloon */
+
+static int edit_balloon(struct change *change, void *data, struct error **err)
+{
+        const struct vm_spec *spec = change->before.spec;
+        const struct resize *resize = data;
+
+        if (spec->memory_resize_mode != MEMORY_BALLOONING) {
+                error_set(err, ERROR_FAILED, "MEMORY_RESIZE_MODE is not BALLOONING");
+                return error_hint(err, "vmlaunch resize %s --memory changes its memory", spec->name);
+        }
+        if (resize->memory > vm_spec_ram(spec))
+                return no_room(spec, err);
+        /* The machine keeps what it has. */
+        if (!spec->memory_max)
+                set_size(change->edit, "MEMORY_MAX", spec->memory);
+        return edit_memory(change, data, err);
+}
+
+static int show_balloon(struct verb_context *context, struct error **err)
+{
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        _cleanup_free_ char *name = NULL;
+        json_auto_t *reply = NULL, *stats = NULL;
+        _cleanup_error_ struct error *ignored = NULL;
+        json_t *json;
+
+        if (vm_find(&context->site->paths, context->args[0], &name, err) < 0 ||
+            control_client_open(&context->site->paths, name, &client, err) < 0 ||
+            control_client_call(client, "query-balloon", NULL, &reply, err) < 0)
+                return *err ? error_wrap(err, "balloon of '%s'", context->args[0]) : -1;
+        json = json_pack("{s:i, s:s, s:O}", "schema", 1, "name", name, "actual",
+                         json_object_get(reply, "actual"));
+        if (control_client_call(client, "qom-get",
+                                json_pack("{s:s, s:s}", "path", "/machine/peripheral/balloon0", "property",
+                                          "guest-stats"),
+                                &stats, &ignored) == 0 &&
+            json_integer_value(json_object_get(stats, "last-update")) > 0)
+                json_object_set(json, "stats", json_object_get(stats, "stats"));
+        if (context->output == OUTPUT_JSON) {
+                output_json(json);
+        } else {
+                _cleanup_free_ char *actual =
+                        text_from_size((uint64_t)json_integer_value(json_object_get(reply, "actual")));
+                const char *key;
+                json_t *value;
+
+                printf("%s\n", actual);
+                json_object_foreach (json_object_get(json, "stats"), key, value) {
+                        if (json_integer_value(value) >= 0)
+                                printf("  %-28s %lld\n", key, (long long)json_integer_value(value));
+                }
+                json_decref(json);
+        }
+        return 0;
+}
+
+int verb_balloon(struct verb_context *context, struct error **err)
+{
+        struct resize resize = { .context = context };
+        struct change_request request = { .verb = "balloon",
+                                          .vm = context->args[0],
+                                          .base_dir = "/",
+                                          .only_plan = verb_flag(context, "plan"),
+                                          .refuse_next_start = true,
+                                          .edit = edit_balloon,
+                                          .done = done,
+                                          .data = &resize };
+
+        if (context->n_args == 1)
+                return show_balloon(context, err);
+        if (text_parse_size(context->args[1], 1 << 20, &resize.memory) != TEXT_SIZE_OK || !resize.memory)
+                return error_set(err, ERROR_USAGE, "'%s' is not a size (try '512 MiB', or MiB)",
+                                 context->args[1]);
+        return change_do(context, &request, err);
 }

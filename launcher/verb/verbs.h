@@ -95,6 +95,8 @@ int verb_log(struct verb_context *context, struct error **err);
 int verb_attach(struct verb_context *context, struct error **err);
 int verb_detach(struct verb_context *context, struct error **err);
 int verb_change_media(struct verb_context *context, struct error **err);
+int verb_balloon(struct verb_context *context, struct error **err);
+int verb_resize_disk(struct verb_context *context, struct error **err);
 int verb_resize(struct verb_context *context, struct error **err);
 int verb_update(struct verb_context *context, struct error **err);
 int verb_update_device(struct verb_context *context, struct error **err);

@@ -22,7 +22,7 @@ all_agree() {
 # Everything that a change could leave behind.
 holdings() {
     vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -r '.return[]."node-name"' | sort
-    vml qmp "$VM" '{"execute":"query-fdsets"}' | jq -c '[.return[] | ."fdset-id", (.fds | length)]'
+    vml qmp "$VM" '{"execute":"query-fdsets"}' | jq -c '[.return[].fds | length]'
     vml qmp "$VM" '{"execute":"query-chardev"}' | jq -r '.return[].label' | sort
     vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' | jq -r '.return[].name' | sort
     vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/objects"}}' | jq -r '.return[].name' | sort
@@ -90,6 +90,149 @@ test_disks_and_nics_come_and_go_on_q35() { disks_and_nics_come_and_go; }
 test_disks_and_nics_come_and_go_on_pc() {
     MACHINE=pc
     disks_and_nics_come_and_go
+}
+
+vcpus_in_guest() { in_guest '{"execute":"guest-get-vcpus"}' | jq length; }
+has_vcpus() { [[ $(vcpus_in_guest) == "$1" ]]; }
+# Pieces of 128 MiB that it uses.
+blocks_in_guest() { in_guest '{"execute":"guest-get-memory-blocks"}' | jq '[.[] | select(.online)] | length'; }
+has_blocks() { [[ $(blocks_in_guest) == "$1" ]]; }
+vcpus_and_memory_modules_come_and_go() {
+    running 'VCPU_MAX = "4"' 'VCPU = "1"' 'MEMORY_MAX = "1024"' 'MEMORY_RESIZE_MODE = "HOTPLUG"' 'MEMORY_SLOTS = "2"'
+    local id
+    expect 0 vml resize "$VM" --vcpu 3 --memory 384
+    assert_contains "$OUT" "has 3 vCPUs, 384 MiB"
+    await 15 has_vcpus 3
+    await 15 has_blocks 3
+    all_agree "more vCPUs and memory"
+    # Wrong sizes change nothing.
+    expect 1 vml resize "$VM" --vcpu 5
+    assert_contains "$ERR" "it has places for 4 vCPUs"
+    expect 1 vml resize "$VM" --memory 400
+    assert_contains "$ERR" "no multiple of 128 MiB"
+    expect 1 vml resize "$VM" --memory 2048
+    assert_contains "$ERR" "it can have at most 1 GiB"
+    expect 0 vml resize "$VM" --memory 640
+    expect 1 vml resize "$VM" --memory 768
+    assert_contains "$ERR" "all 2 slots have a memory module"
+    expect 1 vml resize "$VM" --memory 600
+    assert_contains "$ERR" "it has 128 MiB, 256 MiB"
+    all_agree "refused sizes"
+    # A start from live.tmpl has the same devices.
+    vml plan "$RUN_DIR/live.tmpl" --format argv >"$WORK/argv"
+    for id in cpu1 cpu2 dimm0 dimm1; do grep -q "\"id\":\"$id\"" "$WORK/argv" || fail "live.tmpl starts without $id"; done
+    # The module that was added last goes, then the other. QEMU 7.2 without KVM takes vCPUs out once.
+    expect 0 vml resize "$VM" --memory 384
+    expect 0 vml resize "$VM" --memory 256
+    expect 0 vml resize "$VM" --vcpu 1
+    await 15 has_vcpus 1
+    await 15 has_blocks 2
+    all_agree "fewer"
+    assert_eq "$(grep -cE 'VCPU_PLUGGED = "[1-9]|DIMM =' "$RUN_DIR/live.tmpl")" 0 "plugged in live.tmpl"
+    ended
+}
+test_vcpus_and_memory_modules_come_and_go_on_q35() { vcpus_and_memory_modules_come_and_go; }
+test_vcpus_and_memory_modules_come_and_go_on_pc() {
+    MACHINE=pc
+    vcpus_and_memory_modules_come_and_go
+}
+
+test_virtio_mem_grows_and_shrinks() {
+    GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
+    running 'MEMORY_MAX = "1024"' 'MEMORY_RESIZE_MODE = "VIRTIO_MEM"'
+    expect 0 vml --timeout 60 resize "$VM" --memory 512
+    assert_eq "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/vmem0","property":"size"}}' | jq .return)" $((256 << 20)) "size of vmem0"
+    all_agree "growing"
+    expect 1 vml resize "$VM" --memory 513
+    assert_contains "$ERR" "multiples of 2 MiB"
+    expect 1 vml resize "$VM" --memory 100
+    assert_contains "$ERR" "it was started with 256 MiB"
+    expect 0 vml --timeout 60 resize "$VM" --memory 256
+    all_agree "shrinking"
+    ended
+}
+
+test_balloon_gives_and_takes_and_says_what_it_reached() {
+    GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
+    running 'MEMORY_MAX = "512"' 'BALLOON = [ STATS_PERIOD = "1" ]'
+    expect 0 vml --timeout 60 resize "$VM" --memory 400
+    expect 0 vml --timeout 60 balloon "$VM" 300
+    expect 0 vml balloon "$VM"
+    assert_match "$OUT" '^(299|300|301) MiB'
+    all_agree "ballooning"
+    grep -q 'MEMORY = "300 MiB"' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
+    expect 8 vml --timeout 2 balloon "$VM" 20
+    assert_match "$ERR" "the guest was told 20 MiB, and is at [0-9]+ MiB after 2 s"
+    expect 1 vml balloon "$VM" 513
+    assert_contains "$ERR" "it can have at most 512 MiB"
+    ended
+}
+
+test_a_medium_is_changed_and_a_disk_grows() {
+    truncate -s 1M "$ROOT/one.iso" "$ROOT/two.iso" "$ROOT/disk.raw"
+    running "DISK = [ SOURCE = \"$ROOT/one.iso\", TYPE = \"cdrom\" ]" "DISK = [ SOURCE = \"$ROOT/disk.raw\", TARGET = \"vda\" ]"
+    local before after
+    before=$(holdings)
+    expect 0 vml change-media "$VM" 0 "$ROOT/two.iso"
+    all_agree "another medium"
+    assert_eq "$(find /proc/[0-9]*/fd -lname "$ROOT/two.iso" 2>/dev/null | cut -d/ -f3 | sort -u)" "$QEMU" "who has the new one open"
+    assert_eq "$(find /proc/[0-9]*/fd -lname "$ROOT/one.iso" 2>/dev/null | wc -l)" 0 "fds of the old one"
+    expect 1 vml change-media "$VM" vda "$ROOT/one.iso"
+    assert_contains "$ERR" "is no drive whose medium can be changed"
+    expect 6 vml change-media "$VM" 0 "$ROOT/none.iso"
+    expect 0 vml change-media "$VM" 0 "$ROOT/one.iso"
+    after=$(holdings)
+    [[ $after == "$before" ]] || fail "left: $(diff <(echo "$before") <(echo "$after"))"
+
+    expect 0 vml resize-disk "$VM" vda "8 MiB"
+    assert_eq "$(stat -c %s "$ROOT/disk.raw")" $((8 << 20)) "size of the image"
+    grown() { tell_guest "cat /sys/block/vda/size" && [[ $SAID == *16384* ]]; }
+    await 10 grown
+    expect 1 vml resize-disk "$VM" vda "4 MiB"
+    assert_contains "$ERR" "would cut its end off"
+    ended
+}
+
+test_another_template_is_applied_as_far_as_it_can_be() {
+    truncate -s 1M "$ROOT/a.raw" "$ROOT/b.raw"
+    running "DISK = [ SOURCE = \"$ROOT/a.raw\", TARGET = \"vda\" ]"
+    sed -e 's/^MEMORY = .*/MEMORY = "512"/' -e 's/^CPU = .*/CPU = "2"/' -e "s#$ROOT/a.raw#$ROOT/b.raw#; s/vda/vdb/" "$TEMPLATE" >"$ROOT/new.tmpl"
+    expect 0 vml update "$VM" --plan -f "$ROOT/new.tmpl"
+    assert_match "$OUT" "CPU +1 +2 +update can do it now"
+    assert_match "$OUT" "MEMORY +256 MiB +512 MiB +next start"
+    all_agree "a plan"
+    expect 0 vml update "$VM" -f "$ROOT/new.tmpl"
+    assert_match "$OUT" "DISK vdb +none +there +done"
+    assert_match "$OUT" "DISK vda +there +none +done"
+    all_agree "another template"
+    assert_eq "$(cat "/sys/fs/cgroup/cpu/machine.slice/vmlaunch-$VM/cpu.shares")" 2048 "cpu.shares"
+    expect 0 vml update "$VM" --plan -f "$ROOT/new.tmpl"
+    assert_eq "$(wc -l <<<"$OUT")" 2 "lines of what is left"
+    # A key that QEMU cannot change while it runs.
+    expect 6 vml update disk "$VM" vdb --disk CACHE=writeback
+    assert_contains "$ERR" "changes at the next start"
+    ended
+}
+
+test_the_file_of_the_next_start_is_edited_in_place() {
+    truncate -s 1M "$ROOT/a.raw"
+    running '# mine, and it stays'
+    expect 0 vml attach disk "$VM" --live --config --disk "SOURCE=$ROOT/a.raw,TARGET=vdb"
+    assert_contains "$OUT" "now and at the next start"
+    grep -q '# mine, and it stays' "$TEMPLATE" || fail "a comment is gone"
+    grep -q 'TARGET = "vdb"' "$TEMPLATE" || fail "the file has no disk: $(<"$TEMPLATE")"
+    vml validate "$TEMPLATE" >/dev/null || fail "it does not start any more"
+    expect 0 vml update disk "$VM" vdb --config --disk CACHE=unsafe
+    grep -q 'CACHE = "unsafe"' "$TEMPLATE" || fail "no CACHE: $(<"$TEMPLATE")"
+    expect 6 vml attach disk "$VM" --config --disk "SOURCE=$ROOT/none.raw,TARGET=vdc"
+    if grep -q vdc "$TEMPLATE"; then fail "a template that does not start was written"; fi
+    await 10 has_disk vda
+    expect 0 vml detach disk "$VM" vdb --live --config
+    if grep -q vdb "$TEMPLATE"; then fail "the disk is still in the file"; fi
+    all_agree "the end"
+    expect 0 vml resize "$VM" --config --memory 300 --cpu 0.5
+    grep -q 'MEMORY = "300 MiB"' "$TEMPLATE" || fail "no MEMORY: $(<"$TEMPLATE")"
+    ended
 }
 
 test_what_cannot_be_attached_changes_nothing() {

@@ -1,0 +1,92 @@
+/* resize-disk: an image of a running VM grows, and its guest is told. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/live/apply_client.h"
+#include "launcher/verb/change.h"
+#include "launcher/verb/device_kind.h"
+#include "launcher/verb/output.h"
+
+/* Of the node that the device sits on. */
+static int read_size(struct change *change, const char *device, char **ret_node, uint64_t *ret_size,
+                     struct error **err)
+{
+        json_auto_t *reply = NULL;
+        json_t *each;
+        size_t i;
+
+        if (control_client_call(change->control, "query-block", NULL, &reply, err) < 0)
+                return -1;
+        json_array_foreach (reply, i, each) {
+                const char *qdev = json_string_value(json_object_get(each, "qdev"));
+                const json_t *inserted = json_object_get(each, "inserted");
+                const json_t *size = json_object_get(json_object_get(inserted, "image"), "virtual-size");
+                size_t n = strlen(device);
+                const char *at = qdev ? strstr(qdev, device) : NULL;
+
+                if (!at || (at != qdev && at[-1] != '/') || (at[n] && at[n] != '/') || !json_is_integer(size))
+                        continue;
+                *ret_node = xstrdup(json_string_value(json_object_get(inserted, "node-name")));
+                *ret_size = (uint64_t)json_integer_value(size);
+                return 0;
+        }
+        return error_set(err, ERROR_FAILED, "QEMU knows no size of '%s'", device);
+}
+
+static int send(struct change *change, const char *what, const char *node, uint64_t size, struct error **err)
+{
+        _cleanup_(apply_client_freep) struct apply_client *client = apply_client_new(
+                change->control, json_pack("{s:s, s:[{s:s, s:{s:s, s:{s:s, s:I}}, s:[]}]}", "what", what,
+                                           "steps", "effect", "qmp", "args", "execute", "block_resize",
+                                           "arguments", "node-name", node, "size", (json_int_t)size, "undo"));
+
+        return apply_client_send(client, err);
+}
+
+static int resize(struct change *change, const char *which, uint64_t size, struct error **err)
+{
+        _cleanup_free_ char *node = NULL, *id = NULL, *shown = text_from_size(size), *has = NULL,
+                            *what = NULL;
+        const struct device_kind *kind = device_kind_find("disk", err);
+        uint64_t now = 0;
+        size_t at = 0;
+
+        if (device_find(change->was, kind, which, &at, err) < 0)
+                return -1;
+        id = xasprintf("disk%s", template_pair(&change->was->attributes[at], kind->id));
+        if (read_size(change, id, &node, &now, err) < 0)
+                return -1;
+        has = text_from_size(now);
+        if (size < now) {
+                error_set(err, ERROR_FAILED, "it has %s, and %s would cut its end off", has, shown);
+                return error_hint(err, "QEMU shrinks without asking; nothing here does");
+        }
+        if (size % 512)
+                return error_set(err, ERROR_USAGE, "%s is no whole number of sectors of 512 bytes", shown);
+        what = xasprintf("resize-disk %s %s", which, shown);
+        if (size > now && send(change, what, node, size, err) < 0)
+                return -1;
+        if (change->context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:s, s:s, s:I}", "schema", 1, "name", change->name, "id", id,
+                                      "size", (json_int_t)size));
+        else if (!change->context->quiet)
+                printf("%s of '%s' has %s%s\n", id, change->name, shown, size > now ? "" : " already");
+        return 0;
+}
+
+int verb_resize_disk(struct verb_context *context, struct error **err)
+{
+        _cleanup_change_ struct change change = { 0 };
+        uint64_t size;
+
+        if (text_parse_size(context->args[2], 1 << 20, &size) != TEXT_SIZE_OK || !size)
+                return error_set(err, ERROR_USAGE, "'%s' is not a size (try '20 GiB', or MiB)",
+                                 context->args[2]);
+        if (change_open(context, context->args[0], &change, err) < 0)
+                return -1;
+        if (resize(&change, context->args[1], size, err) < 0)
+                return error_wrap(err, "resize-disk %s of '%s'", context->args[1], change.name);
+        return 0;
+}
