@@ -28,7 +28,7 @@ const char *video_address(bool is_q35)
         return is_q35 ? "pcie.0:0x1" : "pci.0:0x2";
 }
 
-static const char *video_type_name(enum video_type type)
+const char *video_type_device(int type)
 {
         static const char *const names[] = {
                 [VIDEO_NONE] = NULL,           [VIDEO_VGA] = "VGA",     [VIDEO_CIRRUS] = "cirrus-vga",
@@ -41,14 +41,15 @@ static const char *video_type_name(enum video_type type)
 
 const char *video_device_type(const struct vm_spec *spec)
 {
-        return video_type_name(spec->video.type);
+        return video_type_device((int)spec->video.type);
 }
 
 json_t *video_device(const struct video_spec *video, const char *address)
 {
         bool has_vgamem = video->type == VIDEO_VGA || video->type == VIDEO_QXL || video->type == VIDEO_VMVGA;
         bool has_mode = video->type != VIDEO_CIRRUS && video->type != VIDEO_VMVGA;
-        json_t *device = json_pack("{s:s, s:s}", "driver", video_type_name(video->type), "id", "video0");
+        json_t *device =
+                json_pack("{s:s, s:s}", "driver", video_type_device((int)video->type), "id", "video0");
         json_int_t mib = (json_int_t)((video->vram + (1 << 20) - 1) >> 20);
 
         build_set_address(device, address);
@@ -105,7 +106,7 @@ static char *redirection_id(unsigned i)
 
 /* Sound. */
 
-static const char *sound_device_type(enum sound_model model)
+const char *sound_model_device(int model)
 {
         static const char *const names[] = {
                 [SOUND_NONE] = NULL,       [SOUND_ICH6] = "intel-hda", [SOUND_ICH9] = "ich9-intel-hda",
@@ -191,7 +192,7 @@ void display_each_device(const struct vm_spec *spec, display_device_fn *fn, void
                         fn(id, type, data);
         }
         if (spec->sound.model != SOUND_NONE)
-                fn("sound0", sound_device_type(spec->sound.model), data);
+                fn("sound0", sound_model_device((int)spec->sound.model), data);
         if (sound_is_hda(&spec->sound))
                 fn(CODEC_ID, codec_device_type(spec->sound.codec), data);
         if (display_needs_virtio_serial(spec)) {
@@ -336,7 +337,8 @@ static void input_args(struct build *build, unsigned *port)
 static void sound_args(struct build *build, unsigned *port)
 {
         const struct sound_spec *sound = &build->spec->sound;
-        json_t *card = json_pack("{s:s*, s:s}", "driver", sound_device_type(sound->model), "id", "sound0");
+        json_t *card =
+                json_pack("{s:s*, s:s}", "driver", sound_model_device((int)sound->model), "id", "sound0");
         _cleanup_text_ struct text because = TEXT_INIT;
 
         if (sound->model == SOUND_NONE) {
@@ -358,7 +360,7 @@ static void sound_args(struct build *build, unsigned *port)
                 json_object_set_new(card, "audiodev", json_string(AUDIO_ID));
         build_json(build, text_str(&because), "-device", card);
         build_device(build, json_pack("{s:s, s:s, s:s}", "id", "sound0", "kind", "sound", "model",
-                                      sound_device_type(sound->model)));
+                                      sound_model_device((int)sound->model)));
         if (!sound_is_hda(sound))
                 return;
         build_refer(build, &because, "SOUND/CODEC");

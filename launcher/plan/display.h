@@ -12,6 +12,9 @@
 
 /* Where the first card sits, outside of what PCI placement gives away. */
 const char *video_address(bool is_q35);
+/* The device type of an enum video_type, enum sound_model; NULL: none. */
+const char *video_type_device(int type);
+const char *sound_model_device(int model);
 /* NULL: there is none. */
 const char *video_device_type(const struct vm_spec *spec);
 json_t *video_device(const struct video_spec *video, const char *address);

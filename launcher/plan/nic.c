@@ -48,6 +48,11 @@ const char *nic_device_type(const char *model)
         return found ? found->device : NULL;
 }
 
+const char *nic_model_name(size_t i)
+{
+        return i < ARRAY_SIZE(models) ? models[i].name : NULL;
+}
+
 bool nic_is_legacy(const struct nic_spec *nic)
 {
         const struct nic_model *model = find_model(nic->model);

@@ -19,6 +19,8 @@ json_t *nic_netdev(const struct nic_spec *nic, const char *fds, const char *vhos
 json_t *nic_device(const struct nic_spec *nic, const char *address, unsigned bootindex);
 /* The device type of a MODEL, NULL: no such model. */
 const char *nic_device_type(const char *model);
+/* The models there are, whether this QEMU has them or not; NULL behind the last one. */
+const char *nic_model_name(size_t i);
 /* Has queues, may use vhost, and tells the guest an MTU. */
 bool nic_is_virtio(const struct nic_spec *nic);
 /* Conventional PCI cards want a conventional bus (docs/pcie.txt of QEMU). */

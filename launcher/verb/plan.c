@@ -1,9 +1,8 @@
-/* plan, explain, validate, describe: what would happen, and why. */
+/* plan, explain, validate: what would happen, and why. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "conf/describe.h"
 #include "launcher/plan/plan_build.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
@@ -71,25 +70,5 @@ int verb_validate(struct verb_context *context, struct error **err)
         output_warnings(prepared.plan->warnings, context);
         if (!context->quiet)
                 printf("%s: valid: VM '%s'\n", context->args[0], prepared.plan->name);
-        return 0;
-}
-
-int verb_describe(struct verb_context *context, struct error **err)
-{
-        const char *what = context->n_args ? context->args[0] : NULL;
-        _cleanup_free_ char *text = NULL;
-
-        if (context->output == OUTPUT_JSON) {
-                json_t *json = describe_json(what, err);
-
-                if (!json)
-                        return -1;
-                output_json(json);
-                return 0;
-        }
-        text = describe_text(what, err);
-        if (!text)
-                return -1;
-        output_text(text);
         return 0;
 }

@@ -64,7 +64,9 @@ const struct verb verbs[] = {
           .summary = "what an attribute means, takes and does",
           .group = BEFORE,
           .max_args = 1,
-          .more = "For example: describe MEMORY, describe DISK, describe DISK/CACHE.",
+          .more = "For example: describe MEMORY, describe DISK, describe DISK/CACHE; describe NIC/MODEL, VIDEO/TYPE,\n"
+                  "CPU_MODEL/MODEL or OS/MACHINE also lists what the QEMU in use has.",
+          .ends_within_s = PREPARE_S,
           .run = verb_describe },
 
         { .name = "run",

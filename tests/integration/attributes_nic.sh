@@ -148,6 +148,30 @@ test_queues_and_mtu_are_seen_from_inside() {
     expect 0 vml destroy "$VM"
 }
 
+test_describe_lists_what_qemu_offers() {
+    local types name what
+    types=$(qemu-system-x86_64 -device help 2>&1)
+    for row in NIC/MODEL VIDEO/TYPE SOUND/MODEL; do
+        expect 0 vml -o json describe "$row"
+        assert_eq "$(jq -r '.sections[0].attributes[0].offered.emulator' <<<"$OUT")" /usr/bin/qemu-system-x86_64 "$row"
+        while read -r name what; do
+            [[ -z $what || $types == *"name \"$what\""* ]] || fail "$row: $name is offered, and QEMU has no $what"
+        done < <(jq -r '.sections[0].attributes[0].offered.values[] | .name + " " + .what' <<<"$OUT")
+        assert_match "$(jq -r '.sections[0].attributes[0].offered.values | length' <<<"$OUT")" '^([5-9]|1[0-9])$' "$row"
+    done
+    expect 0 vml describe OS/MACHINE
+    assert_match "$OUT" 'q35 +pc-q35-7\.2' OS/MACHINE
+    expect 0 vml describe CPU_MODEL/MODEL
+    assert_contains "$OUT" $'\n  qemu64\n' CPU_MODEL/MODEL
+    expect 0 vml describe GRAPHICS/TYPE
+    assert_contains "$OUT" $'\n  vnc\n  spice' GRAPHICS/TYPE
+    # A QEMU that cannot be asked is no reason to say nothing.
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'EMULATOR = "/nowhere/qemu"' >"$ROOT/etc/vmlaunch/host.conf"
+    expect 0 vml describe NIC/MODEL
+    assert_match "$OUT" "What QEMU offers is not known: .*/nowhere/qemu" "without QEMU"
+}
+
 test_wrong_nics_are_told_by_place() {
     need_root
     template 'NIC = [ BRIDGE = "nobridge" ]'
