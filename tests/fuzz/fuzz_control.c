@@ -2,7 +2,7 @@
  * What a client writes to the control socket. The first byte: bit 0 QEMU's connection is up, bit 1 QEMU refuses, bit 2 QEMU
  * answers only what the input says, bit 3 an fd comes first, bit 4 the client is gone before its answers, bit 5 commands of our own are answered later, bit 6 capabilities are
  * negotiated first, bit 7 QEMU answers with a list. After a byte 0x1e QEMU says what follows, up to the next one; a byte 0x1f alone there: it takes too
- * long.
+ * long; 0x1d: clients are held for a moment, as for another program.
  *
  * The client gets JSON lines only, and everything is freed.
  */
@@ -46,10 +46,10 @@ static json_t *on_own(const struct control_command *command, json_t *arguments, 
                 return NULL;
         }
         if (json_object_get(arguments, "fail")) {
-                static const enum error_code codes[] = {
-                        ERROR_GUEST,  ERROR_NOT_PERMITTED, ERROR_DEADLINE,
-                        ERROR_FAILED, ERROR_BUSY,          ERROR_NOT_RUNNING
-                };
+                static const enum error_code codes[] = { ERROR_GUEST,    ERROR_NOT_PERMITTED,
+                                                         ERROR_DEADLINE, ERROR_FAILED,
+                                                         ERROR_BUSY,     ERROR_NOT_RUNNING,
+                                                         ERROR_INVALID,  ERROR_HOST };
                 json_int_t which = json_integer_value(json_object_get(arguments, "fail"));
 
                 error_set(err, codes[(size_t)which % ARRAY_SIZE(codes)], "it is so");
@@ -109,6 +109,14 @@ static void on_event(const char *name, json_t *event_data, json_t *event, void *
         (void)name;
         (void)event_data;
         control_broadcast(((struct scene *)data)->control, event);
+}
+
+static void on_wire(const struct control_peer *peer, bool sent, const json_t *message, void *data)
+{
+        (void)sent;
+        (void)data;
+        if (!peer || !json_is_object(message))
+                abort();
 }
 
 static int connect_client(int dir)
@@ -179,7 +187,8 @@ static void begin(struct scene *scene, unsigned how, const struct control_roles 
                                                           .on_clean_up = on_clean_up,
                                                           .on_answer = on_answer,
                                                           .on_cut_off = on_cut_off,
-                                                          .on_gone = on_gone };
+                                                          .on_gone = on_gone,
+                                                          .on_wire = on_wire };
         static const struct qmp_client_handlers wire = { .on_ready = on_ready,
                                                          .on_event = on_event,
                                                          .on_late = on_late };
@@ -239,6 +248,18 @@ static void check_places(struct scene *scene)
         control_free(NULL);
 }
 
+/* What they say meanwhile is read afterwards. */
+static void hold(struct scene *scene)
+{
+        static const char query[] = "{\"execute\":\"query-status\",\"id\":\"held\"}\n";
+
+        control_hold(scene->control, true);
+        send_to(scene->client, query, strlen(query));
+        turn(scene);
+        control_hold(scene->control, false);
+        turn(scene);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         const struct control_roles roles = { .own_uid = geteuid(),
@@ -267,6 +288,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
                 if (to_qemu && n == 1 && data[at] == 0x1f)
                         usleep(QUERY_MS * 1000);
+                else if (to_qemu && n == 1 && data[at] == 0x1d)
+                        hold(&scene);
                 else
                         send_to(to_qemu ? scene.qemu : scene.client, data + at, n);
                 turn(&scene);

@@ -351,7 +351,8 @@ verdicts() { # LIFE
         if ((!QEMU_LIVED)); then
             :
         elif ((!STARTED)); then
-            echo "never-started -"
+            # QEMU's last reply may have been that it runs, and was not read before the moment.
+            [[ $VICTIM == qemu && $WHERE == *[\ :]cont-sent\ * || $WHERE == *qmp:done* ]] && echo "never-started killed" || echo "never-started -"
             return
         elif [[ $VICTIM == qemu ]]; then
             # Dead by a stranger's hand; if it was just ending anyway the guest's or ours may have been first.
