@@ -37,7 +37,10 @@ set_up() {
     ln "$WORK/fake-qemu" "$ROOT/fake-qemu"
     truncate -s 1M "$ROOT/disk.img"
     template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]" \
-        "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]"
+        "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]" 'CLOCK = [ OFFSET = "variable" ]'
+    # Variables of UEFI are made, where there are any; and the guest sets its clock.
+    [[ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]] || sed -i 's#^OS = \[#OS = [ FIRMWARE = "UEFI",#' "$TEMPLATE"
+    echo '{"events":[{"after":"cont","event":"RTC_CHANGE","data":{"offset":60,"qom-path":"/machine/rtc"}}]}' >"$ROOT/fake-qemu.scenario.json"
     if [[ -d $WORK/cache ]]; then
         mkdir -p "$ROOT/var"
         cp -a "$WORK/cache" "$ROOT/var/"
