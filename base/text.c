@@ -12,6 +12,9 @@ void text_done(struct text *text)
         *text = TEXT_INIT;
 }
 
+/* What is made room for before anybody knows how much it will be. */
+#define USUAL_LENGTH 95
+
 static void reserve(struct text *text, size_t more)
 {
         size_t need = text->length + more + 1;
@@ -39,16 +42,23 @@ void text_add(struct text *text, const char *s)
 void text_vaddf(struct text *text, const char *format, va_list ap)
 {
         va_list again;
+        size_t room;
         int n;
 
+        /* Most fit at once, and formatting is what a plan's time goes into. */
+        reserve(text, USUAL_LENGTH);
+        room = text->capacity - text->length;
         va_copy(again, ap);
-        n = vsnprintf(NULL, 0, format, ap);
+        n = vsnprintf(text->data + text->length, room, format, ap);
         if (n < 0)
                 n = 0;
-        reserve(text, (size_t)n);
-        vsnprintf(text->data + text->length, (size_t)n + 1, format, again);
+        if ((size_t)n >= room) {
+                reserve(text, (size_t)n);
+                vsnprintf(text->data + text->length, (size_t)n + 1, format, again);
+        }
         va_end(again);
         text->length += (size_t)n;
+        text->data[text->length] = '\0';
 }
 
 void text_addf(struct text *text, const char *format, ...)
@@ -58,6 +68,14 @@ void text_addf(struct text *text, const char *format, ...)
         va_start(ap, format);
         text_vaddf(text, format, ap);
         va_end(ap);
+}
+
+void text_cut(struct text *text, size_t length)
+{
+        if (length >= text->length)
+                return;
+        text->length = length;
+        text->data[length] = '\0';
 }
 
 char *text_take(struct text *text)
@@ -388,11 +406,14 @@ char *text_shell_quoted(const char *s)
             s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%")] == '\0')
                 return xstrdup(s);
         text_add(&out, "'");
-        for (; *s; s++) {
-                if (*s == '\'')
-                        text_add(&out, "'\\''");
-                else
-                        text_add_bytes(&out, s, 1);
+        for (;;) {
+                size_t n = strcspn(s, "'");
+
+                text_add_bytes(&out, s, n);
+                s += n;
+                if (!*s++)
+                        break;
+                text_add(&out, "'\\''");
         }
         text_add(&out, "'");
         return text_take(&out);

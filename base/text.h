@@ -27,6 +27,8 @@ void text_add(struct text *text, const char *s);
 void text_add_bytes(struct text *text, const void *bytes, size_t n);
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vaddf(struct text *text, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
+/* Back to a length that it had. */
+void text_cut(struct text *text, size_t length);
 /* The string, owned by the caller; never NULL. Leaves the text empty. */
 char *text_take(struct text *text);
 /* The string, lent; never NULL. */

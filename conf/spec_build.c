@@ -294,6 +294,7 @@ int spec_build(const struct template *template, const struct site *site, const c
                 builder.template = expanded;
 
         fill(&builder, &attr_vm, NULL, spec);
+        spec_find_defaults(&builder);
         fill_sections(&builder);
 
         spec_set_identity(&builder, default_name);

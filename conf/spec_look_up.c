@@ -8,29 +8,40 @@ bool spec_text_is_empty(const char *s)
         return !s[strspn(s, " \t\r\n")];
 }
 
-/* The key, or one of its published misspellings. */
-static bool is_key(const struct attr_section *section, const struct attr *row, const char *name)
+/* The first pair of this name; NULL: none. */
+static const struct template_value *find_pair(const struct template_attribute *vector, const char *name)
 {
-        const struct attr *other;
-
-        if (strcmp(row->name, name) == 0)
-                return true;
-        other = attr_find(section, name);
-        return other && other->means && strcmp(other->means, row->name) == 0;
+        for (size_t i = 0; i < vector->n_pairs; i++)
+                if (strcmp(vector->pairs[i].name, name) == 0)
+                        return &vector->pairs[i];
+        return NULL;
 }
 
+/* The key, or one of its published misspellings, whatever stands first. */
 static bool find_in_vector(const struct attr_section *section, const struct attr *row,
                            const struct template_attribute *vector, struct spec_value *ret)
 {
-        for (size_t i = 0; vector && i < vector->n_pairs; i++) {
-                if (!is_key(section, row, vector->pairs[i].name))
+        const struct template_value *found;
+
+        if (!vector || !vector->n_pairs)
+                return false;
+        found = find_pair(vector, row->name);
+        for (size_t i = 0; i < section->n_rows; i++) {
+                const struct attr *other = &section->rows[i];
+                const struct template_value *pair;
+
+                if (!other->means || strcmp(other->means, row->name) != 0)
                         continue;
-                ret->text = vector->pairs[i].value;
-                ret->pos = vector->pairs[i].value_pos;
-                ret->layer = (enum layer)vector->pairs[i].layer;
-                return true;
+                pair = find_pair(vector, other->name);
+                if (pair && (!found || pair < found))
+                        found = pair;
         }
-        return false;
+        if (!found)
+                return false;
+        ret->text = found->value;
+        ret->pos = found->value_pos;
+        ret->layer = (enum layer)found->layer;
+        return true;
 }
 
 static bool find_in_tree(const struct attr_section *section, const struct attr *row,
@@ -56,16 +67,25 @@ static bool find_in_tree(const struct attr_section *section, const struct attr *
 static bool find_in_defaults(const struct spec_builder *builder, const struct attr_section *section,
                              const struct attr *row, struct spec_value *ret)
 {
-        for (size_t i = 0; attr_sections[i]; i++) {
+        for (size_t i = 0; i < ARRAY_SIZE(builder->defaults) && builder->defaults[i]; i++)
+                if (attr_section_find(builder->defaults[i]->name)->keys_of == section &&
+                    find_in_vector(section, row, builder->defaults[i], ret))
+                        return true;
+        return false;
+}
+
+void spec_find_defaults(struct spec_builder *builder)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; attr_sections[i] && n < ARRAY_SIZE(builder->defaults); i++) {
                 size_t start = 0;
 
-                if (attr_sections[i]->keys_of == section &&
-                    find_in_vector(section, row,
-                                   template_next(builder->template, attr_sections[i]->name, true, &start),
-                                   ret))
-                        return true;
+                if (!attr_sections[i]->keys_of)
+                        continue;
+                builder->defaults[n] = template_next(builder->template, attr_sections[i]->name, true, &start);
+                n += builder->defaults[n] != NULL;
         }
-        return false;
 }
 
 /*

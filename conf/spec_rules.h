@@ -27,6 +27,8 @@ struct spec_builder {
         struct vm_spec *spec;
         struct error *errors;
         unsigned n_errors;
+        const struct template_attribute
+                *defaults[4]; /* NIC_DEFAULT and its like that were given; ends with NULL */
 };
 
 /* Takes the error, gives it its excerpt and keeps it, up to twenty. */
@@ -61,6 +63,8 @@ bool spec_look_up_in(const struct spec_builder *builder, const struct attr_secti
 /* Of the top level, or of the first vector of a section. */
 bool spec_look_up(const struct spec_builder *builder, const struct attr_section *section, const char *key,
                   struct spec_value *ret);
+/* NIC_DEFAULT and its like, once for all devices: before any look-up. */
+void spec_find_defaults(struct spec_builder *builder);
 /* text and pos (NULL: none) are copied. */
 void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
                      const struct source_pos *pos);

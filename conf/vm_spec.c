@@ -114,35 +114,53 @@ const struct timer_spec *vm_spec_timer(const struct vm_spec *spec, enum timer_na
         return NULL;
 }
 
+/* The section whose name is the first n bytes. */
+static const struct spec_section *section_named(const char *name, size_t n)
+{
+        for (const struct spec_section *row = spec_sections; row->section; row++)
+                if (strncmp(row->section->name, name, n) == 0 && !row->section->name[n])
+                        return row;
+        return NULL;
+}
+
+/* "[12]" in front of a '/', or nothing: the index, or 0. */
+static bool read_index(const char *text, const char *slash, uint32_t *ret)
+{
+        uint64_t index = 0;
+
+        *ret = 0;
+        if (text == slash)
+                return true;
+        if (slash - text < 3 || *text != '[' || slash[-1] != ']')
+                return false;
+        for (text++; text < slash - 1; text++) {
+                if (*text < '0' || *text > '9' || index > UINT32_MAX)
+                        return false;
+                index = index * 10 + (uint64_t)(*text - '0');
+        }
+        *ret = (uint32_t)index;
+        return index <= UINT32_MAX;
+}
+
+/* Asked of each word that a plan says: it allocates nothing. */
 const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference)
 {
-        _cleanup_free_ char *section_name = NULL;
         const struct attr_section *section = &attr_vm;
         const void *record = spec;
         const char *slash = strchr(reference, '/'), *key = slash ? slash + 1 : reference;
         const struct section *origins;
-        uint32_t index = 0;
 
         if (slash) {
-                const struct spec_section *row;
-                char *bracket;
+                size_t n = strcspn(reference, "[/");
+                const struct spec_section *row = section_named(reference, n);
+                uint32_t index;
 
-                section_name = xstrndup(reference, (size_t)(slash - reference));
-                bracket = strchr(section_name, '[');
-                if (bracket) {
-                        size_t n = strlen(bracket);
-
-                        if (bracket[n - 1] != ']')
-                                return NULL;
-                        bracket[n - 1] = *bracket = '\0';
-                        if (!text_parse_u32(bracket + 1, &index))
-                                return NULL;
-                }
-                section = attr_section_find(section_name);
-                row = section ? spec_section_find(section) : NULL;
-                record = row ? spec_section_record(row, spec, index) : NULL;
+                record = row && read_index(reference + n, slash, &index)
+                                 ? spec_section_record(row, spec, index)
+                                 : NULL;
                 if (!record)
                         return NULL;
+                section = row->section;
         }
         origins = record;
         if (!origins->origins)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_text.h"
 #include "base/text.h"
 
 static void add_arg(struct build *build, const char *because, const char *text, bool is_option)
@@ -35,10 +36,11 @@ void build_option(struct build *build, const char *because, const char *option, 
 
 void build_json(struct build *build, const char *because, const char *option, json_t *json)
 {
-        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
+        _cleanup_text_ struct text text = TEXT_INIT;
 
+        json_text_add(&text, json);
         add_arg(build, because, option, true);
-        add_arg(build, because, text, false);
+        add_arg(build, because, text_str(&text), false);
         json_decref(json);
 }
 
@@ -128,17 +130,19 @@ void build_warn(struct build *build, const char *reference, const char *format, 
 
 void build_refer(const struct build *build, struct text *because, const char *format, ...)
 {
-        _cleanup_text_ struct text reference = TEXT_INIT;
+        size_t before = because->length, start;
         const struct origin *origin;
         va_list ap;
 
+        if (before)
+                text_add(because, " ");
+        start = because->length;
         va_start(ap, format);
-        text_vaddf(&reference, format, ap);
+        text_vaddf(because, format, ap);
         va_end(ap);
-        origin = vm_spec_origin(build->spec, text_str(&reference));
+        origin = vm_spec_origin(build->spec, because->data + start);
         if (!origin || origin->layer == LAYER_NONE)
-                return;
-        text_addf(because, "%s%s", because->length ? " " : "", text_str(&reference));
+                text_cut(because, before);
 }
 
 const char *build_locked_address(const struct build *build, const char *device)
@@ -179,6 +183,14 @@ void keyval_add(struct text *out, const char *key, const char *format, ...)
                 text_add(out, ",");
         if (key)
                 text_addf(out, "%s=", key);
-        for (const char *p = text_str(&value); *p; p++)
-                text_add(out, *p == ',' ? ",," : (char[]){ *p, 0 });
+        for (const char *p = text_str(&value); *p;) {
+                size_t n = strcspn(p, ",");
+
+                text_add_bytes(out, p, n);
+                p += n;
+                if (*p == ',') {
+                        text_add(out, ",,");
+                        p++;
+                }
+        }
 }

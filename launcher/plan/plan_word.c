@@ -25,13 +25,16 @@ char *plan_visible(const char *s, size_t n)
 {
         struct text out = TEXT_INIT;
 
-        for (size_t i = 0; i < n; i++) {
-                bool is_two_bytes = (unsigned char)s[i] == 0xc2 && i + 1 < n;
+        for (size_t i = 0, plain; i < n; i++) {
+                bool is_two_bytes;
 
-                if (!is_control(s + i)) {
-                        text_add_bytes(&out, s + i, 1);
-                        continue;
-                }
+                for (plain = i; plain < n && !is_control(s + plain); plain++)
+                        ;
+                text_add_bytes(&out, s + i, plain - i);
+                i = plain;
+                if (i == n)
+                        break;
+                is_two_bytes = (unsigned char)s[i] == 0xc2 && i + 1 < n;
                 text_addf(&out, "\\x%02x", (unsigned char)s[i]);
                 if (is_two_bytes)
                         text_addf(&out, "\\x%02x", (unsigned char)s[++i]);
