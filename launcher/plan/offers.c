@@ -57,6 +57,13 @@ static void offer_cpus(const struct qemu_facts *qemu, json_t *array)
                 offer(array, qemu->cpu_models[i], "");
 }
 
+static void offer_flags(const struct qemu_facts *qemu, json_t *array)
+{
+        for (size_t i = 0; qemu->cpu_flags[i]; i++)
+                offer(array, qemu->cpu_flags[i],
+                      qemu_tcg_has_flag(qemu, qemu->cpu_flags[i]) ? "without KVM too" : "");
+}
+
 /* Those that a plan can be made for. */
 static bool is_of_ours(const struct qemu_machine *machine)
 {
@@ -84,9 +91,10 @@ static const struct {
         const char *full_name;
         void (*fn)(const struct qemu_facts *qemu, json_t *array);
 } rows[] = {
-        { "NIC/MODEL", offer_nics },       { "VIDEO/TYPE", offer_cards },
-        { "SOUND/MODEL", offer_sound },    { "GRAPHICS/TYPE", offer_graphics },
-        { "CPU_MODEL/MODEL", offer_cpus }, { "OS/MACHINE", offer_machines },
+        { "NIC/MODEL", offer_nics },           { "VIDEO/TYPE", offer_cards },
+        { "SOUND/MODEL", offer_sound },        { "GRAPHICS/TYPE", offer_graphics },
+        { "CPU_MODEL/MODEL", offer_cpus },     { "OS/MACHINE", offer_machines },
+        { "CPU_MODEL/FEATURES", offer_flags },
 };
 
 static size_t find_row(const char *full_name)

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "conf/spec_build.h"
+#include "launcher/host/qemu_device.h"
 #include "launcher/host/qemu_facts.h"
 #include "launcher/plan/offers.h"
 #include "launcher/verb/output.h"
@@ -82,7 +83,7 @@ static void print_offers(const json_t *offered, struct text *out)
         }
 }
 
-int verb_describe(struct verb_context *context, struct error **err)
+static int describe_attribute(struct verb_context *context, struct error **err)
 {
         const char *what = context->n_args ? context->args[0] : NULL;
         json_auto_t *described = describe_json(what, err);
@@ -106,4 +107,67 @@ int verb_describe(struct verb_context *context, struct error **err)
         print_offers(row ? json_object_get(row, "offered") : NULL, &out);
         output_text(text_str(&out));
         return 0;
+}
+
+/* A device type that is not there, with the nearest of those that are. */
+static int no_device(const struct qemu_facts *qemu, const char *type, struct error **err)
+{
+        const char *nearest = text_nearest(type, (const char *const *)qemu->devices);
+        _cleanup_free_ char *shown = text_printable(type);
+
+        error_set(err, ERROR_USAGE, "%s has no device '%s'", qemu->path, shown);
+        return nearest ? error_hint(err, "did you mean '%s'?", nearest) : -1;
+}
+
+static char *property_line(const json_t *property)
+{
+        const char *description = json_string_value(json_object_get(property, "description"));
+        const json_t *dflt = json_object_get(property, "default");
+        _cleanup_free_ char *value = dflt ? json_dumps(dflt, JSON_ENCODE_ANY) : NULL;
+
+        return xasprintf("  %-32s %s%s%s%s%s", json_string_value(json_object_get(property, "name")),
+                         json_string_value(json_object_get(property, "type")), value ? ", default " : "",
+                         value ? value : "", description ? "  " : "", description ? description : "");
+}
+
+static int describe_device(struct verb_context *context, const char *type, struct error **err)
+{
+        _cleanup_(qemu_facts_freep) struct qemu_facts *qemu = NULL;
+        _cleanup_text_ struct text out = TEXT_INIT;
+        json_auto_t *properties = NULL;
+        json_t *property;
+        size_t i;
+
+        if (context->n_args)
+                return error_set(err, ERROR_USAGE, "--device stands for itself: no ATTRIBUTE goes with it");
+        if (find_facts(context, &qemu, err) < 0)
+                return -1;
+        if (!qemu_has_device(qemu, type))
+                return no_device(qemu, type, err);
+        properties = qemu_device_properties(qemu->path, type, err);
+        if (!properties)
+                return -1;
+        if (context->output == OUTPUT_JSON) {
+                output_json(json_pack("{s:i, s:s, s:s, s:o, s:O}", "schema", 1, "device", type, "emulator",
+                                      qemu->path, "version",
+                                      json_sprintf("%u.%u.%u", qemu->major, qemu->minor, qemu->micro),
+                                      "properties", properties));
+                return 0;
+        }
+        text_addf(&out, "%s of %s (QEMU %u.%u.%u)\n", type, qemu->path, qemu->major, qemu->minor,
+                  qemu->micro);
+        json_array_foreach (properties, i, property) {
+                _cleanup_free_ char *line = property_line(property);
+
+                text_addf(&out, "%s\n", line);
+        }
+        output_text(text_str(&out));
+        return 0;
+}
+
+int verb_describe(struct verb_context *context, struct error **err)
+{
+        const char *device = verb_value(context, "device");
+
+        return device ? describe_device(context, device, err) : describe_attribute(context, err);
 }

@@ -408,4 +408,22 @@ END
     done
 }
 
+test_describe_asks_the_qemu_in_use_and_writes_nothing() {
+    expect 0 vml describe CPU_MODEL/FEATURES
+    assert_match "$OUT" $'\n  ssse3 +without KVM too' "flags"
+    assert_match "$OUT" $'\n  hv-time\n' "flags"
+    expect 0 vml describe CPU_MODEL/MODEL
+    assert_match "$OUT" $'\n  Nehalem' "models"
+    expect 0 vml describe OS/MACHINE
+    assert_match "$OUT" $'\n  q35 +pc-q35-' "machines"
+    expect 0 vml describe --device virtio-rng-pci
+    assert_match "$OUT" $'\n  max-bytes +uint64, default [0-9]+' "properties"
+    expect 0 vml -o json describe --device virtio-rng-pci
+    assert_eq "$(jq -r '.properties[] | select(.name == "rng").type' <<<"$OUT")" "link<rng-backend>" "the type of rng"
+    expect 2 vml describe --device virtio-rng-pcj
+    assert_contains "$ERR" "did you mean 'virtio-rng-pci'" "the error"
+    expect 2 vml describe --device virtio-rng-pci MEMORY
+    [[ ! -d $ROOT/var/cache ]] || fail "left: $(find "$ROOT/var/cache")"
+}
+
 run_tests "$@"
