@@ -831,6 +831,7 @@ static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
         reexec_forget(s);
+        storage_forget(s);
         applies_free(s->applies);
         leases_free(s->leases);
         recorder_close(TAKE_PTR(s->recorder));

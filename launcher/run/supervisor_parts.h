@@ -38,6 +38,14 @@
 #define PANIC_RESTARTS  3
 #define PANIC_WINDOW_MS 600000
 
+/* A guest that QEMU has stopped for want of space. */
+struct space_wait {
+        bool waiting;
+        bool other; /* it is stopped for another error, which is somebody's to mend */
+        unsigned tried_ms; /* how long was waited before the last try; 0: none yet */
+        struct loop_source *timer;
+};
+
 struct supervisor {
         const struct launch_plan *plan;
         const struct supervisor_options *options;
@@ -86,6 +94,7 @@ struct supervisor {
         unsigned sync_tries;   /* SYNC_TIME: how often the agent has been asked in vain */
         bool syncing_time;     /* it is being asked */
         struct loop_source *sync_timer;
+        struct space_wait space;
 
         struct applies *applies; /* from the control socket on */
         struct control *control;
@@ -241,6 +250,12 @@ void agent_sync_time(struct supervisor *s);
 /* 0: control_answer() will be called, by us or by the program that takes our place; -1: *err. */
 int reexec_command(struct supervisor *s, json_t *arguments, const char *who, struct error **err);
 void reexec_forget(struct supervisor *s);
+/* supervisor_storage.c */
+void storage_io_error(struct supervisor *s, const json_t *event_data);
+/* QEMU has told how its guest is: it may be waiting for space. */
+void storage_adopted(struct supervisor *s);
+void storage_forget(struct supervisor *s);
+
 /* supervisor_apply.c */
 void apply_open(struct supervisor *s);
 /* 0: control_answer() will be called; -1: *err. */

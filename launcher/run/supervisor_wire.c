@@ -210,6 +210,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
                 s->paused = true;
                 supervisor_event(s, EV_PAUSED);
                 adopt_resume_request(s);
+                storage_adopted(s);
                 break;
         default:
                 break;
@@ -265,6 +266,7 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                 s->paused = false;
                 s->run_state = RUN_STATE_RUNNING;
                 s->kept = false;
+                s->space.other = false;
                 leases_guest_resumed(s->leases);
                 supervisor_event(s, EV_RESUMED);
                 if (was_paused)
@@ -279,6 +281,8 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
                 panicked(s);
+        } else if (strcmp(name, "BLOCK_IO_ERROR") == 0) {
+                storage_io_error(s, event_data);
         } else if (strcmp(name, "RTC_CHANGE") == 0) {
                 const json_t *offset = json_object_get(event_data, "offset");
 

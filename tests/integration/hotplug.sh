@@ -235,6 +235,38 @@ test_the_file_of_the_next_start_is_edited_in_place() {
     ended
 }
 
+test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
+    need_root
+    mkdir "$WORK/small"
+    mount -t tmpfs -o size=6M tmpfs "$WORK/small"
+    truncate -s 16M "$WORK/small/disk.raw"
+    # What else is there: the guest gets room when it goes.
+    head -c 4M /dev/zero >"$WORK/small/ballast"
+    running "DISK = [ SOURCE = \"$WORK/small/disk.raw\", TARGET = \"vda\", CACHE = \"writeback\" ]"
+    story() { status_of story | jq -r '.[].text'; }
+    # More than there is room for; what it prints is read until the guest says that it is done.
+    (tell_guest "dd if=/dev/urandom of=/dev/vda bs=64k count=64 conv=fsync 2>/dev/null; echo done" && echo "$SAID" >"$WORK/said") &
+    local writer=$!
+    stopped() { status_is state paused && story | grep -q 'no space left; the guest is paused until there is'; }
+    await 30 stopped
+    assert_contains "$(story)" "vda (disk0) cannot be written: no space left"
+    # A successor of the supervisor waits on.
+    local supervisor
+    supervisor=$(status_of supervisor_pid)
+    kill -9 "$supervisor"
+    await 5 status_is_not supervisor_pid "$supervisor"
+    await 5 status_is state paused
+    rm "$WORK/small/ballast"
+    await 40 status_is state running
+    wait "$writer" || fail "the guest has not gone on"
+    assert_contains "$(<"$WORK/said")" done
+    await 10 eval 'story | grep -q "there is space again: the guest goes on"'
+    assert_eq "$(du -k --apparent-size "$WORK/small/disk.raw" | cut -f1)" 16384 "size of the image"
+    (($(du -k "$WORK/small/disk.raw" | cut -f1) >= 4096)) || fail "not all of it was written"
+    ended
+    umount "$WORK/small"
+}
+
 test_what_cannot_be_attached_changes_nothing() {
     truncate -s 1M "$ROOT/a.raw" "$ROOT/b.raw"
     running "DISK = [ SOURCE = \"$ROOT/a.raw\", TARGET = \"vda\" ]" "NIC = [ BRIDGE_TYPE = \"user\" ]"
