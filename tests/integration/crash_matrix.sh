@@ -15,7 +15,7 @@
 CRASH_SEED=${CRASH_SEED:-$RANDOM}
 RANDOM_KILLS=${RANDOM_KILLS:-50}
 CRASH=${CRASH:-sample}
-LIVES=${CRASH_LIVES:-start refused freeze pause commands apply apply-refused reexec shutdown shutdown-frozen shutdown-paused destroy adopt reconcile take-over orphan}
+LIVES=${CRASH_LIVES:-start refused freeze pause commands apply apply-refused attach detach reexec shutdown shutdown-frozen shutdown-paused destroy adopt reconcile take-over orphan}
 # self: who reaches the moment. The others die while that one stands still at it; both: keeper and supervisor.
 VICTIMS=${CRASH_VICTIMS:-self client supervisor helper keeper both qemu all}
 # In a sample: lives of each victim that is not self.
@@ -224,6 +224,9 @@ life_commands() {
 # All of it or nothing: check_change().
 life_apply() { verb __apply "$VM" "$ROOT/change" "image=$ROOT/extra.img"; }
 life_apply_refused() { verb __apply "$VM" "$ROOT/refused-change" "image=$ROOT/extra.img"; }
+life_attach() { verb -q attach disk "$VM" --disk "SOURCE=$ROOT/extra.img,TARGET=vdz"; }
+before_detach() { vml -q attach disk "$VM" --disk "SOURCE=$ROOT/extra.img,TARGET=vdz" || fail "$WHERE: the attach before"; }
+life_detach() { verb -q detach disk "$VM" vdz; }
 life_reexec() { verb reexec "$VM"; }
 life_shutdown() { verb -q shutdown "$VM"; }
 before_shutdown_frozen() { vml agent "$VM" freeze --detach >/dev/null; }
@@ -312,9 +315,14 @@ check_change() { # LIFE
         nap 0.01
     done
     ((i < 1000)) || fail "$WHERE: a change stays owed: $(<"$RUN_DIR/$VM/journal")"
-    # A fragment's image has no lock of ours.
-    differences=$(vml -o json status --compare "$VM" 2>&1 | jq -c '[.differences[] | select(.kind != "image")]' 2>&1)
+    # The image of the fragment in "apply" has no lock of ours.
+    differences=$(vml -o json status --compare "$VM" 2>&1 | jq -c --arg life "$1" '[.differences[] | select(.kind != "image" or $life != "apply")]' 2>&1)
     [[ $differences == "[]" ]] || fail "$WHERE: QEMU, live.tmpl, journal and record do not agree: $differences"
+    if [[ $1 == attach || $1 == detach ]]; then
+        grep -q 'TARGET = "vdz"' "$RUN_DIR/$VM/live.tmpl" && changed=yes
+        [[ $CLIENT_STATUS != 0 || $1:$changed != attach:no ]] || fail "$WHERE: told that it is there, and it is not"
+        [[ $CLIENT_STATUS != 0 || $1:$changed != detach:yes ]] || fail "$WHERE: told that it is gone, and it is not"
+    fi
     [[ $1 == apply* ]] || return 0
     grep -q "TARGET = \"${VM}m\"" "$RUN_DIR/$VM/live.tmpl" && changed=yes
     weight=$(group_dirs | while read -r i; do cat "$i/$CPU_FILE" 2>/dev/null || true; done)
