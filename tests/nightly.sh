@@ -4,6 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 export FREEZE_RUNS=${FREEZE_RUNS:-200}
+export STEPS=${STEPS:-2000}
 export RANDOM_KILLS=${RANDOM_KILLS:-1000}
 export CRASH=all DEADLINES_ALL=1
 export TEST_BUDGET=${TEST_BUDGET:-21600} TEST_FILE_LIMIT=${TEST_FILE_LIMIT:-14400}

@@ -3,6 +3,10 @@
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+# How many random steps, half of them on each machine; `make nightly` has more.
+STEPS=${STEPS:-100}
+STEPS_SEED=${STEPS_SEED:-$((SRANDOM % 32768))}
+
 # A guest that runs and answers; $RUN_DIR and its QEMU.
 running() { # [LINES...]
     need_root
@@ -265,6 +269,61 @@ test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
     (($(du -k "$WORK/small/disk.raw" | cut -f1) >= 4096)) || fail "not all of it was written"
     ended
     umount "$WORK/small"
+}
+
+# Steps in any order end where they began, and after each QEMU is as live.tmpl says.
+random_steps() { # COUNT
+    local i disk before after disks='' nics='' number
+    RANDOM=$STEPS_SEED
+    echo "    seed $STEPS_SEED, $1 steps"
+    for i in 0 1 2 3; do truncate -s 1M "$ROOT/$i.raw"; done
+    before=$(holdings)
+    for ((i = 0; i < $1; i++)); do
+        number=$((RANDOM % 4))
+        case $((RANDOM % 4)) in
+        0 | 1)
+            disk=vd$(printf '%b' "\\$(printf %o $((98 + number)))")
+            if [[ $disks == *" $disk "* ]]; then
+                expect 0 vml --timeout 20 detach disk "$VM" "$disk"
+                disks=${disks/" $disk "/}
+            else
+                expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/$number.raw,TARGET=$disk"
+                disks+=" $disk "
+                await 15 has_disk_count "$(wc -w <<<"$disks")"
+            fi
+            ;;
+        2)
+            if [[ $nics == *" $number "* ]]; then
+                expect 0 vml --timeout 20 detach nic "$VM" "52:54:00:77:00:0$number"
+                nics=${nics/" $number "/}
+            else
+                expect 0 vml attach nic "$VM" --nic "BRIDGE=$BRIDGE,MAC=52:54:00:77:00:0$number"
+                nics+=" $number "
+                await 15 has_mac "52:54:00:77:00:0$number"
+            fi
+            ;;
+        3) expect 0 vml resize "$VM" --cpu $((number + 1)) ;;
+        esac
+        # The whole comparison asks QEMU some forty questions.
+        ((i % 5)) || all_agree "step $i"
+    done
+    for disk in $disks; do expect 0 vml --timeout 20 detach disk "$VM" "$disk"; done
+    for number in $nics; do expect 0 vml --timeout 20 detach nic "$VM" "52:54:00:77:00:0$number"; done
+    expect 0 vml resize "$VM" --cpu 1
+    all_agree "the last step"
+    after=$(holdings)
+    [[ $after == "$before" ]] || fail "left behind: $(diff <(echo "$before") <(echo "$after"))"
+    ended
+}
+has_disk_count() { [[ $(disks_in_guest | grep -c '^/dev/vd') == "$1" ]]; }
+test_random_steps_end_where_they_began_on_q35() {
+    running
+    random_steps "$((STEPS / 2))"
+}
+test_random_steps_end_where_they_began_on_pc() {
+    MACHINE=pc
+    running
+    random_steps "$((STEPS / 2))"
 }
 
 test_what_cannot_be_attached_changes_nothing() {
