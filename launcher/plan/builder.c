@@ -112,20 +112,36 @@ int build_need_device(const struct build *build, const char *reference, const ch
                            type);
 }
 
-void build_warn(struct build *build, const char *reference, const char *format, ...)
+static void __attribute__((format(printf, 4, 0))) add_to_list(const struct build *build, struct error **list,
+                                                              const char *reference, const char *format, va_list ap)
 {
         const struct origin *origin = reference ? vm_spec_origin(build->spec, reference) : NULL;
         _cleanup_text_ struct text text = TEXT_INIT;
-        struct error *warning = NULL;
-        va_list ap;
+        struct error *one = NULL;
 
         if (reference)
                 text_addf(&text, "%s: ", reference);
-        va_start(ap, format);
         text_vaddf(&text, format, ap);
+        error_at(&one, origin ? &origin->pos : NULL, "%s", text_str(&text));
+        error_append(list, one);
+}
+
+void build_warn(struct build *build, const char *reference, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        add_to_list(build, &build->plan->warnings, reference, format, ap);
         va_end(ap);
-        error_at(&warning, origin ? &origin->pos : NULL, "%s", text_str(&text));
-        error_append(&build->plan->warnings, warning);
+}
+
+void build_note(struct build *build, const char *reference, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        add_to_list(build, &build->plan->notes, reference, format, ap);
+        va_end(ap);
 }
 
 void build_refer(const struct build *build, struct text *because, const char *format, ...)

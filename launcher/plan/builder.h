@@ -106,6 +106,9 @@ int build_need_device(const struct build *build, const char *reference, const ch
 /* reference NULL: no place. */
 void build_warn(struct build *build, const char *reference, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+/* As a warning, for those who ask what a plan is worth. */
+void build_note(struct build *build, const char *reference, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 /* Appends the reference when it has a value somebody wrote or a default that is in force. */
 void build_refer(const struct build *build, struct text *because, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
@@ -219,6 +222,9 @@ void disk_number_fds(struct build *build);
 void disk_controller_args(struct build *build);
 void disk_args(struct build *build);
 void disk_steps(struct build *build);
+
+/* notes.c */
+void notes_add(struct build *build);
 
 /* nic.c */
 int nic_check_all(struct build *build, struct error **err);

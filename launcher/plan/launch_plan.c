@@ -63,5 +63,6 @@ void launch_plan_free(struct launch_plan *plan)
                 free(plan->confine.group_names[i]);
         json_decref(plan->devices);
         error_free(plan->warnings);
+        error_free(plan->notes);
         free(plan);
 }

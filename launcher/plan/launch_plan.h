@@ -156,6 +156,7 @@ struct launch_plan {
         struct plan_policy policy;
         json_t *devices;        /* array for status: [{"id":"disk0","kind":"disk","target":"vda",...}] */
         struct error *warnings; /* the spec's and the plan's; owned */
+        struct error *notes;    /* what was chosen and costs something: for plan and validate, no start's business; owned */
 };
 
 void launch_plan_free(struct launch_plan *plan);

@@ -423,6 +423,7 @@ int plan_build(const struct plan_input *input, struct launch_plan **ret, struct 
         if (write_steps(&build, err) < 0)
                 goto out;
         confine_plan(&build);
+        notes_add(&build);
         write_policy(&build);
         *ret = TAKE_PTR(build.plan);
         result = 0;

@@ -172,13 +172,13 @@ static void print_confine(const struct launch_plan *plan, struct text *out)
         text_addf(out, "%s\n", confine->no_thp ? "  no thp" : "");
 }
 
-static void print_warnings(const struct launch_plan *plan, struct text *out)
+static void print_list(const char *word, const struct error *warning, struct text *out)
 {
-        for (const struct error *warning = plan->warnings; warning; warning = warning->next) {
+        for (; warning; warning = warning->next) {
                 _cleanup_free_ char *text = error_text(warning);
                 _cleanup_free_ char *visible = plan_visible(text, strlen(text));
 
-                text_addf(out, "warning %s\n", visible);
+                text_addf(out, "%-7s %s\n", word, visible);
                 if (warning->hint)
                         text_addf(out, "          %s\n", warning->hint);
         }
@@ -207,7 +207,8 @@ char *launch_plan_text(const struct launch_plan *plan)
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_QMP)
                         print_qmp_step(&plan->steps[i], &out);
-        print_warnings(plan, &out);
+        print_list("warning", plan->warnings, &out);
+        print_list("note", plan->notes, &out);
         return text_take(&out);
 }
 

@@ -145,6 +145,7 @@ json_t *launch_plan_json(const struct launch_plan *plan)
         json_object_set_new(root, "devices", json_incref(plan->devices));
         json_object_set_new(root, "policy", plan_policy_to_json(&plan->policy));
         json_object_set_new(root, "warnings", warnings_json(plan->warnings));
+        json_object_set_new(root, "notes", warnings_json(plan->notes));
         json_object_set_new(root, "steps", steps_json(plan, is_any, true));
         return root;
 }

@@ -55,7 +55,7 @@ int verb_explain(struct verb_context *context, struct error **err)
 int verb_validate(struct verb_context *context, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
-        json_t *warnings;
+        json_t *warnings, *notes;
 
         if (prepare(context, context->args[0], false, &prepared, err) < 0)
                 return -1;
@@ -63,12 +63,20 @@ int verb_validate(struct verb_context *context, struct error **err)
                 warnings = json_array();
                 for (const struct error *w = prepared.plan->warnings; w; w = w->next)
                         json_array_append_new(warnings, warning_to_json(w));
-                output_json(json_pack("{s:i, s:b, s:s, s:o}", "schema", 1, "valid", 1, "name",
-                                      prepared.plan->name, "warnings", warnings));
+                notes = json_array();
+                for (const struct error *n = prepared.plan->notes; n; n = n->next)
+                        json_array_append_new(notes, warning_to_json(n));
+                output_json(json_pack("{s:i, s:b, s:s, s:o, s:o}", "schema", 1, "valid", 1, "name",
+                                      prepared.plan->name, "warnings", warnings, "notes", notes));
                 return 0;
         }
         output_warnings(prepared.plan->warnings, context);
         if (!context->quiet)
                 printf("%s: valid: VM '%s'\n", context->args[0], prepared.plan->name);
+        for (const struct error *note = context->quiet ? NULL : prepared.plan->notes; note; note = note->next) {
+                _cleanup_free_ char *text = error_text(note);
+
+                printf("note: %s\n", text);
+        }
         return 0;
 }
