@@ -104,7 +104,10 @@ static const struct attr nic_rows[] = {
           .doc = "dummy: the tap joins no bridge, whatever BRIDGE says; auto: OpenNebula chooses the network.",
           .source = "opennebula-semantics 3.10" },
         COMING_IN("FILTER", C, "Packet filter by name: clean-traffic and the like."),
-        COMING("SCRIPT", "Program run for the tap."),
+        { "SCRIPT", PATH(script), .lookup = LOOKUP_D, .lands = "net",
+          .doc = "Program of the host, run as root with the tap's name when the tap is there; has to be on host.conf's "
+                 "NIC_SCRIPTS list. It has 30 s; when it fails the VM does not start.",
+          .source = "opennebula-semantics 3.10, 9.2" },
         COMING("INBOUND_AVG_BW", "Average rate to the guest, kilobytes/s."),
         COMING("INBOUND_PEAK_BW", "Peak rate to the guest, kilobytes/s."),
         COMING("INBOUND_PEAK_KB", "Burst to the guest, kilobytes."),

@@ -44,6 +44,13 @@ void paths_done(struct paths *paths)
         *paths = (struct paths){ 0 };
 }
 
+static void free_programs(char **programs)
+{
+        for (size_t i = 0; programs && programs[i]; i++)
+                free(programs[i]);
+        free(programs);
+}
+
 void site_free(struct site *site)
 {
         if (!site)
@@ -55,9 +62,8 @@ void site_free(struct site *site)
         free(site->image_dir);
         free(site->datastore_location);
         free(site->kvmrc.ovmf_nvram);
-        for (size_t i = 0; site->emulators && site->emulators[i]; i++)
-                free(site->emulators[i]);
-        free(site->emulators);
+        free_programs(site->emulators);
+        free_programs(site->nic_scripts);
         error_free(site->warnings);
         free(site);
 }
@@ -126,28 +132,33 @@ static int read_uid_range(struct site *site, struct error **err)
         return 0;
 }
 
-static int read_emulators(struct site *site, struct error **err)
+/* A list of programs: absolute paths or, with plain_names, names that are looked up. */
+static int read_programs(const struct site *site, const char *name, bool plain_names, char ***ret,
+                         struct error **err)
 {
         const struct template *layer;
-        const struct template_attribute *single = find_setting(site, "EMULATORS", &layer);
+        const struct template_attribute *single = find_setting(site, name, &layer);
         _cleanup_free_ char *words = NULL;
         size_t n = 0;
 
         if (!single)
                 return 0;
         words = xstrdup(single->value);
+        /* Given and empty: a list of none. */
+        *ret = xcalloc(1, sizeof(**ret));
         for (char *save = NULL, *word = strtok_r(words, " \t\r\n", &save); word;
              word = strtok_r(NULL, " \t\r\n", &save)) {
-                if (*word != '/' && strchr(word, '/')) {
+                if (*word != '/' && (!plain_names || strchr(word, '/'))) {
                         _cleanup_free_ char *shown = text_printable(word);
 
-                        error_at(err, &single->value_pos,
-                                 "EMULATORS: '%s' is neither an absolute path nor a plain name", shown);
+                        error_at(err, &single->value_pos, "%s: '%s' is %s", name, shown,
+                                 plain_names ? "neither an absolute path nor a plain name"
+                                             : "not an absolute path");
                         return setting_error(layer, err);
                 }
-                site->emulators = xreallocarray(site->emulators, n + 2, sizeof(*site->emulators));
-                site->emulators[n++] = xstrdup(word);
-                site->emulators[n] = NULL;
+                *ret = xreallocarray(*ret, n + 2, sizeof(**ret));
+                (*ret)[n++] = xstrdup(word);
+                (*ret)[n] = NULL;
         }
         return 0;
 }
@@ -196,7 +207,9 @@ static int read_settings(struct site *site, struct error **err)
 
         if (read_uid_range(site, err) < 0)
                 return -1;
-        return read_emulators(site, err);
+        return read_programs(site, "EMULATORS", true, &site->emulators, err) < 0
+                       ? -1
+                       : read_programs(site, "NIC_SCRIPTS", false, &site->nic_scripts, err);
 }
 
 struct site_texts {

@@ -45,6 +45,7 @@ struct site {
         uid_t uid_first, uid_last; /* UID_RANGE of host.conf: "1900000000-1900065535" */
         unsigned q35_root_ports;   /* Q35_ROOT_PORTS, 16 */
         char **emulators;          /* EMULATORS of host.conf, NULL-terminated; NULL: no list */
+        char **nic_scripts;        /* NIC_SCRIPTS of host.conf, likewise */
         struct error *warnings;    /* unknown lines of kvmrc and the like; owned */
 };
 

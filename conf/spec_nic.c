@@ -105,6 +105,11 @@ static void drop_defaults_of_taps(struct spec_builder *builder, struct nic_spec 
 {
         if (nic->bridge_type != NIC_BRIDGE_USER)
                 return;
+        if (nic->script && !is_asked(builder, nic, "SCRIPT")) {
+                free(nic->script);
+                nic->script = NULL;
+                forget(builder->spec, nic, "SCRIPT");
+        }
         if (nic->mtu && !is_asked(builder, nic, "MTU")) {
                 nic->mtu = 0;
                 forget(builder->spec, nic, "MTU");
@@ -151,7 +156,7 @@ static const struct source_pos *place(const struct nic_spec *nic, const char *ke
 
 static void check_user_net(struct spec_builder *builder, const struct nic_spec *nic)
 {
-        static const char *const of_taps[] = { "TARGET", "MTU" };
+        static const char *const of_taps[] = { "TARGET", "MTU", "SCRIPT" };
 
         if (nic->bridge)
                 spec_fail(builder, place(nic, "BRIDGE"), "NIC/BRIDGE: BRIDGE_TYPE user has no bridge");
@@ -176,6 +181,22 @@ static void check_virtio(struct spec_builder *builder, const struct nic_spec *ni
                           "NIC/GUEST_MTU: a card of model '%s' cannot tell the guest", nic->model);
 }
 
+/* It runs as root, and the template may be anybody's. */
+static void check_script(struct spec_builder *builder, const struct nic_spec *nic)
+{
+        char **list = builder->site->nic_scripts;
+        _cleanup_free_ char *shown = nic->script ? text_printable(nic->script) : NULL;
+
+        if (!nic->script)
+                return;
+        for (size_t i = 0; list && list[i]; i++)
+                if (strcmp(list[i], nic->script) == 0)
+                        return;
+        spec_fail(builder, place(nic, "SCRIPT"),
+                  "NIC/SCRIPT: '%s' is not on the NIC_SCRIPTS list of host.conf%s", shown,
+                  list ? "" : ", which has none");
+}
+
 static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
 {
         if (nic->bridge_type == NIC_BRIDGE_USER)
@@ -186,6 +207,7 @@ static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
                         "NIC: give BRIDGE = \"NAME\" of a bridge of this host, or BRIDGE_TYPE = \"user\" for "
                         "user-mode networking (BRIDGE = \"\": a tap in no bridge)");
         check_virtio(builder, nic);
+        check_script(builder, nic);
         if (nic->mtu && nic->guest_mtu > nic->mtu)
                 spec_fail(builder, place(nic, "GUEST_MTU"), "NIC/GUEST_MTU: is above the MTU of the tap, %u",
                           nic->mtu);

@@ -248,6 +248,7 @@ struct nic_spec {
         uint32_t mtu;           /* of the tap, 0: none given */
         uint32_t guest_mtu;     /* that the guest is told, 0: nothing */
         char *network_mode;     /* NETWORK_MODE as written */
+        char *script;           /* absolute, on the list; NULL: none */
         char *address;
 };
 

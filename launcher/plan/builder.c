@@ -112,8 +112,9 @@ int build_need_device(const struct build *build, const char *reference, const ch
                            type);
 }
 
-static void __attribute__((format(printf, 4, 0))) add_to_list(const struct build *build, struct error **list,
-                                                              const char *reference, const char *format, va_list ap)
+static void __attribute__((format(printf, 4, 0)))
+add_to_list(const struct build *build, struct error **list, const char *reference, const char *format,
+            va_list ap)
 {
         const struct origin *origin = reference ? vm_spec_origin(build->spec, reference) : NULL;
         _cleanup_text_ struct text text = TEXT_INIT;

@@ -24,6 +24,8 @@
  *   stderr         {fd, max}                      memfd of max bytes, sealed against growth
  *   machine-lock   {path, text}                   written when it differs; outlives the VM, no undo
  *   net            a net_op (net/net_plan.h): {op, ifname, ...}; tap-create gives fds "tap:IFNAME:QUEUE"
+ *   script         {op: "script", path, ifname}   a program of the host, run as root with the tap's name; what it does ends
+ *                                                 with the tap
  *   cgroup-create  {path}                         path below each hierarchy, "machine.slice/vmlaunch-web"
  *   cgroup-write   {path, controller, file, value}
  *   live-template  {path, text}                   RUN/NAME/live.tmpl
@@ -62,6 +64,7 @@
         X(STDERR, "stderr", stderr)                      \
         X(MACHINE_LOCK, "machine-lock", machine_lock)    \
         X(NET, "net", net)                               \
+        X(SCRIPT, "script", script)                      \
         X(CGROUP_CREATE, "cgroup-create", cgroup_create) \
         X(CGROUP_WRITE, "cgroup-write", cgroup_write)    \
         X(LIVE_TEMPLATE, "live-template", live_template) \
@@ -156,7 +159,8 @@ struct launch_plan {
         struct plan_policy policy;
         json_t *devices;        /* array for status: [{"id":"disk0","kind":"disk","target":"vda",...}] */
         struct error *warnings; /* the spec's and the plan's; owned */
-        struct error *notes;    /* what was chosen and costs something: for plan and validate, no start's business; owned */
+        struct error *
+                notes; /* what was chosen and costs something: for plan and validate, no start's business; owned */
 };
 
 void launch_plan_free(struct launch_plan *plan);

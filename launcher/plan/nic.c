@@ -276,6 +276,13 @@ int nic_steps(struct build *build, struct error **err)
                 build_refer(build, &because, "NIC[%zu]/MTU", i);
                 for (size_t k = 0; k < n; k++)
                         build_step(build, text_str(&because), EFFECT_NET, net_op_to_json(&ops[k]));
+                if (nic->script) {
+                        _cleanup_free_ char *reference = xasprintf("NIC[%zu]/SCRIPT", i);
+
+                        build_step(build, reference, EFFECT_SCRIPT,
+                                   json_pack("{s:s, s:s, s:s}", "op", "script", "ifname", nic->target, "path",
+                                             nic->script));
+                }
                 if (build->nics[i].vhost_fds)
                         vhost_step(build, i);
         }

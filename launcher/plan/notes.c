@@ -14,17 +14,19 @@ void notes_add(struct build *build)
                 bool is_emulated = disk->bus == DISK_BUS_IDE || disk->bus == DISK_BUS_SATA;
 
                 if (is_emulated && disk->type != DISK_TYPE_CDROM)
-                        build_note(build, reference,
-                                   "a disk on %s is slower than virtio (TARGET vda, or sda on SCSI), and cannot be "
-                                   "plugged while the VM runs",
-                                   disk->bus == DISK_BUS_IDE ? "IDE" : "SATA");
+                        build_note(
+                                build, reference,
+                                "a disk on %s is slower than virtio (TARGET vda, or sda on SCSI), and cannot be "
+                                "plugged while the VM runs",
+                                disk->bus == DISK_BUS_IDE ? "IDE" : "SATA");
         }
         for (size_t i = 0; i < spec->n_nics; i++) {
                 _cleanup_free_ char *reference = xasprintf("NIC[%zu]/MODEL", i);
 
                 if (!nic_is_virtio(&spec->nics[i]))
-                        build_note(build, reference,
-                                   "an emulated %s is slower than virtio, for guest and host, and has one queue",
-                                   spec->nics[i].model);
+                        build_note(
+                                build, reference,
+                                "an emulated %s is slower than virtio, for guest and host, and has one queue",
+                                spec->nics[i].model);
         }
 }

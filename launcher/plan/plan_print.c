@@ -100,7 +100,10 @@ static void print_net_step(const struct plan_step *step, struct text *out)
         struct net_op op;
 
         text_add(out, "net     ");
-        if (net_op_from_json(step->args, &op, &err) == 0)
+        if (step->effect == EFFECT_SCRIPT)
+                text_addf(out, "script        %s  %s", string_of(step->args, "ifname"),
+                          string_of(step->args, "path"));
+        else if (net_op_from_json(step->args, &op, &err) == 0)
                 net_op_text(&op, out);
         else
                 text_add(out, err->message);
@@ -189,7 +192,7 @@ char *launch_plan_text(const struct launch_plan *plan)
         struct text out = TEXT_INIT;
 
         for (size_t i = 0; i < plan->n_steps; i++)
-                if (plan->steps[i].effect == EFFECT_NET)
+                if (plan->steps[i].effect == EFFECT_NET || plan->steps[i].effect == EFFECT_SCRIPT)
                         print_net_step(&plan->steps[i], &out);
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_CGROUP_CREATE ||

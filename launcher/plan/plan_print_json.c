@@ -28,7 +28,7 @@ static bool is_any(enum plan_effect effect)
 
 static bool is_net(enum plan_effect effect)
 {
-        return effect == EFFECT_NET;
+        return effect == EFFECT_NET || effect == EFFECT_SCRIPT;
 }
 
 static bool is_cgroup_write(enum plan_effect effect)

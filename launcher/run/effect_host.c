@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "net/net_apply.h"
 
 /* How long the end of what is left in a group is waited for. */
 #define CGROUP_REMOVE_MS 5000
+#define SCRIPT_MS        30000
 
 int net_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
@@ -61,6 +63,19 @@ int device_open_carry_out(struct effect_run *run, const json_t *args, struct err
                         return error_set(err, ERROR_HOST, "'%s' is no device", path);
         }
         return 0;
+}
+
+int script_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *path, *ifname;
+        json_error_t why;
+
+        (void)run;
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s}", "path", &path, "ifname", &ifname) < 0)
+                return error_set(err, ERROR_FAILED, "step script: %s", why.text);
+        return process_check(&(struct process_options){ .argv = (const char *const[]){ path, ifname, NULL },
+                                                        .deadline_ms = SCRIPT_MS },
+                             NULL, err);
 }
 
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err)

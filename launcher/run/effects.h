@@ -149,6 +149,7 @@ int nvram_carry_out(struct effect_run *run, const json_t *args, struct error **e
 int nvram_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int net_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int script_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err);

@@ -73,7 +73,8 @@ int verb_validate(struct verb_context *context, struct error **err)
         output_warnings(prepared.plan->warnings, context);
         if (!context->quiet)
                 printf("%s: valid: VM '%s'\n", context->args[0], prepared.plan->name);
-        for (const struct error *note = context->quiet ? NULL : prepared.plan->notes; note; note = note->next) {
+        for (const struct error *note = context->quiet ? NULL : prepared.plan->notes; note;
+             note = note->next) {
                 _cleanup_free_ char *text = error_text(note);
 
                 printf("note: %s\n", text);

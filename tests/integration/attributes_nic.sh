@@ -148,6 +148,24 @@ test_queues_and_mtu_are_seen_from_inside() {
     expect 0 vml destroy "$VM"
 }
 
+test_a_script_of_the_list_gets_the_tap() {
+    need_root
+    mkdir -p "$ROOT/etc/vmlaunch"
+    printf '%s\n' '#!/bin/sh' "echo \"\$# \$1 \$(id -u) \$(ip -o link show \$1 | grep -c UP)\" >$WORK/script-said" \
+        "[ ! -e $WORK/script-fails ] || { echo no route today >&2; exit 3; }" >"$ROOT/script"
+    chmod 755 "$ROOT/script"
+    template "NIC = [ BRIDGE = \"\", TARGET = \"vl-s\", SCRIPT = \"$ROOT/script\" ]"
+    expect 6 vml start "$TEMPLATE"
+    assert_contains "$ERR" "is not on the NIC_SCRIPTS list of host.conf, which has none" "without a list"
+    echo "NIC_SCRIPTS = \"/bin/other $ROOT/script\"" >"$ROOT/etc/vmlaunch/host.conf"
+    started
+    assert_match "$(<"$WORK/script-said")" '^1 vl-s 0 1$' "what the script got"
+    ended
+    touch "$WORK/script-fails"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "no route today" "a script that fails"
+}
+
 test_describe_lists_what_qemu_offers() {
     local types name what
     types=$(qemu-system-x86_64 -device help 2>&1)
