@@ -158,7 +158,7 @@ extern const struct attr_section attr_topology, attr_numa_node, attr_memory_back
         attr_dimm, attr_balloon;
 extern const struct attr_section attr_raw;
 extern const struct attr_section attr_graphics, attr_video, attr_input, attr_sound, attr_redirfilter;
-extern const struct attr_section attr_clock, attr_timer, attr_pm;
+extern const struct attr_section attr_clock, attr_timer, attr_pm, attr_iommu;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

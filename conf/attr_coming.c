@@ -33,6 +33,7 @@ const struct attr_section *const attr_sections[] = {
         &attr_clock,
         &attr_timer,
         &attr_pm,
+        &attr_iommu,
         NULL,
 };
 /* clang-format on */
@@ -114,13 +115,6 @@ static const struct attr pci_rows[] = {
         COMING("NETWORK", "Of a virtual function."),
 };
 SECTION(pci, "PCI", "A PCI device of the host.", "opennebula-semantics 3.12");
-
-static const struct attr iommu_rows[] = {
-        COMING("MODEL", "intel, virtio, smmuv3 or amd."),
-        COMING("MODE", "single or device."),
-        COMING("OPTIONS", "KEY=VALUE, separated by blanks."),
-};
-SECTION(iommu, "IOMMU", "Virtual IOMMU.", "opennebula-semantics 3.12");
 
 static const struct attr tpm_rows[] = {
         COMING_IN("MODEL", A, "tpm-crb or tpm-tis."),
@@ -236,7 +230,6 @@ ALONE(modification, "MODIFICATION", "for the web interface");
 const struct attr_section *const attr_coming_sections[] = {
         &context,
         &pci,
-        &iommu,
         &tpm,
         &backup_config,
         &nic_alias,

@@ -108,4 +108,5 @@ void spec_set_machine(struct spec_builder *builder, const char *base_dir)
         spec_set_firmware(builder, base_dir);
         spec_set_cpu(builder);
         spec_set_clock(builder);
+        spec_set_iommu(builder);
 }

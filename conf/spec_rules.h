@@ -85,6 +85,7 @@ void spec_set_numa(struct spec_builder *builder);
 void spec_set_firmware(struct spec_builder *builder, const char *base_dir);
 void spec_set_cpu(struct spec_builder *builder);
 void spec_set_clock(struct spec_builder *builder);
+void spec_set_iommu(struct spec_builder *builder);
 void spec_set_disks(struct spec_builder *builder, const char *base_dir);
 void spec_set_nics(struct spec_builder *builder);
 void spec_set_display(struct spec_builder *builder);

@@ -32,6 +32,7 @@ const struct spec_section spec_sections[] = {
         OPTIONAL(attr_balloon, balloon),
         OPTIONAL(attr_clock, clock),
         OPTIONAL(attr_pm, pm),
+        OPTIONAL(attr_iommu, iommu),
         REPEATED(attr_timer, timers, SPEC_MAX_TIMERS, "timers"),
         OPTIONAL(attr_panic, panic),
         OPTIONAL(attr_cputune, cputune),

@@ -45,6 +45,9 @@ void vm_spec_free(struct vm_spec *spec)
         for (size_t i = 0; i < spec->cpu_model.n_flags; i++)
                 free(spec->cpu_model.flags[i].name);
         free(spec->cpu_model.flags);
+        for (size_t i = 0; i < spec->iommu.n_options; i++)
+                free(spec->iommu.options[i].value);
+        free(spec->iommu.options);
         for (size_t i = 0; i < spec->n_files; i++)
                 free(spec->files[i]);
         free(spec->files);

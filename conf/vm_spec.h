@@ -53,6 +53,7 @@ enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
 enum sd_disk_bus { SD_DISK_BUS_SCSI, SD_DISK_BUS_SATA };
 enum gic_version { GIC_DEFAULT, GIC_2, GIC_3, GIC_HOST };
 enum clock_offset { CLOCK_UTC, CLOCK_LOCALTIME, CLOCK_TIMEZONE, CLOCK_VARIABLE };
+enum iommu_model { IOMMU_NONE, IOMMU_INTEL, IOMMU_AMD, IOMMU_VIRTIO, IOMMU_SMMUV3 };
 enum timer_name {
         TIMER_NONE,
         TIMER_RTC,
@@ -129,6 +130,22 @@ struct timer_spec {
         enum timer_mode mode;
         uint64_t frequency; /* Hz; 0: not given */
         bool timer_present;
+};
+
+struct iommu_option {
+        const char *property; /* QEMU's name; static */
+        char *value;          /* "on", "off" or a number */
+        bool is_number;
+};
+
+struct iommu_spec {
+        struct section section;
+        bool present;
+        enum iommu_model model;
+        char *mode;                   /* "single" */
+        char *options_text;           /* OPTIONS as written; parsed, with the model's defaults: */
+        struct iommu_option *options; /* owned */
+        size_t n_options;
 };
 
 struct pm_spec {
@@ -298,6 +315,7 @@ struct vm_spec {
         struct balloon_spec balloon;
         struct clock_spec clock;
         struct pm_spec pm;
+        struct iommu_spec iommu;
         struct timer_spec *timers;
         size_t n_timers;
         struct panic_spec panic;

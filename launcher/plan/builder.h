@@ -160,6 +160,13 @@ void clock_machine_options(const struct build *build, struct text *value, struct
 void clock_cpu_options(const struct build *build, struct text *value, struct text *because);
 void sleep_args(struct build *build);
 
+/* iommu.c */
+int iommu_check(struct build *build, struct error **err);
+/* Once it is known how many root ports there are. */
+int iommu_check_place(struct build *build, struct error **err);
+void iommu_machine_options(const struct build *build, struct text *value, struct text *because);
+void iommu_args(struct build *build);
+
 /* cpu.c */
 int cpu_check(struct build *build, struct error **err);
 void cpu_args(struct build *build);

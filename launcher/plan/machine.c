@@ -198,6 +198,7 @@ void machine_args(struct build *build)
         if (build->kind == MACHINE_VIRT)
                 arm_options(build, &value, &because);
         clock_machine_options(build, &value, &because);
+        iommu_machine_options(build, &value, &because);
         firmware_machine_options(build, &value, &because);
         build_option(build, text_str(&because), "-machine", "%s", text_str(&value));
         if (build->spec->features.pcihole64)

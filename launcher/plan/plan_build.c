@@ -87,6 +87,8 @@ static int place_devices(struct build *build, struct error **err)
         if (pci_place(build->kind != MACHINE_PC, build->in->site->q35_root_ports, build->lock,
                       build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
                 return -1;
+        if (iommu_check_place(build, err) < 0)
+                return -1;
         for (size_t i = 0; i < spec->n_nics; i++) {
                 _cleanup_free_ char *id = xasprintf("nic%u", spec->nics[i].id);
 
@@ -145,7 +147,7 @@ static int decide(struct build *build, struct error **err)
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
             machine_decide_accel(build, err) < 0 || smp_check(build, err) < 0 || cpu_check(build, err) < 0 ||
             memory_check(build, err) < 0 || plugged_check(build, err) < 0 || balloon_check(build, err) < 0 ||
-            firmware_decide(build, err) < 0 || clock_decide(build, err) < 0)
+            firmware_decide(build, err) < 0 || clock_decide(build, err) < 0 || iommu_check(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
             serial_check(build, err) < 0 || panic_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
@@ -248,6 +250,7 @@ static void write_argv(struct build *build)
         clock_args(build);
         sleep_args(build);
         machine_args_boot(build);
+        iommu_args(build);
         root_port_args(build);
         disk_controller_args(build);
         serial_args(build);

@@ -8,6 +8,7 @@
 #include "launcher/plan/disk.h"
 #include "launcher/plan/display.h"
 #include "launcher/plan/memory.h"
+#include "launcher/plan/iommu.h"
 #include "launcher/plan/nic.h"
 #include "launcher/plan/pci.h"
 #include "launcher/plan/plugged.h"
@@ -284,6 +285,8 @@ json_t *state_expected(const struct vm_spec *spec)
         }
         expect_disks(spec, devices, nodes);
         expect_nics(spec, devices, netdevs);
+        if (spec->iommu.present && iommu_device_type(spec->iommu.model))
+                expect(devices, "iommu0", iommu_device_type(spec->iommu.model));
         if (spec->os.firmware_kind != FIRMWARE_BIOS) {
                 expect(nodes, "pflash0-file", "file");
                 expect(nodes, "pflash0-format", NULL);

@@ -179,6 +179,7 @@ MEMORY = "128"
 VCPU = "2"
 OS = [ ARCH = "aarch64", FIRMWARE = "UEFI", FIRMWARE_SECURE = "yes" ]
 FEATURES = [ GIC = "3", RAS = "yes" ]
+IOMMU = [ MODEL = "smmuv3" ]
 TIMER = [ NAME = "rtc", TRACK = "wall" ]
 DISK = [ SOURCE = "d.raw" ]
 DISK = [ SOURCE = "c.iso", TYPE = "cdrom" ]
@@ -188,6 +189,7 @@ END
     qom "" type virt-7.2-machine
     qom "" gic-version 3
     qom "" ras true
+    qom "" iommu smmuv3
     qom "" acpi auto
     qom "" pflash1 pflash1-format
     cpu type '"max-arm-cpu"'
@@ -217,6 +219,38 @@ END
     qom "" ras false
     cpu type '"cortex-a57-arm-cpu"'
     cpu pmu false
+    ended
+}
+
+test_iommus() {
+    need_root
+    TEMPLATE=$ROOT/$VM.tmpl
+    iommu_of() { # MODEL OPTIONS
+        cat >"$TEMPLATE" <<END
+NAME = "$VM"
+MEMORY = "64"
+ACCEL = "tcg"
+FEATURES = [ GUEST_AGENT = "no" ]
+IOMMU = [ MODEL = "$1", MODE = "single", OPTIONS = "$2" ]
+END
+        started_and_paused
+        assert_eq "$(vml -o json status "$VM" --compare | jq -c .differences)" "[]" "differences"
+    }
+    iommu_of intel "aw_bits=48 iotlb=on passthrough=off"
+    qom peripheral/iommu0 type intel-iommu
+    qom peripheral/iommu0 intremap on
+    qom peripheral/iommu0 caching-mode true
+    qom peripheral/iommu0 aw-bits 48
+    qom peripheral/iommu0 device-iotlb true
+    qom peripheral/iommu0 pt false
+    ended
+    iommu_of amd "intremap=on"
+    qom peripheral/iommu0 type amd-iommu
+    qom peripheral/iommu0 intremap on
+    ended
+    iommu_of virtio ""
+    qom peripheral/iommu0 type virtio-iommu-pci
+    qom peripheral/iommu0 addr 240
     ended
 }
 
@@ -409,6 +443,7 @@ END
 }
 
 test_describe_asks_the_qemu_in_use_and_writes_nothing() {
+    rm -rf "$ROOT/var/cache"
     expect 0 vml describe CPU_MODEL/FEATURES
     assert_match "$OUT" $'\n  ssse3 +without KVM too' "flags"
     assert_match "$OUT" $'\n  hv-time\n' "flags"
