@@ -83,7 +83,9 @@ warn(struct check *check, const struct source_pos *pos, const char *format, ...)
 static void unknown(struct check *check, const struct attr_section *section, const char *full,
                     const char *name, const struct source_pos *pos)
 {
-        const char *nearest = attr_nearest(section, name);
+        /* Of a hundred thousand unknown ones most are counted only. */
+        bool is_told = check->n_errors < MAX_REPORTS && !check->template->is_vm;
+        const char *nearest = is_told ? attr_nearest(section, name) : NULL;
         _cleanup_free_ char *shown = text_printable(full);
 
         /* OpenNebula's core adds what its data stores and networks say, and nobody can take it away there. */
