@@ -101,6 +101,8 @@ int verb_resize(struct verb_context *context, struct error **err);
 int verb_update(struct verb_context *context, struct error **err);
 int verb_update_device(struct verb_context *context, struct error **err);
 int verb_console(struct verb_context *context, struct error **err);
+int verb_display(struct verb_context *context, struct error **err);
+int verb_screenshot(struct verb_context *context, struct error **err);
 int verb_reconcile(struct verb_context *context, struct error **err);
 int verb_mac(struct verb_context *context, struct error **err);
 int verb_uuid(struct verb_context *context, struct error **err);

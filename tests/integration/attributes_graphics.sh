@@ -123,6 +123,47 @@ test_a_password_is_made_for_each_start() {
     ended
 }
 
+test_display_says_how_and_screenshot_what() {
+    local port
+    need_root
+    machine 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes", PORT = "5921" ]'
+    expect 4 vml display "$VM"
+    started
+    expect 0 vml display "$VM"
+    assert_eq "$OUT" "vnc://127.0.0.1:5921
+at every address of this host
+password: random, in $ROOT/run/vmlaunch/$VM/private/graphics.password" display
+    expect 0 vml display --password "$VM"
+    gets_in "$OUT" vnc 127.0.0.1 5921
+    expect 0 vml -o json display "$VM"
+    assert_eq "$(jq -c 'del(.password_file)' <<<"$OUT")" \
+        "{\"type\":\"vnc\",\"listen\":\"0.0.0.0\",\"port\":5921,\"password\":\"random\",\"schema\":1,\"name\":\"$VM\",\"uri\":\"vnc://127.0.0.1:5921\"}" \
+        "display as JSON"
+    expect 0 vml -o json screenshot "$VM" "$WORK/a.png"
+    assert_eq "$(jq -c '[.name, .file, .bytes]' <<<"$OUT")" "[\"$VM\",\"$WORK/a.png\",$(stat -c %s "$WORK/a.png")]" "screenshot as JSON"
+    # The size that the file itself says, behind its signature and the head of its first part.
+    assert_eq "$(od -A n -t u1 -j 16 -N 8 "$WORK/a.png" | awk '{ print $3 * 256 + $4 "x" $7 * 256 + $8 }')" \
+        "$(jq -r '"\(.width)x\(.height)"' <<<"$OUT")" "size of the picture"
+    "$VMLAUNCH" --root "$ROOT" screenshot "$VM" - | head -c 4 | cmp -s - <(printf '\x89PNG') || fail "no PNG on stdout"
+    expect 1 vml screenshot "$VM" /nowhere/a.png
+    assert_contains "$ERR" "open '/nowhere/a.png': No such file or directory" "a path that is none"
+    # QEMU 7.2 forgets to count a set out that it has written a PNG to; it has no fd of it.
+    qmp query-fdsets
+    reply_is '[.[].fds | length] | add' 0
+    [[ -z $(find "/proc/$PID/fd" -lname '*vmlaunch-screenshot*') ]] || fail "QEMU still has a picture open"
+    ended
+    expect 3 vml display "$VM"
+
+    machine
+    started
+    expect 1 vml display "$VM"
+    assert_contains "$ERR" "has no GRAPHICS" "display"
+    expect 1 vml screenshot "$VM" "$WORK/b.png"
+    assert_contains "$ERR" "no console to take a screendump from" "screenshot"
+    [[ ! -e $WORK/b.png ]] || fail "a file was made"
+    ended
+}
+
 test_vnc_on_a_unix_socket_and_a_password_in_a_file() {
     need_root
     printf 'in-file\n' >"$ROOT/vnc.password"

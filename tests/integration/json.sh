@@ -26,7 +26,8 @@ test_every_document_is_as_docs_json_md_says() {
     need_root
     mkdir -p "$ROOT/etc/vmlaunch/vms"
     echo 'NO_SUCH_VARIABLE=1' >"$ROOT/etc/vmlaunch/kvmrc"
-    template 'DISK = [ SOURCE = "disk.qcow2", TARGET = "vda" ]' "NIC = [ BRIDGE = \"$BRIDGE\" ]" 'SCHED_RANK = "1"'
+    template 'DISK = [ SOURCE = "disk.qcow2", TARGET = "vda" ]' "NIC = [ BRIDGE = \"$BRIDGE\" ]" 'SCHED_RANK = "1"' \
+        'GRAPHICS = [ TYPE = "vnc", RANDOM_PASSWD = "yes" ]'
     qemu-img create -q -f qcow2 "$ROOT/disk.qcow2" 16M
     sed '/^NAME/d; /^DISK/d' "$TEMPLATE" >"$ROOT/etc/vmlaunch/vms/$VM-b.tmpl"
     local verb
@@ -57,6 +58,10 @@ test_every_document_is_as_docs_json_md_says() {
     holds status "$OUT"
     expect 0 vml -o json wait "$VM" --for=started
     holds wait "$OUT"
+    expect 0 vml -o json display "$VM"
+    holds display "$OUT"
+    expect 0 vml -o json screenshot "$VM" "$WORK/screen.png"
+    holds screenshot "$OUT"
     local words
     for words in "" --argv --metadata --diff; do
         # shellcheck disable=SC2086 # none or one
