@@ -79,12 +79,12 @@ json_t *qemu_device_properties(const char *path, const char *type, struct error 
                 (*err)->cause = question.refusal;
                 return NULL;
         }
-        entries = xcalloc(json_array_size(answer) + 1, sizeof(*entries));
+        entries = xcalloc(json_array_size(answer) + 1, sizeof(json_t *));
         for (size_t i = 0; i < json_array_size(answer) && n < PROPERTIES_MAX; i++) {
                 entries[n] = told(json_array_get(answer, i));
                 n += entries[n] != NULL;
         }
-        qsort(entries, n, sizeof(*entries), by_name);
+        qsort(entries, n, sizeof(json_t *), by_name);
         properties = json_array();
         for (size_t i = 0; i < n; i++)
                 json_array_append_new(properties, entries[i]);

@@ -41,7 +41,7 @@
 /* A guest that QEMU has stopped for want of space. */
 struct space_wait {
         bool waiting;
-        bool other; /* it is stopped for another error, which is somebody's to mend */
+        bool other;        /* it is stopped for another error, which is somebody's to mend */
         unsigned tried_ms; /* how long was waited before the last try; 0: none yet */
         struct loop_source *timer;
 };

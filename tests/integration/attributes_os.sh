@@ -89,10 +89,10 @@ END
     reply_is '"\(."cpu-throttle-initial") \(."cpu-throttle-increment")"' "30 7"
     rtc_is_ahead -864000
     # TRACK guest: the clock stands with the guest.
-    local then now
-    then=$(rtc) now=$(date +%s)
+    local at now
+    at=$(rtc) now=$(date +%s)
     await 10 eval "(( \$(date +%s) > $now + 1 ))"
-    assert_eq "$(rtc)" "$then" "the clock of a paused guest"
+    assert_eq "$(rtc)" "$at" "the clock of a paused guest"
     assert_eq "$(vml -o json status "$VM" --compare | jq -c .differences)" "[]" "differences"
     ended
 }
@@ -161,9 +161,9 @@ END
     qom "$(device ICH9-LPC)" disable_s4 1
     rtc_is_ahead "$(($(date -d "$(date '+%Y-%m-%d %H:%M:%S') UTC" +%s) - $(date +%s)))"
     # TRACK realtime: it goes on while the guest does not.
-    local then
-    then=$(rtc)
-    await 10 eval "(( \$(rtc) > $then ))"
+    local at
+    at=$(rtc)
+    await 10 eval "(( \$(rtc) > $at ))"
     ended
 }
 
@@ -443,7 +443,7 @@ END
 }
 
 test_describe_asks_the_qemu_in_use_and_writes_nothing() {
-    rm -rf "$ROOT/var/cache"
+    rm -rf "$ROOT/var/cache/vmlaunch" && mkdir -p "$ROOT/var/cache/vmlaunch"
     expect 0 vml describe CPU_MODEL/FEATURES
     assert_match "$OUT" $'\n  ssse3 +without KVM too' "flags"
     assert_match "$OUT" $'\n  hv-time\n' "flags"
@@ -458,7 +458,7 @@ test_describe_asks_the_qemu_in_use_and_writes_nothing() {
     expect 2 vml describe --device virtio-rng-pcj
     assert_contains "$ERR" "did you mean 'virtio-rng-pci'" "the error"
     expect 2 vml describe --device virtio-rng-pci MEMORY
-    [[ ! -d $ROOT/var/cache ]] || fail "left: $(find "$ROOT/var/cache")"
+    assert_eq "$(find "$ROOT/var/cache/vmlaunch" -type f)" "" "what is left"
 }
 
 run_tests "$@"

@@ -27,8 +27,8 @@ static void rule_is_the_last_line_of_a_zone(void **state)
                 { "TZif\0\0\0\nCET-1\n", 14, NULL },
                 { "TZif2\0\n\n", 8, NULL },
                 { "TZif2\0\nCET-1", 12, NULL },
-                { "TZif2\0\nCE T\n", 12, NULL },
-                { "TZif2\0\nCE\x01T\n", 12, NULL },
+                { "TZif2\0\nXY Z\n", 12, NULL },
+                { "TZif2\0\nXY\x01Z\n", 12, NULL },
                 { "#!/bin/sh\n", 10, NULL },
                 { "", 0, NULL },
         };

@@ -242,7 +242,8 @@ static int build_plan(struct golden_case *golden, const char *template_text, str
         _cleanup_free_ char *driver = all_lines(golden->text, "DRIVER"), *file = NULL;
         _cleanup_free_ char *cluster = all_lines(golden->text, "CLUSTER");
         _cleanup_free_ char *host_conf = all_lines(golden->text, "HOST_CONF");
-        _cleanup_free_ char *lock = all_lines(golden->text, "LOCK"), *kvmrc = all_lines(golden->text, "KVMRC");
+        _cleanup_free_ char *lock = all_lines(golden->text, "LOCK"),
+                            *kvmrc = all_lines(golden->text, "KVMRC");
 
         file = xasprintf("%s.tmpl", golden->name);
         if (template_parse(file, template_text, strlen(template_text), &golden->template, err) < 0 ||
