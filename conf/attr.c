@@ -244,11 +244,50 @@ static char *shown_value(const struct attr *row, const char *value)
         return row->secret ? xstrdup(SECRET_SHOWN) : text_printable(value);
 }
 
+/* "NAME: 'VALUE' FORMAT" */
+static int __attribute__((format(printf, 6, 7)))
+wrong_value(const struct attr_section *section, const struct attr *row, const char *value,
+            const struct source_pos *pos, struct error **err, const char *format, ...)
+{
+        _cleanup_free_ char *shown = shown_value(row, value);
+        _cleanup_text_ struct text message = TEXT_INIT;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&message, format, ap);
+        va_end(ap);
+        return wrong(section, row, pos, err, "'%s' %s", shown, text_str(&message));
+}
+
+static int wrong_number(const struct attr_section *section, const struct attr *row, const char *value,
+                        const struct source_pos *pos, struct error **err, const char *what)
+{
+        _cleanup_free_ char *range = row->kind == ATTR_SIZE ? size_limits(row) : attr_values(row);
+
+        return wrong_value(section, row, value, pos, err, "is %s (%s)", what, range);
+}
+
+static int wrong_size(const struct attr_section *section, const struct attr *row, const char *value,
+                      const struct source_pos *pos, struct error **err)
+{
+        _cleanup_free_ char *example = size_example(row);
+
+        return wrong_value(section, row, value, pos, err, "is not a size (try %s)", example);
+}
+
+static int wrong_address(const struct attr_section *section, const struct attr *row, const char *value,
+                         const struct source_pos *pos, struct error **err)
+{
+        _cleanup_free_ char *values = attr_values(row);
+
+        return wrong_value(section, row, value, pos, err, "is not %s (like %s)", values,
+                           row->ip_version == 6 ? "2001:db8::7" : "192.168.0.7");
+}
+
 /* NULL and *err when it is none of the row's words, or one of a later version. */
 static const struct attr_word *find_word(const struct attr_section *section, const struct attr *row,
                                          const char *value, const struct source_pos *pos, struct error **err)
 {
-        _cleanup_free_ char *shown = text_printable(value);
         _cleanup_free_ const char **names = NULL;
         _cleanup_text_ struct text list = TEXT_INIT;
         const char *nearest;
@@ -272,10 +311,10 @@ static const struct attr_word *find_word(const struct attr_section *section, con
         nearest = text_nearest(value, names);
         add_words(&list, row->words);
         if (nearest)
-                wrong(section, row, pos, err, "'%s' is not one of %s; did you mean '%s'?", shown,
-                      text_str(&list), nearest);
+                wrong_value(section, row, value, pos, err, "is not one of %s; did you mean '%s'?",
+                            text_str(&list), nearest);
         else
-                wrong(section, row, pos, err, "'%s' is not one of %s", shown, text_str(&list));
+                wrong_value(section, row, value, pos, err, "is not one of %s", text_str(&list));
         return NULL;
 }
 
@@ -288,73 +327,70 @@ static bool ifname_is_valid(const char *s)
 static int check_text(const struct attr_section *section, const struct attr *row, const char *value,
                       const struct source_pos *pos, struct error **err)
 {
-        _cleanup_free_ char *shown = shown_value(row, value), *values = attr_values(row);
         const char *path = NULL;
         uint8_t bytes[16];
 
         if (!template_value_is_writable(value))
-                return wrong(
-                        section, row, pos, err,
-                        "'%s' holds backslashes before a quote or at its end that a template cannot hold",
-                        shown);
+                return wrong_value(
+                        section, row, value, pos, err,
+                        "holds backslashes before a quote or at its end that a template cannot hold");
         if (row->secret && secret_kind_of(value, &path) == SECRET_FILE &&
             (*path != '/' || strchr(path, '\n')))
                 return wrong(section, row, pos, err, "file: goes before an absolute path");
         switch (row->kind) {
         case ATTR_PATH:
                 if (strchr(value, '\n'))
-                        return wrong(section, row, pos, err, "'%s' holds a newline", shown);
+                        return wrong_value(section, row, value, pos, err, "holds a newline");
                 if (strlen(value) > PATH_MAX_BYTES)
-                        return wrong(section, row, pos, err, "'%s' is longer than %d bytes", shown,
-                                     PATH_MAX_BYTES);
+                        return wrong_value(section, row, value, pos, err, "is longer than %d bytes",
+                                           PATH_MAX_BYTES);
                 break;
         case ATTR_MAC:
                 if (!text_parse_mac(value, bytes))
-                        return wrong(section, row, pos, err,
-                                     "'%s' is not a MAC address (like 52:54:00:12:34:56)", shown);
+                        return wrong_value(section, row, value, pos, err,
+                                           "is not a MAC address (like 52:54:00:12:34:56)");
                 if (bytes[0] & 1)
-                        return wrong(section, row, pos, err,
-                                     "'%s' is a multicast address: the first byte has to be even", shown);
+                        return wrong_value(section, row, value, pos, err,
+                                           "is a multicast address: the first byte has to be even");
                 /* QEMU takes it for "none given" and makes one up. */
                 if (memcmp(bytes, (const uint8_t[6]){ 0 }, 6) == 0)
-                        return wrong(section, row, pos, err, "'%s' is no address of a card", shown);
+                        return wrong_value(section, row, value, pos, err, "is no address of a card");
                 break;
         case ATTR_UUID:
                 if (!text_parse_uuid(value, bytes))
-                        return wrong(section, row, pos, err,
-                                     "'%s' is not a UUID (like 6b1c5a2e-04a1-4a0c-9f39-0a2f6c7d8e90)", shown);
+                        return wrong_value(section, row, value, pos, err,
+                                           "is not a UUID (like 6b1c5a2e-04a1-4a0c-9f39-0a2f6c7d8e90)");
                 break;
         case ATTR_IFNAME:
                 if (strlen(value) > IFNAME_MAX_BYTES)
-                        return wrong(section, row, pos, err,
-                                     "'%s' is %zu bytes long; the kernel takes %d for an interface name",
-                                     shown, strlen(value), IFNAME_MAX_BYTES);
+                        return wrong_value(section, row, value, pos, err,
+                                           "is %zu bytes long; the kernel takes %d for an interface name",
+                                           strlen(value), IFNAME_MAX_BYTES);
                 if (!ifname_is_valid(value))
-                        return wrong(section, row, pos, err,
-                                     "'%s' is not an interface name: letters, digits, '.', '_' and '-' only",
-                                     shown);
+                        return wrong_value(
+                                section, row, value, pos, err,
+                                "is not an interface name: letters, digits, '.', '_' and '-' only");
                 break;
         case ATTR_TARGET:
                 if (strlen(value) < 3 || strlen(value) > TARGET_MAX_BYTES ||
                     value[strspn(value, "abcdefghijklmnopqrstuvwxyz")])
-                        return wrong(
-                                section, row, pos, err,
-                                "'%s' is not a disk name: 3 to %d lower-case letters, such as vda or sdb",
-                                shown, TARGET_MAX_BYTES);
+                        return wrong_value(
+                                section, row, value, pos, err,
+                                "is not a disk name: 3 to %d lower-case letters, such as vda or sdb",
+                                TARGET_MAX_BYTES);
                 break;
         case ATTR_ADDRESS:
                 if ((row->ip_version == 6 || inet_pton(AF_INET, value, bytes) != 1) &&
                     (row->ip_version == 4 || inet_pton(AF_INET6, value, bytes) != 1))
-                        return wrong(section, row, pos, err, "'%s' is not %s (like %s)", shown, values,
-                                     row->ip_version == 6 ? "2001:db8::7" : "192.168.0.7");
+                        return wrong_address(section, row, value, pos, err);
                 break;
         default:
                 if (row->chars && value[strspn(value, row->chars)])
-                        return wrong(section, row, pos, err,
-                                     "'%s' holds a character that is not allowed here", shown);
+                        return wrong_value(section, row, value, pos, err,
+                                           "holds a character that is not allowed here");
                 if (row->max && strlen(value) > row->max)
-                        return wrong(section, row, pos, err, "'%s' is longer than %llu bytes", shown,
-                                     (unsigned long long)row->max);
+                        return wrong_value(section, row, value, pos, err, "is longer than %llu bytes",
+                                           (unsigned long long)row->max);
         }
         return 0;
 }
@@ -396,9 +432,8 @@ static int set_text(const struct attr_section *section, const struct attr *row, 
 }
 
 static int read_number(const struct attr_section *section, const struct attr *row, const char *value,
-                       const char *shown, const struct source_pos *pos, uint64_t *ret, struct error **err)
+                       const struct source_pos *pos, uint64_t *ret, struct error **err)
 {
-        _cleanup_free_ char *range = attr_values(row);
         uint64_t limit = row->kind == ATTR_U32 ? UINT32_MAX : UINT64_MAX;
 
         if (row->max)
@@ -409,42 +444,39 @@ static int read_number(const struct attr_section *section, const struct attr *ro
                         return 0;
                 }
         if (!text_parse_u64(value, ret))
-                return wrong(section, row, pos, err, "'%s' is not a number (%s)", shown, range);
+                return wrong_number(section, row, value, pos, err, "not a number");
         if (*ret < row->min || *ret > limit)
-                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+                return wrong_number(section, row, value, pos, err, "out of range");
         return 0;
 }
 
 static int read_signed(const struct attr_section *section, const struct attr *row, const char *value,
-                       const char *shown, const struct source_pos *pos, int64_t *ret, struct error **err)
+                       const struct source_pos *pos, int64_t *ret, struct error **err)
 {
         bool negative = *value == '-';
-        _cleanup_free_ char *range = attr_values(row);
         uint64_t number;
 
         if (!text_parse_u64(value + (negative || *value == '+'), &number))
-                return wrong(section, row, pos, err, "'%s' is not a number (%s)", shown, range);
+                return wrong_number(section, row, value, pos, err, "not a number");
         if (number > row->max)
-                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+                return wrong_number(section, row, value, pos, err, "out of range");
         *ret = negative ? -(int64_t)number : (int64_t)number;
         return 0;
 }
 
 static int read_size(const struct attr_section *section, const struct attr *row, const char *value,
-                     const char *shown, const struct source_pos *pos, uint64_t *ret, struct error **err)
+                     const struct source_pos *pos, uint64_t *ret, struct error **err)
 {
-        _cleanup_free_ char *range = size_limits(row), *example = size_example(row);
-
         switch (text_parse_size(value, row->plain_unit, ret)) {
         case TEXT_SIZE_BAD:
-                return wrong(section, row, pos, err, "'%s' is not a size (try %s)", shown, example);
+                return wrong_size(section, row, value, pos, err);
         case TEXT_SIZE_HUGE:
-                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+                return wrong_number(section, row, value, pos, err, "out of range");
         case TEXT_SIZE_OK:
                 break;
         }
         if (*ret < row->min || (row->max && *ret > row->max))
-                return wrong(section, row, pos, err, "'%s' is out of range (%s)", shown, range);
+                return wrong_number(section, row, value, pos, err, "out of range");
         return 0;
 }
 
@@ -463,7 +495,7 @@ static char *trimmed(const char *text)
 int attr_set(const struct attr_section *section, const struct attr *row, const char *text,
              const struct source_pos *pos, void *record, struct error **err)
 {
-        _cleanup_free_ char *value = trimmed(text), *shown = shown_value(row, value);
+        _cleanup_free_ char *value = trimmed(text);
         void *field = record && row->has_field ? attr_field(row, record) : NULL;
         const struct attr_word *word;
         uint64_t number;
@@ -476,13 +508,13 @@ int attr_set(const struct attr_section *section, const struct attr *row, const c
         switch (row->kind) {
         case ATTR_BOOL:
                 if (!text_parse_bool(value, &yes))
-                        return wrong(section, row, pos, err, "'%s' is neither yes nor no", shown);
+                        return wrong_value(section, row, value, pos, err, "is neither yes nor no");
                 if (field)
                         *(bool *)field = yes;
                 break;
         case ATTR_U32:
         case ATTR_U64:
-                if (read_number(section, row, value, shown, pos, &number, err) < 0)
+                if (read_number(section, row, value, pos, &number, err) < 0)
                         return -1;
                 if (field && row->kind == ATTR_U32)
                         *(uint32_t *)field = (uint32_t)number;
@@ -490,23 +522,24 @@ int attr_set(const struct attr_section *section, const struct attr *row, const c
                         *(uint64_t *)field = number;
                 break;
         case ATTR_SIGNED:
-                if (read_signed(section, row, value, shown, pos, &with_sign, err) < 0)
+                if (read_signed(section, row, value, pos, &with_sign, err) < 0)
                         return -1;
                 if (field)
                         *(int64_t *)field = with_sign;
                 break;
         case ATTR_DECIMAL:
                 if (!text_parse_decimal(value, &decimal))
-                        return wrong(section, row, pos, err, "'%s' is not a number (try %s = \"0.5\")", shown,
-                                     row->name);
+                        return wrong_value(section, row, value, pos, err,
+                                           "is not a number (try %s = \"0.5\")", row->name);
                 if (!(decimal > 0) || decimal > (double)row->max)
-                        return wrong(section, row, pos, err, "'%s' is out of range (above 0, up to %llu)",
-                                     shown, (unsigned long long)row->max);
+                        return wrong_value(section, row, value, pos, err,
+                                           "is out of range (above 0, up to %llu)",
+                                           (unsigned long long)row->max);
                 if (field)
                         *(double *)field = decimal;
                 break;
         case ATTR_SIZE:
-                if (read_size(section, row, value, shown, pos, &number, err) < 0)
+                if (read_size(section, row, value, pos, &number, err) < 0)
                         return -1;
                 if (field)
                         *(uint64_t *)field = number;
