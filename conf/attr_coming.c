@@ -4,7 +4,8 @@
 #include "base/mem.h"
 #include "conf/attr.h"
 
-/* clang-format off: one a line */
+/* One a line. */
+/* clang-format off */
 const struct attr_section *const attr_sections[] = {
         &attr_vm,
         &attr_os,
@@ -226,7 +227,8 @@ ALONE(monitoring, "MONITORING", "filled in by OpenNebula");
 ALONE(hot_resize, "HOT_RESIZE", "for the web interface");
 ALONE(modification, "MODIFICATION", "for the web interface");
 
-/* clang-format off: one a line */
+/* One a line. */
+/* clang-format off */
 const struct attr_section *const attr_coming_sections[] = {
         &context,
         &pci,

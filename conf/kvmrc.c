@@ -1,6 +1,7 @@
 #include "conf/kvmrc.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -14,6 +15,14 @@ static const char without_libvirt[] = "without meaning here: there is no libvirt
 #define UNSET(variable, text)                     \
         {                                         \
                 .name = (variable), .doc = (text) \
+        }
+
+/* Into kvmrc.attach; a key of the vector that 'attach' adds, unless it says otherwise itself. */
+#define ATTACH_PREFIX "DEFAULT_ATTACH_"
+#define ATTACH(suffix, shipped)                                                                 \
+        {                                                                                       \
+                .name = ATTACH_PREFIX suffix, .dflt = (shipped), .here = true,                  \
+                .doc = "default of this key for a disk or NIC that is attached to a running VM" \
         }
 
 /* opennebula-semantics section 4.2. */
@@ -36,32 +45,32 @@ const struct kvmrc_row kvmrc_rows[] = {
         { "CLEANUP_MEMORY_ON_START", NULL, later, .plain = "no" },
         { "CLEANUP_MEMORY_ON_STOP", "no", later, .plain = "no" },
         UNSET("MIGRATE_OPTIONS", later),
-        { "DEFAULT_ATTACH_CACHE", "none", later, .plain = "none" },
-        { "DEFAULT_ATTACH_DISCARD", "unmap", later, .plain = "unmap" },
-        UNSET("DEFAULT_ATTACH_IO", later),
-        UNSET("DEFAULT_ATTACH_VIRTIO_BLK_QUEUES", later),
-        UNSET("DEFAULT_ATTACH_VIRTIO_BLK_IOTHREAD", later),
-        UNSET("DEFAULT_ATTACH_TOTAL_BYTES_SEC", later),
-        UNSET("DEFAULT_ATTACH_TOTAL_BYTES_SEC_MAX", later),
-        UNSET("DEFAULT_ATTACH_TOTAL_BYTES_SEC_MAX_LENGTH", later),
-        UNSET("DEFAULT_ATTACH_READ_BYTES_SEC", later),
-        UNSET("DEFAULT_ATTACH_READ_BYTES_SEC_MAX", later),
-        UNSET("DEFAULT_ATTACH_READ_BYTES_SEC_MAX_LENGTH", later),
-        UNSET("DEFAULT_ATTACH_WRITE_BYTES_SEC", later),
-        UNSET("DEFAULT_ATTACH_WRITE_BYTES_SEC_MAX", later),
-        UNSET("DEFAULT_ATTACH_WRITE_BYTES_SEC_MAX_LENGTH", later),
-        UNSET("DEFAULT_ATTACH_TOTAL_IOPS_SEC", later),
-        UNSET("DEFAULT_ATTACH_TOTAL_IOPS_SEC_MAX", later),
-        UNSET("DEFAULT_ATTACH_TOTAL_IOPS_SEC_MAX_LENGTH", later),
-        UNSET("DEFAULT_ATTACH_READ_IOPS_SEC", later),
-        UNSET("DEFAULT_ATTACH_READ_IOPS_SEC_MAX", later),
-        UNSET("DEFAULT_ATTACH_READ_IOPS_SEC_MAX_LENGTH", later),
-        UNSET("DEFAULT_ATTACH_WRITE_IOPS_SEC", later),
-        UNSET("DEFAULT_ATTACH_WRITE_IOPS_SEC_MAX", later),
-        UNSET("DEFAULT_ATTACH_WRITE_IOPS_SEC_MAX_LENGTH", later),
-        UNSET("DEFAULT_ATTACH_SIZE_IOPS_SEC", later),
-        { "DEFAULT_ATTACH_NIC_MODEL", "virtio", later, .plain = "virtio" },
-        UNSET("DEFAULT_ATTACH_NIC_FILTER", later),
+        ATTACH("CACHE", "none"),
+        ATTACH("DISCARD", "unmap"),
+        ATTACH("IO", NULL),
+        ATTACH("VIRTIO_BLK_QUEUES", NULL),
+        ATTACH("VIRTIO_BLK_IOTHREAD", NULL),
+        ATTACH("TOTAL_BYTES_SEC", NULL),
+        ATTACH("TOTAL_BYTES_SEC_MAX", NULL),
+        ATTACH("TOTAL_BYTES_SEC_MAX_LENGTH", NULL),
+        ATTACH("READ_BYTES_SEC", NULL),
+        ATTACH("READ_BYTES_SEC_MAX", NULL),
+        ATTACH("READ_BYTES_SEC_MAX_LENGTH", NULL),
+        ATTACH("WRITE_BYTES_SEC", NULL),
+        ATTACH("WRITE_BYTES_SEC_MAX", NULL),
+        ATTACH("WRITE_BYTES_SEC_MAX_LENGTH", NULL),
+        ATTACH("TOTAL_IOPS_SEC", NULL),
+        ATTACH("TOTAL_IOPS_SEC_MAX", NULL),
+        ATTACH("TOTAL_IOPS_SEC_MAX_LENGTH", NULL),
+        ATTACH("READ_IOPS_SEC", NULL),
+        ATTACH("READ_IOPS_SEC_MAX", NULL),
+        ATTACH("READ_IOPS_SEC_MAX_LENGTH", NULL),
+        ATTACH("WRITE_IOPS_SEC", NULL),
+        ATTACH("WRITE_IOPS_SEC_MAX", NULL),
+        ATTACH("WRITE_IOPS_SEC_MAX_LENGTH", NULL),
+        ATTACH("SIZE_IOPS_SEC", NULL),
+        ATTACH("NIC_MODEL", "virtio"),
+        ATTACH("NIC_FILTER", NULL),
         { "VIRTIOFSD_BINARY_PATH",
           "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd", later,
           .plain = "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd" },
@@ -75,6 +84,16 @@ const struct kvmrc_row kvmrc_rows[] = {
 void kvmrc_init(struct kvmrc *kvmrc)
 {
         *kvmrc = (struct kvmrc){ .shutdown_timeout_s = 180, .sync_time = true };
+}
+
+void kvmrc_done(struct kvmrc *kvmrc)
+{
+        free(kvmrc->ovmf_nvram);
+        for (size_t i = 0; i < kvmrc->n_attach; i++) {
+                free(kvmrc->attach[i].key);
+                free(kvmrc->attach[i].value);
+        }
+        free(kvmrc->attach);
 }
 
 static const struct kvmrc_row *find_row(const char *name)
@@ -154,6 +173,23 @@ warn(struct reader *reader, const struct source_pos *pos, const char *format, ..
         error_append(reader->warnings, warning);
 }
 
+/* The last one counts, an empty one is none. */
+static void set_attach(struct kvmrc *kvmrc, const char *key, const char *value)
+{
+        for (size_t i = kvmrc->n_attach; i-- > 0;) {
+                if (strcmp(kvmrc->attach[i].key, key) != 0)
+                        continue;
+                free(kvmrc->attach[i].key);
+                free(kvmrc->attach[i].value);
+                kvmrc->attach[i] = kvmrc->attach[--kvmrc->n_attach];
+        }
+        if (!*value)
+                return;
+        ARRAY_GROW(kvmrc->attach, kvmrc->n_attach);
+        kvmrc->attach[kvmrc->n_attach++] =
+                (struct kvmrc_attach){ .key = xstrdup(key), .value = xstrdup(value) };
+}
+
 static int assign(struct reader *reader, const char *name, const char *value, const struct source_pos *pos,
                   struct kvmrc *kvmrc, struct error **err)
 {
@@ -181,6 +217,10 @@ static int assign(struct reader *reader, const char *name, const char *value, co
                                         "SHUTDOWN_TIMEOUT: '%s' is not a number of seconds (1 to %d)", shown,
                                         MAX_SECONDS);
                 kvmrc->shutdown_timeout_s = seconds;
+                return 0;
+        }
+        if (text_starts_with(name, ATTACH_PREFIX)) {
+                set_attach(kvmrc, name + strlen(ATTACH_PREFIX), value);
                 return 0;
         }
         if (strcmp(name, "OVMF_NVRAM") == 0) {

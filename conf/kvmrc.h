@@ -21,6 +21,7 @@ struct kvmrc_row {
 extern const struct kvmrc_row kvmrc_rows[]; /* ends with a NULL name */
 
 void kvmrc_init(struct kvmrc *kvmrc);
+void kvmrc_done(struct kvmrc *kvmrc);
 /* Lines that are not understood, unknown variables and those without effect are appended to *warnings. */
 int kvmrc_parse(const char *file, const char *text, size_t length, struct kvmrc *kvmrc,
                 struct error **warnings, struct error **err);

@@ -61,7 +61,7 @@ void site_free(struct site *site)
         template_free(site->host);
         free(site->image_dir);
         free(site->datastore_location);
-        free(site->kvmrc.ovmf_nvram);
+        kvmrc_done(&site->kvmrc);
         free_programs(site->emulators);
         free_programs(site->nic_scripts);
         error_free(site->warnings);

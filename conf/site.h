@@ -26,12 +26,19 @@ void paths_init(struct paths *paths, const char *root);
 void paths_done(struct paths *paths);
 
 /* The variables of kvmrc that this program acts on (docs/differences.md says where upstream differs). */
+/* DEFAULT_ATTACH_CACHE=none: CACHE, none. */
+struct kvmrc_attach {
+        char *key, *value;
+};
+
 struct kvmrc {
         unsigned shutdown_timeout_s; /* SHUTDOWN_TIMEOUT, 180 */
         bool force_destroy;          /* FORCE_DESTROY, no */
         bool cancel_no_acpi;         /* CANCEL_NO_ACPI, no */
         bool sync_time;              /* SYNC_TIME, yes */
         char *ovmf_nvram;            /* OVMF_NVRAM; owned, NULL: not set */
+        struct kvmrc_attach *attach; /* DEFAULT_ATTACH_*, each key once; owned */
+        size_t n_attach;
 };
 
 struct site {

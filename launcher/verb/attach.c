@@ -175,6 +175,27 @@ static void make_absolute(struct template_attribute *vector, const char *base_di
         template_set_pair(vector, "SOURCE", path, &vector->name_pos);
 }
 
+/* kvmrc's DEFAULT_ATTACH_*: for what the vector leaves open (opennebula-semantics 4.2, 6). */
+static void add_defaults(const struct verb_context *context, const struct device_kind *kind,
+                         struct template_attribute *vector)
+{
+        const struct kvmrc *kvmrc = &context->site->kvmrc;
+        bool is_nic = strcmp(kind->vector, "NIC") == 0;
+
+        for (size_t i = 0; i < kvmrc->n_attach; i++) {
+                const char *key = kvmrc->attach[i].key;
+
+                if (is_nic != text_starts_with(key, "NIC_") || (!is_nic && strcmp(kind->vector, "DISK") != 0))
+                        continue;
+                if (is_nic)
+                        key += strlen("NIC_");
+                else if (strcmp(key, "VIRTIO_BLK_IOTHREAD") == 0)
+                        key = "IOTHREAD";
+                if (!template_pair(vector, key))
+                        template_set_pair(vector, key, kvmrc->attach[i].value, &vector->name_pos);
+        }
+}
+
 int verb_attach(struct verb_context *context, struct error **err)
 {
         _cleanup_device_change_ struct device_change change = { 0 };
@@ -185,6 +206,7 @@ int verb_attach(struct verb_context *context, struct error **err)
             open_config(&change, err) < 0)
                 return -1;
         make_absolute(&change.request->attributes[0], change.base_dir);
+        add_defaults(context, change.kind, &change.request->attributes[0]);
         if (change.has_config &&
             config_file_edit(context, &change.config,
                              template_edit_add(change.config.template, requested(&change)), err) < 0)

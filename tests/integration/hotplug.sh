@@ -271,6 +271,22 @@ test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
     umount "$WORK/small"
 }
 
+test_kvmrc_has_defaults_for_what_is_attached() {
+    truncate -s 1M "$ROOT/a.raw" "$ROOT/b.raw"
+    mkdir -p "$ROOT/etc/vmlaunch"
+    printf 'DEFAULT_ATTACH_CACHE=unsafe\nDEFAULT_ATTACH_NIC_MODEL=e1000\n' >"$ROOT/etc/vmlaunch/kvmrc"
+    MACHINE=pc
+    running
+    expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/a.raw,TARGET=vda"
+    expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=vdb,CACHE=none"
+    expect 0 vml attach nic "$VM" --nic "BRIDGE_TYPE=user"
+    vml qmp "$VM" '{"execute":"query-named-block-nodes"}' |
+        jq -e '[.return[] | select(."node-name" == "disk0-format" or ."node-name" == "disk1-format") | .cache."no-flush"] | sort == [false, true]' >/dev/null ||
+        fail "cache modes: $(vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -c '.return[] | [."node-name", .cache]')"
+    assert_contains "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/nic0","property":"type"}}')" '"e1000"'
+    ended
+}
+
 # Steps in any order end where they began, and after each QEMU is as live.tmpl says.
 random_steps() { # COUNT
     local i disk before after disks='' nics='' number
