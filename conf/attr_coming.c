@@ -20,6 +20,7 @@ const struct attr_section *const attr_sections[] = {
         &attr_nic_default,
         &attr_serial,
         &attr_raw,
+        &attr_hyperv,
         &attr_topology,
         &attr_numa_node,
         &attr_dimm,

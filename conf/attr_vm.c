@@ -160,9 +160,21 @@ static const struct attr vm_rows[] = {
                  "CPU_MODEL/MODEL, whatever the template says there.",
           .source = "opennebula-semantics 3.7" },
 
-        COMING_IN("HYPERV_OPTIONS", A, "Hyper-V enlightenments, as libvirt XML."),
-        COMING_IN("HYPERV_TIMERS", A, "Timers of a Hyper-V guest, as libvirt XML."),
-        COMING_IN("SPICE_OPTIONS", A, "Devices of a SPICE guest, as libvirt XML."),
+        { "HYPERV_OPTIONS", .kind = ATTR_TEXT, .lookup = LOOKUP_A, .lands = "rule",
+          .doc = "Hyper-V enlightenments of VMs with FEATURES/HYPERV, as the inside of libvirt's <hyperv>. Given, one that it "
+                 "does not name is off; empty: none. Absent: the defaults of HYPERV.",
+          .source = "opennebula-semantics 3.8" },
+        { "HYPERV_TIMERS", .kind = ATTR_TEXT, .lookup = LOOKUP_A, .lands = "rule",
+          .dflt = "<timer name='rtc' tickpolicy='catchup'/><timer name='pit' tickpolicy='delay'/>"
+                  "<timer name='hpet' present='no'/><timer name='hypervclock' present='yes'/>",
+          .doc = "Timers of VMs with FEATURES/HYPERV, as the inside of libvirt's <clock>; given by anybody, also of those with "
+                 "FEATURES/LOCALTIME. A TIMER vector of the same name is stronger. Empty: none.",
+          .source = "opennebula-semantics 3.8" },
+        { "SPICE_OPTIONS", .kind = ATTR_TEXT, .lookup = LOOKUP_A, .lands = "rule",
+          .doc = "Devices of a VM with GRAPHICS of TYPE spice, as libvirt XML: video, sound, a channel to the guest's agent, "
+                 "USB redirections. Given, it is all that such a VM has of them unless its template says more; empty: "
+                 "none. Absent: vga, ich6 sound, the agent and three redirections.",
+          .source = "opennebula-semantics 3.11" },
         { "RAW", .kind = ATTR_TEXT, .lookup = LOOKUP_B, .lands = "rule",
           .doc = "libvirt XML for every VM, as RAW/DATA of a template of TYPE kvm.",
           .source = "opennebula-semantics 3.14" },
@@ -321,9 +333,8 @@ static const struct attr features_rows[] = {
           .doc = "Hardware clock in the host's local time instead of UTC.",
           .source = "opennebula-semantics 3.8" },
         { "HYPERV", BOOL(hyperv), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
-          .doc = "Hyper-V enlightenments for Windows guests: relaxed, vapic, spinlocks 8191, vpindex, runtime, synic, "
-                 "stimer, frequencies, tlbflush and ipi, and the timers that go with them: the Hyper-V clock, an RTC and a "
-                 "PIT that catch up, no HPET. TIMER vectors change the latter. The guest sees them under KVM only.",
+          .doc = "Hyper-V enlightenments for Windows guests, those of HYPERV, and the timers of HYPERV_TIMERS: the Hyper-V "
+                 "clock, an RTC and a PIT that catch up, no HPET. The guest sees them under KVM only.",
           .source = "opennebula-semantics 3.8" },
         COMING_IN("VIRTIO_SCSI_QUEUES", A, "Queues of the virtio-scsi controller: a number or auto."),
         COMING_IN("VIRTIO_BLK_QUEUES", A, "Queues of virtio disks: a number or auto."),

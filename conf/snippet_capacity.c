@@ -15,6 +15,7 @@ static bool bytes_of(struct xml_element *element, uint64_t *ret)
 /* <currentMemory> less than <memory> is a balloon that is filled at the start. */
 static void read_memory(struct snippet_unit *unit, struct xml_element *element)
 {
+        static const struct snippet_row core[] = { PART("@dumpCore", "DUMP_CORE"), PARTS_END };
         struct xml_element *current = NULL;
         _cleanup_free_ char *number = snippet_text(element), *size = snippet_size(element, "unit", number);
         _cleanup_free_ char *less = NULL;
@@ -25,13 +26,16 @@ static void read_memory(struct snippet_unit *unit, struct xml_element *element)
                         current = other;
         if (!current || !bytes_of(element, &whole) || !bytes_of(current, &now) || now >= whole) {
                 snippet_set(unit, "MEMORY", size, &element->text_pos);
-                return;
+        } else {
+                free(number);
+                number = snippet_text(current);
+                less = snippet_size(current, "unit", number);
+                snippet_set(unit, "MEMORY", less, &current->text_pos);
+                snippet_set(unit, "MEMORY_MAX", size, &element->text_pos);
+                snippet_set(unit, "MEMORY_RESIZE_MODE", "BALLOONING", &current->pos);
         }
-        number = (free(number), snippet_text(current));
-        less = snippet_size(current, "unit", number);
-        snippet_set(unit, "MEMORY", less, &current->text_pos);
-        snippet_set(unit, "MEMORY_MAX", size, &element->text_pos);
-        snippet_set(unit, "MEMORY_RESIZE_MODE", "BALLOONING", &current->pos);
+        snippet_begin(unit, "MEMORY_BACKING", &element->pos);
+        snippet_rows(unit, element, core);
 }
 
 static void read_current_memory(struct snippet_unit *unit, struct xml_element *element)
@@ -174,6 +178,59 @@ static void read_numa(struct snippet_unit *unit, struct xml_element *numa)
         }
 }
 
+/* Where libvirt's name of a flag is not QEMU's (libvirt-behaviour 3.2). */
+static const char *qemu_flag(const char *name)
+{
+        static const char *const names[][2] = { { "pclmuldq", "pclmulqdq" },
+                                                { "tsc_adjust", "tsc-adjust" },
+                                                { "cmp_legacy", "cmp-legacy" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (strcmp(names[i][0], name) == 0)
+                        return names[i][1];
+        return name;
+}
+
+static void read_flags(struct snippet_unit *unit, struct xml_element *cpu)
+{
+        struct xml_element *child;
+
+        while ((child = snippet_child(cpu, "feature"))) {
+                const struct xml_attribute *name = snippet_attribute(child, "name"),
+                                           *policy = snippet_attribute(child, "policy");
+                const char *word = policy ? policy->value : "require";
+                _cleanup_free_ char *flag = NULL;
+
+                if (!name) {
+                        snippet_refuse(unit, &child->pos, "<cpu>: a <feature> has to have a name");
+                        continue;
+                }
+                if (!snippet_is(word, "force require disable forbid")) {
+                        snippet_demand(unit, child, "policy", "force require disable forbid");
+                        continue;
+                }
+                flag = xasprintf("%s%s", snippet_is(word, "force require") ? "" : "-",
+                                 qemu_flag(name->value));
+                snippet_add_flag(unit, flag, &name->value_pos);
+        }
+        child = snippet_child(cpu, "cache");
+        if (child) {
+                const char *mode = snippet_value(child, "mode");
+
+                snippet_demand(unit, child, "mode", "emulate passthrough disable");
+                snippet_demand(unit, child, "level", "3");
+                snippet_add_flag(unit, strcmp(mode, "emulate") == 0 ? "l3-cache" : "-l3-cache", &child->pos);
+                snippet_add_flag(unit,
+                                 strcmp(mode, "passthrough") == 0 ? "host-cache-info" : "-host-cache-info",
+                                 &child->pos);
+        }
+        child = snippet_child(cpu, "maxphysaddr");
+        if (child) {
+                snippet_demand(unit, child, "mode", "passthrough");
+                snippet_add_flag(unit, "host-phys-bits", &child->pos);
+        }
+}
+
 static void read_cpu(struct snippet_unit *unit, struct xml_element *element)
 {
         static const struct snippet_row topology[] = {
@@ -210,6 +267,7 @@ static void read_cpu(struct snippet_unit *unit, struct xml_element *element)
                 else
                         snippet_refuse(unit, &mode->value_pos, "<cpu>: this mode has no counterpart");
         }
+        read_flags(unit, element);
         shape = snippet_find(element, "topology");
         if (shape) {
                 const struct xml_attribute *dies = snippet_attribute(shape, "dies");

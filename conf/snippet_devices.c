@@ -25,8 +25,40 @@ static const struct snippet_row balloon_rows[] = {
         PARTS_END,
 };
 
+/* The two that have attributes of their own. */
+static void read_channel(struct snippet_unit *unit, struct xml_element *element)
+{
+        const char *type = snippet_value(element, "type");
+        struct xml_element *target = snippet_child(element, "target"), *source;
+        const struct xml_attribute *name = target ? snippet_attribute(target, "name") : NULL;
+        const char *word = name ? name->value : "";
+
+        if (target && strcmp(snippet_value(target, "type"), "virtio") == 0 && strcmp(type, "spicevmc") == 0 &&
+            strcmp(word, "com.redhat.spice.0") == 0) {
+                snippet_begin(unit, "GRAPHICS", &element->pos);
+                snippet_set(unit, "VDAGENT", "yes", &element->pos);
+        } else if (target && strcmp(snippet_value(target, "type"), "virtio") == 0 &&
+                   strcmp(type, "unix") == 0 && strcmp(word, "org.qemu.guest_agent.0") == 0) {
+                source = snippet_child(element, "source");
+                if (source) {
+                        /* Whoever speaks to the agent does so through the VM's supervisor. */
+                        snippet_attribute(source, "mode");
+                        snippet_attribute(source, "path");
+                        snippet_note(unit, &source->pos, "<devices/channel>/source");
+                }
+                snippet_begin(unit, "FEATURES", &element->pos);
+                snippet_set(unit, "GUEST_AGENT", "yes", &element->pos);
+        } else {
+                snippet_refuse(
+                        unit, &element->pos,
+                        "<devices/channel>: a channel that is neither the guest agent's (unix, "
+                        "org.qemu.guest_agent.0) nor SPICE's (spicevmc, com.redhat.spice.0) has no counterpart");
+        }
+}
+
 const struct snippet_element snippet_devices[] = {
         ELEMENT("devices/panic", "PANIC", NULL, read_panic),
+        ELEMENT("devices/channel", NULL, NULL, read_channel),
         ELEMENT("devices/memballoon", "BALLOON", balloon_rows, NULL),
         ELEMENTS_END,
 };

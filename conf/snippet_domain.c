@@ -38,11 +38,6 @@ static void read_lifecycle(struct snippet_unit *unit, struct xml_element *elemen
                                unit->path, shown, ours);
 }
 
-static void read_acpi(struct snippet_unit *unit, struct xml_element *element)
-{
-        snippet_set(unit, "ACPI", "yes", &element->pos);
-}
-
 const struct snippet_element snippet_domain[] = {
         ELEMENT("on_crash", "", on_crash_rows, NULL),
         ELEMENT("on_poweroff", NULL, NULL, read_lifecycle),
@@ -50,9 +45,6 @@ const struct snippet_element snippet_domain[] = {
         ELEMENT("memtune", "MEMTUNE", memtune_rows, NULL),
         ELEMENT("blkiotune", "BLKIOTUNE", blkiotune_rows, NULL),
         ELEMENT("cputune", "CPUTUNE", cputune_rows, NULL),
-        ELEMENT("features/acpi", "FEATURES", NULL, read_acpi),
-        ELEMENT("features/pae", NULL, NULL, NULL),
-        ELEMENT("features/apic", NULL, NULL, NULL),
         ELEMENT("title", NULL, NULL, NULL),
         ELEMENT("description", NULL, NULL, NULL),
         ELEMENT("metadata", NULL, NULL, NULL),

@@ -1,5 +1,5 @@
 /*
- * snippet_parts - the reader of snippets and its tables (snippet*.c); private to them.
+ * snippet_parts - what the reader of snippets is made of, and its tables (snippet*.c); private to them.
  *
  * An element is a unit: it becomes attributes as a whole, or is reported and left out as a whole. Whatever of it no row
  * and no reader has taken is reported at the end, so that nothing is passed over.
@@ -13,9 +13,8 @@ struct snippet_unit;
 
 /* A part of an element: an attribute or the text of it or of an element in it. */
 struct snippet_row {
-        const char
-                *path; /* "@model", "rate@bytes", "." its own text, "backend" the text of an element in it */
-        const char *key; /* of the vector; NULL: it has no effect in QEMU, and is named in a warning */
+        const char *path; /* "@model", "rate@bytes", "." its own text, "a/b" the text of an element in it */
+        const char *key;  /* of the vector; NULL: it has no effect in QEMU, and is named in a warning */
         /* "bytes=b loud=": other words than libvirt's, an empty one for what cannot be carried; NULL: as it is. */
         const char *words;
         bool is_size; /* with a unit attribute beside it, KiB when there is none */
@@ -60,8 +59,8 @@ struct snippet_element {
         }
 
 /* Of devices, and of the rest of a domain; each ends with a path of NULL. */
-extern const struct snippet_element snippet_devices[];
-extern const struct snippet_element snippet_domain[], snippet_capacity[];
+extern const struct snippet_element snippet_devices[], snippet_display[], snippet_nic[], snippet_disk[];
+extern const struct snippet_element snippet_domain[], snippet_capacity[], snippet_clock[], snippet_features[];
 
 /* A vector in the making. */
 struct snippet_vector {
@@ -72,7 +71,17 @@ struct snippet_vector {
         size_t n_pairs;
 };
 
-struct snippet_reader;
+/* One text of XML and where it stands. */
+struct snippet_reader {
+        struct spec_builder *builder;
+        struct template *tree; /* that grows */
+        const char *name;      /* "RAW/DATA", for messages */
+        struct source_pos pos; /* of the text */
+        enum layer layer;      /* LAYER_TEMPLATE: the tree's own */
+        bool lax;              /* VALIDATE="no" */
+        bool is_default; /* a setting of OpenNebula's: what the template says itself is simply stronger */
+};
+
 struct snippet_unit {
         struct snippet_reader *reader;
         const char *path; /* of the element: "devices/rng" */
@@ -94,6 +103,8 @@ void snippet_refuse(struct snippet_unit *unit, const struct source_pos *pos, con
 /* What is given has no effect in QEMU. */
 void snippet_note(struct snippet_unit *unit, const struct source_pos *pos, const char *what);
 
+/* A flag of the CPU: "vmx", "-vmx"; it joins those that CPU_MODEL/FEATURES has. */
+void snippet_add_flag(struct snippet_unit *unit, const char *flag, const struct source_pos *pos);
 /* The attribute, which counts as read then; NULL: there is none. */
 struct xml_attribute *snippet_attribute(struct xml_element *element, const char *name);
 /* Its value, "" when there is none. */
@@ -106,7 +117,21 @@ char *snippet_text(struct xml_element *element);
 struct xml_element *snippet_find(struct xml_element *element, const char *name);
 /* number with the unit that the element's attribute says, KiB when there is none; new string. */
 char *snippet_size(struct xml_element *element, const char *unit_attribute, const char *number);
+/* Everything of it counts as read. */
+void snippet_ignore(struct xml_element *element);
+/* The attribute, if it is there, is one of the words, separated by blanks. */
+void snippet_demand(struct snippet_unit *unit, struct xml_element *element, const char *name,
+                    const char *words);
 /* Reads what the rows say of the element into the unit's last vector. */
 void snippet_rows(struct snippet_unit *unit, struct xml_element *element, const struct snippet_row *rows);
 /* Is the word in the list, separated by blanks? */
 bool snippet_is(const char *word, const char *list);
+
+/* snippet_unit.c: reports what nobody has read and cannot be carried, or adds the unit's vectors to the tree. */
+void snippet_end(struct snippet_unit *unit);
+/* One element; path: its row's. */
+void snippet_read_element(struct snippet_reader *reader, struct xml_element *element, const char *path);
+/* The children of devices or features, or what stands in for them: "devices". */
+void snippet_read_inside(struct snippet_reader *reader, struct xml_element *container, const char *name);
+/* What RAW holds: children of <domain>. */
+void snippet_read_domain(struct snippet_reader *reader, struct xml_element *root);

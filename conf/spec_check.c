@@ -207,6 +207,7 @@ void spec_check(struct spec_builder *builder)
         check_buses(builder);
         spec_check_nics(builder);
         spec_check_display(builder);
+        spec_check_hyperv(builder);
         spec_check_limits(builder);
         spec_check_capacity(builder);
 }

@@ -97,6 +97,8 @@ void spec_check(struct spec_builder *builder);
 void spec_check_nics(struct spec_builder *builder);
 void spec_check_display(struct spec_builder *builder);
 void spec_check_limits(struct spec_builder *builder);
+/* About enlightenments. */
+void spec_check_hyperv(struct spec_builder *builder);
 void spec_check_capacity(struct spec_builder *builder);
 
 /*

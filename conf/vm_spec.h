@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "conf/display_spec.h"
+#include "conf/hyperv_spec.h"
 #include "conf/origin.h"
 
 /* Of DISK_ID, NIC_ID and their like: far more devices than any machine has places for. */
@@ -313,6 +314,7 @@ struct vm_spec {
         struct memory_backing_spec memory_backing;
         struct memory_encryption_spec memory_encryption;
         struct balloon_spec balloon;
+        struct hyperv_spec hyperv;
         struct clock_spec clock;
         struct pm_spec pm;
         struct iommu_spec iommu;

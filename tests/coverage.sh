@@ -35,6 +35,13 @@ template_xml conf/locator.c
 snippet conf/snippet.c
 snippet conf/snippet_domain.c
 snippet conf/snippet_devices.c
+snippet conf/snippet_parts.c
+snippet conf/snippet_unit.c
+snippet conf/snippet_features.c
+snippet conf/snippet_clock.c
+snippet conf/snippet_display.c
+snippet conf/snippet_nic.c
+snippet conf/snippet_disk.c
 snippet conf/snippet_capacity.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c

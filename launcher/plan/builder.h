@@ -173,6 +173,8 @@ void cpu_args(struct build *build);
 /* plugged.c: behind all other arguments of vCPUs and memory. */
 int plugged_check(struct build *build, struct error **err);
 void plugged_args(struct build *build);
+/* hyperv.c */
+void hyperv_cpu_options(const struct build *build, struct text *value, struct text *because);
 /* smp.c */
 int smp_check(struct build *build, struct error **err);
 void smp_args(struct build *build);

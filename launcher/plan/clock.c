@@ -4,12 +4,6 @@
 
 #include "launcher/plan/builder.h"
 
-/* opennebula-semantics 3.8: what Windows wants with the enlightenments; a TIMER vector of that name is closer. */
-static bool hyperv_wants(const struct build *build, enum timer_name name)
-{
-        return build->spec->features.hyperv && !vm_spec_timer(build->spec, name);
-}
-
 /* The reference of a timer's key: "TIMER[2]/TRACK". */
 static void refer_timer(const struct build *build, struct text *because, enum timer_name name,
                         const char *key)
@@ -43,6 +37,9 @@ static void warn_without_kvm(struct build *build)
                 const struct timer_spec *timer = &build->spec->timers[i];
                 _cleanup_free_ char *reference = xasprintf("TIMER[%zu]/NAME", i);
 
+                /* A default goes without saying. */
+                if (vm_spec_origin(build->spec, reference)->layer != LAYER_TEMPLATE)
+                        continue;
                 if ((timer->name == TIMER_PIT && timer->tickpolicy) || timer->name == TIMER_KVMCLOCK ||
                     timer->name == TIMER_HYPERVCLOCK || (timer->name == TIMER_TSC && timer->frequency))
                         build_warn(build, reference,
@@ -87,7 +84,7 @@ static void rtc_args(struct build *build)
                 [TRACK_REALTIME] = "rt",
         };
         _cleanup_text_ struct text value = TEXT_INIT, because = TEXT_INIT;
-        bool catches_up = rtc ? rtc->tickpolicy == TICK_CATCHUP : build->spec->features.hyperv;
+        bool catches_up = rtc && rtc->tickpolicy == TICK_CATCHUP;
 
         switch (clock->offset) {
         case CLOCK_UTC:
@@ -120,8 +117,6 @@ static void rtc_args(struct build *build)
         if (catches_up || (rtc && rtc->tickpolicy == TICK_DELAY)) {
                 keyval_add(&value, "driftfix", catches_up ? "slew" : "none");
                 refer_timer(build, &because, TIMER_RTC, "TICKPOLICY");
-                if (!rtc)
-                        build_refer(build, &because, "FEATURES/HYPERV");
         }
         build_option(build, text_str(&because), "-rtc", "%s", text_str(&value));
 }
@@ -132,15 +127,12 @@ static void pit_args(struct build *build)
         _cleanup_text_ struct text because = TEXT_INIT;
 
         /* KVM's own PIT; the emulated one has no such property. */
-        if (build->accel != ACCEL_KVM ||
-            !(pit ? pit->tickpolicy != TICK_DEFAULT : build->spec->features.hyperv))
+        if (build->accel != ACCEL_KVM || !pit || pit->tickpolicy == TICK_DEFAULT)
                 return;
         refer_timer(build, &because, TIMER_PIT, "NAME");
         refer_timer(build, &because, TIMER_PIT, "TICKPOLICY");
-        if (!pit)
-                build_refer(build, &because, "FEATURES/HYPERV");
         build_option(build, text_str(&because), "-global", "kvm-pit.lost_tick_policy=%s",
-                     pit && pit->tickpolicy == TICK_DISCARD ? "discard" : "delay");
+                     pit->tickpolicy == TICK_DISCARD ? "discard" : "delay");
 }
 
 void clock_args(struct build *build)
@@ -163,10 +155,6 @@ void clock_machine_options(const struct build *build, struct text *value, struct
                         refer_timer(build, because, timers[i].name, "NAME");
                         refer_timer(build, because, timers[i].name, "PRESENT");
                 }
-        if (hyperv_wants(build, TIMER_HPET)) {
-                keyval_add(value, "hpet", "off");
-                build_refer(build, because, "FEATURES/HYPERV");
-        }
 }
 
 void clock_cpu_options(const struct build *build, struct text *value, struct text *because)
@@ -186,8 +174,6 @@ void clock_cpu_options(const struct build *build, struct text *value, struct tex
                         refer_timer(build, because, timers[i].name, "NAME");
                         refer_timer(build, because, timers[i].name, "PRESENT");
                 }
-        if (hyperv_wants(build, TIMER_HYPERVCLOCK) && build->accel == ACCEL_KVM)
-                keyval_add(value, "hv-time", "on");
         if (tsc && tsc->frequency) {
                 keyval_add(value, "tsc-frequency", "%" PRIu64, tsc->frequency);
                 refer_timer(build, because, TIMER_TSC, "NAME");

@@ -5,11 +5,6 @@
 
 #define WITHOUT_KVM "'host-model' works without, or name a model such as 'qemu64'"
 
-/* opennebula-semantics 3.8, as vmm_exec_kvm.conf has them. */
-static const char hyperv_flags[] =
-        "hv-relaxed=on,hv-vapic=on,hv-spinlocks=0x1fff,hv-vpindex=on,hv-runtime=on,"
-        "hv-synic=on,hv-stimer=on,hv-frequencies=on,hv-tlbflush=on,hv-ipi=on";
-
 /* Not of the CPU but of how QEMU makes it: TCG takes them whatever its models have on. */
 static const char *const switches[] = { "check",
                                         "cpuid-0xb",
@@ -113,10 +108,8 @@ static void add_flags(struct build *build, struct text *model, struct text *beca
                 build_refer(build, because, "CPU_MODEL/FEATURES");
         clock_cpu_options(build, model, because);
         /* Without KVM QEMU refuses some of them. */
-        if (build->spec->features.hyperv && build->accel == ACCEL_KVM) {
-                text_addf(model, "%s%s", model->length ? "," : "", hyperv_flags);
-                build_refer(build, because, "FEATURES/HYPERV");
-        }
+        if (build->spec->features.hyperv && build->accel == ACCEL_KVM)
+                hyperv_cpu_options(build, model, because);
         if (pmu->layer != LAYER_NONE) {
                 keyval_add(model, "pmu", build->spec->pmu ? "on" : "off");
                 build_refer(build, because, "PMU");

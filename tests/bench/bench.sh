@@ -191,6 +191,27 @@ for ((i = 0; i < 20; i++)); do
 done
 template large 20 "${disks[@]}"
 query "plan of a VM with 20 disks and 20 NICs" 5 plan "$root/large.tmpl"
+# The same as OpenNebula would send it: each value a CDATA section, and beside each what its core fills in.
+vm_xml() {
+    local i key
+    echo '<VM><NAME>large</NAME><TEMPLATE><MEMORY><![CDATA[64]]></MEMORY><ACCEL><![CDATA[tcg]]></ACCEL>'
+    for ((i = 0; i < 20; i++)); do
+        echo "<DISK><SOURCE><![CDATA[$root/disk$i.qcow2]]></SOURCE><DEV_PREFIX><![CDATA[sd]]></DEV_PREFIX>"
+        for key in DATASTORE DATASTORE_ID IMAGE_ID IMAGE_STATE IMAGE_UNAME LN_TARGET TM_MAD CLUSTER_ID ORIGINAL_SIZE; do
+            echo "<$key><![CDATA[7]]></$key>"
+        done
+        echo '</DISK><NIC><BRIDGE><![CDATA[vbr0]]></BRIDGE>'
+        for key in AR_ID NETWORK NETWORK_ID NETWORK_UID NETWORK_UNAME VN_MAD CLUSTER_ID NAME; do
+            echo "<$key><![CDATA[7]]></$key>"
+        done
+        echo '</NIC>'
+    done
+    echo '</TEMPLATE><USER_TEMPLATE>'
+    for ((i = 0; i < 500; i++)); do echo "<NOTE_$i><![CDATA[for people]]></NOTE_$i>"; done
+    echo '</USER_TEMPLATE></VM>'
+}
+vm_xml >"$root/large.xml"
+query "the same from VM XML, with what OpenNebula adds" 10 plan "$root/large.xml"
 rm "$root/etc/vmlaunch/host.conf"
 
 # --- many VMs, with stand-ins for QEMU; one of them and one supervisor stand still

@@ -216,6 +216,297 @@ static void processors_and_memory_are_translated(void **state)
         check_rows(rows, ARRAY_SIZE(rows));
 }
 
+/* libvirt-behaviour section 9; D() is what stands in <devices>. */
+#define D(devices) "<devices>" devices "</devices>"
+
+static void screen_sound_and_input_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<graphics type='vnc' port='5901' autoport='no' listen='127.0.0.1' keymap='en-us'/>"),
+                  "GRAPHICS[TYPE=vnc KEYMAP=en-us PORT=5901 LISTEN=127.0.0.1]" },
+                { D("<graphics type='spice' autoport='yes' tlsPort='-1'><listen type='address' address='::1'/></graphics>"),
+                  "GRAPHICS[TYPE=spice LISTEN=::1]" },
+                { D("<graphics type='vnc' port='-1' autoport='yes' passwd='secret'/>"),
+                  "GRAPHICS[TYPE=vnc PASSWD=secret]" },
+                { D("<graphics type='sdl'/>"),
+                  "2:34: RAW/DATA: GRAPHICS/TYPE: 'sdl' is not one of vnc, spice" },
+                { D("<graphics type='vnc' websocket='5700'/>"),
+                  "2:39: RAW/DATA: <devices/graphics>: websocket='5700' of <graphics> has no counterpart" },
+                { D("<graphics type='vnc'><listen type='socket' socket='/x'/></graphics>"),
+                  "2:53: RAW/DATA: <devices/graphics>: type='socket' has no counterpart; 2:61: RAW/DATA: "
+                  "<devices/graphics>: socket='/x' of <listen> has no counterpart" },
+                { D("<graphics type='vnc' port='5901' autoport='yes'/>"),
+                  "2:61: RAW/DATA: <devices/graphics>: autoport='yes' has no counterpart" },
+                { D("<video><model type='cirrus' vram='9216' heads='1'/></video>"),
+                  "VIDEO[TYPE=cirrus]; warning 2:46: RAW/DATA: <devices/video>/model@vram of this type has no effect in "
+                  "QEMU" },
+                { D("<video><model type='vga' vram='16384' heads='1' primary='yes'><resolution x='1024' y='768'/></model>"
+                    "</video>"),
+                  "VIDEO[TYPE=vga VRAM=16384 KiB RESOLUTION=1024x768]" },
+                { D("<video><model type='virtio'/><driver iommu='on' ats='on'/></video>"),
+                  "VIDEO[TYPE=virtio IOMMU=on ATS=on]" },
+                { D("<video><model type='qxl' ram='65536' vram='65536' vgamem='16384' heads='1'/></video>"),
+                  "VIDEO[TYPE=qxl]" },
+                { D("<video><model type='qxl' ram='131072'/></video>"),
+                  "2:48: RAW/DATA: <devices/video>: ram='131072' has no counterpart" },
+                { D("<video><model type='vga' heads='2'/></video>"),
+                  "2:50: RAW/DATA: <devices/video>: heads='2' has no counterpart" },
+                { D("<video><model type='none'/></video>"), "VIDEO[TYPE=none]" },
+                { D("<video/>"), "2:18: RAW/DATA: <devices/video>: a <model type='...'> has to be in it" },
+                { D("<video><model type='virtio'><acceleration accel3d='yes'/></model></video>"),
+                  "2:46: RAW/DATA: <devices/video>: <acceleration> in it has no counterpart" },
+                { D("<sound model='ich9'><codec type='micro'/><audio id='1'/></sound>"),
+                  "SOUND[MODEL=ich9 CODEC=micro]; warning 2:70: RAW/DATA: <devices/sound>/audio@id has no effect in QEMU" },
+                { D("<sound model='pcspk'/>"),
+                  "2:32: RAW/DATA: SOUND/MODEL: 'pcspk' is not one of none, ich6, ich9, ac97, es1370, sb16, usb" },
+                { D("<input type='tablet' bus='usb'/><input type='mouse' bus='ps2'/>"),
+                  "INPUT[TYPE=tablet BUS=usb] INPUT[TYPE=mouse BUS=ps2]" },
+                { D("<input type='passthrough' bus='virtio'/>"),
+                  "2:31: RAW/DATA: INPUT/TYPE: 'passthrough' is not one of tablet, mouse, keyboard" },
+                { D("<redirdev bus='usb' type='spicevmc'/><redirdev bus='usb' type='spicevmc'/>"),
+                  "GRAPHICS[USB_REDIRECTIONS=2]" },
+                { D("<redirdev bus='usb' type='tcp'><source mode='connect' host='localhost' service='4000'/></redirdev>"),
+                  "2:44: RAW/DATA: <devices/redirdev>: type='tcp' has no counterpart; 2:49: RAW/DATA: "
+                  "<devices/redirdev>: <source> in it has no counterpart" },
+                { D("<redirfilter><usbdev class='0x08' vendor='0x1234' product='0xBEEF' version='2.0' allow='yes'/>"
+                    "<usbdev class='-1' allow='no'/></redirfilter>"),
+                  "REDIRFILTER[CLASS=0x08 VENDOR=0x1234 PRODUCT=0xBEEF VERSION=2.0 ALLOW=yes] REDIRFILTER[ALLOW=no]" },
+                { D("<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel>"),
+                  "GRAPHICS[VDAGENT=yes]" },
+                { D("<channel type='unix'><source mode='bind' path='/x'/><target type='virtio' "
+                    "name='org.qemu.guest_agent.0'/></channel>"),
+                  "FEATURES[GUEST_AGENT=yes]; warning 2:39: RAW/DATA: <devices/channel>/source has no effect in QEMU" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+/* SPICE_OPTIONS as upstream ships it, and others. */
+static void options_of_spice_are_for_vms_with_spice(void **state)
+{
+        static const char shipped[] =
+                "SPICE_OPTIONS=\"<video><model type='vga' heads='1'/></video><sound model='ich6'/><channel type='spicevmc'>"
+                "<target type='virtio' name='com.redhat.spice.0'/></channel><redirdev bus='usb' type='spicevmc'/><redirdev "
+                "bus='usb' type='spicevmc'/><redirdev bus='usb' type='spicevmc'/>\"";
+        static const char *const rows[][4] = {
+                /* template, host.conf, vmm_exec_kvm.conf, meaning */
+                { "GRAPHICS=[TYPE=SPICE]", NULL, shipped,
+                  "GRAPHICS[VDAGENT=yes from vmm_exec_kvm.conf USB_REDIRECTIONS=3 from vmm_exec_kvm.conf] VIDEO[TYPE=vga "
+                  "from vmm_exec_kvm.conf] SOUND[MODEL=ich6 from vmm_exec_kvm.conf]" },
+                { "GRAPHICS=[TYPE=vnc]", NULL, shipped, "" },
+                { "CPU=1", NULL, shipped, "" },
+                { "GRAPHICS=[TYPE=spice]", NULL, NULL, "" },
+                { "GRAPHICS=[TYPE=spice]", "SPICE_OPTIONS=\"\"", shipped,
+                  "GRAPHICS[VDAGENT=no from host.conf USB_REDIRECTIONS=0 from host.conf] SOUND[MODEL=none from "
+                  "host.conf]" },
+                { "GRAPHICS=[]", "GRAPHICS=[TYPE=spice]", "SPICE_OPTIONS=\"<sound model='ac97'/>\"",
+                  "GRAPHICS[VDAGENT=no from vmm_exec_kvm.conf USB_REDIRECTIONS=0 from vmm_exec_kvm.conf] SOUND[MODEL=ac97 "
+                  "from vmm_exec_kvm.conf]" },
+                { "GRAPHICS=[TYPE=spice,USB_REDIRECTIONS=1] VIDEO=[TYPE=qxl] SOUND=[MODEL=none]", NULL,
+                  shipped, "GRAPHICS[VDAGENT=yes from vmm_exec_kvm.conf]" },
+                { "GRAPHICS=[TYPE=spice] SPICE_OPTIONS=\"<toaster/>\"", NULL, NULL,
+                  "GRAPHICS[VDAGENT=no USB_REDIRECTIONS=0] SOUND[MODEL=none]; 1:38: SPICE_OPTIONS: <devices/toaster>: has no "
+                  "counterpart" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_free_ char *meaning = meaning_of(rows[i][0], rows[i][1], rows[i][2]);
+
+                assert_string_equal(meaning, rows[i][3]);
+        }
+}
+
+#define F(features) "<features>" features "</features>"
+/* What HYPERV has on unless something is said, and off in XML that does not name it. */
+#define OFF_FROM_VPINDEX                                                                                                   \
+        "VPINDEX=no RUNTIME=no SYNIC=no STIMER=no RESET=no FREQUENCIES=no REENLIGHTENMENT=no TLBFLUSH=no IPI=no EVMCS=no " \
+        "AVIC=no "
+
+/* libvirt-behaviour sections 3.1 and 3.2. */
+static void features_and_flags_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { F("<acpi/>"), "FEATURES[ACPI=yes]" },
+                { F("<hyperv><relaxed state='on'/><vapic state='on'/><spinlocks state='on' retries='4096'/></hyperv>"),
+                  "HYPERV[RELAXED=yes VAPIC=yes " OFF_FROM_VPINDEX "SPINLOCKS=4096] FEATURES[HYPERV=yes]" },
+                { F("<hyperv mode='custom'><relaxed/><vapic state='off'/><spinlocks state='off'/><vendor_id state='on' "
+                    "value='KVM Hv'/></hyperv>"),
+                  "HYPERV[RELAXED=yes VAPIC=no " OFF_FROM_VPINDEX
+                  "SPINLOCKS=0 VENDOR_ID=KVM Hv] FEATURES[HYPERV=yes]" },
+                { F("<hyperv><stimer state='on'><direct state='on'/></stimer></hyperv>"),
+                  "HYPERV[RELAXED=no VAPIC=no VPINDEX=no RUNTIME=no SYNIC=no STIMER=yes STIMER_DIRECT=yes RESET=no "
+                  "FREQUENCIES=no REENLIGHTENMENT=no TLBFLUSH=no IPI=no EVMCS=no AVIC=no SPINLOCKS=0] "
+                  "FEATURES[HYPERV=yes]" },
+                { F("<hyperv mode='passthrough'/>"), "HYPERV[RELAXED=no VAPIC=no " OFF_FROM_VPINDEX
+                                                     "SPINLOCKS=0 PASSTHROUGH=yes] FEATURES[HYPERV=yes]" },
+                { F("<hyperv><emsr_bitmap state='on'/></hyperv>"),
+                  "2:27: RAW/DATA: <features/hyperv>: <emsr_bitmap> in it has no counterpart" },
+                { F("<hyperv><relaxed state='perhaps'/></hyperv>"),
+                  "2:43: RAW/DATA: <features/hyperv>: state='perhaps' has no counterpart" },
+                { F("<kvm><hidden state='on'/><hint-dedicated state='on'/><poll-control state='off'/><pv-ipi "
+                    "state='off'/></kvm>"),
+                  "CPU_MODEL[FEATURES=-kvm,kvm-hint-dedicated,-kvm-poll-control,-kvm-pv-ipi]" },
+                { F("<pvspinlock state='on'/><apic eoi='on'/>"),
+                  "CPU_MODEL[FEATURES=kvm-pv-unhalt,kvm-pv-eoi]" },
+                { F("<pmu state='off'/>"), "PMU=no" },
+                { F("<gic version='3'/><ras state='on'/>"), "FEATURES[GIC=3 RAS=on]" },
+                { F("<pae/><apic/>"),
+                  "warning 2:19: RAW/DATA: <features/pae> has no effect in QEMU; warning 2:25: RAW/DATA: "
+                  "<features/apic> has no effect in QEMU" },
+                { F("<msrs unknown='ignore'/>"), "2:19: RAW/DATA: <features/msrs>: has no counterpart" },
+                { "<cpu mode='host-passthrough'><feature policy='require' name='vmx'/><feature name='pclmuldq'/><feature "
+                  "policy='disable' name='svm'/></cpu>",
+                  "CPU_MODEL[MODEL=host-passthrough FEATURES=vmx,pclmulqdq,-svm]" },
+                { "<cpu><feature policy='optional' name='vmx'/></cpu>",
+                  "2:31: RAW/DATA: <cpu>: policy='optional' has no counterpart" },
+                { "<cpu><feature policy='require'/></cpu>",
+                  "2:14: RAW/DATA: <cpu>: a <feature> has to have a name" },
+                { "<cpu><cache level='3' mode='emulate'/><maxphysaddr mode='passthrough'/></cpu>",
+                  "CPU_MODEL[FEATURES=l3-cache,-host-cache-info,host-phys-bits]" },
+                { "<cpu><cache mode='passthrough'/></cpu>", "CPU_MODEL[FEATURES=-l3-cache,host-cache-info]" },
+                { "<cpu><cache mode='disable'/></cpu>", "CPU_MODEL[FEATURES=-l3-cache,-host-cache-info]" },
+                { F("<kvm><hidden state='on'/></kvm>") "<cpu mode='host-model'><feature name='vmx'/></cpu>",
+                  "CPU_MODEL[FEATURES=-kvm,vmx MODEL=host-model]" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+static void flags_join_those_of_the_template(void **state)
+{
+        _cleanup_free_ char *joined =
+                meaning_of("CPU_MODEL=[FEATURES=\"ssse3, -vmx\"]\nRAW=[TYPE=kvm,DATA=\"<cpu><feature "
+                           "name='vmx'/><feature name='avx'/><feature name='ssse3'/></cpu>\"]",
+                           NULL, NULL);
+
+        (void)state;
+        assert_string_equal(
+                joined, "warning 2:41: RAW/DATA: CPU_MODEL/FEATURES has 'vmx' in line 1 too, which counts");
+}
+
+/* libvirt-behaviour sections 3.3 and 3.4. */
+static void clock_and_sleep_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { "<clock offset='utc'/>", "CLOCK[OFFSET=utc]" },
+                { "<clock offset='timezone' timezone='Europe/Paris'/>",
+                  "CLOCK[OFFSET=timezone TIMEZONE=Europe/Paris]" },
+                { "<clock offset='variable' adjustment='-3600' basis='utc'/>",
+                  "CLOCK[OFFSET=variable ADJUSTMENT=-3600]" },
+                { "<clock offset='variable' basis='localtime'/>",
+                  "2:41: RAW/DATA: <clock>: basis='localtime' has no counterpart" },
+                { "<clock offset='absolute' start='0'/>",
+                  "2:24: RAW/DATA: CLOCK/OFFSET: 'absolute' is not one of utc, localtime, timezone, variable; 2:34: "
+                  "RAW/DATA: <clock>: start='0' of <clock> has no counterpart" },
+                { "<clock offset='localtime'><timer name='rtc' tickpolicy='catchup' track='guest'/><timer name='pit' "
+                  "tickpolicy='delay'/><timer name='hpet' present='no'/></clock>",
+                  "CLOCK[OFFSET=localtime] TIMER[NAME=rtc TRACK=guest TICKPOLICY=catchup] TIMER[NAME=pit "
+                  "TICKPOLICY=delay] TIMER[NAME=hpet PRESENT=no]" },
+                { "<clock><timer name='tsc' frequency='3000000000' mode='native'/></clock>",
+                  "TIMER[NAME=tsc FREQUENCY=3000000000 MODE=native]" },
+                { "<clock><timer name='platform'/></clock>",
+                  "2:29: RAW/DATA: TIMER/NAME: 'platform' is not one of rtc, pit, hpet, tsc, kvmclock, hypervclock" },
+                { "<clock><timer name='rtc' track='boot'/></clock>",
+                  "2:41: RAW/DATA: <clock>/@track: 'boot' has no counterpart" },
+                { "<clock><timer name='rtc' tickpolicy='catchup'><catchup threshold='1'/></timer></clock>",
+                  "2:55: RAW/DATA: <clock>: <catchup> in it has no counterpart" },
+                { "<pm><suspend-to-disk enabled='no'/><suspend-to-mem enabled='yes'/></pm>",
+                  "PM[SUSPEND_TO_MEM=yes SUSPEND_TO_DISK=no]" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+#define SHIPPED_TIMERS                                                                              \
+        "TIMER[NAME=rtc from default TICKPOLICY=catchup from default] TIMER[NAME=pit from default " \
+        "TICKPOLICY=delay from default] TIMER[NAME=hpet from default PRESENT=no from default] "     \
+        "TIMER[NAME=hypervclock from default PRESENT=yes from default]"
+
+/* opennebula-semantics 3.8. */
+static void options_and_timers_of_hyperv_are_for_windows(void **state)
+{
+        static const char *const rows[][4] = {
+                /* template, host.conf, vmm_exec_kvm.conf, meaning */
+                { "CPU=1", NULL,
+                  "HYPERV_OPTIONS=\"<relaxed state='on'/>\" HYPERV_TIMERS=\"<timer name='pit'/>\"", "" },
+                { "FEATURES=[HYPERV=yes]", NULL, NULL, SHIPPED_TIMERS },
+                { "FEATURES=[HYPERV=yes] HYPERV_TIMERS=\"\"", NULL, "HYPERV_TIMERS=\"<timer name='pit'/>\"",
+                  "" },
+                { "FEATURES=[HYPERV=yes]", "HYPERV_TIMERS=\"<timer name='pit'/>\"", "HYPERV_TIMERS=\"<x/>\"",
+                  "TIMER[NAME=pit from host.conf]" },
+                { "FEATURES=[HYPERV=yes] TIMER=[NAME=HPET,PRESENT=yes] TIMER=[NAME=rtc] TIMER=[NAME=pit]",
+                  NULL, NULL, "TIMER[NAME=hypervclock from default PRESENT=yes from default]" },
+                { "FEATURES=[LOCALTIME=yes]", NULL, NULL, "" },
+                { "FEATURES=[LOCALTIME=yes]", NULL, "HYPERV_TIMERS=\"<timer name='pit'/>\"",
+                  "TIMER[NAME=pit from vmm_exec_kvm.conf]" },
+                { "FEATURES=[HYPERV=no]", "FEATURES=[HYPERV=yes]", NULL, "" },
+                { "OS=[ARCH=aarch64]", "FEATURES=[HYPERV=yes]", NULL, "" },
+                { "FEATURES=[HYPERV=yes] HYPERV_TIMERS=\"\"", NULL,
+                  "HYPERV_OPTIONS=\"<relaxed state='on'/><vapic state='on'/><spinlocks state='on' retries='4096'/>\"",
+                  "HYPERV[RELAXED=yes from vmm_exec_kvm.conf VAPIC=yes from vmm_exec_kvm.conf VPINDEX=no from "
+                  "vmm_exec_kvm.conf RUNTIME=no from vmm_exec_kvm.conf SYNIC=no from vmm_exec_kvm.conf STIMER=no from "
+                  "vmm_exec_kvm.conf RESET=no from vmm_exec_kvm.conf FREQUENCIES=no from vmm_exec_kvm.conf "
+                  "REENLIGHTENMENT=no from vmm_exec_kvm.conf TLBFLUSH=no from vmm_exec_kvm.conf IPI=no from "
+                  "vmm_exec_kvm.conf EVMCS=no from vmm_exec_kvm.conf AVIC=no from vmm_exec_kvm.conf SPINLOCKS=4096 from "
+                  "vmm_exec_kvm.conf]" },
+                { "FEATURES=[HYPERV=yes] HYPERV_TIMERS=\"\" HYPERV_OPTIONS=\"\"", NULL, NULL,
+                  "HYPERV[RELAXED=no VAPIC=no " OFF_FROM_VPINDEX "SPINLOCKS=0]" },
+                { "FEATURES=[HYPERV=yes] HYPERV_TIMERS=\"\" HYPERV=[RELAXED=no]", NULL, NULL, "" },
+                { "FEATURES=[HYPERV=yes] HYPERV_TIMERS=\"<timer name='x'/>\"", NULL, NULL,
+                  "1:51: HYPERV_TIMERS: TIMER/NAME: 'x' is not one of rtc, pit, hpet, tsc, kvmclock, hypervclock" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_free_ char *meaning = meaning_of(rows[i][0], rows[i][1], rows[i][2]);
+
+                assert_string_equal(meaning, rows[i][3]);
+        }
+}
+
+/* libvirt-behaviour section 7. */
+static void network_cards_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<interface type='bridge'><mac address='52:54:00:4a:c9:5e'/><source bridge='br0'/><target dev='web0'/>"
+                    "<model type='virtio'/><driver name='vhost' queues='4'/><mtu size='9000'/><boot order='2'/></interface>"),
+                  "NIC[BRIDGE=br0 MAC=52:54:00:4a:c9:5e MODEL=virtio TARGET=web0 VIRTIO_QUEUES=4 ORDER=2 MTU=9000 "
+                  "GUEST_MTU=9000]" },
+                { D("<interface type='user'/>"), "NIC[BRIDGE_TYPE=user]" },
+                { D("<interface type='ethernet'><target dev='tap0'/></interface>"),
+                  "NIC[BRIDGE= TARGET=tap0]" },
+                { D("<interface type='network'><source network='default'/></interface>"),
+                  "2:35: RAW/DATA: <devices/interface>: there are no networks of libvirt; give the bridge (type='bridge')" },
+                { D("<interface type='direct'/>"),
+                  "2:35: RAW/DATA: <devices/interface>: type='direct' has no counterpart" },
+                { D("<interface type='bridge'/>"),
+                  "2:18: RAW/DATA: <devices/interface>: <source bridge='...'/> has to be given" },
+                { D("<interface/>"), "2:18: RAW/DATA: <devices/interface>: a type has to be given" },
+                { D("<interface type='user'><link state='down'/></interface>"),
+                  "2:41: RAW/DATA: <devices/interface>: <link> in it has no counterpart" },
+                { D("<interface type='user'><driver name='qemu'/></interface>"),
+                  "2:55: RAW/DATA: <devices/interface>: name='qemu' has no counterpart" },
+                { D("<interface type='bridge'><source bridge='b'/><virtualport type='802.1Qbg'/></interface>"),
+                  "2:63: RAW/DATA: <devices/interface>: this <virtualport> has no counterpart" },
+                { D("<interface type='user'><alias name='net0'/><address type='pci' slot='0x03'/></interface>"),
+                  "2:61: RAW/DATA: <devices/interface>: <address> in it has no counterpart" },
+        };
+        _cleanup_free_ char *lax = raw_meaning(
+                D("<interface type='user'><alias name='net0'/><address type='pci' slot='0x03'/></interface>"),
+                "no");
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+        assert_string_equal(
+                lax,
+                "NIC[BRIDGE_TYPE=user]; warning 2:41: RAW/DATA: <devices/interface>/alias has no effect in "
+                "QEMU; warning 2:61: RAW/DATA: <devices/interface>/address has no effect in QEMU");
+}
+
 static void what_has_no_effect_is_a_warning(void **state)
 {
         static const struct row rows[] = {
@@ -302,6 +593,13 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_nothing_can_carry_is_an_error_at_its_place),
                 cmocka_unit_test(processors_and_memory_are_translated),
+                cmocka_unit_test(screen_sound_and_input_are_translated),
+                cmocka_unit_test(options_of_spice_are_for_vms_with_spice),
+                cmocka_unit_test(features_and_flags_are_translated),
+                cmocka_unit_test(flags_join_those_of_the_template),
+                cmocka_unit_test(clock_and_sleep_are_translated),
+                cmocka_unit_test(options_and_timers_of_hyperv_are_for_windows),
+                cmocka_unit_test(network_cards_are_translated),
                 cmocka_unit_test(what_has_no_effect_is_a_warning),
                 cmocka_unit_test(what_the_template_says_itself_is_stronger),
                 cmocka_unit_test(the_configuration_may_have_a_snippet_too),
