@@ -267,7 +267,8 @@ void memory_device_args(struct build *build)
         build_set_address(device, build_pci_address(build, "vmem0"));
         build_json(build, "MEMORY_MAX MEMORY_RESIZE_MODE", "-device", device);
         build_device(build, json_pack("{s:s, s:s, s:I, s:I}", "id", "vmem0", "kind", "memory", "size",
-                                      (json_int_t)build->spec->memory_plugged, "max", (json_int_t)vm_spec_memory_room(build->spec)));
+                                      (json_int_t)build->spec->memory_plugged, "max",
+                                      (json_int_t)vm_spec_memory_room(build->spec)));
 }
 
 void memory_confine(struct build *build)

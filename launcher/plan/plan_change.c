@@ -257,8 +257,9 @@ static bool change_throttle(struct changing *c, const struct plan_part *was, con
 
 static json_t *set_requested(const struct plan_part *part)
 {
-        return json_pack("{s:o, s:s, s:O}", "path", json_sprintf("/machine/peripheral/%s", part->id), "property",
-                         "requested-size", "value", json_object_get(part->json, "requested-size"));
+        return json_pack("{s:o, s:s, s:O}", "path", json_sprintf("/machine/peripheral/%s", part->id),
+                         "property", "requested-size", "value",
+                         json_object_get(part->json, "requested-size"));
 }
 
 /* The guest takes or gives blocks in its own time. */

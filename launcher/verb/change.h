@@ -38,7 +38,8 @@ int change_edit_again(struct change *change, struct error **err);
  * whose text errors may point into; NULL: none.
  */
 int change_plan(struct change *change, const char *what, const char *base_dir, const struct template *extra,
-                unsigned unplug_s, bool force_tray, struct prepared *ret_after, struct plan_change *ret, struct error **err);
+                unsigned unplug_s, bool force_tray, struct prepared *ret_after, struct plan_change *ret,
+                struct error **err);
 /* What a change is for; *ret_what is printed by the caller of change_once(). */
 struct change_request {
         const char *verb; /* "attach disk": for the story and messages */

@@ -11,7 +11,8 @@ struct device_kind {
         const char *vector; /* "DISK" */
         const char *id;     /* "DISK_ID" */
         const char *device; /* QEMU's ids begin with it */
-        const char *keys[4]; /* by whose values it is known besides the number; the first is its name for people */
+        const char *keys
+                [4]; /* by whose values it is known besides the number; the first is its name for people */
 };
 
 /* ERROR_USAGE: no such kind. */

@@ -35,7 +35,7 @@ static int read_size(struct change *change, const char *device, char **ret_node,
         return error_set(err, ERROR_FAILED, "QEMU knows no size of '%s'", device);
 }
 
-static int send(struct change *change, const char *what, const char *node, uint64_t size, struct error **err)
+static int grow(struct change *change, const char *what, const char *node, uint64_t size, struct error **err)
 {
         _cleanup_(apply_client_freep) struct apply_client *client = apply_client_new(
                 change->control, json_pack("{s:s, s:[{s:s, s:{s:s, s:{s:s, s:I}}, s:[]}]}", "what", what,
@@ -66,7 +66,7 @@ static int resize(struct change *change, const char *which, uint64_t size, struc
         if (size % 512)
                 return error_set(err, ERROR_USAGE, "%s is no whole number of sectors of 512 bytes", shown);
         what = xasprintf("resize-disk %s %s", which, shown);
-        if (size > now && send(change, what, node, size, err) < 0)
+        if (size > now && grow(change, what, node, size, err) < 0)
                 return -1;
         if (change->context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s, s:I}", "schema", 1, "name", change->name, "id", id,

@@ -263,7 +263,7 @@ test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
     rm "$WORK/small/ballast"
     await 40 status_is state running
     wait "$writer" || fail "the guest has not gone on"
-    assert_contains "$(<"$WORK/said")" done
+    assert_contains "$(<"$WORK/said")" "done"
     await 10 eval 'story | grep -q "there is space again: the guest goes on"'
     assert_eq "$(du -k --apparent-size "$WORK/small/disk.raw" | cut -f1)" 16384 "size of the image"
     (($(du -k "$WORK/small/disk.raw" | cut -f1) >= 4096)) || fail "not all of it was written"

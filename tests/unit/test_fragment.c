@@ -373,8 +373,8 @@ static void live_tmpl_stays_a_template_of_the_same_vm(void **state)
                   "no NIC matches" },
                 { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":7}}]}", "no template can say" },
                 { "{\"set\":[{\"vector\":\"N=[\",\"attributes\":{\"BRIDGE\":\"b\"}}]}", "vector is no name" },
-                { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":\"b\",\"MODELL\":\"b\"}}]}",
-                  "MODELL" },
+                { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":\"b\",\"MODELX\":\"b\"}}]}",
+                  "MODELX" },
                 { "{\"set\":[{\"attribute\":\"CPU\",\"value\":\"many\"}]}", "CPU" },
                 { "{\"set\":[{\"attribute\":\"NAME\",\"value\":\"db\"}]}", "name stays" },
         };

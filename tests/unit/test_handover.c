@@ -214,8 +214,8 @@ static void other_words_are_not(void **state)
                 "{\"vmlaunch\":9,\"handover\":{\"oldest\":1,\"newest\":1}}",
                 "{\"vmlaunch\":\"9\",\"handover\":{\"oldest\":2,\"newest\":9}}",
                 "{\"vmlaunch\":\"9\",\"handover\":{\"oldest\":0,\"newest\":0}}",
-                "{\"vmlaunch\":\"0123456789012345678901234567890123456789012345678901234567890123456789\","
-                "\"handover\":{\"oldest\":1,\"newest\":1}}",
+                ("{\"vmlaunch\":\"0123456789012345678901234567890123456789012345678901234567890123456789\","
+                 "\"handover\":{\"oldest\":1,\"newest\":1}}"),
         };
 
         (void)state;
