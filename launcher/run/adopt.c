@@ -176,6 +176,32 @@ static void open_stderr(struct adoption *adoption)
         adoption->stderr_fd = fd;
 }
 
+/* The server's device of a plan that is gone, when it has a port; NULL. Lent. */
+static const json_t *port_device(const struct launch_plan *plan)
+{
+        json_t *device;
+        size_t i;
+
+        json_array_foreach (plan->devices, i, device) {
+                const char *kind = string_of(device, "kind");
+
+                if (kind && strcmp(kind, "graphics") == 0 && json_is_integer(json_object_get(device, "port")))
+                        return device;
+        }
+        return NULL;
+}
+
+/* What its journal would have said of it. */
+static void add_port_lock(const struct launch_plan *plan, json_t *locks)
+{
+        const json_t *device = port_device(plan);
+        unsigned port = device ? (unsigned)json_integer_value(json_object_get(device, "port")) : 0;
+        _cleanup_free_ char *name = port_lock_name(port), *what = xasprintf("port %u", port);
+
+        if (device)
+                json_array_append_new(locks, json_pack("{s:s, s:s, s:b}", "name", name, "what", what, "shared", 0));
+}
+
 int adoption_read(const struct site *site, const struct vm_dir *vm, struct adoption *ret, struct error **err)
 {
         _cleanup_adoption_ struct adoption adoption = ADOPTION_INIT;
@@ -202,6 +228,8 @@ int adoption_read(const struct site *site, const struct vm_dir *vm, struct adopt
         if (adoption.pid && adoption.torn)
                 process_add_locks(adoption.pid, adoption.journal.locks);
         adoption.plan = adoption_plan(&site->paths, vm, &adoption);
+        if (adoption.pid && adoption.torn)
+                add_port_lock(adoption.plan, adoption.journal.locks);
         *ret = adoption;
         adoption = (struct adoption)ADOPTION_INIT;
         return 0;
@@ -271,6 +299,18 @@ static int owe_locks(const struct vm_dir *vm, const json_t *locks, unsigned *n, 
         return 0;
 }
 
+static int owe_port(const struct vm_dir *vm, const struct launch_plan *plan, unsigned *n, struct error **err)
+{
+        const json_t *device = port_device(plan);
+
+        if (!device)
+                return 0;
+        return owe(vm, (*n)++, EFFECT_PORT,
+                   json_pack("{s:O, s:s}", "port", json_object_get(device, "port"), "address",
+                             string_of(device, "listen") ? string_of(device, "listen") : ""),
+                   NULL, err);
+}
+
 int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err)
 {
         const struct launch_plan *plan = adoption->plan;
@@ -288,7 +328,7 @@ int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct e
                     0 ||
             owe(vm, n++, EFFECT_LIVE_TEMPLATE, json_pack("{s:s+}", "path", vm->path, "/live.tmpl"), NULL,
                 err) < 0 ||
-            owe_locks(vm, adoption->journal.locks, &n, err) < 0 ||
+            owe_locks(vm, adoption->journal.locks, &n, err) < 0 || owe_port(vm, plan, &n, err) < 0 ||
             (plan->cgroup && owe(vm, n++, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->cgroup),
                                  json_pack("{s:b}", "made", 1), err) < 0) ||
             owe(vm, n++, EFFECT_SPAWN, json_object(), json_incref(adoption->journal.spawned), err) < 0)
