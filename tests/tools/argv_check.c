@@ -87,6 +87,7 @@ static int image(const char *directory, const char *rest)
         return fd;
 }
 
+/* The passphrase that golden_argv.sh encrypts images with. */
 static int secret(void)
 {
         int fd = memfd_create("secret", MFD_CLOEXEC);
