@@ -219,6 +219,8 @@ void secret_steps(struct build *build);
 
 /* limits.c */
 int limits_steps(struct build *build, struct error **err);
+/* What follows once QEMU runs. */
+void unit_late_steps(struct build *build);
 
 /* disk.c */
 int disk_check_all(struct build *build, struct error **err);
