@@ -108,6 +108,7 @@ deps: ## install the Debian packages that are missing (GROUPS="build demo test g
 # All variants boot the same guest, so it is not below $B. build.sh knows whether there is anything to do.
 guest: ## build the test guest, build/guest/vmlinuz and initrd.img
 	@tests/guest/build.sh build/guest
+	@tests/guest/systemd.sh build/guest
 
 # Integration programs: root tests in C, each in namespaces of its own.
 IT_SRC    := $(sort $(wildcard tests/integration/*.c))
@@ -202,7 +203,8 @@ BINDIR    := $(DESTDIR)$(PREFIX)/bin
 DOCDIR    := $(DESTDIR)$(PREFIX)/share/doc/vmlaunch
 MANDIR    := $(DESTDIR)$(PREFIX)/share/man
 COMPLETIONDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-install: all $(DOC_FILES) ## install program, manual pages, completion and examples (DESTDIR= PREFIX=/usr/local)
+SYSTEMDDIR := $(DESTDIR)$(PREFIX)/lib/systemd
+install: all $(DOC_FILES) install-units ## install program, manual pages, completion and examples (DESTDIR= PREFIX=/usr/local)
 	install -D -m 755 $B/vmlaunch $(BINDIR)/vmlaunch
 	install -D -m 755 $B/vmlaunch-fake-qemu $(BINDIR)/vmlaunch-fake-qemu
 	install -d $(DOCDIR)/examples
@@ -213,3 +215,10 @@ install: all $(DOC_FILES) ## install program, manual pages, completion and examp
 	install -D -m 644 $B/docs/vmlaunch.1 $(MANDIR)/man1/vmlaunch.1
 	install -D -m 644 $B/docs/vmlaunch.template.5 $(MANDIR)/man5/vmlaunch.template.5
 	install -D -m 644 $B/docs/vmlaunch.bash $(COMPLETIONDIR)/vmlaunch
+
+.PHONY: install-units
+install-units: ## install systemd's units and generator (DESTDIR= PREFIX=/usr/local)
+	install -d $(SYSTEMDDIR)/system $(SYSTEMDDIR)/system-generators
+	sed 's#@BINDIR@#$(PREFIX)/bin#' dist/systemd/vmlaunch@.service.in >$(SYSTEMDDIR)/system/vmlaunch@.service
+	install -m 644 dist/systemd/vmlaunch-delay@.service $(SYSTEMDDIR)/system/
+	ln -sf $(PREFIX)/bin/vmlaunch $(SYSTEMDDIR)/system-generators/vmlaunch-generator

@@ -163,6 +163,14 @@ int error_exit_status(const struct error *error)
         return codes[error->code].exit_status;
 }
 
+enum error_code error_code_of_exit(int exit_status)
+{
+        for (enum error_code code = ERROR_FAILED; code <= ERROR_CANCELLED; code++)
+                if (codes[code].exit_status == exit_status)
+                        return code;
+        return ERROR_FAILED;
+}
+
 const char *error_code_name(enum error_code code)
 {
         return codes[code].name;

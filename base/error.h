@@ -77,6 +77,8 @@ int error_hint(struct error **err, const char *format, ...) __attribute__((forma
 char *error_text(const struct error *error);
 /* The exit status of DESIGN section 3 for this error. */
 int error_exit_status(const struct error *error);
+/* The code that a process which ended so has had: ERROR_FAILED for one that says nothing else. */
+enum error_code error_code_of_exit(int exit_status);
 /* Lower-case word of the code for JSON output: "template-invalid", "busy", ... */
 const char *error_code_name(enum error_code code);
 /* Moves *more to the end of the list *err (which may be NULL). */

@@ -23,6 +23,12 @@ void log_set_file(int fd);
 /* false: nothing goes to stderr any more (it belongs to somebody who is gone). */
 void log_set_stderr(int on);
 
+/*
+ * Lines up to LOG_LEVEL_INFO go to the journal by its own protocol, with the fields VMLAUNCH_VM and
+ * VMLAUNCH_GENERATION, instead of to stderr when that is the journal too.
+ */
+void log_set_journal(const char *vm, const char *generation);
+
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)

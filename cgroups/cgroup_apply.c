@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cgroups/cgroup_places.h"
+#include "cgroups/cgroup_plan.h"
 
 /* What is switched on for the group on v2, where the parents allow it. */
 static const char *const v2_controllers[] = { "cpu", "memory", "io", "pids" };
@@ -159,6 +160,23 @@ int cgroup_create(const struct cgroup_host *host, const char *path, struct argv 
                 for (size_t i = 0; i < made.n; i++)
                         argv_add(ret_directories, made.items[i]);
         return 0;
+}
+
+int cgroup_create_below(const struct cgroup_host *host, const char *path, struct error **err)
+{
+        struct cgroup_place place = { 0 };
+        int result;
+
+        if (cgroup_path_check(path, err) < 0)
+                return -1;
+        if (host->kind != CGROUP_V2 || !strchr(path, '/'))
+                return error_set(err, ERROR_INVALID, "'%s' cannot be a sub-group here", path);
+        place.dir = xasprintf("%s/%s", host->v2_mount, path);
+        place.mount = xstrndup(place.dir, (size_t)(strrchr(place.dir, '/') - place.dir));
+        result = create_in(&place, err);
+        free(place.dir);
+        free(place.mount);
+        return result;
 }
 
 /* The group's directory that has the controller's files; new string. */

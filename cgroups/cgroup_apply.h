@@ -52,6 +52,9 @@ int cgroup_look(const struct cgroup_host *host, const char *path, struct cgroup_
 /* Every group of a VM's name, whoever's: machine.slice/vmlaunch-*. *ret: cgroup_found_done() each, free(). */
 int cgroup_find_all(const struct cgroup_host *host, struct cgroup_found **ret, size_t *ret_n,
                     struct error **err);
+/* A sub-group of one that is another's (systemd's): it groups processes, no controller is switched on for it. On v2 only; its
+ * parent has to be there. Otherwise as cgroup_create(). */
+int cgroup_create_below(const struct cgroup_host *host, const char *path, struct error **err);
 /* controller is needed on v1, where it names the hierarchy, and not looked at on v2. */
 int cgroup_write(const struct cgroup_host *host, const char *path, const char *controller, const char *file,
                  const char *value, struct error **err);

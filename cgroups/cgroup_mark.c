@@ -93,20 +93,24 @@ static bool is_found(const struct cgroup_found *found, size_t n, const char *pat
         return false;
 }
 
-/* Those in one hierarchy that were in none before. */
-static int find_in(const struct cgroup_host *host, const char *parent, struct cgroup_found **all, size_t *n,
-                   struct error **err)
+/* Those in one hierarchy that were in none before: VMs' groups are in slices, and those in slices. parent: below the
+ * mount, "": the mount itself. */
+static int find_in(const struct cgroup_host *host, const char *mount, const char *parent, unsigned depth,
+                   struct cgroup_found **all, size_t *n, struct error **err)
 {
-        DIR *dir = opendir(parent);
+        _cleanup_free_ char *directory = xasprintf("%s/%s", mount, parent);
+        DIR *dir = opendir(directory);
 
         for (struct dirent *entry; dir && !*err && (entry = readdir(dir));) {
-                _cleanup_free_ char *path = NULL;
+                _cleanup_free_ char *path = xasprintf("%s%s%s", parent, *parent ? "/" : "", entry->d_name);
                 struct cgroup_found one;
 
-                if (entry->d_type != DT_DIR || !text_starts_with(entry->d_name, CGROUP_VM_PREFIX))
+                if (entry->d_type != DT_DIR)
                         continue;
-                path = xasprintf(CGROUP_VM_PARENT "/%s", entry->d_name);
-                if (is_found(*all, *n, path) || cgroup_look(host, path, &one, err) <= 0)
+                if (text_ends_with(entry->d_name, ".slice") && depth < CGROUP_DEPTH_MAX)
+                        find_in(host, mount, path, depth + 1, all, n, err);
+                if (!*parent || !text_starts_with(entry->d_name, CGROUP_VM_PREFIX) ||
+                    is_found(*all, *n, path) || cgroup_look(host, path, &one, err) <= 0)
                         continue;
                 ARRAY_GROW(*all, *n);
                 (*all)[(*n)++] = one;
@@ -132,7 +136,7 @@ int cgroup_find_all(const struct cgroup_host *host, struct cgroup_found **ret, s
                 return 0;
         }
         for (size_t i = 0; i < places.n && !*err; i++)
-                find_in(host, places.at[i].dir, &all, &n, err);
+                find_in(host, places.at[i].mount, "", 0, &all, &n, err);
         if (*err) {
                 while (n)
                         cgroup_found_done(&all[--n]);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "cgroups/cgroup_unit.h"
 #include "cgroups/cgroup_values.h"
 
 #define PATH_BYTES_MAX 1024
@@ -11,6 +12,23 @@
 char *cgroup_vm_path(const char *name)
 {
         return xasprintf(CGROUP_VM_PARENT "/" CGROUP_VM_PREFIX "%s", name);
+}
+
+char *cgroup_vm_path_in(const char *slice, const char *name)
+{
+        _cleanup_free_ char *group = xasprintf(CGROUP_VM_PREFIX "%s", name);
+
+        return cgroup_unit_path(slice ? slice : CGROUP_VM_PARENT, group);
+}
+
+bool cgroup_is_vm_path(const char *path, const char *name)
+{
+        const char *slash;
+
+        for (; (slash = strchr(path, '/')); path = slash + 1)
+                if (slash - path <= 6 || strncmp(slash - 6, ".slice", 6) != 0)
+                        return false;
+        return text_starts_with(path, CGROUP_VM_PREFIX) && strcmp(path + strlen(CGROUP_VM_PREFIX), name) == 0;
 }
 
 int cgroup_path_check(const char *path, struct error **err)

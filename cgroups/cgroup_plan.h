@@ -8,6 +8,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,6 +68,10 @@ DEFINE_FREEP(struct cgroup_plan, cgroup_plan_free)
 #define CGROUP_VM_PARENT "machine.slice"
 #define CGROUP_VM_PREFIX "vmlaunch-"
 char *cgroup_vm_path(const char *name);
+/* The same below another slice (NULL: machine.slice), which is valid (conf/slice.h): "a.slice/a-b.slice/vmlaunch-NAME". */
+char *cgroup_vm_path_in(const char *slice, const char *name);
+/* Is it a path of this VM, in whatever slice? */
+bool cgroup_is_vm_path(const char *path, const char *name);
 /* Relative, no empty, "." or ".." component, no control byte: what create, write and remove accept. */
 int cgroup_path_check(const char *path, struct error **err);
 

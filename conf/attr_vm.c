@@ -33,6 +33,12 @@ static const struct attr_word snippets_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word ready_words[] = {
+        WORD("qmp", 0),
+        WORD("agent", 0),
+        WORDS_END,
+};
+
 #define ATTR_OF struct vm_spec
 static const struct attr vm_rows[] = {
         { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 128, .lands = "name",
@@ -115,6 +121,27 @@ static const struct attr vm_rows[] = {
           .doc = "Processes and threads that the VM may have: one for each vCPU and at least 16 more. Disks with much "
                  "traffic want 64 workers each. Absent: no limit.",
           .source = "cgroup-v2.rst, pids" },
+        { "SLICE", TEXT(slice), .lookup = LOOKUP_A, .lands = "cgroup",
+          .doc = "systemd slice of the VM's control group: what its own limits and weight share out. \"a-b.slice\" is in "
+                 "\"a.slice\". Without systemd it is a group of that name. Absent: machine.slice.",
+          .source = "DESIGN 7; systemd.slice(5)" },
+        { "START_ORDER", U32(start_order), .lookup = LOOKUP_D, .min = 1, .max = 100000, .lands = "unit",
+          .doc = "Place among the VMs that are started at boot: lower numbers first, the same number together, those "
+                 "without one after all others. They are shut down the other way round.",
+          .source = "issue 4" },
+        { "START_DELAY", U32(start_delay), .lookup = LOOKUP_D, .min = 1, .max = 86400, .unit = "seconds",
+          .lands = "unit",
+          .doc = "How long the VMs of a higher START_ORDER wait at boot once this one has started. Absent: not at all.",
+          .source = "issue 4" },
+        { "NOTIFY_READY", TEXT(notify_ready), .words = ready_words, .lookup = LOOKUP_A, .lands = "unit",
+          .doc = "When the VM's systemd unit counts as started: qmp as soon as the guest runs, agent when its guest "
+                 "agent answers, or after five minutes without an answer. Absent: qmp.",
+          .source = "DESIGN 6" },
+        { "SHUTDOWN_TIMEOUT", U32(shutdown_timeout), .lookup = LOOKUP_D, .min = 1, .max = 86400,
+          .unit = "seconds", .lands = "rule",
+          .doc = "How long the guest has for a shutdown or reboot. Absent: SHUTDOWN_TIMEOUT of kvmrc, 180. The unit's "
+                 "TimeoutStopSec is 30 s more.",
+          .source = "opennebula-semantics 5.2; DESIGN 7" },
         { "CGROUPS_VERSION", U32(cgroups_version), .lookup = LOOKUP_B, .min = 1, .max = 2, .lands = "rule",
           .doc = "The version of control groups that the configuration was written for, 1 or 2. The host's own version is "
                  "what counts; a different one is a warning.",
@@ -182,8 +209,6 @@ static const struct attr vm_rows[] = {
           .doc = "Performance counters of the CPU, for perf in the guest. Absent: what the CPU model has.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.2" },
         COMING("TPM_STATE", "State of the virtual TPM, base64 of a tar.gz."),
-        COMING("NOTIFY_READY", "When the unit counts as started: qmp or agent."),
-        COMING("SHUTDOWN_TIMEOUT", "Seconds a shutdown may take, instead of kvmrc's."),
 
         /* OpenNebula's own book-keeping. */
         LEFT_ALONE("DESCRIPTION", "for people"),

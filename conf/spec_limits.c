@@ -1,5 +1,8 @@
 /* Rules of the VM's control group limits: said before anything starts, as the kernel says them only by killing. */
+#include <string.h>
+
 #include "base/text.h"
+#include "conf/slice.h"
 #include "conf/spec_rules.h"
 
 /* QEMU's own: main loop, RCU, signals, migration and some workers of its thread pools. */
@@ -41,6 +44,19 @@ void spec_check_limits(struct spec_builder *builder)
         const struct origin *period = spec_origin(&attr_cputune, &spec->cputune, "PERIOD");
 
         check_memtune(builder);
+        if (spec->slice && !slice_name_is_valid(spec->slice)) {
+                _cleanup_free_ char *shown = text_printable(spec->slice);
+
+                spec_fail(builder, place(&attr_vm, spec, "SLICE"),
+                          "SLICE: '%s' is not the name of a slice (try SLICE = \"machine-gold.slice\")",
+                          shown);
+        }
+        if (spec->start_delay && !spec->start_order)
+                spec_fail(builder, place(&attr_vm, spec, "START_DELAY"),
+                          "START_DELAY: goes with START_ORDER, which is not given: nobody waits for this VM");
+        if (spec->notify_ready && strcmp(spec->notify_ready, "agent") == 0 && !spec->features.guest_agent)
+                spec_fail(builder, place(&attr_vm, spec, "NOTIFY_READY"),
+                          "NOTIFY_READY: waits for the guest agent, and FEATURES/GUEST_AGENT is no");
         if (period->layer == LAYER_TEMPLATE && !spec_is_given(&attr_cputune, &spec->cputune, "QUOTA"))
                 spec_fail(builder, &period->pos, "CPUTUNE/PERIOD: goes with QUOTA, which is not given");
         if (spec->pids_limit && spec->pids_limit < vm_spec_vcpu_max(spec) + THREADS_BESIDES_VCPUS)

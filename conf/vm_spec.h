@@ -267,8 +267,12 @@ struct vm_spec {
         /* Guest memory is mapped by another process too; by: what asks for it, "FILESYSTEM[0]/DRIVER" (owned). */
         bool memory_shared;
         char *memory_shared_by;
-        uint32_t pids_limit;      /* 0: none */
-        uint32_t cgroups_version; /* of the configuration; 0: it says nothing */
+        uint32_t pids_limit;                    /* 0: none */
+        char *slice;                            /* NULL: machine.slice */
+        uint32_t start_order;                   /* 0: after those that have one */
+        uint32_t start_delay, shutdown_timeout; /* seconds; 0: none given */
+        char *notify_ready;                     /* "agent"; NULL or "qmp": as soon as the guest runs */
+        uint32_t cgroups_version;               /* of the configuration; 0: it says nothing */
         enum accel accel;
         enum crash_action on_crash;
         char *agent_allow; /* AGENT_ALLOW as written; NULL: none (conf/agent_allow.h) */

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "launcher/verb/command_line.h"
 #include "launcher/verb/output.h"
 
@@ -59,6 +60,19 @@ static int run_verb(struct verb_context *context, struct error **err)
         return context->verb->run(context, err);
 }
 
+/* systemd starts it by that name, with three directories. */
+static char **generator_argv(int *argc, char **argv)
+{
+        char **words = xcalloc((size_t)*argc + 2, sizeof(*words));
+
+        words[0] = (char *)"vmlaunch";
+        words[1] = (char *)"__generator";
+        for (int i = 1; i < *argc; i++)
+                words[i + 1] = argv[i];
+        (*argc)++;
+        return words;
+}
+
 int main(int argc, char **argv)
 {
         struct verb_context context = { 0 };
@@ -68,6 +82,8 @@ int main(int argc, char **argv)
         /* First of all: its memory stays what it is now. */
         if (argc > 2 && strcmp(argv[1], "__keeper") == 0)
                 return verb_keeper(argv + 2);
+        if (argc > 1 && text_ends_with(argv[0], "vmlaunch-generator"))
+                argv = generator_argv(&argc, argv);
         fill_standard_fds();
         json_set_alloc_funcs(xmalloc, free);
         /* A client that goes away is an error of its own write(), not a signal. */

@@ -174,6 +174,7 @@ int host_facts_read(const struct paths *paths, struct host_facts **ret, struct e
                 return -1;
         if (facts->kvm_node.exists)
                 facts->kvm_group = group_name(facts->kvm_node.gid);
+        systemd_facts_read(&facts->systemd);
         if (memory_facts_read(facts, err) < 0)
                 return -1;
         if (facts->sev.node.exists)
@@ -223,6 +224,7 @@ json_t *host_facts_to_json(const struct host_facts *facts)
                 facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
                 cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed, "addresses", addresses);
         memory_facts_to_json(facts, json);
+        systemd_facts_to_json(&facts->systemd, json);
         return json;
 }
 
@@ -295,6 +297,7 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
                 if (!kvm_group)
                         return error_set(err, ERROR_FAILED, "host facts: kvm-group is no string");
         }
+        systemd_facts_from_json(json_object_get(json, "systemd"), &facts->systemd);
         if (!json_is_array(claimed))
                 return error_set(err, ERROR_FAILED, "host facts: claimed-uids is no array");
         facts->arch = xstrdup(arch);

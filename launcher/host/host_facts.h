@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "cgroups/cgroup_host.h"
 #include "conf/site.h"
+#include "launcher/host/systemd_facts.h"
 
 /* What stat() says of a path, as far as permission matters. */
 struct file_facts {
@@ -55,6 +56,7 @@ struct host_facts {
         struct sev_facts sev;
         char *sev_group; /* the name of /dev/sev's group, or NULL */
         struct cgroup_host cgroup;
+        struct systemd_facts systemd;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;
         char **addresses; /* of the interfaces; read by host_addresses_read() where a plan needs them */

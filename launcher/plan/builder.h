@@ -227,6 +227,8 @@ void secret_steps(struct build *build);
 
 /* limits.c */
 int limits_steps(struct build *build, struct error **err);
+/* What follows once QEMU runs. */
+void unit_late_steps(struct build *build);
 
 /* disk.c and the disk_*.c beside it */
 void disk_layers_done(struct plan_disk *disk);

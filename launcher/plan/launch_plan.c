@@ -36,6 +36,8 @@ void launch_plan_free(struct launch_plan *plan)
         free(plan->policy.agent_allow);
         free(plan->policy.clock.path);
         free(plan->cgroup);
+        free(plan->qemu_group);
+        free(plan->unit);
         for (size_t i = 0; i < plan->n_steps; i++) {
                 json_decref(plan->steps[i].args);
                 free(plan->steps[i].because);

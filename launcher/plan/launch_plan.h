@@ -31,7 +31,11 @@
  *   script         {op: "script", path, ifname}   a program of the host, run as root with the tap's name; what it does ends
  *                                                 with the tap
  *   cgroup-create  {path}                         path below each hierarchy, "machine.slice/vmlaunch-web"
+ *                  {path, below: true}           v2: a sub-group of systemd's, without controllers
  *   cgroup-write   {path, controller, file, value}
+ *   scope          {unit, slice, description, group, stop_s, properties}
+ *                  the executor moves into a transient scope of systemd's, which has these properties
+ *   unit-set       {unit, group, properties}      properties of a unit, as far as its control files differ
  *   live-template  {path, text}                   RUN/NAME/live.tmpl
  *   nvram          {path, format, other, template, template-format, uid, fd}
  *                  UEFI variables: opened, and made first where they are not there, of other (the same in the other format)
@@ -39,6 +43,7 @@
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
+ *   machined       {name, uuid}                   after spawn; the supervisor's: known to systemd-machined, if it runs
  *   qmp            {execute, arguments, [fd]}     after spawn; sent in order, fd (that a step named) with it; "cont" is
  *                                                 the last
  */
@@ -73,6 +78,9 @@
         X(SCRIPT, "script", script)                      \
         X(CGROUP_CREATE, "cgroup-create", cgroup_create) \
         X(CGROUP_WRITE, "cgroup-write", cgroup_write)    \
+        X(SCOPE, "scope", scope)                         \
+        X(UNIT_SET, "unit-set", unit_set)                \
+        X(MACHINED, "machined", machined)                \
         X(LIVE_TEMPLATE, "live-template", live_template) \
         X(NVRAM, "nvram", nvram)                         \
         X(SPAWN, "spawn", spawn)                         \
@@ -140,6 +148,7 @@ struct plan_policy {
         unsigned shutdown_timeout_s;
         bool force_destroy, cancel_no_acpi;
         bool restart_on_panic, keep_on_panic; /* ON_CRASH; neither: the VM ends */
+        bool ready_on_agent;                  /* NOTIFY_READY */
         bool sync_time;                       /* SYNC_TIME: when a paused guest goes on */
         char *agent_allow;                    /* AGENT_ALLOW; owned, NULL: none */
         struct plan_clock clock;
@@ -151,7 +160,9 @@ struct launch_plan {
         char *emulator;      /* absolute path to exec */
         char *run_dir;       /* RUN/NAME */
         char *log_path;      /* LOG/NAME.log */
-        char *cgroup;        /* group path, or NULL when the host has no cgroups */
+        char *cgroup;        /* the group that has the limits, NULL: no group can be made */
+        char *qemu_group; /* the group QEMU is put into and that goes with it; NULL: it stays where the supervisor is */
+        char *unit; /* systemd's, whose group cgroup is; NULL: none */
         struct plan_step *steps;
         size_t n_steps;
         struct plan_arg *args; /* args[0] is the program */

@@ -1,8 +1,14 @@
 /* The VM's control group and its limits. */
+#include "launcher/plan/limits.h"
+
 #include <string.h>
 
 #include "cgroups/cgroup_plan.h"
+#include "cgroups/cgroup_unit.h"
 #include "launcher/plan/builder.h"
+
+/* Beyond the guest's own deadline: QEMU's end, the undo, and systemd's patience. */
+#define STOP_GRACE_S 30
 
 static const char *const references[CGROUP_LIMITS] = {
         [CGROUP_LIMIT_CPU] = "CPU",
@@ -34,23 +40,26 @@ static void warn_missing(struct build *build, const struct cgroup_plan *plan)
                    text_str(&others));
 }
 
+static void refer_limit(struct build *build, struct text *because, enum cgroup_limit limit)
+{
+        build_refer(build, because, "%s", references[limit]);
+        if (limit == CGROUP_LIMIT_CPU_QUOTA)
+                build_refer(build, because, "CPUTUNE/PERIOD");
+}
+
 static void add_write(struct build *build, const struct cgroup_plan *plan,
                       const struct cgroup_setting *setting)
 {
         _cleanup_text_ struct text because = TEXT_INIT;
 
-        build_refer(build, &because, "%s", references[setting->limit]);
-        if (setting->limit == CGROUP_LIMIT_CPU_QUOTA)
-                build_refer(build, &because, "CPUTUNE/PERIOD");
+        refer_limit(build, &because, setting->limit);
         build_step(build, text_str(&because), EFFECT_CGROUP_WRITE,
                    cgroup_setting_to_json(plan->path, setting));
 }
 
-int limits_steps(struct build *build, struct error **err)
+struct cgroup_limits limits_of(const struct vm_spec *spec)
 {
-        const struct cgroup_host *host = &build->in->host->cgroup;
-        const struct vm_spec *spec = build->spec;
-        const struct cgroup_limits limits = {
+        return (struct cgroup_limits){
                 .cpu = spec->cpu,
                 .quota_us = spec->cputune.quota_us,
                 .period_us = spec->cputune.period_us,
@@ -60,22 +69,117 @@ int limits_steps(struct build *build, struct error **err)
                 .memory_soft = spec->memtune.soft_limit,
                 .memory_swap_hard = spec->memtune.swap_hard_limit,
         };
-        unsigned version = cgroup_host_version(host);
-        _cleanup_free_ char *path = cgroup_vm_path(spec->name);
-        _cleanup_(cgroup_plan_freep) struct cgroup_plan *plan = cgroup_plan_build(&limits, host, path, err);
+}
+
+static int own_group(struct build *build, const struct cgroup_limits *limits, struct error **err)
+{
+        const struct vm_spec *spec = build->spec;
+        _cleanup_free_ char *path = cgroup_vm_path_in(spec->slice, spec->name);
+        _cleanup_(cgroup_plan_freep) struct cgroup_plan *plan =
+                cgroup_plan_build(limits, &build->in->host->cgroup, path, err);
+        _cleanup_text_ struct text because = TEXT_INIT;
 
         if (!plan)
                 return -1;
         warn_missing(build, plan);
-        if (spec->cgroups_version && version && version != spec->cgroups_version)
-                build_warn(build, "CGROUPS_VERSION", "is %u and this host has version %u, which counts",
-                           spec->cgroups_version, version);
         if (!plan->path)
                 return 0;
         build->plan->cgroup = xstrdup(plan->path);
-        build_step(build, "rule: every VM has its group", EFFECT_CGROUP_CREATE,
-                   json_pack("{s:s}", "path", plan->path));
+        build->plan->qemu_group = xstrdup(plan->path);
+        build_refer(build, &because, "SLICE");
+        build_step(build, because.length ? text_str(&because) : "rule: every VM has its group",
+                   EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->path));
         for (size_t i = 0; i < plan->n; i++)
                 add_write(build, plan, &plan->settings[i]);
         return 0;
+}
+
+static void add_scope(struct build *build, const char *slice, const char *because, json_t *properties)
+{
+        const struct plan_policy *policy = &build->plan->policy;
+
+        build_step(build, because, EFFECT_SCOPE,
+                   json_pack("{s:s, s:s, s:s+, s:s, s:i, s:o}", "unit", build->plan->unit, "slice", slice,
+                             "description", "VM ", build->spec->name, "group", build->plan->cgroup, "stop_s",
+                             (int)policy->shutdown_timeout_s + STOP_GRACE_S, "properties", properties));
+}
+
+/* Its group is made by systemd, which has to know the limits. */
+static int unit_group(struct build *build, const struct cgroup_limits *limits, struct error **err)
+{
+        const struct plan_input *in = build->in;
+        const struct cgroup_host *host = &in->host->cgroup;
+        const char *slice = build->spec->slice ? build->spec->slice : CGROUP_VM_PARENT;
+        _cleanup_free_ char *inside = cgroup_unit_path(slice, "");
+        _cleanup_free_ char *group =
+                in->unit_group ? xstrdup(in->unit_group) : cgroup_unit_path(slice, in->unit);
+        _cleanup_(cgroup_unit_plan_freep) struct cgroup_unit_plan *plan =
+                cgroup_unit_plan_build(limits, host, group, err);
+        _cleanup_text_ struct text because = TEXT_INIT;
+        json_t *properties;
+
+        if (!plan)
+                return -1;
+        warn_missing(build, plan->files);
+        if (in->slice_is_new)
+                build_warn(build, "SLICE",
+                           "nobody has defined '%s': systemd makes it, without limits of its own", slice);
+        else if (in->unit_group && !text_starts_with(group, inside))
+                build_warn(build, "SLICE",
+                           "systemd has put the VM's unit into '%s': 'systemctl daemon-reload' tells "
+                           "it of the change, for the next start",
+                           group);
+        if (in->group == PLAN_GROUP_SCOPE && !in->host->systemd.has_bus) {
+                build_warn(
+                        build, NULL,
+                        "systemd cannot be talked to, there is no D-Bus: the VM gets no control group, and CPU "
+                        "and limits have no effect");
+                return 0;
+        }
+        build->plan->unit = xstrdup(in->unit);
+        if (!plan->files->path)
+                return 0;
+        build->plan->cgroup = xstrdup(group);
+        properties = json_array();
+        for (size_t i = 0; i < plan->n; i++) {
+                json_array_append_new(properties, cgroup_property_to_json(&plan->properties[i]));
+                refer_limit(build, &because, plan->properties[i].limit);
+        }
+        build_refer(build, &because, "SLICE");
+        if (in->group == PLAN_GROUP_SCOPE)
+                add_scope(build, slice, text_str(&because), properties);
+        else
+                build_step(build, text_str(&because), EFFECT_UNIT_SET,
+                           json_pack("{s:s, s:s, s:o}", "unit", in->unit, "group", group, "properties",
+                                     properties));
+        for (size_t i = 0; i < plan->files->n; i++)
+                add_write(build, plan->files, &plan->files->settings[i]);
+        /* On v1 QEMU stays where systemd has put the supervisor, in each hierarchy. */
+        if (host->kind == CGROUP_V2 && host->v2_writable) {
+                build->plan->qemu_group = xasprintf("%s/vm", group);
+                build_step(build, "rule: QEMU has a group of its own below its unit's", EFFECT_CGROUP_CREATE,
+                           json_pack("{s:s, s:b}", "path", build->plan->qemu_group, "below", 1));
+        }
+        return 0;
+}
+
+void unit_late_steps(struct build *build)
+{
+        if (build->plan->unit)
+                build_step(build, "rule: systemd-machined knows the VMs of units, where it runs",
+                           EFFECT_MACHINED,
+                           json_pack("{s:s, s:s}", "name", build->plan->name, "uuid", build->plan->uuid));
+}
+
+int limits_steps(struct build *build, struct error **err)
+{
+        const struct vm_spec *spec = build->spec;
+        const struct cgroup_limits limits = limits_of(spec);
+        unsigned version = cgroup_host_version(&build->in->host->cgroup);
+
+        if (spec->cgroups_version && version && version != spec->cgroups_version)
+                build_warn(build, "CGROUPS_VERSION", "is %u and this host has version %u, which counts",
+                           spec->cgroups_version, version);
+        return build->in->group == PLAN_GROUP_OWN ? own_group(build, &limits, err)
+                                                  : unit_group(build, &limits, err);
 }

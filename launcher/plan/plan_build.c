@@ -342,6 +342,7 @@ static int write_steps(struct build *build, struct error **err)
         if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || limits_steps(build, err) < 0)
                 return -1;
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
+        unit_late_steps(build);
         balloon_steps(build);
         graphics_qmp_steps(build);
         machine_migration_steps(build);
@@ -372,11 +373,13 @@ static void write_policy(struct build *build)
                 .has_agent = spec->features.guest_agent,
                 .has_acpi = spec->features.acpi,
                 .has_panic = spec->panic.present,
-                .shutdown_timeout_s = kvmrc->shutdown_timeout_s,
+                .shutdown_timeout_s =
+                        spec->shutdown_timeout ? spec->shutdown_timeout : kvmrc->shutdown_timeout_s,
                 .force_destroy = kvmrc->force_destroy,
                 .cancel_no_acpi = kvmrc->cancel_no_acpi,
                 .restart_on_panic = spec->on_crash == CRASH_RESTART,
                 .keep_on_panic = spec->on_crash == CRASH_PRESERVE,
+                .ready_on_agent = spec->notify_ready && strcmp(spec->notify_ready, "agent") == 0,
                 .sync_time = kvmrc->sync_time && spec->features.guest_agent,
                 .agent_allow = xstrdup_null(spec->agent_allow),
         };
@@ -420,12 +423,12 @@ int plan_build(const struct plan_input *input, struct launch_plan **ret, struct 
         if (decide(&build, err) < 0)
                 goto out;
         number_fds(&build);
+        write_policy(&build);
         write_argv(&build);
         if (write_steps(&build, err) < 0)
                 goto out;
         confine_plan(&build);
         notes_add(&build);
-        write_policy(&build);
         *ret = TAKE_PTR(build.plan);
         result = 0;
 out:

@@ -16,6 +16,13 @@
 #include "launcher/state/machine_lock.h"
 #include "launcher/storage/image_chain.h"
 
+/* Who makes the VM's control group (DESIGN section 7). */
+enum plan_group {
+        PLAN_GROUP_OWN,     /* vmlaunch: no systemd */
+        PLAN_GROUP_SCOPE,   /* systemd, for a VM that is started by hand: a transient scope */
+        PLAN_GROUP_SERVICE, /* systemd, whose unit runs vmlaunch */
+};
+
 struct plan_input {
         const struct vm_spec *spec;
         const struct site *site;
@@ -27,6 +34,10 @@ struct plan_input {
         const char *timezone_rule; /* of CLOCK/TIMEZONE, as TZ takes it; NULL: this host has no such zone */
         const struct clock_state *clock; /* NULL: the guest's clock was never set */
         const struct machine_lock *lock;
+        enum plan_group group;
+        const char *unit;       /* its name; NULL with PLAN_GROUP_OWN */
+        const char *unit_group; /* of PLAN_GROUP_SERVICE, as it is; NULL: where SLICE puts it */
+        bool slice_is_new;      /* nobody has defined SLICE: it is made, and limits nothing */
 };
 
 int plan_build(const struct plan_input *input, struct launch_plan **ret, struct error **err);

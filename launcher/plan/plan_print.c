@@ -133,6 +133,19 @@ static void print_net_step(const struct plan_step *step, struct text *out)
         error_free(err);
 }
 
+static void print_unit_step(const struct plan_step *step, struct text *out)
+{
+        const char *unit = string_of(step->args, "unit");
+        const json_t *property;
+        size_t i;
+
+        if (step->effect == EFFECT_SCOPE)
+                text_addf(out, "unit    scope         %s  in %s\n", unit, string_of(step->args, "slice"));
+        json_array_foreach (json_object_get(step->args, "properties"), i, property)
+                text_addf(out, "unit    set           %s %s = %s\n", unit, string_of(property, "name"),
+                          string_of(property, "value"));
+}
+
 static void print_cgroup_step(const struct plan_step *step, struct text *out)
 {
         struct cgroup_setting setting;
@@ -216,10 +229,17 @@ char *launch_plan_text(const struct launch_plan *plan)
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_NET || plan->steps[i].effect == EFFECT_SCRIPT)
                         print_net_step(&plan->steps[i], &out);
-        for (size_t i = 0; i < plan->n_steps; i++)
-                if (plan->steps[i].effect == EFFECT_CGROUP_CREATE ||
-                    plan->steps[i].effect == EFFECT_CGROUP_WRITE)
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                enum plan_effect effect = plan->steps[i].effect;
+
+                if (effect == EFFECT_CGROUP_CREATE || effect == EFFECT_CGROUP_WRITE)
                         print_cgroup_step(&plan->steps[i], &out);
+                else if (effect == EFFECT_MACHINED)
+                        text_addf(&out, "unit    register      %s with systemd-machined\n",
+                                  string_of(plan->steps[i].args, "name"));
+                else if (effect == EFFECT_SCOPE || effect == EFFECT_UNIT_SET)
+                        print_unit_step(&plan->steps[i], &out);
+        }
         for (size_t i = 0; i < plan->n_steps; i++)
                 print_file_step(&plan->steps[i], &out);
         for (size_t i = 0; i < plan->n_fds; i++) {

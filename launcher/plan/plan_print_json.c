@@ -31,14 +31,37 @@ static bool is_net(enum plan_effect effect)
         return effect == EFFECT_NET || effect == EFFECT_SCRIPT;
 }
 
-static bool is_cgroup_write(enum plan_effect effect)
-{
-        return effect == EFFECT_CGROUP_WRITE;
-}
-
 static bool is_qmp(enum plan_effect effect)
 {
         return effect == EFFECT_QMP;
+}
+
+/* Control files and their values, whoever writes them: properties of a unit say in which file they show. */
+static json_t *cgroup_json(const struct launch_plan *plan)
+{
+        json_t *array = json_array(), *property;
+        size_t n;
+
+        for (size_t i = 0; i < plan->n_steps; i++) {
+                const struct plan_step *step = &plan->steps[i];
+
+                if (step->effect == EFFECT_CGROUP_WRITE)
+                        json_array_append(array, step->args);
+                if (step->effect != EFFECT_SCOPE && step->effect != EFFECT_UNIT_SET)
+                        continue;
+                json_array_foreach (json_object_get(step->args, "properties"), n, property) {
+                        if (!json_is_string(json_object_get(property, "file")))
+                                continue;
+                        json_array_append_new(array,
+                                              json_pack("{s:O, s:O, s:O, s:O, s:O}", "path",
+                                                        json_object_get(step->args, "group"), "controller",
+                                                        json_object_get(property, "controller"), "file",
+                                                        json_object_get(property, "file"), "value",
+                                                        json_object_get(property, "expected"), "property",
+                                                        json_object_get(property, "name")));
+                }
+        }
+        return array;
 }
 
 /* {"effect":E} and the step's own members. */
@@ -106,15 +129,15 @@ json_t *plan_policy_to_json(const struct plan_policy *policy)
 
         const struct plan_clock *clock = &policy->clock;
 
-        return json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:s?, s:o*}", "agent", policy->has_agent,
-                         "acpi", policy->has_acpi, "panic", policy->has_panic, "on_crash", on_crash,
-                         "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy",
-                         policy->force_destroy, "cancel_no_acpi", policy->cancel_no_acpi, "sync_time",
-                         policy->sync_time, "agent_allow", policy->agent_allow, "clock",
-                         clock->path
-                                 ? json_pack("{s:s, s:I, s:I}", "path", clock->path, "adjustment",
-                                             (json_int_t)clock->adjustment, "ahead", (json_int_t)clock->ahead)
-                                 : NULL);
+        return json_pack(
+                "{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:b, s:s?, s:o*}", "agent", policy->has_agent,
+                "acpi", policy->has_acpi, "panic", policy->has_panic, "on_crash", on_crash,
+                "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
+                "cancel_no_acpi", policy->cancel_no_acpi, "sync_time", policy->sync_time, "ready_on_agent",
+                policy->ready_on_agent, "agent_allow", policy->agent_allow, "clock",
+                clock->path ? json_pack("{s:s, s:I, s:I}", "path", clock->path, "adjustment",
+                                        (json_int_t)clock->adjustment, "ahead", (json_int_t)clock->ahead)
+                            : NULL);
 }
 
 json_t *launch_plan_json(const struct launch_plan *plan)
@@ -137,7 +160,7 @@ json_t *launch_plan_json(const struct launch_plan *plan)
         json_object_set_new(root, "env", env);
         json_object_set_new(root, "fds", fds);
         json_object_set_new(root, "net", steps_json(plan, is_net, false));
-        json_object_set_new(root, "cgroup", steps_json(plan, is_cgroup_write, false));
+        json_object_set_new(root, "cgroup", cgroup_json(plan));
         json_object_set_new(root, "files", files_json(plan));
         json_object_set_new(root, "confine", confine_json(&plan->confine));
         json_object_set_new(root, "helpers", json_array());

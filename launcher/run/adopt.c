@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -9,6 +10,7 @@
 #include "base/text.h"
 #include "launcher/run/adopt_process.h"
 #include "launcher/run/effects.h"
+#include "launcher/run/sd_notify.h"
 #include "launcher/run/story.h"
 
 /* Steps of a plan count from 0, and are far fewer. */
@@ -121,6 +123,9 @@ struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir
         plan->cgroup = json_object_size(record) ? xstrdup_null(string_of(record, "cgroup"))
                        : adoption->pid          ? process_group(vm->name, adoption->pid)
                                                 : NULL;
+        plan->qemu_group = json_object_size(record) ? xstrdup_null(string_of(record, "qemu_group"))
+                                                    : xstrdup_null(plan->cgroup);
+        plan->unit = xstrdup_null(string_of(record, "unit"));
         plan->devices = json_is_array(devices) ? json_deep_copy(devices) : json_array();
         plan->policy = adopt_policy_from_json(policy);
         /* A record without a policy says nothing of the agent; its socket does. */
@@ -147,6 +152,23 @@ static char *generation_of(const struct journal_run *run, const json_t *record)
         return record_says_end(record) ? NULL : xstrdup_null(string_of(record, "generation"));
 }
 
+/* The pidfd that a supervisor before this one has left with systemd, if it is of this process; -1. */
+static int stored_pidfd(pid_t pid)
+{
+        _cleanup_close_ int fd = sd_stored_fd(SD_QEMU);
+        _cleanup_free_ char *path = NULL, *text = NULL, *wanted = NULL;
+        _cleanup_error_ struct error *ignored = NULL;
+
+        if (fd < 0)
+                return -1;
+        path = xasprintf("/proc/self/fdinfo/%d", fd);
+        wanted = xasprintf("\nPid:\t%d\n", (int)pid);
+        /* -1 once it has ended. */
+        if (fd_read_file_at(AT_FDCWD, path, 4096, &text, NULL, &ignored) < 0 || !strstr(text, wanted))
+                return -1;
+        return TAKE_FD(fd);
+}
+
 static int prove(struct adoption *adoption, struct error **err)
 {
         json_t *spawned = adoption->journal.spawned;
@@ -155,7 +177,10 @@ static int prove(struct adoption *adoption, struct error **err)
         adoption->last_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
         if (!spawned || !adoption->generation || !*adoption->generation)
                 return 0;
-        lives = qemu_prove(spawned, adoption->generation, &adoption->pidfd, err);
+        /* One that was opened while QEMU was a child needs no other proof. */
+        adoption->pidfd = stored_pidfd(adoption->last_pid);
+        lives = adoption->pidfd >= 0 ? fd_wait(adoption->pidfd, POLLIN, fd_now_ms()) == 0
+                                     : qemu_prove(spawned, adoption->generation, &adoption->pidfd, err);
         if (lives <= 0)
                 return lives;
         adoption->pid = adoption->last_pid;
@@ -329,8 +354,9 @@ int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct e
             owe(vm, n++, EFFECT_LIVE_TEMPLATE, json_pack("{s:s+}", "path", vm->path, "/live.tmpl"), NULL,
                 err) < 0 ||
             owe_locks(vm, adoption->journal.locks, &n, err) < 0 || owe_port(vm, plan, &n, err) < 0 ||
-            (plan->cgroup && owe(vm, n++, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->cgroup),
-                                 json_pack("{s:b}", "made", 1), err) < 0) ||
+            (plan->qemu_group &&
+             owe(vm, n++, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->qemu_group),
+                 json_pack("{s:b}", "made", 1), err) < 0) ||
             owe(vm, n++, EFFECT_SPAWN, json_object(), json_incref(adoption->journal.spawned), err) < 0)
                 return error_wrap(err, "write down again what the run of '%s' owes", vm->name);
         adoption->torn = false;

@@ -86,7 +86,8 @@ int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct e
 
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:s}", "path", &path) < 0)
                 return error_set(err, ERROR_FAILED, "step cgroup-create: %s", why.text);
-        if (cgroup_create(run->cgroup, path, NULL, err) < 0)
+        if ((json_is_true(json_object_get(args, "below")) ? cgroup_create_below(run->cgroup, path, err)
+                                                          : cgroup_create(run->cgroup, path, NULL, err)) < 0)
                 return -1;
         cgroup_mark(run->cgroup, path, mark);
         /* QEMU enters later: only a group that is known to be ours can have processes of ours. */

@@ -125,7 +125,7 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
         request.env = env.n ? env.items : no_env;
         if (collect_fds(run, fds, &request.n_fds, &request.stderr_fd, err) < 0)
                 return -1;
-        if (plan->cgroup && cgroup_entry_open(run->cgroup, plan->cgroup, &cgroup, err) < 0)
+        if (plan->qemu_group && cgroup_entry_open(run->cgroup, plan->qemu_group, &cgroup, err) < 0)
                 return -1;
         if (journal_hold(run->vm->fd, &spawning, err) < 0)
                 return -1;

@@ -56,6 +56,7 @@ struct effect_run {
         struct opened_files opened;
         pid_t qemu_pid; /* 0: none */
         int qemu_pidfd;
+        pid_t keeper;         /* goes where the executor goes; 0: none */
         void (*forked)(void); /* tests, NULL: none */
 };
 
@@ -157,6 +158,9 @@ int script_carry_out(struct effect_run *run, const json_t *args, struct error **
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err);
+int scope_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int unit_set_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int cgroup_write_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                       struct error **err);

@@ -38,6 +38,7 @@ struct execution *execution_new(const struct launch_plan *plan, const struct exe
                                               .opened = { .sock = -1 },
                                               .qemu_pidfd = -1 };
         execution->run.forked = options->forked;
+        execution->run.keeper = options->keeper;
         execution->fail_step = options->fail_step;
         execution->undone = options->undone;
         execution->undone_data = options->undone_data;

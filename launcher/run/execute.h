@@ -31,6 +31,7 @@ struct execution_options {
         struct vm_dir *vm; /* locked; borrowed */
         const char *generation;
         const struct cgroup_host *cgroup; /* the host's, for cgroup steps; borrowed */
+        pid_t keeper;                     /* of this process, 0: none */
         int fail_step;                    /* tests: the step that fails instead of being done, -1: none */
         void (*forked)(void); /* tests: QEMU's process is there and in no journal yet; NULL: none */
         undo_line_fn *undone; /* each step a failed start takes back; may be NULL */

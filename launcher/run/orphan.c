@@ -149,9 +149,9 @@ static void find_groups(const struct survey *survey, struct list *list)
                     is_named(survey, vm, generation, "cgroup", group->path))
                         continue;
                 /* A mark moved elsewhere proves nothing. */
-                path = cgroup_vm_path(vm);
-                if (strcmp(path, group->path) != 0)
+                if (!cgroup_is_vm_path(group->path, vm))
                         continue;
+                path = xstrdup(group->path);
                 orphan = add(list, ORPHAN_CGROUP, vm, TAKE_PTR(path), i);
                 orphan->kept = group->n_pids > 0;
                 if (orphan->kept)

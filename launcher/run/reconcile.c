@@ -570,9 +570,9 @@ static int start_meets_something(const struct cgroup_host *cgroup, const struct 
         int found = 0;
 
         /* Without groups nothing but a look at all processes tells. */
-        if (!plan->cgroup)
+        if (!plan->qemu_group)
                 return 1;
-        if (cgroup_look(cgroup, plan->cgroup, &group, err) < 0)
+        if (cgroup_look(cgroup, plan->qemu_group, &group, err) < 0)
                 return -1;
         /* An empty one is made anew by the start itself. */
         if (group.n_pids)

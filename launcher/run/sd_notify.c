@@ -1,5 +1,6 @@
 #include "launcher/run/sd_notify.h"
 
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,23 +9,106 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 
-void sd_notify(const char *state)
+/* The first of those that systemd passes on. */
+#define FIRST_PASSED 3
+#define PASSED_MAX   64
+
+/* fd -1: none. */
+static void send_state(const char *state, int passed)
 {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -1;
-        ssize_t n;
+        union {
+                struct cmsghdr header;
+                char bytes[CMSG_SPACE(sizeof(int))];
+        } control = { 0 };
+        struct iovec iov = { .iov_base = (char *)state, .iov_len = strlen(state) };
+        struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
 
         if (!path || (path[0] != '/' && path[0] != '@') || strlen(path) >= sizeof(address.sun_path))
                 return;
         memcpy(address.sun_path, path, strlen(path));
         if (path[0] == '@')
                 address.sun_path[0] = '\0';
+        message.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return;
-        n = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&address,
-                   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
-        (void)n;
+        if (passed >= 0) {
+                message.msg_control = &control;
+                message.msg_controllen = sizeof(control);
+                control.header.cmsg_level = SOL_SOCKET;
+                control.header.cmsg_type = SCM_RIGHTS;
+                control.header.cmsg_len = CMSG_LEN(sizeof(int));
+                memcpy(CMSG_DATA(&control.header), &passed, sizeof(int));
+        }
+        (void)!sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void sd_notify(const char *state)
+{
+        send_state(state, -1);
+}
+
+void sd_notify_store(int fd, const char *name)
+{
+        _cleanup_free_ char *state = xasprintf("FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+
+        send_state(state, fd);
+}
+
+void sd_notify_forget(const char *name)
+{
+        _cleanup_free_ char *state = xasprintf("FDSTOREREMOVE=1\nFDNAME=%s", name);
+
+        send_state(state, -1);
+}
+
+/* Of an environment variable that is for this process. */
+static bool is_for_us(const char *variable)
+{
+        const char *text = getenv(variable);
+        uint32_t pid;
+
+        return text && text_parse_u32(text, &pid) && (pid_t)pid == getpid();
+}
+
+int sd_stored_fd(const char *name)
+{
+        static bool taken[PASSED_MAX];
+        const char *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+        int found = -1;
+        uint32_t n;
+
+        if (!is_for_us("LISTEN_PID") || !count || !names || !text_parse_u32(count, &n))
+                return -1;
+        for (uint32_t i = 0; i < n && i < PASSED_MAX; i++) {
+                size_t length = strcspn(names, ":");
+                int fd = FIRST_PASSED + (int)i;
+
+                /* A later one is the newer: systemd keeps all that were stored. */
+                if (!taken[i] && strlen(name) == length && strncmp(names, name, length) == 0 &&
+                    fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
+                        taken[i] = true;
+                        fd_close(&found);
+                        found = fd;
+                }
+                names += length;
+                names += *names == ':';
+        }
+        return found;
+}
+
+unsigned sd_watchdog_ms(void)
+{
+        const char *text = getenv("WATCHDOG_USEC");
+        uint64_t us;
+
+        if (!text || (getenv("WATCHDOG_PID") && !is_for_us("WATCHDOG_PID")) || !text_parse_u64(text, &us) ||
+            us < 2000 || us / 1000 > UINT32_MAX)
+                return 0;
+        return (unsigned)(us / 1000);
 }

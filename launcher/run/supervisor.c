@@ -15,6 +15,7 @@
 #include "launcher/run/confine.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/host_helper.h"
+#include "launcher/run/machined.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/run/reexec.h"
 #include "launcher/run/sd_notify.h"
@@ -479,7 +480,7 @@ void supervisor_tell_ready(struct supervisor *s)
         else
                 log_warning("%s: %s; going on with them", s->plan->name, err->message);
         tell_ready_fd(s, json_pack("{s:i, s:i}", "pid", (int)s->pid, "supervisor_pid", (int)getpid()));
-        sd_notify("READY=1");
+        unit_ready(s);
         crash_point(CRASH_READY_TOLD);
         if (!s->options->foreground)
                 log_set_stderr(0);
@@ -494,6 +495,7 @@ static void tell_ready(struct supervisor *s)
                 log_warning("%s: %s", s->plan->name, err->message);
         supervisor_story(s, "the guest runs");
         supervisor_tell_ready(s);
+        machined_begin(s->loop, s->plan, s->pid);
 }
 
 static void report(struct supervisor *s, const char *result)
@@ -650,6 +652,7 @@ void supervisor_open_log(struct supervisor *s)
                 log_warning("%s: open '%s': %s; logging to stderr only", s->plan->name, s->plan->log_path,
                             strerror(errno));
         log_set_file(s->log_fd);
+        unit_log(s);
 }
 
 static void on_orphan_line(const char *line, void *data)
@@ -719,12 +722,14 @@ int supervisor_resume_control(struct supervisor *s, const json_t *state, struct 
 int supervisor_open_control(struct supervisor *s, struct error **err)
 {
         struct control_roles roles;
-        int fd = -1;
+        int fd;
 
         open_recorder(s);
         apply_open(s);
-        if (control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
+        fd = unit_stored_control(s);
+        if (fd < 0 && control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
                 return -1;
+        unit_store(s, fd);
         control_roles_init(&roles, s->plan->confine.uid);
         s->control = control_new(s->loop, fd, s->plan->name, s->generation, &roles, &control_handlers, s);
         return 0;
@@ -757,6 +762,8 @@ void supervisor_hear_signals(struct supervisor *s)
         loop_add_signal(s->loop, SIGTERM, on_signal, s);
         loop_add_signal(s->loop, SIGINT, on_signal, s);
         loop_add_signal(s->loop, SIGHUP, on_signal, s);
+        /* What systemd signals to every process of a scope that is to stop: nobody else listens to it. */
+        loop_add_signal(s->loop, SIGURG, on_signal, s);
         signal(SIGPIPE, SIG_IGN);
 }
 
@@ -768,6 +775,7 @@ static int start(struct supervisor *s, struct error **err)
 
         /* Before the lock: a signal from here on is an orderly end. */
         supervisor_hear_signals(s);
+        unit_begin(s);
         if (vm_dir_lock(&options->site->paths, s->plan->name, &s->vm, err) < 0 ||
             instance_id(&options->site->paths, true, &instance, err) < 0)
                 return -1;
@@ -784,6 +792,7 @@ static int start(struct supervisor *s, struct error **err)
                 .vm = s->vm,
                 .generation = s->generation,
                 .cgroup = &options->host->cgroup,
+                .keeper = s->keeper_fd >= 0 ? getppid() : 0,
                 .fail_step = options->fail_step,
         };
         s->execution = execution_new(s->plan, &how);

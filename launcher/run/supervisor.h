@@ -20,6 +20,7 @@ struct supervisor_options {
         int fail_step;        /* tests, -1: none */
         int keeper_fd;        /* its socket (keeper.h), -1: none; consumed */
         bool keeper_has_lock; /* adoption: the keeper has started this supervisor, and has the VM's lock */
+        bool leases_only;     /* adoption: only until the leases found are over; QEMU and its journal stay */
 };
 
 /* Runs the VM to its end. Returns the exit status of `run`. */

@@ -17,6 +17,9 @@
 /* The keeper waits for QEMU when the kernel tells it, as it tells us: a moment, unless it was stopped or killed. */
 #define KEEPER_WORD_MS 1000u
 
+/* For the agent to open its port and to thaw; what is not over then is for the next supervisor. */
+#define LEASES_ONLY_MS 15000u
+
 /* The keeper. */
 
 static void on_no_word(void *data)
@@ -221,6 +224,24 @@ static void begin(struct supervisor *s, struct adoption *adoption)
                 supervisor_story(s, "what was known of the VM is lost: %s", adoption->trouble->message);
 }
 
+static void on_leases_over(void *data)
+{
+        struct supervisor *s = data;
+
+        s->leases_over = NULL;
+        loop_quit(s->loop, 0);
+}
+
+void adopt_lease_over(struct supervisor *s)
+{
+        if (!s->options->leases_only || leases_has(s->leases, LEASE_FREEZE) ||
+            leases_has(s->leases, LEASE_PAUSE))
+                return;
+        /* From the loop: a lease's own code is still at work. */
+        loop_remove(s->loop, s->leases_over);
+        s->leases_over = loop_add_deadline(s->loop, 0, on_leases_over, s);
+}
+
 /* QEMU lives. */
 static void attend(struct supervisor *s)
 {
@@ -232,6 +253,8 @@ static void attend(struct supervisor *s)
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
         crash_point(CRASH_ADOPT_ATTENDS);
         /* Before the record is written anew: until they are undone, it has them. */
+        if (s->options->leases_only)
+                s->leases_over = loop_add_deadline(s->loop, LEASES_ONLY_MS, on_leases_over, s);
         agent_end_leases_found(s);
         if (s->end.ready)
                 supervisor_tell_ready(s);
@@ -289,6 +312,7 @@ int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
         bool nothing = !adoption->generation && !adoption->pid;
 
         supervisor_hear_signals(&s);
+        unit_begin(&s);
         agent_begin(&s);
         supervisor_open_log(&s);
         begin(&s, adoption);

@@ -88,6 +88,7 @@ static void lease_changed(enum lease_kind kind, const char *state, const char *r
                 control_event(s->control, "VMLAUNCH_LEASE",
                               json_pack("{s:s, s:s, s:o}", "kind", lease_kind_name(kind), "state", state,
                                         "reason", story_string(reason)));
+        adopt_lease_over(s);
 }
 
 void agent_begin(struct supervisor *s)

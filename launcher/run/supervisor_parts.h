@@ -91,8 +91,10 @@ struct supervisor {
         unsigned agent_tries;
         struct loop_source *agent_retry;
         struct leases *leases; /* from the lock on */
-        unsigned sync_tries;   /* SYNC_TIME: how often the agent has been asked in vain */
-        bool syncing_time;     /* it is being asked */
+        struct loop_source *leases_over;
+        struct loop_source *watchdog, *agent_ready; /* what a unit waits for */
+        unsigned sync_tries; /* SYNC_TIME: how often the agent has been asked in vain */
+        bool syncing_time;   /* it is being asked */
         struct loop_source *sync_timer;
         struct space_wait space;
 
@@ -180,10 +182,23 @@ void keeper_await_status(struct supervisor *s);
 json_t *adopt_end_to_json(const struct supervisor *s);
 /* The lines of a record's story; new reference. */
 json_t *adopt_story_of(const json_t *record);
+/* A lease has ended: with the last one, a supervisor that is there for nothing else. */
+void adopt_lease_over(struct supervisor *s);
 /* query-status of an adopted QEMU whose guest may never have run. */
 void adopt_settle_start(struct supervisor *s);
 /* The guest is known to run: what its last supervisor was asked and had not ended goes on. */
 void adopt_resume_request(struct supervisor *s);
+
+/* supervisor_unit.c */
+void unit_begin(struct supervisor *s);
+/* Lines of the log go to the journal with VM and generation. */
+void unit_log(const struct supervisor *s);
+/* For the next main process of the unit: QEMU's pidfd and the listener of the control socket. */
+void unit_store(const struct supervisor *s, int control_fd);
+/* That listener; -1: none, or it is of no use. The caller's. */
+int unit_stored_control(const struct supervisor *s);
+void unit_ready(struct supervisor *s);
+void unit_changed(struct supervisor *s, const char *state, const char *reason);
 
 /* supervisor_wire.c */
 /* Once QEMU has greeted, the plan's qmp steps are sent. */

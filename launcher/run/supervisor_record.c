@@ -98,6 +98,8 @@ json_t *supervisor_record(const struct supervisor *s)
                             number_or_null(s->state == VM_STOPPED ? 0 : (json_int_t)getpid()));
         json_object_set_new(record, "uid", json_integer((json_int_t)plan->confine.uid));
         json_object_set_new(record, "cgroup", story_string(plan->cgroup));
+        json_object_set_new(record, "qemu_group", story_string(plan->qemu_group));
+        json_object_set_new(record, "unit", story_string(plan->unit));
         json_object_set_new(record, "template", story_string(plan->template_file));
         json_object_set_new(record, "frozen", frozen_now(s));
         json_object_set_new(record, "leases", s->leases ? leases_json(s->leases) : json_array());
@@ -195,6 +197,7 @@ void supervisor_changed(struct supervisor *s)
         s->told_agent = s->agent;
         /* First the file, then the word: who hears it may read the record. */
         supervisor_flush(s);
+        unit_changed(s, state, reason);
         if (s->control)
                 control_event(s->control, "VMLAUNCH_STATE",
                               json_pack("{s:s, s:o, s:s}", "state", state, "reason", story_string(reason),

@@ -563,6 +563,7 @@ static int take_state(struct supervisor *s, struct handover *handover, struct ad
         s->plan = adoption->plan;
         crash_points_init(run_dirfd);
         supervisor_hear_signals(s);
+        unit_begin(s);
         agent_begin(s);
         supervisor_open_log(s);
         s->execution = execution_adopt(s->plan, &how, s->pid, TAKE_FD(adoption->pidfd),

@@ -185,16 +185,19 @@ static int find_taps(const char *vm, struct survey *survey, struct error **err)
 static int find_groups(const struct cgroup_host *host, const char *vm, struct survey *survey,
                        struct error **err)
 {
-        _cleanup_free_ char *path = vm ? cgroup_vm_path(vm) : NULL;
-        int found;
+        size_t kept = 0;
 
-        if (!vm)
-                return cgroup_find_all(host, &survey->groups, &survey->n_groups, err);
-        survey->groups = xcalloc(1, sizeof(*survey->groups));
-        found = cgroup_look(host, path, survey->groups, err);
-        if (found > 0)
-                survey->n_groups = 1;
-        return found < 0 ? -1 : 0;
+        if (cgroup_find_all(host, &survey->groups, &survey->n_groups, err) < 0)
+                return -1;
+        for (size_t i = 0; vm && i < survey->n_groups; i++) {
+                if (cgroup_is_vm_path(survey->groups[i].path, vm))
+                        survey->groups[kept++] = survey->groups[i];
+                else
+                        cgroup_found_done(&survey->groups[i]);
+        }
+        if (vm)
+                survey->n_groups = kept;
+        return 0;
 }
 
 /* The directories of RUN. */

@@ -30,6 +30,7 @@
         X(QMP_CONNECTED, "qmp-connected", "QEMU has greeted, nothing was sent")                           \
         X(CONT_SENT, "cont-sent", "the guest may run, its start has not been told")                       \
         X(READY_TOLD, "ready-told", "the starter has been told that the guest runs")                      \
+        X(MACHINED_ASKED, "machined-asked", "systemd-machined is being told of the VM")                   \
         X(ADOPT_BEGIN, "adopt-begin", "a successor has read what is left, and done nothing")              \
         X(ADOPT_ATTENDS, "adopt-attends", "a successor can be connected to, and has not asked QEMU")      \
         X(COMMAND_SENT, "command-sent", "a client's command was passed on to QEMU")                       \

@@ -12,6 +12,7 @@
 #include "launcher/run/reconcile.h"
 #include "launcher/run/stuck.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/autostart.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
@@ -31,9 +32,10 @@ static void vm_connection_done(struct vm_connection *connection)
         free(connection->name);
 }
 
-static int vm_connect(const struct verb_context *context, struct vm_connection *ret, struct error **err)
+static int vm_connect(const struct verb_context *context, const char *argument, struct vm_connection *ret,
+                      struct error **err)
 {
-        if (vm_find(&context->site->paths, context->args[0], &ret->name, err) < 0)
+        if (vm_find(&context->site->paths, argument, &ret->name, err) < 0)
                 return -1;
         return control_client_open(&context->site->paths, ret->name, &ret->client, err);
 }
@@ -125,26 +127,28 @@ static void arm(const struct verb_context *context, const char *name)
         interrupt_arm(context, hint, "%s '%s': not waiting for it", context->verb->name, name);
 }
 
-static int ask_and_wait(struct verb_context *context, json_t *arguments, bool block, const struct deed *deed,
-                        struct error **err)
+/* It has been asked, and *ret_deadline is when it will have ended or not. */
+static int ask(const struct verb_context *context, const char *argument, json_t *arguments,
+               struct vm_connection *vm, long long *ret_deadline, struct error **err)
 {
-        _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
-        _cleanup_(outcome_done) struct outcome outcome = { 0 };
-        json_auto_t *arguments_owned = arguments, *reply = NULL;
-        long long timeout_ms;
+        json_auto_t *reply = NULL;
 
-        if (vm_connect(context, &vm, err) < 0)
+        if (vm_connect(context, argument, vm, err) < 0)
                 return -1;
-        if (control_client_call(vm.client, "vmlaunch-shutdown", json_incref(arguments_owned), &reply, err) <
-            0)
-                return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
-        if (!block) {
-                report(context, vm.name, &(struct deed){ "asked", "has been asked" }, NULL);
-                return 0;
-        }
-        arm(context, vm.name);
-        timeout_ms = (long long)(json_number_value(json_object_get(reply, "timeout")) * 1000) + END_GRACE_MS;
-        if (control_client_wait(vm.client, fd_now_ms() + timeout_ms, on_event, &outcome, err) < 0)
+        if (control_client_call(vm->client, "vmlaunch-shutdown", json_incref(arguments), &reply, err) < 0)
+                return error_wrap(err, "%s '%s'", context->verb->name, vm->name);
+        *ret_deadline = fd_now_ms() + END_GRACE_MS +
+                        (long long)(json_number_value(json_object_get(reply, "timeout")) * 1000);
+        return 0;
+}
+
+static int await_end(const struct verb_context *context, const struct vm_connection *connection,
+                     long long deadline, const struct deed *deed, struct error **err)
+{
+        const struct vm_connection vm = *connection;
+        _cleanup_(outcome_done) struct outcome outcome = { 0 };
+
+        if (control_client_wait(vm.client, deadline, on_event, &outcome, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);
         if (outcome.result && strcmp(outcome.result, "stuck") == 0) {
                 /* Root sees more of another uid's process than the supervisor, which has laid its rights down. */
@@ -181,6 +185,70 @@ static int ask_and_wait(struct verb_context *context, json_t *arguments, bool bl
         return 0;
 }
 
+static int ask_and_wait(struct verb_context *context, json_t *arguments_consume, bool block,
+                        const struct deed *deed, struct error **err)
+{
+        _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
+        json_auto_t *arguments = arguments_consume;
+        long long deadline;
+
+        if (ask(context, context->args[0], arguments, &vm, &deadline, err) < 0)
+                return -1;
+        if (!block) {
+                report(context, vm.name, &(struct deed){ "asked", "has been asked" }, NULL);
+                return 0;
+        }
+        arm(context, vm.name);
+        return await_end(context, &vm, deadline, deed, err);
+}
+
+/* VMs of one order: all are asked before one is waited for. */
+static void shut_down_together(const struct verb_context *context, const struct autostart_vm *vms, size_t n,
+                               json_t *arguments, struct error **err)
+{
+        struct vm_connection *connections = xcalloc(n, sizeof(*connections));
+        long long *deadlines = xcalloc(n, sizeof(*deadlines));
+
+        for (size_t i = 0; i < n; i++) {
+                struct error *one = NULL;
+
+                if (ask(context, vms[i].name, arguments, &connections[i], &deadlines[i], &one) < 0)
+                        error_append(err, one);
+                else
+                        continue;
+                vm_connection_done(&connections[i]);
+                connections[i] = (struct vm_connection){ 0 };
+        }
+        for (size_t i = 0; i < n; i++) {
+                struct error *one = NULL;
+
+                if (connections[i].client && await_end(context, &connections[i], deadlines[i],
+                                                       &(struct deed){ "off", "is off" }, &one) < 0)
+                        error_append(err, one);
+                vm_connection_done(&connections[i]);
+        }
+        free(connections);
+        free(deadlines);
+}
+
+static int shut_down_all(const struct verb_context *context, json_t *arguments, struct error **err)
+{
+        struct autostart_vm *vms = NULL;
+        size_t n = 0, group;
+
+        if (autostart_running(context->site, &vms, &n, err) < 0)
+                return -1;
+        /* The other way round than they are started. */
+        for (size_t end = n; end > 0; end = group) {
+                group = end - 1;
+                while (group > 0 && vms[group - 1].order == vms[end - 1].order)
+                        group--;
+                shut_down_together(context, vms + group, end - group, arguments, err);
+        }
+        autostart_free(vms, n);
+        return *err ? -1 : 0;
+}
+
 static int add_mode(const struct verb_context *context, json_t *arguments, struct error **err)
 {
         const char *mode = verb_value(context, "mode");
@@ -208,6 +276,11 @@ int verb_shutdown(struct verb_context *context, struct error **err)
         add_timeout(context, arguments);
         if (verb_flag(context, "force"))
                 json_object_set_new(arguments, "force", json_true());
+        if (verb_flag(context, "all") == (context->n_args > 0) ||
+            (verb_flag(context, "all") && verb_flag(context, "no-block")))
+                return error_set(err, ERROR_USAGE, "shutdown takes a VM, or --all, which waits");
+        if (verb_flag(context, "all"))
+                return shut_down_all(context, arguments, err);
         return ask_and_wait(context, json_incref(arguments), !verb_flag(context, "no-block"),
                             &(struct deed){ "off", "is off" }, err);
 }
@@ -289,7 +362,7 @@ static int power(struct verb_context *context, const char *command, const struct
 {
         _cleanup_(vm_connection_done) struct vm_connection vm = { 0 };
 
-        if (vm_connect(context, &vm, err) < 0)
+        if (vm_connect(context, context->args[0], &vm, err) < 0)
                 return -1;
         if (control_client_call(vm.client, command, NULL, NULL, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, vm.name);

@@ -14,6 +14,7 @@
 #include "launcher/host/qemu_facts.h"
 #include "launcher/host/timezone.h"
 #include "launcher/plan/plan_build.h"
+#include "launcher/run/unit.h"
 #include "launcher/state/clock_state.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/storage/image_chain.h"
@@ -22,6 +23,8 @@
 void prepared_done(struct prepared *prepared)
 {
         launch_plan_free(prepared->plan);
+        free(prepared->unit);
+        free(prepared->unit_group);
         host_facts_free(prepared->host);
         vm_spec_free(prepared->spec);
         *prepared = (struct prepared){ 0 };
@@ -215,6 +218,41 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
         return 0;
 }
 
+/* Is it the template of the VM that a unit of this name runs? */
+static bool is_of_unit(const struct verb_context *context, const struct template *template,
+                       const struct vm_spec *spec)
+{
+        const struct paths *paths = &context->site->paths;
+        _cleanup_free_ char *path = xasprintf("%s/vms/%s.tmpl", paths->etc, spec->name);
+
+        return !*paths->root && strcmp(template->file, path) == 0;
+}
+
+/* Who makes the VM's group: systemd where it runs. What is only printed is what `start` would do. */
+static void choose_group(const struct verb_context *context, const struct template *template,
+                         struct prepared *prepared, const struct host_facts *host, struct plan_input *input)
+{
+        const char *name = prepared->spec->name;
+
+        input->group = PLAN_GROUP_OWN;
+        if (!host->systemd.runs)
+                return;
+        if (context->verb->run == verb_run && unit_is_own(&prepared->unit, &prepared->unit_group)) {
+                input->group = PLAN_GROUP_SERVICE;
+        } else if (context->verb->run != verb_run && host->systemd.has_unit &&
+                   is_of_unit(context, template, prepared->spec)) {
+                input->group = PLAN_GROUP_SERVICE;
+                prepared->unit = unit_service_name(name);
+        } else {
+                input->group = PLAN_GROUP_SCOPE;
+                prepared->unit = unit_scope_name(&context->site->paths, name);
+        }
+        prepared->group = input->group;
+        input->unit = prepared->unit;
+        input->unit_group = prepared->unit_group;
+        input->slice_is_new = prepared->spec->slice && !slice_is_known(prepared->spec->slice, &host->cgroup);
+}
+
 int prepare_template(const struct verb_context *context, const struct template *template,
                      const char *base_dir, const char *name, bool write_cache, struct prepare_facts *facts,
                      struct prepared *ret, struct error **err)
@@ -247,6 +285,7 @@ int prepare_template(const struct verb_context *context, const struct template *
         input.qemu = facts->qemu;
         input.chains = chains;
         input.lock = facts->lock;
+        choose_group(context, template, &prepared, facts->host, &input);
         if (result == 0)
                 result = plan_build(&input, &prepared.plan, err);
         free_chains(chains, prepared.spec->n_disks);

@@ -8,6 +8,7 @@
 #include "launcher/host/host_facts.h"
 #include "launcher/host/qemu_facts.h"
 #include "launcher/plan/launch_plan.h"
+#include "launcher/plan/plan_build.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/verb/verbs.h"
 
@@ -15,6 +16,8 @@ struct prepared {
         struct vm_spec *spec;
         struct host_facts *host;
         struct launch_plan *plan;
+        enum plan_group group;   /* what the plan was made with, as the next two */
+        char *unit, *unit_group; /* NULL: none */
 };
 
 void prepared_done(struct prepared *prepared);
@@ -34,6 +37,12 @@ void prepare_facts_done(struct prepare_facts *facts);
 int prepare_template(const struct verb_context *context, const struct template *template,
                      const char *base_dir, const char *name, bool write_cache, struct prepare_facts *facts,
                      struct prepared *ret, struct error **err);
+
+/*
+ * Starts the VM by its unit, and waits until it runs: *ret_record is its record then, a new reference. verb/unit.c
+ */
+int unit_start(const struct verb_context *context, const struct prepared *prepared, long long timeout_ms,
+               json_t **ret_record, struct error **err);
 
 /*
  * argument: a template file (it has a slash or is a file here), "-" for stdin, or the NAME of ETC/vms/NAME.tmpl.

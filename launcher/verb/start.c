@@ -19,6 +19,8 @@
 #include "launcher/run/reconcile.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
+#include "launcher/verb/autostart.h"
+#include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
 #include "launcher/verb/verbs.h"
@@ -89,6 +91,22 @@ static int adopt_orphan(const struct verb_context *context, const char *name, st
         if (vm_dir_lock(&context->site->paths, name, &vm, err) < 0)
                 return -1;
         return adopt(context, vm, &how, err);
+}
+
+int adopt_for_leases(const struct verb_context *context, const char *name, struct error **err)
+{
+        static const struct supervisor_options how = {
+                .ready_fd = -1, .foreground = true, .keeper_fd = -1, .leases_only = true
+        };
+        struct vm_dir *vm = NULL;
+
+        if (vm_dir_lock(&context->site->paths, name, &vm, err) < 0)
+                return -1;
+        if (faccessat(vm->fd, "leases", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+                vm_dir_release(vm, true);
+                return 0;
+        }
+        return adopt(context, vm, &how, err) < 0 ? -1 : 0;
 }
 
 int verb_keeper(char **argv)
@@ -408,7 +426,32 @@ int verb_adopt_behind(struct verb_context *context, const char *name, char **ret
         return read_adoption(name, word, ret_line, err);
 }
 
-int verb_start(struct verb_context *context, struct error **err)
+static void report_started(const struct verb_context *context, const struct launch_plan *plan,
+                           long long qemu_pid, long long supervisor)
+{
+        if (context->output != OUTPUT_TABLE)
+                output_object(json_pack("{s:i, s:s, s:s, s:s, s:I, s:I}", "schema", 1, "name", plan->name,
+                                        "uuid", plan->uuid, "state", "running", "pid", (json_int_t)qemu_pid,
+                                        "supervisor_pid", (json_int_t)supervisor),
+                              context->output);
+        else if (!context->quiet)
+                printf("%s is running, QEMU pid %lld\n", plan->name, qemu_pid);
+}
+
+static int start_in_unit(struct verb_context *context, const struct prepared *prepared, struct error **err)
+{
+        json_auto_t *record = NULL;
+
+        interrupt_arm(context, "systemd goes on with it", "start '%s': not waiting for it",
+                      prepared->plan->name);
+        if (unit_start(context, prepared, verb_timeout_ms(context, START_MS), &record, err) < 0)
+                return -1;
+        report_started(context, prepared->plan, json_integer_value(json_object_get(record, "pid")),
+                       json_integer_value(json_object_get(record, "supervisor_pid")));
+        return 0;
+}
+
+int start_vm(struct verb_context *context, const char *argument, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
         _cleanup_close_ int reader = -1, signal_fd = -1;
@@ -417,9 +460,12 @@ int verb_start(struct verb_context *context, struct error **err)
         int ready[2];
         pid_t pid;
 
-        if (need_root(err) < 0 || prepare(context, context->args[0], true, &prepared, err) < 0)
+        if (prepare(context, argument, true, &prepared, err) < 0)
                 return -1;
         output_warnings(prepared.plan->warnings, context);
+        /* A VM that has a unit is started by it. */
+        if (prepared.group == PLAN_GROUP_SERVICE)
+                return start_in_unit(context, &prepared, err);
         if (pipe2(ready, O_CLOEXEC) < 0)
                 return error_os(err, errno, "start '%s': make a pipe", prepared.plan->name);
         sigemptyset(&signals);
@@ -441,13 +487,17 @@ int verb_start(struct verb_context *context, struct error **err)
         if (await_ready(context, prepared.plan->name, reader, signal_fd, pid, &qemu_pid, &supervisor, err) <
             0)
                 return -1;
-        if (context->output != OUTPUT_TABLE)
-                output_object(json_pack("{s:i, s:s, s:s, s:s, s:I, s:I}", "schema", 1, "name",
-                                        prepared.plan->name, "uuid", prepared.plan->uuid, "state", "running",
-                                        "pid", (json_int_t)qemu_pid, "supervisor_pid",
-                                        (json_int_t)supervisor),
-                              context->output);
-        else if (!context->quiet)
-                printf("%s is running, QEMU pid %lld\n", prepared.plan->name, qemu_pid);
+        report_started(context, prepared.plan, qemu_pid, supervisor);
         return 0;
+}
+
+int verb_start(struct verb_context *context, struct error **err)
+{
+        bool all = verb_flag(context, "autostart");
+
+        if (all == (context->n_args > 0))
+                return error_set(err, ERROR_USAGE, "start takes a template or a VM's name, or --autostart");
+        if (need_root(err) < 0)
+                return -1;
+        return all ? autostart_all(context, err) : start_vm(context, context->args[0], err);
 }

@@ -12,6 +12,7 @@
 #include "launcher/run/state_compare.h"
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
+#include "launcher/verb/pending.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
 #include "qmp/qmp_client.h"
@@ -46,6 +47,14 @@ static json_t *read_limits(const char *group)
         if (!group || cgroup_host_read("", &host, &error) < 0)
                 return json_object();
         return cgroup_limits_read(&host, group);
+}
+
+/* What its supervisor does not know. */
+static void add_of_template(const struct site *site, json_t *status)
+{
+        json_object_set_new(status, "pending", pending_changes(site, status));
+        json_object_set_new(status, "autostart",
+                            json_boolean(is_autostarted(&site->paths, string_of(status, "name"))));
 }
 
 static void add_words(struct text *out, const json_t *device, const char *const *keys)
@@ -101,6 +110,18 @@ static void print_differences(struct text *out, const json_t *status)
         }
 }
 
+static void print_pending(struct text *out, const json_t *pending)
+{
+        _cleanup_text_ struct text names = TEXT_INIT;
+        json_t *name;
+        size_t i;
+
+        json_array_foreach ((json_t *)pending, i, name)
+                text_addf(&names, "%s%s", i ? ", " : "", json_string_value(name));
+        if (names.length)
+                line(out, "pending", "%s: the template's, at the next start", text_str(&names));
+}
+
 static char *status_text(const json_t *status)
 {
         struct text out = TEXT_INIT;
@@ -147,6 +168,7 @@ static char *status_text(const json_t *status)
                 print_device(&out, value);
         if (json_is_true(json_object_get(status, "changed_by_hand")))
                 line(&out, "changed", "by hand: QEMU was told what vmlaunch does not follow");
+        print_pending(&out, json_object_get(status, "pending"));
         print_differences(&out, status);
         json_array_foreach (json_object_get(status, "warnings"), i, value)
                 if (json_is_string(value))
@@ -177,6 +199,7 @@ static int show_defined(const struct verb_context *context, const char *name)
                 "pid", "supervisor_pid", "cgroup", "template", path, "agent", "frozen", 0, "leases", "jobs",
                 "changed_by_hand", 0, "differences", "compared", "devices", "warnings", "started", "ended",
                 "story");
+        json_object_set_new(status, "autostart", json_boolean(is_autostarted(&context->site->paths, name)));
         if (context->output != OUTPUT_TABLE) {
                 output_object(status, context->output);
                 return 0;
@@ -231,6 +254,7 @@ static int show_comparison(const struct verb_context *context, const char *name,
                 return error_wrap(err, "compare '%s' with its template", name);
         if (context->output == OUTPUT_JSON) {
                 json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
+                add_of_template(context->site, status);
                 output_json(TAKE_PTR(status));
         } else
                 print_comparison(status, context->output);
@@ -295,6 +319,7 @@ int verb_status(struct verb_context *context, struct error **err)
         }
         if (!is_stopped(status))
                 json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
+        add_of_template(context->site, status);
         if (context->output != OUTPUT_TABLE) {
                 output_object(json_incref(status), context->output);
                 return 0;

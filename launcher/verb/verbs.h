@@ -71,6 +71,9 @@ int verb_adopt_behind(struct verb_context *context, const char *name, char **ret
 /* In the log of the VM that is the verb's first argument, where a supervisor would have written it. */
 void adoption_log_failed(const struct verb_context *context, const struct error *error);
 
+/* A supervisor for a QEMU that has none, until its guest is neither frozen nor paused by a lease any more. */
+int adopt_for_leases(const struct verb_context *context, const char *name, struct error **err);
+
 /* One function per verb, in the file of its subject. */
 int verb_plan(struct verb_context *context, struct error **err);
 int verb_explain(struct verb_context *context, struct error **err);
@@ -109,6 +112,11 @@ int verb_uuid(struct verb_context *context, struct error **err);
 int verb_help(struct verb_context *context, struct error **err);
 int verb_reexec(struct verb_context *context, struct error **err);
 int verb_reexecuted(struct verb_context *context, struct error **err);
+int verb_enable(struct verb_context *context, struct error **err);
+int verb_disable(struct verb_context *context, struct error **err);
+int verb_unit_stopped(struct verb_context *context, struct error **err);
+int verb_generator(struct verb_context *context, struct error **err);
+int verb_machined(struct verb_context *context, struct error **err);
 int verb_adopt(struct verb_context *context, struct error **err);
 /* Called by main() before everything else; argv without program and verb. */
 int verb_keeper(char **argv);

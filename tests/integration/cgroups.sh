@@ -195,4 +195,55 @@ test_a_host_without_control_groups_is_one_warning() {
         'CPU: has no effect on this host, which has no control groups; nor has PIDS_LIMIT, MEMTUNE/HARD_LIMIT'
 }
 
+test_a_slice_is_a_group_of_that_name() {
+    need_v1 cpu
+    local at=/sys/fs/cgroup/cpu/vmltest$$.slice
+    fake_template "SLICE = \"vmltest$$-gold.slice\""
+    expect 0 vml start "$TEMPLATE"
+    assert_eq "$(<"$at/vmltest$$-gold.slice/vmlaunch-$VM/cpu.shares")" 1024 "share in the slice"
+    # What is left of it in a slice is found too.
+    kill -KILL "$(pgrep -f "__keeper .*$VM\$")" "$(status_of supervisor_pid)" "$(status_of pid)"
+    rm "$ROOT/run/vmlaunch/$VM/journal"
+    expect 0 vml reconcile
+    [[ ! -e $at/vmltest$$-gold.slice/vmlaunch-$VM ]] || fail "the group is still there"
+    find /sys/fs/cgroup -depth -type d -path "*/vmltest$$.slice*" -exec rmdir {} +
+}
+
+# The order of ends is that of the logs' last lines.
+ended() { sed -n 's/^\([^ ]*\) info: .*QEMU has ended.*/\1/p' "$ROOT/var/log/vmlaunch/$1.log"; }
+began() { sed -n 's/^\([^ ]*\) info: .*QEMU started.*/\1/p' "$ROOT/var/log/vmlaunch/$1.log"; }
+test_vms_are_started_and_shut_down_in_their_order() {
+    need_root
+    local name begin
+    mkdir -p "$ROOT/etc/vmlaunch/vms"
+    install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
+    for name in a b c d; do
+        sed "s/@NAME@/$VM$name/" <<END >"$ROOT/etc/vmlaunch/vms/$VM$name.tmpl"
+NAME = "@NAME@"
+MEMORY = "64"
+ACCEL = "tcg"
+EMULATOR = "$ROOT/fake-qemu"
+END
+    done
+    printf 'START_ORDER = "2"\nSTART_DELAY = "2"\n' >>"$ROOT/etc/vmlaunch/vms/${VM}a.tmpl"
+    printf 'START_ORDER = "1"\n' >>"$ROOT/etc/vmlaunch/vms/${VM}b.tmpl"
+    echo 'CPU = "nonsense"' >>"$ROOT/etc/vmlaunch/vms/${VM}d.tmpl"
+    for name in a b c d; do expect 0 vml enable "$VM$name"; done
+    expect 0 vml disable "${VM}c"
+    expect 0 vml enable "${VM}c"
+    assert_eq "$(vml -o json status "${VM}c" | jq .autostart)" true "autostart"
+    begin=$SECONDS
+    # A bad one keeps no other from starting.
+    expect 6 vml start --autostart
+    assert_contains "$ERR" "${VM}d.tmpl:5:7: CPU: " "what is said of the bad one"
+    ((SECONDS - begin >= 2)) || fail "nobody has waited START_DELAY"
+    assert_eq "$(vml list | awk 'NR > 1 { print $1 }' | sort | xargs)" "${VM}a ${VM}b ${VM}c" "running"
+    [[ $(began "${VM}b") < $(began "${VM}a") && $(began "${VM}a") < $(began "${VM}c") ]] || fail "not in their order"
+    # Those that run already are left alone.
+    expect 6 vml start --autostart
+    expect 0 vml shutdown --all
+    assert_eq "$(vml list | awk 'NR > 1')" "" "running"
+    [[ $(ended "${VM}c") < $(ended "${VM}a") && $(ended "${VM}a") < $(ended "${VM}b") ]] || fail "not in the reverse order"
+}
+
 run_tests "$@"

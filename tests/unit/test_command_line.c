@@ -70,7 +70,7 @@ static void wrong_words_are_usage_errors_that_say_which(void **state)
         } rows[] = {
                 { { "strat", "x" }, "unknown verb 'strat'" },
                 { { "start", "--frob" }, "unknown option '--frob' for start" },
-                { { "start" }, "start: an argument is missing" },
+                { { "destroy" }, "destroy: an argument is missing" },
                 { { "start", "a", "b" }, "start: too many arguments" },
                 { { "list", "--all=yes" }, "option --all takes no value" },
                 { { "log", "x", "-n" }, "option --lines needs a value (N)" },

@@ -13,6 +13,7 @@
  *   # CLAIMED: UID NAME [PORT]            another VM's machine.lock keeps this uid, and this port
  *   # LOCK: line                          a line of machine.lock
  *   # DRIVER: line, # CLUSTER: line, # HOST_CONF: line   a line of vmm_exec_kvm.conf, cluster.conf, host.conf
+ *   # UNIT: service                       it is run by its unit; or: scope, started by hand
  *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
  *   # NO_XML: control character           why the template has no twin in XML, which is planned as well
  *   # EXPLAIN                             NAME.plan ends with what explain says
@@ -32,8 +33,10 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
+#include "conf/spec_pending.h"
 #include "launcher/plan/plan_build.h"
 #include "launcher/run/state_compare.h"
+#include "launcher/run/unit.h"
 #include "tests/unit/xml_twin.h"
 
 #define GOLDEN_DIR "tests/golden"
@@ -52,6 +55,7 @@ struct golden_case {
         struct clock_state *clock;
         char *zone;
         struct image_chain **chains;
+        char *unit;
         struct plan_input input;
 };
 
@@ -234,6 +238,23 @@ static void read_clock(struct golden_case *golden)
         golden->clock->change = change;
 }
 
+static void choose_group(struct golden_case *golden)
+{
+        size_t cursor = 0;
+        _cleanup_free_ char *kind = next_line(golden->text, "UNIT", &cursor);
+
+        if (!kind)
+                return;
+        if (strcmp(kind, "service") == 0) {
+                golden->input.group = PLAN_GROUP_SERVICE;
+                golden->unit = unit_service_name(golden->spec->name);
+        } else {
+                golden->input.group = PLAN_GROUP_SCOPE;
+                golden->unit = unit_scope_name(&golden->site->paths, golden->spec->name);
+        }
+        golden->input.unit = golden->unit;
+}
+
 /* Everything after the host; text is the template's. */
 static int build_plan(struct golden_case *golden, const char *template_text, struct launch_plan **ret,
                       struct error **err)
@@ -268,6 +289,7 @@ static int build_plan(struct golden_case *golden, const char *template_text, str
                 .timezone_rule = golden->zone,
                 .clock = golden->clock,
         };
+        choose_group(golden);
         read_file_facts(golden, golden->spec->os.kernel, &golden->input.kernel);
         read_file_facts(golden, golden->spec->os.initrd, &golden->input.initrd);
         return plan_build(&golden->input, ret, err);
@@ -285,6 +307,7 @@ static void plan_done(struct golden_case *golden)
         vm_spec_free(golden->spec);
         site_free(golden->site);
         template_free(golden->template);
+        free(golden->unit);
 }
 
 static void golden_done(struct golden_case *golden)
@@ -294,6 +317,21 @@ static void golden_done(struct golden_case *golden)
         qemu_facts_free(golden->qemu);
         firmware_list_free(golden->firmware);
         free(golden->text);
+}
+
+static void add_pending(const char *reference, void *data)
+{
+        text_addf(data, " %s", reference);
+}
+
+/* What was just started has nothing that is still to come. */
+static void check_nothing_is_pending(const struct golden_case *golden, const struct golden_case *live)
+{
+        _cleanup_text_ struct text pending = TEXT_INIT;
+
+        spec_pending(golden->spec, live->spec, add_pending, &pending);
+        if (pending.length)
+                fail_msg("%s: of its own live.tmpl is pending:%s", golden->name, text_str(&pending));
 }
 
 /* live.tmpl is a template: planned, it gives the same QEMU again. */
@@ -316,6 +354,7 @@ static void check_live_template(const struct golden_case *golden, const struct l
                         live = json_string_value(json_object_get(plan->steps[i].args, "text"));
         if (build_plan(&again, live, &plan_again, &err) < 0)
                 fail_msg("%s: live.tmpl gives no plan: %s", golden->name, err->message);
+        check_nothing_is_pending(golden, &again);
         argv_again = launch_plan_argv(plan_again);
         assert_string_equal(argv, argv_again);
         launch_plan_free(plan_again);

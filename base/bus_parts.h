@@ -1,0 +1,9 @@
+/*
+ * bus_parts - what bus.c and bus_library.c share; for no one else.
+ */
+#pragma once
+
+#include "base/bus.h"
+
+/* In this process. 1 done, 0: there is no such library, -1: *err. */
+int bus_library_call(const struct bus_call *call, int deadline_ms, char **ret_text, struct error **err);

@@ -1,0 +1,27 @@
+/*
+ * systemd_facts - part of the host facts: does systemd run here, and what has it of vmlaunch's.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "cgroups/cgroup_host.h"
+#include "conf/site.h"
+
+/* The host's systemd; runs false: another init, the rest says nothing then. */
+struct systemd_facts {
+        bool runs;
+        bool has_bus;  /* it can be talked to by D-Bus */
+        bool has_unit; /* vmlaunch@.service is installed */
+};
+
+void systemd_facts_read(struct systemd_facts *ret);
+/* A member "systemd" of the host facts; none where it does not run. */
+void systemd_facts_to_json(const struct systemd_facts *facts, json_t *host);
+void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret);
+
+/* Does systemd run here, and has it vmlaunch's units? Those are of the system's instance only. */
+bool systemd_has_unit(const struct paths *paths);
+/* Has systemd a unit file of this slice, or a group? machine.slice it brings itself. */
+bool slice_is_known(const char *slice, const struct cgroup_host *cgroup);

@@ -1,0 +1,89 @@
+/* What systemd is told of a VM by its supervisor: state, readiness, signs of life, and fds to keep for the next one. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "launcher/run/sd_notify.h"
+#include "launcher/run/supervisor_parts.h"
+
+/* NOTIFY_READY = "agent": a guest whose agent never answers is started all the same. */
+#define AGENT_READY_MS 300000u
+
+static void on_watchdog(void *data)
+{
+        struct supervisor *s = data;
+
+        sd_notify("WATCHDOG=1");
+        s->watchdog = loop_add_deadline(s->loop, sd_watchdog_ms() / 2, on_watchdog, s);
+}
+
+void unit_begin(struct supervisor *s)
+{
+        if (sd_watchdog_ms())
+                on_watchdog(s);
+}
+
+void unit_log(const struct supervisor *s)
+{
+        if (s->plan->unit)
+                log_set_journal(s->plan->name, s->generation);
+}
+
+void unit_store(const struct supervisor *s, int control_fd)
+{
+        if (!s->options->foreground)
+                return;
+        sd_notify_forget(SD_QEMU);
+        sd_notify_forget(SD_CONTROL);
+        if (s->pidfd >= 0)
+                sd_notify_store(s->pidfd, SD_QEMU);
+        sd_notify_store(control_fd, SD_CONTROL);
+}
+
+int unit_stored_control(const struct supervisor *s)
+{
+        _cleanup_close_ int fd = s->adopted && s->options->foreground ? sd_stored_fd(SD_CONTROL) : -1;
+
+        /* Somebody may have ended the VM meanwhile, and its directory with it. */
+        return fd >= 0 && faccessat(s->vm->fd, "control.sock", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? TAKE_FD(fd)
+                                                                                               : -1;
+}
+
+static void tell_ready(struct supervisor *s)
+{
+        loop_remove(s->loop, s->agent_ready);
+        s->agent_ready = NULL;
+        sd_notify("READY=1");
+}
+
+static void on_no_agent(void *data)
+{
+        struct supervisor *s = data;
+
+        s->agent_ready = NULL;
+        supervisor_story(s, "the guest agent has not answered in %u s: its unit counts as started without it",
+                         AGENT_READY_MS / 1000);
+        sd_notify("READY=1");
+}
+
+void unit_ready(struct supervisor *s)
+{
+        if (s->plan->policy.ready_on_agent && !s->adopted && s->agent != AGENT_ANSWERING)
+                s->agent_ready = loop_add_deadline(s->loop, AGENT_READY_MS, on_no_agent, s);
+        else
+                tell_ready(s);
+}
+
+void unit_changed(struct supervisor *s, const char *state, const char *reason)
+{
+        _cleanup_free_ char *shown = text_printable(reason ? reason : "");
+        _cleanup_free_ char *status = xasprintf("STATUS=%s%s%s", state, reason ? ": " : "", shown);
+
+        if (s->options->foreground)
+                sd_notify(status);
+        if (s->agent_ready && s->agent == AGENT_ANSWERING)
+                tell_ready(s);
+}

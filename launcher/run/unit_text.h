@@ -1,0 +1,24 @@
+/*
+ * unit_text - what a VM's template says to systemd: the drop-in of its unit. Pure.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "conf/site.h"
+#include "conf/vm_spec.h"
+
+/* One of the VMs that are started at boot, as far as order goes. */
+struct unit_place {
+        const char *vm; /* borrowed */
+        uint32_t order; /* START_ORDER, 0: after all that have one */
+        uint32_t delay; /* START_DELAY in seconds */
+};
+
+/* 10-vmlaunch.conf of the VM; places: all VMs there are, in any order, the VM itself among them. New string. */
+char *unit_dropin(const struct vm_spec *spec, const struct site *site, const struct unit_place *places,
+                  size_t n_places);
+/* The drop-in of vmlaunch-delay@.service for a VM with START_DELAY; new string. */
+char *unit_delay_dropin(const struct vm_spec *spec);
+/* Does one VM come after the other? */
+bool unit_is_after(const struct unit_place *one, const struct unit_place *other);

@@ -1,0 +1,162 @@
+/*
+ * vmlaunch-generator: drop-ins for the units of all VMs that have a template (systemd.generator(7)). Runs at boot before
+ * anything else does, and at each daemon-reload: only configuration is read, and what is running keeps what it runs with,
+ * which live.tmpl says.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "conf/spec_build.h"
+#include "launcher/run/unit_text.h"
+#include "launcher/verb/verbs.h"
+
+#define SUFFIX ".tmpl"
+
+struct vms {
+        struct vm_spec **specs;
+        struct unit_place *places;
+        size_t n;
+};
+
+static void vms_done(struct vms *vms)
+{
+        for (size_t i = 0; i < vms->n; i++)
+                vm_spec_free(vms->specs[i]);
+        free(vms->specs);
+        free(vms->places);
+}
+
+static int read_spec(const struct site *site, const char *path, const char *base_dir, const char *name,
+                     struct vm_spec **ret, struct error **err)
+{
+        _cleanup_(template_freep) struct template *template = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+
+        if (fd_read_file_at(AT_FDCWD, path, TEMPLATE_MAX_BYTES, &text, &length, err) < 0 ||
+            template_parse(path, text, length, &template, err) < 0 ||
+            spec_build(template, site, base_dir, name, ret, err) < 0)
+                return -1;
+        if (strcmp((*ret)->name, name) == 0)
+                return 0;
+        vm_spec_free(TAKE_PTR(*ret));
+        return error_set(err, ERROR_INVALID, "%s: NAME is not the file's name, by which its unit goes", path);
+}
+
+/* What it runs with, or what it would be started with. One line about a template that is none. */
+static void add_vm(const struct site *site, const char *directory, const char *name, struct vms *vms)
+{
+        _cleanup_free_ char *live = xasprintf("%s/%s/live.tmpl", site->paths.run, name);
+        _cleanup_free_ char *path = xasprintf("%s/%s" SUFFIX, directory, name);
+        _cleanup_error_ struct error *error = NULL;
+        struct vm_spec *spec = NULL;
+
+        if (read_spec(site, live, "/", name, &spec, &error) < 0 && error->code == ERROR_OS &&
+            error->os_errno == ENOENT) {
+                error_free(TAKE_PTR(error));
+                read_spec(site, path, directory, name, &spec, &error);
+        }
+        if (error || !spec) {
+                _cleanup_free_ char *text = error ? error_text(error) : xstrdup(path);
+
+                /* The first of a list; how the journal likes it. */
+                fprintf(stderr, "<4>%s; the unit of '%s' has its defaults\n", text, name);
+                return;
+        }
+        vms->specs = xreallocarray(vms->specs, vms->n + 1, sizeof(struct vm_spec *));
+        ARRAY_GROW(vms->places, vms->n);
+        vms->specs[vms->n] = spec;
+        vms->places[vms->n++] = (struct unit_place){ .vm = spec->name,
+                                                     .order = spec->start_order,
+                                                     .delay = spec->start_delay };
+}
+
+static int compare_names(const void *a, const void *b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Sorted, so that the same templates give the same units. */
+static int read_all(const struct site *site, struct vms *vms, struct error **err)
+{
+        _cleanup_free_ char *directory = xasprintf("%s/vms", site->paths.etc);
+        DIR *dir = opendir(directory);
+        char **names = NULL;
+        size_t n = 0;
+
+        if (!dir)
+                return errno == ENOENT ? 0 : error_os(err, errno, "read directory '%s'", directory);
+        for (struct dirent *entry; (entry = readdir(dir));) {
+                size_t length = strlen(entry->d_name);
+                char *name;
+
+                if (!text_ends_with(entry->d_name, SUFFIX))
+                        continue;
+                name = xstrndup(entry->d_name, length - strlen(SUFFIX));
+                if (!spec_name_is_valid(name)) {
+                        free(name);
+                        continue;
+                }
+                names = xreallocarray(names, n + 1, sizeof(*names));
+                names[n++] = name;
+        }
+        closedir(dir);
+        if (n)
+                qsort(names, n, sizeof(*names), compare_names);
+        for (size_t i = 0; i < n; i++) {
+                add_vm(site, directory, names[i], vms);
+                free(names[i]);
+        }
+        free(names);
+        return 0;
+}
+
+static int write_dropin(int dirfd, const char *unit, const char *text, struct error **err)
+{
+        _cleanup_free_ char *directory = xasprintf("%s.d", unit);
+        _cleanup_free_ char *path = xasprintf("%s/10-vmlaunch.conf", directory);
+        _cleanup_close_ int fd = -1;
+
+        if (mkdirat(dirfd, directory, 0755) < 0 && errno != EEXIST)
+                return error_os(err, errno, "create '%s'", directory);
+        fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0)
+                return error_os(err, errno, "create '%s'", path);
+        return fd_write_all(fd, path, text, strlen(text), err);
+}
+
+static int write_vm(const struct site *site, const struct vms *vms, size_t i, int dirfd, struct error **err)
+{
+        const struct vm_spec *spec = vms->specs[i];
+        _cleanup_free_ char *text = unit_dropin(spec, site, vms->places, vms->n);
+        _cleanup_free_ char *unit = xasprintf("vmlaunch@%s.service", spec->name);
+        _cleanup_free_ char *delay = xasprintf("vmlaunch-delay@%s.service", spec->name);
+        _cleanup_free_ char *delay_text = spec->start_delay ? unit_delay_dropin(spec) : NULL;
+
+        if (write_dropin(dirfd, unit, text, err) < 0)
+                return -1;
+        return delay_text ? write_dropin(dirfd, delay, delay_text, err) : 0;
+}
+
+int verb_generator(struct verb_context *context, struct error **err)
+{
+        const char *directory = context->args[0];
+        _cleanup_(vms_done) struct vms vms = { 0 };
+        _cleanup_close_ int dirfd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (dirfd < 0)
+                return error_os(err, errno, "open '%s'", directory);
+        if (read_all(context->site, &vms, err) < 0)
+                return -1;
+        for (size_t i = 0; i < vms.n; i++)
+                if (write_vm(context->site, &vms, i, dirfd, err) < 0)
+                        return -1;
+        return 0;
+}

@@ -1,0 +1,14 @@
+/*
+ * pending - what of a VM's template is not in force yet, and whether it is started at boot.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "conf/site.h"
+
+/* Names of attributes (conf/spec_pending.h): an array, or null for a VM without a template that can be read, or that does
+ * not run. New reference. */
+json_t *pending_changes(const struct site *site, const json_t *record);
+/* By its unit, or by a link in ETC/autostart. */
+bool is_autostarted(const struct paths *paths, const char *name);
