@@ -45,6 +45,8 @@ struct loop {
         unsigned n_always_ready;
         bool stepping, quit, any_dead;
         int status;
+        unsigned rest_ms; /* loop_set_rest() */
+        void (*rest_fn)(void);
 };
 
 /* Marks in epoll's data for the loop's own two fds; sources are real pointers. */
@@ -266,7 +268,8 @@ static void take_always_ready(struct loop *loop)
                         s->fd_fn(s, s->events & (EPOLLIN | EPOLLOUT), s->data);
 }
 
-void loop_step(struct loop *loop, int timeout_ms)
+/* How many have been ready. */
+static int step(struct loop *loop, int timeout_ms)
 {
         struct epoll_event events[32];
         int n;
@@ -298,13 +301,33 @@ void loop_step(struct loop *loop, int timeout_ms)
                 take_always_ready(loop);
         bury(loop);
         loop->stepping = false;
+        return n;
+}
+
+void loop_step(struct loop *loop, int timeout_ms)
+{
+        step(loop, timeout_ms);
+}
+
+void loop_set_rest(struct loop *loop, unsigned quiet_ms, void (*fn)(void))
+{
+        loop->rest_ms = quiet_ms;
+        loop->rest_fn = fn;
 }
 
 int loop_run(struct loop *loop)
 {
-        while (!loop->quit)
+        bool active = true;
+
+        while (!loop->quit) {
+                bool rests = loop->rest_fn && active;
                 /* waits: for the sources, which is what it is for; deadlines are among them */
-                loop_step(loop, -1);
+                int n = step(loop, rests ? (int)loop->rest_ms : -1);
+
+                active = n != 0;
+                if (n == 0 && rests)
+                        loop->rest_fn();
+        }
         loop->quit = false;
         return loop->status;
 }

@@ -42,6 +42,8 @@ struct loop_source *loop_add_deadline(struct loop *loop, uint64_t after_ms, loop
 /* Accepts NULL. A deadline that has fired has removed itself already: forget its pointer in the callback. */
 void loop_remove(struct loop *loop, struct loop_source *source);
 
+/* loop_run() calls fn once when nothing has come for quiet_ms, and then not again until something has. */
+void loop_set_rest(struct loop *loop, unsigned quiet_ms, void (*fn)(void));
 /* Runs until loop_quit(), which may have come before. Returns the status given there. */
 int loop_run(struct loop *loop);
 void loop_quit(struct loop *loop, int status);

@@ -1,8 +1,12 @@
 #include "base/mem.h"
 
+#include <link.h>
+#include <malloc.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void __attribute__((noreturn)) out_of_memory(void)
@@ -80,4 +84,33 @@ char *xasprintf(const char *format, ...)
                 out_of_memory();
         va_end(ap);
         return s;
+}
+
+/* Segments that nothing is ever written to, relocations neither, are the file's: a page that is wanted again comes from
+ * the page cache. */
+static int drop_segments(struct dl_phdr_info *info, size_t size, void *data)
+{
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+        (void)size;
+        (void)data;
+        for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+                const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+                uintptr_t begin = (info->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+                uintptr_t end =
+                        (info->dlpi_addr + segment->p_vaddr + segment->p_memsz + page - 1) & ~(page - 1);
+
+                if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W))
+                        madvise((void *)begin, end - begin,
+                                MADV_DONTNEED); /* NOLINT(performance-no-int-to-ptr) */
+        }
+        return 0;
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+        malloc_trim(0);
+#endif
+        dl_iterate_phdr(drop_segments, NULL);
 }

@@ -19,6 +19,10 @@ char *xstrdup_null(const char *s);
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2), malloc, returns_nonnull));
 
+/* What was freed, and what is only read from the program's files, back to the kernel: for a process that now waits for
+ * days. libc only. */
+void mem_give_back(void);
+
 static inline void mem_freep(void *p)
 {
         free(*(void **)p);

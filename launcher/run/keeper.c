@@ -289,8 +289,11 @@ int keeper_main(char **argv)
                 /* waits: for the end of its children, which is what it is for */
                 if (poll(fds, 2, -1) < 0 && errno != EINTR)
                         return 1;
-                if (fds[1].revents)
+                if (fds[1].revents) {
                         hear_supervisor(&keeper);
+                        /* It says so once, and then nothing happens for days. */
+                        mem_give_back();
+                }
                 take_signals(&keeper);
         }
         return status;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <malloc.h>
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -28,6 +27,8 @@
  * unless somebody else holds it. */
 #define LAST_WORDS_MS 200u
 /* For clients to read the end. */
+/* Nothing has happened for so long: nothing will. */
+#define REST_MS  500u
 #define FLUSH_MS 200
 /* For the host helper: taps, groups and files take milliseconds, a killed QEMU may take its time. */
 #define UNDO_MS         30000u
@@ -468,14 +469,6 @@ static void end(struct supervisor *s)
 
 /* The actions. */
 
-/* Reading the template and QEMU's facts took 2 MiB that are free now: back to the kernel, once. */
-static void give_back_memory(void)
-{
-#ifdef __GLIBC__
-        malloc_trim(0);
-#endif
-}
-
 void supervisor_tell_ready(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
@@ -490,7 +483,6 @@ void supervisor_tell_ready(struct supervisor *s)
         crash_point(CRASH_READY_TOLD);
         if (!s->options->foreground)
                 log_set_stderr(0);
-        give_back_memory();
 }
 
 static void tell_ready(struct supervisor *s)
@@ -863,8 +855,12 @@ static void done(struct supervisor *s, bool keep)
 
 int supervisor_loop(struct supervisor *s, bool keep_directory)
 {
-        int status = loop_run(s->loop);
+        int status;
 
+        /* A start takes 2 MiB, an adoption a template and all of QEMU's answers, each with code that is not needed
+         * again for days: a supervisor is small while nothing happens. */
+        loop_set_rest(s->loop, REST_MS, mem_give_back);
+        status = loop_run(s->loop);
         flush_clients(s);
         done(s, keep_directory);
         return status;

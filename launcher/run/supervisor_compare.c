@@ -1,5 +1,4 @@
 /* Asking QEMU what it is, and how that differs from template, journal and record. */
-#include <malloc.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -207,10 +206,6 @@ static void finish(struct gathering *g)
                 compare(g);
         answer(g);
         gathering_free(g);
-#ifdef __GLIBC__
-        /* A template and all of QEMU's answers: back to the kernel. */
-        malloc_trim(0);
-#endif
         if (waiting)
                 begin(s, waiting, n_waiting, false);
 }

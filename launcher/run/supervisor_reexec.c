@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -638,9 +637,6 @@ int supervisor_take_over(struct vm_dir *vm, struct handover *handover,
                 return -1;
         begin(&s, document, call);
         handover_done(handover);
-#ifdef __GLIBC__
-        malloc_trim(0);
-#endif
         status = supervisor_loop(&s, true);
         adoption_done(&adoption);
         return status;

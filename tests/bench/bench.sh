@@ -162,12 +162,16 @@ vml -q start "$root/b1.tmpl"
 query "list" 5 list
 query "status" 5 status b1
 pid=$(vml -o json status b1 | jq -r .supervisor_pid)
-switches() { awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$pid/task/"*/status; }
-sleep 1
+keeper=$(awk '/^PPid:/ { print $2 }' "/proc/$pid/status")
+switches() { awk '/ctxt_switches/ { n += $2 } END { print n }' "/proc/$pid/task/"*/status "/proc/$keeper/task/"*/status; }
+pss() { awk '/^Pss:/ { printf "%.2f", $2 / 1024 }' "/proc/$1/smaps_rollup"; }
+# After half a second of quiet it gives back what it does not need.
+sleep 2
 before=$(switches)
 sleep "$idle"
-row "wakeups of the supervisor in $idle s" $(($(switches) - before)) '' 0
-row "memory of the supervisor (PSS)" "$(awk '/^Pss:/ { printf "%.2f", $2 / 1024 }' "/proc/$pid/smaps_rollup")" MiB 1.5
+row "wakeups of supervisor and keeper in $idle s" $(($(switches) - before)) '' 0
+row "memory of supervisor and keeper (PSS)" "$(awk -v a="$(pss "$pid")" -v b="$(pss "$keeper")" 'BEGIN { printf "%.2f", a + b }')" MiB 1.5 \
+    "supervisor $(pss "$pid"), keeper $(pss "$keeper")"
 
 # --- a QMP call through the control socket, against another QEMU's own socket
 qemu-system-x86_64 -machine q35,accel=tcg -m 256 -nodefaults -display none -S -qmp "unix:$work/direct,server=on,wait=off" &

@@ -242,6 +242,38 @@ static void quit_ends_the_run_also_when_it_came_before(void **state)
         loop_free(loop);
 }
 
+static unsigned rests;
+
+static void rest(void)
+{
+        rests++;
+}
+
+static void end_loop(void *data)
+{
+        loop_quit(data, 0);
+}
+
+static void do_nothing(void *data)
+{
+        (void)data;
+}
+
+static void quiet_loop_rests_once_until_something_comes(void **state)
+{
+        struct loop *loop = loop_new();
+
+        (void)state;
+        rests = 0;
+        loop_set_rest(loop, 20, rest);
+        /* Quiet up to 200 ms, and from then to 600 ms. */
+        loop_add_deadline(loop, 200, do_nothing, NULL);
+        loop_add_deadline(loop, 600, end_loop, loop);
+        assert_int_equal(loop_run(loop), 0);
+        assert_int_equal(rests, 2);
+        loop_free(loop);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -254,6 +286,7 @@ int main(void)
                 cmocka_unit_test(a_signal_comes_as_an_event),
                 cmocka_unit_test(a_childs_end_is_told_once),
                 cmocka_unit_test(quit_ends_the_run_also_when_it_came_before),
+                cmocka_unit_test(quiet_loop_rests_once_until_something_comes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
