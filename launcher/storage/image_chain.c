@@ -21,6 +21,9 @@ void image_chain_free(struct image_chain *chain)
         free(chain);
 }
 
+/* As much of a raw image as the magic numbers of other formats are in. */
+#define RAW_START_BYTES 4096
+
 /* What an image file starts with (its format's magic number, at this offset) when it is not what it seems. */
 static const struct {
         const char *format;
@@ -215,6 +218,7 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
                       char **ret_next, enum disk_format *ret_next_format, struct error **err)
 {
         _cleanup_free_ uint8_t *bytes = xmalloc(QCOW2_HEADER_BYTES);
+        size_t wanted = format == DISK_FORMAT_RAW ? RAW_START_BYTES : QCOW2_HEADER_BYTES;
         struct image_layer layer = { .path = (char *)path, .format = format };
         struct qcow2_header header = { 0 };
         _cleanup_close_ int fd = -1;
@@ -229,7 +233,7 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
         for (size_t i = 0; i < chain->n_layers; i++)
                 if (image_layer_is_same(&chain->layers[i], &layer))
                         return error_set(err, ERROR_INVALID, "the chain loops: it is layer %zu already", i);
-        if (read_at(fd, bytes, QCOW2_HEADER_BYTES, 0, &n, err) < 0 ||
+        if (read_at(fd, bytes, wanted, 0, &n, err) < 0 ||
             (is_guess && check_guess(format, bytes, n, err) < 0))
                 return -1;
         *ret_next = NULL;

@@ -383,7 +383,7 @@ verdicts() { # LIFE
             return
         else
             # Its last words may have been in the record that was being written.
-            [[ $1 == shutdown* || $1 == destroy ]] && echo "lost guest-off asked" || echo lost
+            [[ $1 == shutdown* || $1 == destroy || $1 == orphan ]] && echo "lost guest-off asked" || echo lost
             return
         fi
         ;;&
