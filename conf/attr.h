@@ -165,6 +165,7 @@ extern const struct attr_section attr_topology, attr_numa_node, attr_memory_back
 extern const struct attr_section attr_raw, attr_hyperv;
 extern const struct attr_section attr_graphics, attr_video, attr_input, attr_sound, attr_redirfilter;
 extern const struct attr_section attr_clock, attr_timer, attr_pm, attr_iommu;
+extern const struct attr_section attr_rng, attr_watchdog, attr_tpm, attr_vsock, attr_filesystem, attr_console;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

@@ -36,6 +36,12 @@ const struct attr_section *const attr_sections[] = {
         &attr_timer,
         &attr_pm,
         &attr_iommu,
+        &attr_console,
+        &attr_rng,
+        &attr_watchdog,
+        &attr_tpm,
+        &attr_vsock,
+        &attr_filesystem,
         NULL,
 };
 /* clang-format on */
@@ -118,11 +124,6 @@ static const struct attr pci_rows[] = {
 };
 SECTION(pci, "PCI", "A PCI device of the host.", "opennebula-semantics 3.12");
 
-static const struct attr tpm_rows[] = {
-        COMING_IN("MODEL", A, "tpm-crb or tpm-tis."),
-};
-SECTION(tpm, "TPM", "Virtual TPM.", "opennebula-semantics 3.13");
-
 static const struct attr backup_config_rows[] = {
         COMING("FS_FREEZE", "NONE, AGENT or SUSPEND."),
         COMING("KEEP_LAST", "Number of backups kept."),
@@ -176,42 +177,6 @@ static const struct attr numatune_rows[] = {
 };
 SECTION(numatune, "NUMATUNE", "Memory placement.", "DESIGN 5.3");
 
-static const struct attr filesystem_rows[] = {
-        COMING("SOURCE", "Directory of the host."),
-        COMING("TARGET", "Name in the guest."),
-        COMING("DRIVER", "9p or virtiofs."),
-        COMING("ACCESSMODE", "mapped, passthrough or squash."),
-        COMING("READONLY", "The guest may only read."),
-};
-SECTION(filesystem, "FILESYSTEM", "A directory shared with the guest.", "DESIGN 5.3");
-
-static const struct attr rng_rows[] = {
-        COMING("MODEL", "virtio."),
-        COMING("SOURCE", "Device of the host."),
-        COMING("RATE_BYTES", "Bytes per period."),
-        COMING("RATE_PERIOD", "Period, milliseconds."),
-};
-SECTION(rng, "RNG", "Random number device.", "DESIGN 5.3");
-
-static const struct attr watchdog_rows[] = {
-        COMING("MODEL", "i6300esb, ib700 or itco."),
-        COMING("ACTION", "reset, shutdown, poweroff, pause, debug, none or inject-nmi."),
-};
-SECTION(watchdog, "WATCHDOG", "Watchdog device.", "DESIGN 5.3");
-
-static const struct attr console_rows[] = {
-        COMING("TYPE", "socket, pty, file, ..."),
-        COMING("TARGET", "serial, virtio or sclp."),
-        COMING("PATH", "File or device at the other end."),
-};
-SECTION(console, "CONSOLE", "A console of the guest.", "DESIGN 5.3");
-
-static const struct attr vsock_rows[] = {
-        COMING("CID", "Context id, 3 or more, or auto."),
-        COMING("MODEL", "virtio."),
-};
-SECTION(vsock, "VSOCK", "A socket between host and guest.", "DESIGN 5.3");
-
 static const struct attr usb_rows[] = {
         COMING("VENDOR", "Vendor id."),     COMING("PRODUCT", "Product id."),
         COMING("BUS", "Bus of the host."),  COMING("DEVICE", "Device on the bus."),
@@ -233,16 +198,10 @@ ALONE(modification, "MODIFICATION", "for the web interface");
 const struct attr_section *const attr_coming_sections[] = {
         &context,
         &pci,
-        &tpm,
         &backup_config,
         &nic_alias,
         &snapshot,
         &numatune,
-        &filesystem,
-        &rng,
-        &watchdog,
-        &console,
-        &vsock,
         &usb,
         &user_inputs,
         &sched_action,

@@ -454,25 +454,3 @@ const struct attr_section attr_panic = {
         .doc = "A device through which the guest tells that its kernel panicked.",
         .source = "DESIGN 5.3",
 };
-
-static const struct attr_word serial_words[] = {
-        WORD("socket", 0), SOON("pty"), SOON("file"), SOON("tcp"), SOON("null"), WORDS_END,
-};
-
-#define ATTR_OF struct serial_spec
-static const struct attr serial_rows[] = {
-        { "TYPE", TEXT(type), .lookup = LOOKUP_D, .words = serial_words, .dflt = "socket", .lands = "argv",
-          .doc = "socket: the port is read and written by vmlaunch console.", .source = "DESIGN 5.3" },
-        COMING("PATH", "File or device at the other end."),
-        COMING("PORT", "Number of the port in the guest."),
-};
-#undef ATTR_OF
-
-const struct attr_section attr_serial = {
-        .name = "SERIAL",
-        .repeats = true,
-        .rows = serial_rows,
-        .n_rows = ARRAY_SIZE(serial_rows),
-        .doc = "Serial port of the guest. Absent: one of type socket.",
-        .source = "DESIGN 5.3",
-};

@@ -11,6 +11,8 @@ enum { MAX_REPORTS = 20, MAX_SECONDS = 7 * 86400 };
 static const char later[] = "not used by this version";
 static const char without_libvirt[] = "without meaning here: there is no libvirt";
 
+#define VIRTIOFSD_PATHS "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd"
+
 /* Not set in the file as shipped. */
 #define UNSET(variable, text)                     \
         {                                         \
@@ -71,9 +73,8 @@ const struct kvmrc_row kvmrc_rows[] = {
         ATTACH("SIZE_IOPS_SEC", NULL),
         ATTACH("NIC_MODEL", "virtio"),
         ATTACH("NIC_FILTER", NULL),
-        { "VIRTIOFSD_BINARY_PATH",
-          "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd", later,
-          .plain = "/usr/libexec/virtiofsd /usr/lib/qemu/virtiofsd /usr/lib/virtiofsd/virtiofsd" },
+        { "VIRTIOFSD_BINARY_PATH", VIRTIOFSD_PATHS, "where virtiofsd is: the first of these that is a program",
+          .here = true },
         { "OVMF_NVRAM", "/usr/share/OVMF/OVMF_VARS.fd",
           "template of UEFI variables for a FIRMWARE file of which neither a firmware descriptor of QEMU nor its name says "
           "which variables are its own",
@@ -83,12 +84,15 @@ const struct kvmrc_row kvmrc_rows[] = {
 
 void kvmrc_init(struct kvmrc *kvmrc)
 {
-        *kvmrc = (struct kvmrc){ .shutdown_timeout_s = 180, .sync_time = true };
+        *kvmrc = (struct kvmrc){ .shutdown_timeout_s = 180,
+                                 .sync_time = true,
+                                 .virtiofsd = xstrdup(VIRTIOFSD_PATHS) };
 }
 
 void kvmrc_done(struct kvmrc *kvmrc)
 {
         free(kvmrc->ovmf_nvram);
+        free(kvmrc->virtiofsd);
         for (size_t i = 0; i < kvmrc->n_attach; i++) {
                 free(kvmrc->attach[i].key);
                 free(kvmrc->attach[i].value);
@@ -217,6 +221,11 @@ static int assign(struct reader *reader, const char *name, const char *value, co
                                         "SHUTDOWN_TIMEOUT: '%s' is not a number of seconds (1 to %d)", shown,
                                         MAX_SECONDS);
                 kvmrc->shutdown_timeout_s = seconds;
+                return 0;
+        }
+        if (strcmp(name, "VIRTIOFSD_BINARY_PATH") == 0) {
+                free(kvmrc->virtiofsd);
+                kvmrc->virtiofsd = xstrdup(value[strspn(value, " \t")] ? value : VIRTIOFSD_PATHS);
                 return 0;
         }
         if (text_starts_with(name, ATTACH_PREFIX)) {

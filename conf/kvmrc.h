@@ -20,6 +20,7 @@ struct kvmrc_row {
 
 extern const struct kvmrc_row kvmrc_rows[]; /* ends with a NULL name */
 
+/* kvmrc_done() frees what it holds. */
 void kvmrc_init(struct kvmrc *kvmrc);
 void kvmrc_done(struct kvmrc *kvmrc);
 /* Lines that are not understood, unknown variables and those without effect are appended to *warnings. */

@@ -221,19 +221,17 @@ static void fill_repeated(struct spec_builder *builder, const struct spec_sectio
                           "%s: more than %u %s", name, row->max, row->plural);
 }
 
-/* One on console.sock when none is given. */
-static void add_serial(struct spec_builder *builder)
+void *spec_add_record(struct spec_builder *builder, const struct attr_section *section)
 {
-        struct vm_spec *spec = builder->spec;
+        const struct spec_section *row = spec_section_find(section);
+        char **records = (char **)((char *)builder->spec + row->record), *record;
+        size_t *n = (size_t *)((char *)builder->spec + row->count);
 
-        if (spec->n_serials)
-                return;
-        free(spec->serials);
-        spec->serials = xcalloc(1, sizeof(*spec->serials));
-        spec->n_serials = 1;
-        fill(builder, &attr_serial, NULL, &spec->serials[0]);
-        spec_set_origin(spec, spec_origin(&attr_serial, &spec->serials[0], "TYPE"), LAYER_RULE, "socket",
-                        NULL);
+        *records = xreallocarray(*records, *n + 1, row->size);
+        record = *records + (*n)++ * row->size;
+        memset(record, 0, row->size);
+        fill(builder, section, NULL, record);
+        return record;
 }
 
 static void fill_sections(struct spec_builder *builder)
@@ -252,7 +250,6 @@ static void fill_sections(struct spec_builder *builder)
                         *(bool *)((char *)spec + row->present) = given;
         }
         spec_number(builder);
-        add_serial(builder);
 }
 
 static struct error *copy_errors(const struct error *error)
@@ -337,6 +334,7 @@ int spec_build(const struct template *template, const struct site *site, const c
         spec_set_nics(&builder);
         spec_set_display(&builder);
         spec_set_boot_order(&builder);
+        spec_set_devices(&builder, directory);
         spec_check_plugged(&builder);
         spec_check(&builder);
 

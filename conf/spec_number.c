@@ -71,6 +71,8 @@ void spec_number(struct spec_builder *builder)
                   sizeof(*spec->dimms), offsetof(struct dimm_spec, id) },
                 { &attr_nic, attr_find(&attr_nic, "NIC_ID"), (char *)spec->nics, spec->n_nics,
                   sizeof(*spec->nics), offsetof(struct nic_spec, id) },
+                { &attr_filesystem, attr_find(&attr_filesystem, "FS_ID"), (char *)spec->filesystems,
+                  spec->n_filesystems, sizeof(*spec->filesystems), offsetof(struct filesystem_spec, id) },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

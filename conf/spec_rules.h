@@ -12,7 +12,7 @@
 /* QEMU's MAX_NODES. */
 #define SPEC_MAX_NUMA_NODES   128
 #define SPEC_MAX_NICS         256
-#define SPEC_MAX_SERIALS      4
+#define SPEC_MAX_SERIALS      4 /* of a PC */
 #define SPEC_MAX_INPUTS       16
 #define SPEC_MAX_REDIRFILTERS 64
 #define SPEC_MAX_TIMERS       6
@@ -20,6 +20,7 @@
 /* Linux uses no smaller piece of a memory module; a virtio-mem device plugs blocks (qemu-lab 6). */
 #define DIMM_GRAIN       (128ull << 20)
 #define VIRTIO_MEM_BLOCK (2ull << 20)
+#define SPEC_MAX_DEVICES      16 /* of other kinds that repeat */
 
 struct spec_builder {
         const struct template *template;
@@ -78,6 +79,9 @@ char *spec_resolve_path(struct spec_builder *builder, const char *full_name, con
 void spec_number(struct spec_builder *builder);
 /* VCPU_PLUGGED, MEMORY_PLUGGED and DIMM: within what there is room for. */
 void spec_check_plugged(struct spec_builder *builder);
+/* One more record of a section that repeats, with the layers' values and defaults; NULL is never returned. */
+void *spec_add_record(struct spec_builder *builder, const struct attr_section *section);
+
 /* What the attributes leave open, a section each; in this order. */
 void spec_set_identity(struct spec_builder *builder, const char *default_name);
 void spec_set_machine(struct spec_builder *builder, const char *base_dir);
@@ -92,6 +96,8 @@ void spec_set_disks(struct spec_builder *builder, const char *base_dir);
 void spec_set_nics(struct spec_builder *builder);
 void spec_set_display(struct spec_builder *builder);
 void spec_set_boot_order(struct spec_builder *builder);
+void spec_set_devices(struct spec_builder *builder, const char *base_dir);
+void spec_set_serials(struct spec_builder *builder, const char *base_dir);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);

@@ -42,11 +42,17 @@ const struct spec_section spec_sections[] = {
         OPTIONAL(attr_graphics, graphics),
         OPTIONAL(attr_video, video),
         OPTIONAL(attr_sound, sound),
+        OPTIONAL(attr_rng, rng),
+        OPTIONAL(attr_watchdog, watchdog),
+        OPTIONAL(attr_tpm, tpm),
+        OPTIONAL(attr_vsock, vsock),
         REPEATED(attr_disk, disks, SPEC_MAX_DISKS, "disks"),
         REPEATED(attr_nic, nics, SPEC_MAX_NICS, "NICs"),
         REPEATED(attr_serial, serials, SPEC_MAX_SERIALS, "serial ports"),
         REPEATED(attr_input, inputs, SPEC_MAX_INPUTS, "input devices"),
         REPEATED(attr_redirfilter, redirfilters, SPEC_MAX_REDIRFILTERS, "rules"),
+        REPEATED(attr_console, consoles, SPEC_MAX_DEVICES, "consoles"),
+        REPEATED(attr_filesystem, filesystems, SPEC_MAX_DEVICES, "shared directories"),
         { .section = NULL },
 };
 

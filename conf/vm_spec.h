@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "conf/device_spec.h"
 #include "conf/disk_spec.h"
 #include "conf/display_spec.h"
 #include "conf/hyperv_spec.h"
@@ -240,11 +241,6 @@ struct nic_spec {
         char *address;
 };
 
-struct serial_spec {
-        struct section section;
-        char *type; /* "socket": console.sock */
-};
-
 struct vm_spec {
         struct section section; /* top-level attributes */
         char *template_file;    /* as given by the user; "-" for stdin */
@@ -302,16 +298,24 @@ struct vm_spec {
         struct graphics_spec graphics;
         struct video_spec video;
         struct sound_spec sound;
+        struct rng_spec rng;
+        struct watchdog_spec watchdog;
+        struct tpm_spec tpm;
+        struct vsock_spec vsock;
         struct disk_spec *disks;
         size_t n_disks;
         struct nic_spec *nics;
         size_t n_nics;
-        struct serial_spec *serials; /* none given: one by rule, on console.sock */
+        struct serial_spec *serials; /* without them and consoles: one by rule, on console.sock */
         size_t n_serials;
         struct input_spec *inputs;
         size_t n_inputs;
         struct redirfilter_spec *redirfilters;
         size_t n_redirfilters;
+        struct console_spec *consoles;
+        size_t n_consoles;
+        struct filesystem_spec *filesystems;
+        size_t n_filesystems;
         struct error *warnings; /* list; places where known; owned */
         char **files;           /* pool of the file names that origins and positions point into; owned */
         size_t n_files;

@@ -5,10 +5,8 @@
 
 #include "base/text.h"
 #include "conf/vm_spec.h"
+#include "launcher/host/program.h"
 #include "launcher/host/qemu_facts.h"
-
-/* Fixed, so that a plan does not depend on the caller's environment. */
-static const char *const directories[] = { "/usr/local/bin", "/usr/bin", "/bin" };
 
 /* Debian's packages; other architectures are in qemu-system-misc. */
 static const struct {
@@ -25,26 +23,6 @@ static const char *package_of(const char *arch)
                 if (strcmp(packages[i].arch, arch) == 0)
                         return packages[i].package;
         return "qemu-system-misc";
-}
-
-/* By the file's mode, not by access(): whether the caller himself may run it must not matter. */
-static bool is_program(const char *path)
-{
-        struct stat st;
-
-        return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
-}
-
-/* New string, or NULL. */
-static char *look_up(const char *name)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-                _cleanup_free_ char *path = xasprintf("%s/%s", directories[i], name);
-
-                if (is_program(path))
-                        return TAKE_PTR(path);
-        }
-        return NULL;
 }
 
 static int check_given(const char *given, const char *path, struct error **err)
@@ -68,7 +46,7 @@ static int find_given(const struct vm_spec *spec, char **ret, struct error **err
         if (spec->emulator[0] == '/')
                 path = xstrdup(spec->emulator);
         else
-                path = look_up(spec->emulator);
+                path = program_find(spec->emulator);
         if (!path)
                 return error_set(err, ERROR_HOST, "EMULATOR '%s' is not on this host", given);
         if (check_given(given, path, err) < 0)
@@ -97,8 +75,8 @@ int qemu_find(const struct vm_spec *spec, char **ret_path, struct error **err)
                 if (names[i] != system && strcmp(uts.machine, given) != 0)
                         continue;
                 if (names[i][0] != '/')
-                        path = look_up(names[i]);
-                else if (is_program(names[i]))
+                        path = program_find(names[i]);
+                else if (program_is(names[i]))
                         path = xstrdup(names[i]);
                 if (path) {
                         *ret_path = TAKE_PTR(path);

@@ -1,6 +1,5 @@
 /* The guest agent's channel: a virtio serial port on agent.sock. */
-#include "launcher/plan/builder.h"
-#include "launcher/plan/chardev.h"
+#include "launcher/plan/device.h"
 #include "launcher/plan/display.h"
 
 #define BECAUSE "FEATURES/GUEST_AGENT"
@@ -14,7 +13,15 @@ int agent_check(struct build *build, struct error **err)
 
 bool virtio_serial_is_needed(const struct vm_spec *spec)
 {
-        return spec->features.guest_agent || display_needs_virtio_serial(spec);
+        return spec->features.guest_agent || display_needs_virtio_serial(spec) || console_is_virtio(spec);
+}
+
+static const char *controller_reason(const struct build *build)
+{
+        if (build->spec->features.guest_agent)
+                return BECAUSE;
+        return display_needs_virtio_serial(build->spec) ? "GRAPHICS/VDAGENT"
+                                                        : "rule: the controller of the virtio consoles";
 }
 
 void agent_args(struct build *build)
@@ -26,8 +33,7 @@ void agent_args(struct build *build)
                 return;
         controller = json_pack("{s:s, s:s}", "driver", "virtio-serial-pci", "id", "vser0");
         build_set_address(controller, build_pci_address(build, "vser0"));
-        build_json(build, build->spec->features.guest_agent ? BECAUSE : "GRAPHICS/VDAGENT", "-device",
-                   controller);
+        build_json(build, controller_reason(build), "-device", controller);
         if (!build->spec->features.guest_agent)
                 return;
         chardev = chardev_option("agent0", build->agent_fd);

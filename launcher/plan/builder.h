@@ -79,14 +79,14 @@ struct build {
         unsigned next_set;
         int qmp_fd, agent_fd, kernel_fd, initrd_fd;
         unsigned graphics_port; /* 0: none */
-        int *serial_fds;
         struct plan_secret_use *secrets;
         size_t n_secrets;
         struct plan_disk *disks;
         unsigned scsi_iothread, scsi_queues; /* of the SCSI controller; 0: none, QEMU's own choice */
         struct plan_nic *nics;
         struct plan_firmware firmware;
-        int64_t clock_ahead; /* seconds of UTC: CLOCK OFFSET = "variable" */
+        int64_t clock_ahead;         /* seconds of UTC: CLOCK OFFSET = "variable" */
+        struct device_plan *devices; /* device.h */
 };
 
 /* One option, or an option and its value. */
@@ -121,6 +121,8 @@ void build_refer(const struct build *build, struct text *because, const char *fo
 
 /* Asks for a PCI place; wanted: the template's ADDRESS, NULL: none. */
 void build_place(struct build *build, char *id_consume, const char *wanted, bool is_legacy);
+/* A listening socket in the VM's private directory; the fd is named listen:NAME. */
+void build_listen_step(struct build *build, const char *because, const char *name);
 /* The address that this device had before, from machine.lock; NULL: never seen. */
 const char *build_locked_address(const struct build *build, const char *device);
 /* The address that PCI placement gave to this device; NULL: it is no PCI device of this VM. */
@@ -196,16 +198,10 @@ int balloon_check(struct build *build, struct error **err);
 void balloon_args(struct build *build);
 void balloon_steps(struct build *build);
 
-/* agent.c, serial.c, panic.c */
+/* agent.c */
 int agent_check(struct build *build, struct error **err);
 /* The controller too, which others share. */
 void agent_args(struct build *build);
-int serial_check(struct build *build, struct error **err);
-void serial_args(struct build *build);
-/* The socket of a serial port: "console", "console1"; new string. */
-char *serial_socket_name(size_t index);
-int panic_check(struct build *build, struct error **err);
-void panic_args(struct build *build);
 
 /*
  * secret.c: a value that QEMU must have and nobody may read, as its object ID of type secret. Call it while fds are

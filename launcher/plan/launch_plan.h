@@ -19,7 +19,11 @@
  *   secret         {fd, uid, from}                sealed memfd, readable by uid only; the value is in the plan's secrets,
  *                                                 which nobody prints; {path} instead of from: in that file;
  *                                                 {random, keep}: so many random characters, also in the new file keep
- *   device-open    {path, fds: [name]}            a device of the host, read and write, once for each name
+ *   device-open    {path, fds: [name], access}    a device of the host, once for each name; access "ro", else read and write
+ *   log-open       {path, fd, own: bool}          a file that is added to; own: below LOG, and kept within bounds while the VM
+ *                                                 lives. No undo
+ *   socket-pair    {fd, peer, listens: bool}      two ends of a connection; listens: fd is the socket that it comes from
+ *   state-directory {path, mode, uid, gid}        below STATE/NAME; outlives the VM, no undo
  *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
  *   connect        {path, fd}                     a connected Unix stream socket
  *   listen         {path, mode, uid, gid, fd}     a bound, listening Unix stream socket; undo: unlink
@@ -40,6 +44,9 @@
  *   nvram          {path, format, other, template, template-format, uid, fd}
  *                  UEFI variables: opened, and made first where they are not there, of other (the same in the other format)
  *                  or of template; outlive the VM, undone when they were made for a start that failed
+ *   helper         {id, argv, fds: [{fd, source}], stderr, uid, gid, ids, directory, directory_fd, readonly}
+ *                                                 runs a helper process: as uid without capabilities or, with ids, as root of
+ *                                                 a user namespace whose first ids are uid and so many that follow; undo: end it
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
@@ -61,30 +68,34 @@
  * The one list: enum, name and what is done (launcher/run/effects.c) are made of it, so an effect without a name, or
  * without its two functions, does not compile.
  */
-#define PLAN_EFFECT_LIST(X)                              \
-        X(UID_CLAIM, "uid-claim", uid_claim)             \
-        X(IMAGE_OPEN, "image-open", image_open)          \
-        X(IMAGE_CREATE, "image-create", image_create)    \
-        X(FILE_OPEN, "file-open", file_open)             \
-        X(SECRET, "secret", secret)                      \
-        X(DEVICE_OPEN, "device-open", device_open)       \
-        X(DIRECTORY, "directory", directory)             \
-        X(CONNECT, "connect", connect)                   \
-        X(LISTEN, "listen", listen)                      \
-        X(PORT, "port", port)                            \
-        X(STDERR, "stderr", stderr)                      \
-        X(MACHINE_LOCK, "machine-lock", machine_lock)    \
-        X(NET, "net", net)                               \
-        X(SCRIPT, "script", script)                      \
-        X(CGROUP_CREATE, "cgroup-create", cgroup_create) \
-        X(CGROUP_WRITE, "cgroup-write", cgroup_write)    \
-        X(SCOPE, "scope", scope)                         \
-        X(UNIT_SET, "unit-set", unit_set)                \
-        X(MACHINED, "machined", machined)                \
-        X(LIVE_TEMPLATE, "live-template", live_template) \
-        X(NVRAM, "nvram", nvram)                         \
-        X(SPAWN, "spawn", spawn)                         \
-        X(TAKE_BACK, "take-back", take_back)             \
+#define PLAN_EFFECT_LIST(X)                                    \
+        X(UID_CLAIM, "uid-claim", uid_claim)                   \
+        X(IMAGE_OPEN, "image-open", image_open)                \
+        X(IMAGE_CREATE, "image-create", image_create)          \
+        X(FILE_OPEN, "file-open", file_open)                   \
+        X(SECRET, "secret", secret)                            \
+        X(DEVICE_OPEN, "device-open", device_open)             \
+        X(LOG_OPEN, "log-open", log_open)                      \
+        X(SOCKET_PAIR, "socket-pair", socket_pair)             \
+        X(STATE_DIRECTORY, "state-directory", state_directory) \
+        X(DIRECTORY, "directory", directory)                   \
+        X(CONNECT, "connect", connect)                         \
+        X(LISTEN, "listen", listen)                            \
+        X(PORT, "port", port)                                  \
+        X(STDERR, "stderr", stderr)                            \
+        X(MACHINE_LOCK, "machine-lock", machine_lock)          \
+        X(NET, "net", net)                                     \
+        X(SCRIPT, "script", script)                            \
+        X(CGROUP_CREATE, "cgroup-create", cgroup_create)       \
+        X(CGROUP_WRITE, "cgroup-write", cgroup_write)          \
+        X(SCOPE, "scope", scope)                               \
+        X(UNIT_SET, "unit-set", unit_set)                      \
+        X(MACHINED, "machined", machined)                      \
+        X(LIVE_TEMPLATE, "live-template", live_template)       \
+        X(NVRAM, "nvram", nvram)                               \
+        X(HELPER, "helper", helper)                            \
+        X(SPAWN, "spawn", spawn)                               \
+        X(TAKE_BACK, "take-back", take_back)                   \
         X(QMP, "qmp", qmp)
 
 #define PLAN_EFFECT_ENUM(id, name, word) EFFECT_##id,
@@ -149,6 +160,7 @@ struct plan_policy {
         bool force_destroy, cancel_no_acpi;
         bool restart_on_panic, keep_on_panic; /* ON_CRASH; neither: the VM ends */
         bool ready_on_agent;                  /* NOTIFY_READY */
+        bool poweroff_on_watchdog;            /* WATCHDOG/ACTION: QEMU has paused, and the VM ends */
         bool sync_time;                       /* SYNC_TIME: when a paused guest goes on */
         char *agent_allow;                    /* AGENT_ALLOW; owned, NULL: none */
         struct plan_clock clock;

@@ -2,7 +2,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "launcher/plan/builder.h"
+#include "launcher/plan/device.h"
+
+#define ACTION_RULE "rule: QEMU stays when the guest powers off, so the end is seen even if nobody listened"
 
 /* Why KVM cannot be used here; NULL: it can. Worked out from facts, so the answer does not depend on who asks. */
 static const char *kvm_obstacle(struct build *build)
@@ -145,7 +147,8 @@ int machine_decide(struct build *build, struct error **err)
 
 void machine_args_identity(struct build *build)
 {
-        _cleanup_text_ struct text name = TEXT_INIT, because = TEXT_INIT;
+        _cleanup_text_ struct text name = TEXT_INIT, because = TEXT_INIT, action = TEXT_INIT;
+        const char *watchdog = watchdog_action_word(build->spec);
 
         keyval_add(&name, "guest", "%s", build->spec->name);
         keyval_add(&name, "process", "%s-@GENERATION@", build->spec->name);
@@ -159,9 +162,13 @@ void machine_args_identity(struct build *build)
         build_flag(build, "rule: nothing but what the plan says", "-nodefaults");
         build_flag(build, "rule: the guest starts when everything is in place", "-S");
         build_option(build, "rule: no window on the host", "-display", "none");
-        build_option(build,
-                     "rule: QEMU stays when the guest powers off, so the end is seen even if nobody listened",
-                     "-action", "shutdown=pause,reboot=reset,panic=pause");
+        keyval_add(&action, "shutdown", "pause");
+        keyval_add(&action, "reboot", "reset");
+        keyval_add(&action, "panic", "pause");
+        if (watchdog)
+                keyval_add(&action, "watchdog", "%s", watchdog);
+        build_option(build, watchdog ? "WATCHDOG/ACTION " ACTION_RULE : ACTION_RULE, "-action", "%s",
+                     text_str(&action));
         build_option(build, "rule: confinement", "-sandbox",
                      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }

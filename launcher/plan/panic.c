@@ -1,5 +1,5 @@
 /* The device through which a guest says that its kernel panicked. */
-#include "launcher/plan/builder.h"
+#include "launcher/plan/device.h"
 
 static const char *driver(const struct build *build)
 {

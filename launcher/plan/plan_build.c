@@ -6,6 +6,7 @@
 #include "conf/spec_build.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
+#include "launcher/plan/device.h"
 #include "launcher/plan/display.h"
 #include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
@@ -30,8 +31,8 @@ static void build_done(struct build *build)
                 free(build->nics[i].vhost_fds);
         }
         free(build->nics);
-        free(build->serial_fds);
         firmware_done(build);
+        device_plan_free(build->devices, build->spec);
         for (size_t i = 0; i < build->n_secrets; i++) {
                 free(build->secrets[i].id);
                 free(build->secrets[i].reference);
@@ -57,7 +58,7 @@ void build_place(struct build *build, char *id_consume, const char *wanted, bool
 static int place_devices(struct build *build, struct error **err)
 {
         const struct vm_spec *spec = build->spec;
-        bool needs_bridge = display_needs_bridge(spec);
+        bool needs_bridge = display_needs_bridge(spec) || devices_need_bridge(build);
 
         for (size_t i = 0; i < spec->n_nics; i++)
                 needs_bridge = needs_bridge || nic_is_legacy(&spec->nics[i]);
@@ -81,6 +82,7 @@ static int place_devices(struct build *build, struct error **err)
         if (spec->balloon.model != BALLOON_MODEL_NONE)
                 build_place(build, xstrdup("balloon0"), NULL, false);
         display_place(build);
+        devices_place(build);
 
         if (pci_place(build->kind != MACHINE_PC, build->in->site->q35_root_ports, build->lock,
                       build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
@@ -148,7 +150,7 @@ static int decide(struct build *build, struct error **err)
             firmware_decide(build, err) < 0 || clock_decide(build, err) < 0 || iommu_check(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
-            serial_check(build, err) < 0 || panic_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
+            devices_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
             nic_check_all(build, err) < 0 || display_check(build, err) < 0)
                 return -1;
         return place_devices(build, err);
@@ -178,11 +180,7 @@ static void number_fds(struct build *build)
         build->qmp_fd = listener_fd(build, "qmp");
         if (build->spec->features.guest_agent)
                 build->agent_fd = listener_fd(build, "agent");
-        for (size_t i = 0; i < build->spec->n_serials; i++) {
-                _cleanup_free_ char *name = serial_socket_name(i);
-
-                build->serial_fds[i] = listener_fd(build, name);
-        }
+        serial_number_fds(build);
         if (build->spec->os.kernel) {
                 _cleanup_free_ char *text = xasprintf("kernel %s", build->spec->os.kernel);
 
@@ -197,6 +195,7 @@ static void number_fds(struct build *build)
         disk_number_fds(build);
         nic_number_fds(build);
         graphics_number_fds(build);
+        devices_number_fds(build);
 }
 
 static void root_port_args(struct build *build)
@@ -253,16 +252,17 @@ static void write_argv(struct build *build)
         disk_controller_args(build);
         serial_args(build);
         agent_args(build);
+        console_args(build);
         disk_args(build);
         nic_args(build);
-        panic_args(build);
+        devices_args(build);
         memory_device_args(build);
         plugged_args(build);
         balloon_args(build);
         display_args(build);
 }
 
-static void listen_step(struct build *build, const char *because, const char *name)
+void build_listen_step(struct build *build, const char *because, const char *name)
 {
         build_step(build, because, EFFECT_LISTEN,
                    json_pack("{s:o, s:i, s:i, s:i, s:o}", "path",
@@ -291,6 +291,7 @@ static int live_template_step(struct build *build, struct error **err)
         live.os.machine = build->machine->name;
         live.disks = xcalloc(live.n_disks + 1, sizeof(*live.disks));
         live.nics = xcalloc(live.n_nics + 1, sizeof(*live.nics));
+        live.filesystems = xcalloc(live.n_filesystems + 1, sizeof(*live.filesystems));
         for (size_t i = 0; i < live.n_disks; i++) {
                 live.disks[i] = build->spec->disks[i];
                 live.disks[i].address = build->disks[i].address;
@@ -302,9 +303,16 @@ static int live_template_step(struct build *build, struct error **err)
                 if (nic_is_virtio(&live.nics[i]) && live.nics[i].bridge_type != NIC_BRIDGE_USER)
                         live.nics[i].virtio_queues = live.nics[i].queues;
         }
+        for (size_t i = 0; i < live.n_filesystems; i++) {
+                _cleanup_free_ char *id = filesystem_id(&build->spec->filesystems[i]);
+
+                live.filesystems[i] = build->spec->filesystems[i];
+                live.filesystems[i].address = (char *)build_pci_address(build, id);
+        }
         text = spec_to_template(&live);
         free(live.disks);
         free(live.nics);
+        free(live.filesystems);
         if (!is_utf8(text))
                 return error_set(
                         err, ERROR_INVALID,
@@ -328,19 +336,16 @@ static int write_steps(struct build *build, struct error **err)
                              "mode", 0700, "uid", 0, "gid", 0));
         secret_steps(build);
         graphics_file_steps(build);
-        listen_step(build, "rule: the supervisor's control channel", "qmp");
+        build_listen_step(build, "rule: the supervisor's control channel", "qmp");
         if (build->spec->features.guest_agent)
-                listen_step(build, "FEATURES/GUEST_AGENT", "agent");
-        for (size_t i = 0; i < build->spec->n_serials; i++) {
-                _cleanup_free_ char *name = serial_socket_name(i);
-
-                listen_step(build, "rule: serial ports are sockets", name);
-        }
+                build_listen_step(build, "FEATURES/GUEST_AGENT", "agent");
+        devices_file_steps(build);
         build_step(build, "rule: QEMU's messages are kept, within bounds", EFFECT_STDERR,
                    json_pack("{s:s, s:i}", "fd", "stderr", "max", STDERR_MAX));
         lock_step(build);
         if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || limits_steps(build, err) < 0)
                 return -1;
+        devices_helper_steps(build);
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
         unit_late_steps(build);
         balloon_steps(build);
@@ -380,6 +385,7 @@ static void write_policy(struct build *build)
                 .restart_on_panic = spec->on_crash == CRASH_RESTART,
                 .keep_on_panic = spec->on_crash == CRASH_PRESERVE,
                 .ready_on_agent = spec->notify_ready && strcmp(spec->notify_ready, "agent") == 0,
+                .poweroff_on_watchdog = spec->watchdog.present && spec->watchdog.action == WATCHDOG_POWEROFF,
                 .sync_time = kvmrc->sync_time && spec->features.guest_agent,
                 .agent_allow = xstrdup_null(spec->agent_allow),
         };
@@ -402,7 +408,7 @@ int plan_build(const struct plan_input *input, struct launch_plan **ret, struct 
                 .next_set = 1,
                 .disks = xcalloc(spec->n_disks + 1, sizeof(struct plan_disk)),
                 .nics = xcalloc(spec->n_nics + 1, sizeof(struct plan_nic)),
-                .serial_fds = xcalloc(spec->n_serials + 1, sizeof(int)),
+                .devices = device_plan_new(spec),
         };
         int result = -1;
 

@@ -8,6 +8,7 @@
 
 #include "conf/site.h"
 #include "conf/vm_spec.h"
+#include "launcher/host/device_facts.h"
 #include "launcher/host/firmware.h"
 #include "launcher/host/host_facts.h"
 #include "launcher/host/qemu_facts.h"
@@ -33,6 +34,7 @@ struct plan_input {
         const struct firmware_list *firmware; /* NULL: the VM has no UEFI */
         const char *timezone_rule; /* of CLOCK/TIMEZONE, as TZ takes it; NULL: this host has no such zone */
         const struct clock_state *clock; /* NULL: the guest's clock was never set */
+        const struct device_facts *devices;
         const struct machine_lock *lock;
         enum plan_group group;
         const char *unit;       /* its name; NULL with PLAN_GROUP_OWN */

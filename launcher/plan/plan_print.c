@@ -81,7 +81,8 @@ static void print_file_step(const struct plan_step *step, struct text *out)
                                   *path ? "from" : "of", *path ? path : string_of(args, "from"));
                 break;
         case EFFECT_DEVICE_OPEN:
-                text_addf(out, "file    device        %s  rw  %zu times\n", path,
+                text_addf(out, "file    device        %s  %s  %zu times\n", path,
+                          *string_of(args, "access") ? string_of(args, "access") : "rw",
                           json_array_size(json_object_get(args, "fds")));
                 break;
         case EFFECT_PORT:
@@ -94,8 +95,20 @@ static void print_file_step(const struct plan_step *step, struct text *out)
         case EFFECT_LISTEN:
                 text_addf(out, "file    socket        %s  mode %04llo\n", path, number_of(args, "mode"));
                 break;
+        case EFFECT_LOG_OPEN:
+                text_addf(out, "file    log           %s\n", path);
+                break;
+        case EFFECT_SOCKET_PAIR:
+                text_addf(out, "file    socket pair   %s  %s%s\n", string_of(args, "fd"),
+                          string_of(args, "peer"),
+                          json_is_true(json_object_get(args, "listens")) ? "  the first one listens" : "");
+                break;
+        case EFFECT_STATE_DIRECTORY:
+                text_addf(out, "file    directory     %s  mode %04llo  kept\n", path,
+                          number_of(args, "mode"));
+                break;
         case EFFECT_STDERR:
-                text_addf(out, "file    stderr        in memory, at most %lld bytes\n",
+                text_addf(out, "file    %-13s in memory, at most %lld bytes\n", string_of(args, "fd"),
                           number_of(args, "max"));
                 break;
         case EFFECT_NVRAM: {
@@ -193,6 +206,38 @@ static void print_exec(const struct launch_plan *plan, struct text *out)
         text_add(out, "\n");
 }
 
+static void print_helper(const json_t *args, struct text *out)
+{
+        const json_t *directory = json_object_get(args, "directory"), *ids = json_object_get(args, "ids");
+        const char *separator = "";
+        json_t *entry;
+        size_t i;
+
+        text_addf(out, "helper  %-13s ", string_of(args, "id"));
+        json_array_foreach (json_object_get(args, "argv"), i, entry) {
+                _cleanup_free_ char *word = plan_word(json_string_value(entry));
+
+                text_addf(out, "%s%s", separator, word);
+                separator = " ";
+        }
+        json_array_foreach (json_object_get(args, "fds"), i, entry) {
+                text_addf(out, "\n          fd %lld %s", number_of(entry, "fd"), string_of(entry, "source"));
+        }
+        if (directory) {
+                const char *path = json_string_value(directory);
+                _cleanup_free_ char *visible = plan_visible(path, strlen(path));
+
+                text_addf(out, "\n          fd %lld directory %s%s", number_of(args, "directory_fd"), visible,
+                          json_is_true(json_object_get(args, "readonly")) ? "  read-only" : "");
+        }
+        text_addf(out, "\n          uid %lld  gid %lld  ", number_of(args, "uid"), number_of(args, "gid"));
+        if (ids)
+                text_addf(out, "and %lld that follow, in namespaces of its own  no_new_privs\n",
+                          json_integer_value(ids) - 1);
+        else
+                text_add(out, "caps none  no_new_privs\n");
+}
+
 static void print_confine(const struct launch_plan *plan, struct text *out)
 {
         const struct plan_confinement *confine = &plan->confine;
@@ -247,6 +292,9 @@ char *launch_plan_text(const struct launch_plan *plan)
 
                 text_addf(&out, "fd      %-13d %s\n", plan->fds[i].child_fd, what);
         }
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_HELPER)
+                        print_helper(plan->steps[i].args, &out);
         print_exec(plan, &out);
         print_confine(plan, &out);
         for (size_t i = 0; i < plan->n_steps; i++)

@@ -64,6 +64,11 @@ static json_t *cgroup_json(const struct launch_plan *plan)
         return array;
 }
 
+static bool is_helper(enum plan_effect effect)
+{
+        return effect == EFFECT_HELPER;
+}
+
 /* {"effect":E} and the step's own members. */
 static json_t *files_json(const struct launch_plan *plan)
 {
@@ -129,15 +134,16 @@ json_t *plan_policy_to_json(const struct plan_policy *policy)
 
         const struct plan_clock *clock = &policy->clock;
 
-        return json_pack(
-                "{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:b, s:s?, s:o*}", "agent", policy->has_agent,
-                "acpi", policy->has_acpi, "panic", policy->has_panic, "on_crash", on_crash,
-                "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
-                "cancel_no_acpi", policy->cancel_no_acpi, "sync_time", policy->sync_time, "ready_on_agent",
-                policy->ready_on_agent, "agent_allow", policy->agent_allow, "clock",
-                clock->path ? json_pack("{s:s, s:I, s:I}", "path", clock->path, "adjustment",
-                                        (json_int_t)clock->adjustment, "ahead", (json_int_t)clock->ahead)
-                            : NULL);
+        return json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:b, s:b, s:s?, s:o*}", "agent",
+                         policy->has_agent, "acpi", policy->has_acpi, "panic", policy->has_panic, "on_crash",
+                         on_crash, "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy",
+                         policy->force_destroy, "cancel_no_acpi", policy->cancel_no_acpi, "watchdog_poweroff",
+                         policy->poweroff_on_watchdog, "sync_time", policy->sync_time, "ready_on_agent",
+                         policy->ready_on_agent, "agent_allow", policy->agent_allow, "clock",
+                         clock->path
+                                 ? json_pack("{s:s, s:I, s:I}", "path", clock->path, "adjustment",
+                                             (json_int_t)clock->adjustment, "ahead", (json_int_t)clock->ahead)
+                                 : NULL);
 }
 
 json_t *launch_plan_json(const struct launch_plan *plan)
@@ -163,7 +169,7 @@ json_t *launch_plan_json(const struct launch_plan *plan)
         json_object_set_new(root, "cgroup", cgroup_json(plan));
         json_object_set_new(root, "files", files_json(plan));
         json_object_set_new(root, "confine", confine_json(&plan->confine));
-        json_object_set_new(root, "helpers", json_array());
+        json_object_set_new(root, "helpers", steps_json(plan, is_helper, false));
         json_object_set_new(root, "qmp", steps_json(plan, is_qmp, false));
         json_object_set_new(root, "devices", json_incref(plan->devices));
         json_object_set_new(root, "policy", plan_policy_to_json(&plan->policy));

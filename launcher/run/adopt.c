@@ -70,6 +70,7 @@ struct plan_policy adopt_policy_from_json(const json_t *json)
                 .cancel_no_acpi = flag(json, "cancel_no_acpi", false),
                 .restart_on_panic = on_crash && strcmp(on_crash, "restart") == 0,
                 .keep_on_panic = on_crash && strcmp(on_crash, "preserve") == 0,
+                .poweroff_on_watchdog = flag(json, "watchdog_poweroff", false),
                 .sync_time = flag(json, "sync_time", false),
                 .agent_allow = xstrdup_null(string_of(json, "agent_allow")),
                 .clock = clock_from_json(json_object_get(json, "clock")),

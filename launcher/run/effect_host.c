@@ -41,30 +41,6 @@ int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned
         return 1;
 }
 
-int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
-{
-        json_t *names = json_object_get(args, "fds"), *name;
-        const char *path = json_string_value(json_object_get(args, "path"));
-        size_t i;
-
-        if (!path || !json_is_array(names))
-                return error_set(err, ERROR_FAILED, "step device-open: path or fds is missing");
-        json_array_foreach (names, i, name) {
-                int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-                struct stat st;
-
-                if (fd < 0 || fstat(fd, &st) < 0) {
-                        error_os(err, errno, "open '%s'", path);
-                        fd_close(&fd);
-                        return -1;
-                }
-                effect_keep_fd(run, json_string_value(name), fd);
-                if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-                        return error_set(err, ERROR_HOST, "'%s' is no device", path);
-        }
-        return 0;
-}
-
 int script_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         const char *path, *ifname;

@@ -9,6 +9,7 @@
 static bool opens_a_file(const struct plan_step *step)
 {
         return step->effect == EFFECT_IMAGE_OPEN || step->effect == EFFECT_FILE_OPEN ||
+               step->effect == EFFECT_LOG_OPEN ||
                (step->effect == EFFECT_SECRET && json_object_get(step->args, "path"));
 }
 
@@ -22,6 +23,7 @@ static json_t *open_one(struct apart *apart, enum plan_effect effect, const json
         apart_at(apart, path ? path : "");
         opened = effect == EFFECT_IMAGE_OPEN  ? image_open_fd(args, &fd, &lock, err)
                  : effect == EFFECT_FILE_OPEN ? file_open_fd(args, &fd, err)
+                 : effect == EFFECT_LOG_OPEN  ? log_open_fd(args, &fd, err)
                                               : secret_open_fd(args, &fd, err);
         /* Not closed here: that might be what hangs. */
         if (opened < 0 || apart_hand_over(apart, fd, err) < 0)

@@ -133,8 +133,7 @@ int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **e
         return spawn(&request, write_down, &born, &run->qemu_pid, &run->qemu_pidfd, err);
 }
 
-/* Has every id in /proc/PID/status this uid? */
-static bool process_has_uid(pid_t pid, uid_t uid)
+bool process_has_uid(pid_t pid, uid_t uid)
 {
         _cleanup_free_ char *path = xasprintf("/proc/%d/status", (int)pid), *text = NULL;
         struct error *ignored = NULL;

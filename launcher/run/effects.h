@@ -110,7 +110,7 @@ int effect_netlink(struct netlink **nl, struct error **err);
 const char *effect_path_in_run(const char *run_dir, const char *path);
 
 /*
- * Opens the files of all image-open, file-open and secret steps apart. A file that cannot be opened is its step's error, one whose
+ * Opens the files of all image-open, file-open, log-open and secret steps apart. A file that cannot be opened is its step's error, one whose
  * storage does not answer is ERROR_DEADLINE at once.
  */
 int effect_open_files(struct effect_run *run, struct error **err);
@@ -121,6 +121,7 @@ int effect_open_path(const char *path, int access, struct error **err);
 int image_open_fd(const json_t *args, int *ret_fd, char **ret_lock, struct error **err);
 int file_open_fd(const json_t *args, int *ret_fd, struct error **err);
 int secret_open_fd(const json_t *args, int *ret_fd, struct error **err);
+int log_open_fd(const json_t *args, int *ret_fd, struct error **err);
 
 /* The lock file of a uid, below RUN; new string. */
 char *uid_lock_name(unsigned uid);
@@ -135,6 +136,11 @@ int connect_carry_out(struct effect_run *run, const json_t *args, struct error *
 int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int log_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int socket_pair_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int state_directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int state_directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                         struct error **err);
 int directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int listen_carry_out(struct effect_run *run, const json_t *args, struct error **err);
@@ -164,6 +170,8 @@ int unit_set_undo(struct effect_undo *undo, const json_t *args, const json_t *le
 int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int cgroup_write_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                       struct error **err);
+int helper_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 
@@ -184,3 +192,7 @@ int spawn_wait_settled(int vm_dirfd, struct error **err);
  * QEMU can overwrite, the former it cannot). 1: yes, with a pidfd; 0: no; -1: *err. ret_pidfd may be NULL.
  */
 int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err);
+/* The same of a helper process, by pid, start time, and uid or the words of its argv. */
+int helper_prove(const json_t *args, const json_t *learned, int *ret_pidfd, struct error **err);
+/* Has every id in /proc/PID/status this uid? */
+bool process_has_uid(pid_t pid, uid_t uid);

@@ -2,11 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
+#include <linux/mount.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -23,9 +27,10 @@
 /* Without close_range() (before Linux 5.9): fds above are close-on-exec anyway, all of ours are born so. */
 #define CLOSE_BY_HAND_MAX 65536
 
-/* What the child says when it cannot run the program. */
+/* What the child says when it cannot run the program, or that it has its namespaces and wants its ids. */
 struct report {
         int os_errno;
+        bool wants_ids;
         char what[60];
 };
 
@@ -163,6 +168,57 @@ static void reset_signals(int sock)
                 give_up(sock, "unblock the signals");
 }
 
+/* The mount of the directory, read-only with all that is mounted below (open_tree(2): a mount that nobody else sees). */
+static int readonly_tree(int dirfd)
+{
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+        int tree = (int)syscall(SYS_open_tree, dirfd, "",
+                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+
+        if (tree < 0 ||
+            syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+                return -1;
+        return tree;
+}
+
+/* The parent writes the ids: from inside only one of them could be had. */
+static void make_namespaces(int sock)
+{
+        const struct report wish = { .wants_ids = true };
+        char go;
+
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0)
+                give_up(sock, "make namespaces");
+        /* The first of its messages: it finds room. */
+        if (send(sock, &wish, sizeof(wish), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+                _exit(127);
+        /* waits: for a parent that only writes the ids; its end reads as the end of the socket */
+        if (recv(sock, &go, 1, 0) != 1)
+                _exit(127);
+        if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+                give_up(sock, "become root of its namespace");
+}
+
+/* As root: what is above it need not be open to whoever it becomes. */
+static void open_directory(const struct spawn_request *request, int sock)
+{
+        int dirfd;
+
+        /* Only mounts of one's own mount namespace can be cloned. */
+        if (request->readonly && unshare(CLONE_NEWNS) < 0)
+                give_up(sock, "make a mount namespace");
+        dirfd = open(request->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dirfd < 0)
+                give_up(sock, "open its directory");
+        if (request->readonly)
+                dirfd = readonly_tree(dirfd);
+        if (dirfd < 0)
+                give_up(sock, "mount its directory read-only (Linux 5.12)");
+        if (dirfd == request->directory_fd ? fcntl(dirfd, F_SETFD, 0) < 0
+                                           : dup2(dirfd, request->directory_fd) < 0)
+                give_up(sock, "arrange the fds");
+}
+
 /* Until exec the child is a copy of a process with every right: only system calls, no allocation. */
 static void __attribute__((noreturn)) child(const struct spawn_request *request, int sock, int *tmp)
 {
@@ -178,8 +234,13 @@ static void __attribute__((noreturn)) child(const struct spawn_request *request,
         umask(077);
         if (chdir("/") < 0)
                 give_up(sock, "change to directory /");
-        if (confine_child(request->confine, &what) < 0)
-                give_up(sock, what);
+        if (request->directory)
+                open_directory(request, sock);
+        if (request->namespaces)
+                make_namespaces(sock);
+        if (request->namespaces ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+                                : confine_child(request->confine, &what) < 0)
+                give_up(sock, what ? what : "set no_new_privs");
         /* waits: for a parent that only writes the journal; its end reads as the end of the socket */
         if (recv(sock, &go, 1, 0) != 1)
                 _exit(127);
@@ -187,26 +248,71 @@ static void __attribute__((noreturn)) child(const struct spawn_request *request,
         give_up(sock, "");
 }
 
-/* What the child says: 0 when exec closed the socket. */
-static int hear(const struct spawn_request *request, int sock, struct error **err)
+/* The next thing that the child says: 0 and *ret, or 1 when exec closed the socket. */
+static int hear_report(const struct spawn_request *request, int sock, struct report *ret, struct error **err)
 {
-        struct report report = { 0 };
         int ready = fd_wait(sock, POLLIN, fd_now_ms() + EXEC_DEADLINE_MS);
-        ssize_t n = ready > 0 ? recv(sock, &report, sizeof(report), MSG_DONTWAIT) : -1;
+        ssize_t n = ready > 0 ? recv(sock, ret, sizeof(*ret), MSG_DONTWAIT) : -1;
 
         if (ready == 0)
                 return error_set(err, ERROR_DEADLINE, "'%s' could not be run within %d s", request->program,
                                  EXEC_DEADLINE_MS / 1000);
         if (n == 0)
-                return 0;
-        if (n != (ssize_t)sizeof(report))
+                return 1;
+        if (n != (ssize_t)sizeof(*ret))
                 return error_os(err, n < 0 ? errno : EIO, "hear from the child that runs '%s'",
                                 request->program);
-        report.what[sizeof(report.what) - 1] = '\0';
-        if (report.what[0])
-                return error_os(err, report.os_errno, "run '%s': %s", request->program, report.what);
-        return error_os(err, report.os_errno, "run '%s' as uid %u", request->program,
+        ret->what[sizeof(ret->what) - 1] = '\0';
+        return 0;
+}
+
+static int failed(const struct spawn_request *request, const struct report *report, struct error **err)
+{
+        if (report->what[0])
+                return error_os(err, report->os_errno, "run '%s': %s", request->program, report->what);
+        return error_os(err, report->os_errno, "run '%s' as uid %u", request->program,
                         (unsigned)request->confine->uid);
+}
+
+/* 0 when the program runs. */
+static int hear(const struct spawn_request *request, int sock, struct error **err)
+{
+        struct report report = { 0 };
+        int heard = hear_report(request, sock, &report, err);
+
+        return heard < 0 ? -1 : heard == 0 ? failed(request, &report, err) : 0;
+}
+
+static int write_ids(pid_t pid, const char *file, unsigned first, unsigned n, struct error **err)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/%s", (int)pid, file);
+        _cleanup_free_ char *line = xasprintf("0 %u %u", first, n);
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        /* One write, which is all that the kernel takes (user_namespaces(7)). */
+        if (fd < 0 || write(fd, line, strlen(line)) < 0)
+                return error_os(err, errno, "map the ids from %u to %u for a helper process", first,
+                                first + (n - 1));
+        return 0;
+}
+
+static int give_ids(const struct spawn_request *request, int sock, pid_t pid, struct error **err)
+{
+        const struct spawn_namespaces *namespaces = request->namespaces;
+        struct report report = { 0 };
+        int heard = hear_report(request, sock, &report, err);
+
+        if (heard < 0)
+                return -1;
+        if (heard > 0)
+                return error_set(err, ERROR_FAILED, "the child that runs '%s' has ended", request->program);
+        if (!report.wants_ids)
+                return failed(request, &report, err);
+        if (write_ids(pid, "uid_map", namespaces->uid, namespaces->ids, err) < 0 ||
+            write_ids(pid, "gid_map", namespaces->gid, namespaces->ids, err) < 0)
+                return -1;
+        (void)!send(sock, "i", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        return 0;
 }
 
 int spawn(const struct spawn_request *request, spawn_born_fn *born, void *data, pid_t *ret_pid,
@@ -235,7 +341,7 @@ int spawn(const struct spawn_request *request, spawn_born_fn *born, void *data, 
         if (pid < 0)
                 return error_os(err, errno, "fork for '%s'", request->program);
         fd_close(&theirs);
-        if (born(pid, data, err) == 0) {
+        if ((!request->namespaces || give_ids(request, ours, pid, err) == 0) && born(pid, data, err) == 0) {
                 /* A child that has failed already says so below. */
                 (void)!send(ours, "g", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
                 hear(request, ours, err);

@@ -19,6 +19,16 @@ struct spawn_fd {
         int received; /* fd -1: which one of waiting_sock it is, from 0 */
 };
 
+/*
+ * User, mount, network and IPC namespaces of its own, in which it is root: its ids 0, 1, ... are uid, gid and those that
+ * follow, ids of them. It keeps the capabilities that it has there, none of which counts outside.
+ */
+struct spawn_namespaces {
+        uid_t uid;
+        gid_t gid;
+        unsigned ids;
+};
+
 struct spawn_request {
         const char *program; /* absolute path */
         char *const *argv, *const *env;
@@ -29,9 +39,13 @@ struct spawn_request {
          * them out, and nobody else ever closes them. */
         int waiting_sock; /* n_waiting 0: none */
         unsigned n_waiting;
-        int hold_fd; /* open in the child until its exec or end, whatever becomes of us; -1: none */
+        int hold_fd;           /* open in the child until its exec or end, whatever becomes of us; -1: none */
+        const char *directory; /* a directory that it has as directory_fd (O_PATH); NULL: none */
+        int directory_fd;
+        bool readonly; /* the directory and all that is mounted below, for this process */
         const struct plan_confinement *confine;
-        struct cgroup_entry *cgroup; /* CGROUP_ENTRY_INIT: none */
+        const struct spawn_namespaces *namespaces; /* instead of confine; NULL: none */
+        struct cgroup_entry *cgroup;               /* CGROUP_ENTRY_INIT: none */
 };
 
 /* Called in the parent while the child waits. -1 and *err: the child ends instead of running the program. */

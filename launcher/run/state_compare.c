@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "launcher/plan/device.h"
 #include "launcher/plan/disk.h"
 #include "launcher/plan/display.h"
 #include "launcher/plan/iommu.h"
@@ -12,6 +13,7 @@
 #include "launcher/plan/nic.h"
 #include "launcher/plan/pci.h"
 #include "launcher/plan/plugged.h"
+#include "launcher/run/state_devices.h"
 #include "qmp/ops_facts.h"
 
 /* A real machine has some hundred of anything. */
@@ -320,16 +322,7 @@ json_t *state_expected(const struct vm_spec *spec)
                 expect(nodes, "pflash1-file", "file");
                 expect(nodes, "pflash1-format", disk_format_name(spec->os.firmware_format));
         }
-        for (size_t i = 0; i < spec->n_serials; i++) {
-                _cleanup_free_ char *id = xasprintf("serial%zu", i);
-
-                /* The virt machine's serial port is a part of it. */
-                if (!vm_spec_is_virt(spec))
-                        expect(devices, id, "isa-serial");
-                expect(chardevs, id, NULL);
-        }
-        if (spec->panic.present)
-                expect(devices, "panic0", spec->panic.model == PANIC_MODEL_PCI ? "pvpanic-pci" : "pvpanic");
+        state_expect_devices(spec, devices, objects, chardevs);
         return json_pack("{s:o, s:o, s:o, s:o, s:o}", "devices", devices, "objects", objects, "netdevs",
                          netdevs, "chardevs", chardevs, "nodes", nodes);
 }

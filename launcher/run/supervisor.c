@@ -755,6 +755,8 @@ static void attend(struct supervisor *s)
         }
         crash_point(CRASH_CONTROL_LISTENS);
         supervisor_story(s, "QEMU started, pid %d", (int)s->pid);
+        helpers_attend(s);
+        logs_attend(s);
 }
 
 void supervisor_hear_signals(struct supervisor *s)
@@ -833,6 +835,8 @@ static void done(struct supervisor *s, bool keep)
         wire_close(s);
         reexec_forget(s);
         storage_forget(s);
+        helpers_forget(s);
+        logs_forget(s);
         applies_free(s->applies);
         leases_free(s->leases);
         recorder_close(TAKE_PTR(s->recorder));

@@ -158,7 +158,7 @@ static void on_start_status(json_t *reply, const struct error *error, void *data
         }
         supervisor_event(s, EV_READY);
         wire_status(s, reply);
-        wire_ask_agent_port(s);
+        wire_ask_chardevs(s);
         compare_adopted(s);
 }
 
@@ -251,6 +251,8 @@ static void attend(struct supervisor *s)
         if (supervisor_open_control(s, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
+        helpers_attend(s);
+        logs_attend(s);
         crash_point(CRASH_ADOPT_ATTENDS);
         /* Before the record is written anew: until they are undone, it has them. */
         if (s->options->leases_only)

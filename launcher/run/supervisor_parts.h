@@ -123,9 +123,11 @@ struct supervisor {
         struct verdict verdict;
         int exit_status;
 
-        struct host_helper *helper; /* undoes, once QEMU is gone */
-        char *program;              /* the file we were started from, NULL: not known */
-        struct reexec *reexec;      /* asked for and not done yet */
+        struct helper_watch *helpers; /* swtpm, virtiofsd */
+        struct log_keeper *logs;      /* NULL: none is kept */
+        struct host_helper *helper;   /* undoes, once QEMU is gone */
+        char *program;                /* the file we were started from, NULL: not known */
+        struct reexec *reexec;        /* asked for and not done yet */
 
         struct gathering *gathering; /* QEMU is being asked what it is; NULL: it is not */
         json_t *differences;         /* what the last comparison found; NULL: none was made */
@@ -221,8 +223,8 @@ bool wire_is_up(const struct supervisor *s);
 void wire_try(struct supervisor *s);
 /* A reply of query-status that somebody else has asked for. */
 void wire_status(struct supervisor *s, json_t *reply);
-/* Is the agent's port open in the guest? For a connection that has missed events. */
-void wire_ask_agent_port(struct supervisor *s);
+/* Is the agent's port open in the guest, and which pseudo terminals are there? For a new connection. */
+void wire_ask_chardevs(struct supervisor *s);
 
 /* supervisor_clock.c */
 /* The guest has set its hardware clock: offset seconds from where this run's clock would be. */
@@ -245,6 +247,16 @@ void kill_hurry(struct supervisor *s);
 /* vmlaunch-shutdown and signals: 0 and s->asked.timeout_s, or *err. */
 int stop_request(struct supervisor *s, const struct shutdown_request *request, const char *who,
                  struct error **err);
+
+/* supervisor_helpers.c: the helper processes that the journal names. */
+void helpers_attend(struct supervisor *s);
+void helpers_forget(struct supervisor *s);
+/* For the record: [{"id","program","pid","state"}]; new reference. */
+json_t *helpers_json(const struct supervisor *s);
+
+/* supervisor_logs.c: the logs of serial ports and consoles that the journal names. */
+void logs_attend(struct supervisor *s);
+void logs_forget(struct supervisor *s);
 
 /* supervisor_agent.c */
 void agent_begin(struct supervisor *s);

@@ -111,6 +111,7 @@ json_t *supervisor_record(const struct supervisor *s)
         json_object_set_new(record, "compared", story_string(s->compared));
         json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));
         json_object_set_new(record, "devices", plan->devices ? json_incref(plan->devices) : json_array());
+        json_object_set_new(record, "helpers", helpers_json(s));
         json_object_set(record, "warnings", s->warnings);
         json_object_set_new(record, "policy", plan_policy_to_json(&plan->policy));
         json_object_set_new(record, "end", adopt_end_to_json(s));

@@ -174,6 +174,24 @@ static void panicked(struct supervisor *s)
         supervisor_event(s, EV_PANIC_RESTARTS);
 }
 
+/* WATCHDOG/ACTION poweroff: QEMU has only paused, so that everything is flushed. */
+static void power_off(struct supervisor *s)
+{
+        free(s->shutdown_reason);
+        s->shutdown_reason = xstrdup("watchdog");
+        supervisor_event(s, EV_GUEST_OFF);
+}
+
+static void watchdog_fired(struct supervisor *s, const char *action)
+{
+        bool off = s->plan->policy.poweroff_on_watchdog;
+        _cleanup_free_ char *shown = text_printable(off ? "poweroff" : action ? action : "no action");
+
+        supervisor_story(s, "the guest's watchdog fired: %s", shown);
+        if (off)
+                power_off(s);
+}
+
 static void on_status(json_t *reply, const struct error *error, void *data)
 {
         struct supervisor *s = data;
@@ -203,10 +221,15 @@ static void on_status(json_t *reply, const struct error *error, void *data)
         case RUN_STATE_GUEST_PANICKED:
                 panicked(s);
                 break;
+        case RUN_STATE_WATCHDOG:
+                if (s->plan->policy.poweroff_on_watchdog) {
+                        power_off(s);
+                        break;
+                }
+                /* fall through */
         case RUN_STATE_PAUSED:
         case RUN_STATE_IO_ERROR:
         case RUN_STATE_INTERNAL_ERROR:
-        case RUN_STATE_WATCHDOG:
                 s->paused = true;
                 supervisor_event(s, EV_PAUSED);
                 adopt_resume_request(s);
@@ -288,12 +311,45 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
 
                 if (json_is_integer(offset))
                         clock_was_set(s, json_integer_value(offset));
+        } else if (strcmp(name, "WATCHDOG") == 0) {
+                watchdog_fired(s, json_string_value(json_object_get(event_data, "action")));
         } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
                 const char *id = json_string_value(json_object_get(event_data, "id"));
 
                 if (id && strcmp(id, AGENT_PORT) == 0)
                         set_agent_open(s, json_is_true(json_object_get(event_data, "open")));
         }
+}
+
+/* Which pseudo terminal a port is on is for QEMU to say: "pty:/dev/pts/3". */
+static bool note_pty(struct supervisor *s, const char *label, const char *filename)
+{
+        json_t *device;
+        size_t i;
+
+        if (!filename || !text_starts_with(filename, "pty:"))
+                return false;
+        json_array_foreach (s->plan->devices, i, device) {
+                const char *id = json_string_value(json_object_get(device, "id"));
+
+                if (!json_object_get(device, "pty") || !id || strcmp(id, label) != 0)
+                        continue;
+                json_object_set_new(device, "pty", story_string(filename + strlen("pty:")));
+                return true;
+        }
+        return false;
+}
+
+static bool has_pty(const struct supervisor *s)
+{
+        json_t *device;
+        size_t i;
+
+        json_array_foreach (s->plan->devices, i, device) {
+                if (json_object_get(device, "pty"))
+                        return true;
+        }
+        return false;
 }
 
 static void on_chardevs(json_t *reply, const struct error *error, void *data)
@@ -308,12 +364,14 @@ static void on_chardevs(json_t *reply, const struct error *error, void *data)
 
                 if (label && strcmp(label, AGENT_PORT) == 0)
                         set_agent_open(s, json_is_true(json_object_get(chardev, "frontend-open")));
+                if (label && note_pty(s, label, json_string_value(json_object_get(chardev, "filename"))))
+                        supervisor_changed(s);
         }
 }
 
-void wire_ask_agent_port(struct supervisor *s)
+void wire_ask_chardevs(struct supervisor *s)
 {
-        if (s->qga && wire_is_up(s))
+        if ((s->qga || has_pty(s)) && wire_is_up(s))
                 ops_query_chardev(s->qmp, on_chardevs, s);
 }
 
@@ -422,13 +480,15 @@ static void on_ready(json_t *greeting, void *data)
                         adopt_settle_start(s);
                 else
                         send_steps(s);
+                if (has_pty(s))
+                        wire_ask_chardevs(s);
                 return;
         }
         /* The connection was made anew: what happened in the gap is not known. */
         supervisor_story(s, "QMP is connected again");
         s->lost_told = false;
         ops_query_status(s->qmp, on_status_anew, s);
-        wire_ask_agent_port(s);
+        wire_ask_chardevs(s);
         leases_try_again(s->leases);
         compare_adopted(s);
         supervisor_changed(s);

@@ -126,12 +126,14 @@ static void add_place(const struct vm_spec *spec, const char *reference, struct 
         }
 }
 
-/* What the plan has to know of files on storage that may not answer: images, kernel, initrd. */
+/* What the plan has to know of files on storage that may not answer: images, kernel, initrd, shared directories. */
 static int look_at_files(const struct vm_spec *spec, struct image_chain **chains, struct plan_input *input,
-                         struct error **err)
+                         struct device_facts *devices, struct error **err)
 {
-        _cleanup_free_ struct image_request *requests = xcalloc(spec->n_disks + 2, sizeof(*requests));
-        _cleanup_free_ struct image_chain **found = xcalloc(spec->n_disks + 2, sizeof(*found));
+        _cleanup_free_ struct image_request *requests =
+                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*requests));
+        _cleanup_free_ struct image_chain **found =
+                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*found));
         _cleanup_free_ size_t *disks = xcalloc(spec->n_disks + 2, sizeof(*disks));
         size_t n = 0, n_images, failed;
         int result;
@@ -153,6 +155,9 @@ static int look_at_files(const struct vm_spec *spec, struct image_chain **chains
         if (spec->os.initrd)
                 requests[n++] =
                         (struct image_request){ .path = spec->os.initrd, .ret_facts = &input->initrd };
+        for (size_t i = 0; i < spec->n_filesystems; i++)
+                requests[n++] = (struct image_request){ .path = spec->filesystems[i].source,
+                                                        .ret_facts = &devices->directories[i] };
         result = image_chains_read(requests, n, found, &failed, err);
         for (size_t i = 0; i < n_images; i++)
                 chains[disks[i]] = found[i];
@@ -258,6 +263,7 @@ int prepare_template(const struct verb_context *context, const struct template *
                      struct prepared *ret, struct error **err)
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
+        _cleanup_(device_facts_freep) struct device_facts *devices = NULL;
         struct image_chain **chains = NULL;
         struct plan_input input = { .site = context->site };
         _cleanup_(firmware_list_freep) struct firmware_list *firmware = NULL;
@@ -273,13 +279,16 @@ int prepare_template(const struct verb_context *context, const struct template *
                 return -1;
         if (firmware_list_for(prepared.spec, context->site->paths.etc, context->site->kvmrc.ovmf_nvram,
                               &firmware, err) < 0 ||
-            read_clock(prepared.spec, &context->site->paths, &timezone_rule, &clock, err) < 0)
+            read_clock(prepared.spec, &context->site->paths, &timezone_rule, &clock, err) < 0 ||
+            device_facts_read(prepared.spec, context->site, &devices, err) < 0)
                 return -1;
         input.firmware = firmware;
         input.timezone_rule = timezone_rule;
         input.clock = clock;
-        chains = xcalloc(prepared.spec->n_disks + 2, sizeof(struct image_chain *));
-        result = look_at_files(prepared.spec, chains, &input, err);
+        chains = xcalloc(prepared.spec->n_disks + prepared.spec->n_filesystems + 2,
+                         sizeof(struct image_chain *));
+        result = look_at_files(prepared.spec, chains, &input, devices, err);
+        input.devices = devices;
         input.spec = prepared.spec;
         input.host = facts->host;
         input.qemu = facts->qemu;

@@ -1,5 +1,7 @@
 #!/bin/bash
-# Build the test guest: OUTDIR/vmlinuz, OUTDIR/bzImage and OUTDIR/initrd.img, from Debian packages that are only unpacked.
+# Build the test guest: OUTDIR/vmlinuz, OUTDIR/bzImage and OUTDIR/initrd.img, from Debian packages that are only unpacked;
+# and the same with Debian's ordinary kernel, which has 9p and watchdogs and takes three times as long to boot:
+# vmlinuz-generic and initrd-generic.img.
 #
 # usage: build.sh [--refresh] OUTDIR
 #
@@ -38,15 +40,17 @@ library_depends() {
 
 # Names of the packages to unpack.
 resolve_packages() {
-    local kernel agent_libs libs
+    local kernel generic agent_libs libs
 
     kernel=$(apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
         sed -nE 's/^ +Depends: (linux-image-[0-9].*-cloud-amd64)$/\1/p' | head -n1)
-    [ -n "$kernel" ] || return 1
+    generic=$(apt-cache depends --important linux-image-amd64 2>/dev/null |
+        sed -nE 's/^ +Depends: (linux-image-[0-9].*-amd64)$/\1/p' | head -n1)
+    [ -n "$kernel" ] && [ -n "$generic" ] || return 1
     agent_libs=$(library_depends qemu-guest-agent)
     # shellcheck disable=SC2086
     libs=$(library_depends $agent_libs)
-    printf '%s\n' "$kernel" qemu-guest-agent busybox-static
+    printf '%s\n' "$kernel" "$generic" qemu-guest-agent busybox-static
     printf '%s\n' "$agent_libs" "$libs" | sort -u
 }
 
@@ -120,7 +124,7 @@ strip_signature() {
     truncate -s $((size - length - 40)) "$ko"
 }
 
-# Copies a module and what it depends on into the tree, once each.
+# Copies a module of $modules and what it depends on into the tree, once each.
 add_module() {
     local name=$1 ko dep
 
@@ -133,6 +137,43 @@ add_module() {
     for dep in $(tr '\0' '\n' <"$ko" | sed -n 's/^depends=//p' | tr ',' ' '); do
         add_module "$dep"
     done
+}
+
+pack_initrd() { # FILE
+    find "$tree" -exec touch -h -d @0 {} +
+    (cd "$tree" && find . -mindepth 1 | sort | cpio --quiet -o -H newc -R 0:0 --reproducible) >"$1"
+}
+
+# Of the ordinary kernel's 400 MB only the kernel and the modules that are wanted, and those that they may need.
+unpack_generic() { # DEB
+    mkdir -p "$work/generic"
+    dpkg-deb --fsys-tarfile "$1" | tar -x -C "$work/generic" --wildcards './boot/vmlinuz-*' \
+        './lib/modules/*/kernel/drivers/virtio/*' './lib/modules/*/kernel/drivers/char/virtio*' \
+        './lib/modules/*/kernel/drivers/watchdog/*' './lib/modules/*/kernel/drivers/mfd/*' \
+        './lib/modules/*/kernel/drivers/acpi/*' './lib/modules/*/kernel/drivers/input/*' \
+        './lib/modules/*/kernel/net/9p/*' './lib/modules/*/kernel/fs/9p/*' './lib/modules/*/kernel/fs/netfs/*' \
+        './lib/modules/*/kernel/fs/fscache/*'
+}
+
+# The tree again, with that kernel's modules instead. Uses what build() knows.
+build_generic() {
+    local set name
+
+    set -- "$work"/generic/boot/vmlinuz-*
+    [ $# = 1 ] || die "more than one ordinary kernel"
+    version=${1#*/vmlinuz-}
+    cp "$1" "$work/vmlinuz-generic"
+    modules=$work/generic/lib/modules/$version
+    rm -rf "$tree/lib/modules" "$tree"/etc/modules.*
+    mkdir -p "$tree/lib/modules/$version"
+    : >"$tree/etc/modules.full"
+    while read -r set name; do
+        [ "$set" = generic ] || continue
+        echo "$name" >>"$tree/etc/modules.small"
+        add_module "$name"
+    done <"$here/modules"
+    "$tree/bin/busybox" depmod -b "$tree" "$version"
+    pack_initrd "$work/initrd-generic.img"
 }
 
 build() {
@@ -151,7 +192,11 @@ build() {
     mkdir -p "$out/cache" "$unpacked" "$tree"
     debs=$(fetch_packages "$names" "$out/cache")
     while read -r deb; do
-        dpkg-deb -x "$deb" "$unpacked"
+        case ${deb##*/} in
+        linux-image-*-cloud-amd64_*) dpkg-deb -x "$deb" "$unpacked" ;;
+        linux-image-*) unpack_generic "$deb" ;;
+        *) dpkg-deb -x "$deb" "$unpacked" ;;
+        esac
     done <<<"$debs"
 
     set -- "$unpacked"/boot/vmlinuz-*
@@ -176,6 +221,7 @@ build() {
         '' | '#'*) continue ;;
         small | full) echo "$name" >>"$tree/etc/modules.$set" ;;
         extra) ;;
+        generic) continue ;;
         *) die "modules: unknown set '$set'" ;;
         esac
         add_module "$name"
@@ -198,11 +244,11 @@ build() {
         esac
     done
 
-    find "$tree" -exec touch -h -d @0 {} +
-    (cd "$tree" && find . -mindepth 1 | sort | cpio --quiet -o -H newc -R 0:0 --reproducible) >"$work/initrd.img"
+    pack_initrd "$work/initrd.img"
+    build_generic
 
     rm -f "$out/stamp"
-    mv "$work/vmlinuz" "$work/bzImage" "$work/initrd.img" "$out/"
+    mv "$work/vmlinuz" "$work/bzImage" "$work/initrd.img" "$work/vmlinuz-generic" "$work/initrd-generic.img" "$out/"
     while read -r deb; do
         echo "${deb##*/}"
     done <<<"$debs" >"$out/packages"

@@ -2,8 +2,9 @@
  * argv_check - does the real QEMU take the argv of a golden plan?
  *
  * usage: argv_check NAME.plan IMAGES. Starts QEMU as the plan says but for confinement, with stand-ins for its
- * fds: sockets, an empty kernel, taps (of the network namespace it runs in), and images from the directory
- * IMAGES, where '/' in their names is '_'. Accepted means: greeting on the QMP socket, and status "prelaunch".
+ * fds: sockets, an empty kernel, taps (of the network namespace it runs in), devices of this host, a swtpm or virtiofsd, and
+ * images, logs and shared directories in the directory IMAGES, where '/' in their names is '_'. Accepted means: greeting
+ * on the QMP socket, and status "prelaunch".
  * Exit status: 0 accepted, 1 refused (QEMU's words on stderr), 77 something is missing here.
  */
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -73,18 +75,106 @@ static int kernel(void)
         return fd;
 }
 
-static int image(const char *directory, const char *rest)
+/* A file of the plan in the directory; new string. */
+static char *moved(const char *directory, const char *name)
 {
-        _cleanup_free_ char *path = xasprintf("%s/%s", directory, rest + 3);
-        int fd;
+        char *path = xasprintf("%s/%s", directory, name);
 
         for (char *p = path + strlen(directory) + 1; *p; p++)
                 if (*p == '/')
                         *p = '_';
+        return path;
+}
+
+static int image(const char *directory, const char *rest)
+{
+        _cleanup_free_ char *path = moved(directory, rest + 3);
+        int fd;
+
         fd = open(path, (text_starts_with(rest, "rw") ? O_RDWR : O_RDONLY) | O_CLOEXEC);
         if (fd < 0)
                 fprintf(stderr, "argv_check: %s: %s\n", path, strerror(errno));
         return fd;
+}
+
+static int log_file(const char *directory, const char *name)
+{
+        _cleanup_free_ char *path = moved(directory, name);
+
+        return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+}
+
+/* The other end of QEMU's socket as fd 3 of a helper process, which ends with QEMU. */
+static void run_helper(int fd, char *const *argv, const char *directory)
+{
+        if (fork() != 0)
+                return;
+        if (chdir(directory) < 0 || (fd == 3 ? fcntl(fd, F_SETFD, 0) : dup2(fd, 3)) < 0)
+                _exit(127);
+        execv(argv[0], argv);
+        _exit(127);
+}
+
+static int tpm(const char *directory)
+{
+        char *const argv[] = {
+                "/usr/bin/swtpm",         "socket",      "--tpm2", "--tpmstate", "dir=.", "--ctrl",
+                "type=unixio,clientfd=3", "--terminate", NULL
+        };
+        int fds[2];
+
+        if (access(argv[0], X_OK) < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+                return -1;
+        run_helper(fds[1], argv, directory);
+        close(fds[1]);
+        return fds[0];
+}
+
+static int virtiofs(struct stand_ins *stand_ins, const char *directory)
+{
+        static unsigned number;
+        _cleanup_free_ char *real = realpath(directory, NULL);
+        _cleanup_free_ char *source = xasprintf("source=%s", real ? real : "");
+        char *const argv[] = { "/usr/lib/qemu/virtiofsd", "--fd=3", "-o", source, "-o",
+                               "sandbox=chroot",          "-f",     NULL };
+        _cleanup_free_ char *name = xasprintf("virtiofs-%u", number++);
+        _cleanup_close_ int listening = -1;
+        struct sockaddr_un address;
+        socklen_t length = sizeof(address);
+        int fd;
+
+        /* Its sandbox needs root. */
+        if (access(argv[0], X_OK) < 0 || geteuid() != 0)
+                return -1;
+        listening = listener(stand_ins, name);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (listening < 0 || fd < 0 || getsockname(listening, (struct sockaddr *)&address, &length) < 0 ||
+            connect(fd, (struct sockaddr *)&address, length) < 0)
+                return -1;
+        run_helper(listening, argv, directory);
+        return fd;
+}
+
+/* "local,id=fs0-source,path=/data,...": the path, which has its commas doubled, below the directory. */
+static char *move_fsdev(const char *word, const char *directory)
+{
+        const char *path = strstr(word, ",path="), *end;
+        _cleanup_text_ struct text name = TEXT_INIT;
+        _cleanup_free_ char *there = NULL;
+        struct text out = TEXT_INIT;
+
+        if (!path)
+                return xstrdup(word);
+        path += strlen(",path=");
+        for (end = path; *end && (*end != ',' || end[1] == ','); end += *end == ',' ? 2 : 1)
+                text_add_bytes(&name, end, 1);
+        there = moved(directory, text_str(&name));
+        mkdir(there, 0755);
+        text_add_bytes(&out, word, (size_t)(path - word));
+        for (const char *p = there; *p; p++)
+                text_addf(&out, "%s%c", *p == ',' ? "," : "", *p);
+        text_add(&out, end);
+        return text_take(&out);
 }
 
 /* The passphrase that golden_argv.sh encrypts images with. */
@@ -119,6 +209,14 @@ static int tap(const char *what, const char *plan)
 /* what: "socket qmp.sock", "kernel PATH", "image rw PATH", "tap NAME queue 0", "secret ATTRIBUTE". */
 static int stand_in(struct stand_ins *stand_ins, const char *what, const char *directory, const char *plan)
 {
+        if (strcmp(what, "socket to the TPM's swtpm") == 0)
+                return tpm(directory);
+        if (text_starts_with(what, "socket to the virtiofsd "))
+                return virtiofs(stand_ins, directory);
+        if (text_starts_with(what, "device "))
+                return open(what + 7, (strstr(what, "vhost") ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+        if (text_starts_with(what, "log "))
+                return log_file(directory, what + 4);
         if (text_starts_with(what, "socket "))
                 return listener(stand_ins, what + 7);
         if (text_starts_with(what, "kernel "))
@@ -158,7 +256,10 @@ static int read_plan(const char *text, const char *directory, struct stand_ins *
                 } else if (in_argv && *copy == '"') {
                         json_auto_t *word = json_loads(copy, JSON_DECODE_ANY, NULL);
 
-                        argv_add_take(argv, in_directory(json_string_value(word), directory));
+                        if (argv->n && strcmp(argv->items[argv->n - 1], "-fsdev") == 0)
+                                argv_add_take(argv, move_fsdev(json_string_value(word), directory));
+                        else
+                                argv_add_take(argv, in_directory(json_string_value(word), directory));
                 } else if (in_argv) {
                         in_argv = false;
                 } else if (sscanf(copy, "fd %d %n", &child, &at) == 1 && child != 2 &&

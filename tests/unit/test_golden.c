@@ -6,7 +6,8 @@
  *   # HOST: debian12-v1                   tests/golden/hosts/debian12-v1.json: {"host": ..., "qemu": ..., "firmware": ...}
  *   # HOST_FACTS: {"cpus": 2}             members of "host" that are others
  *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block] [encrypted]
- *   # FILE: /path mode=0644               a kernel or initrd that exists, owned by root
+ *   # FILE: /path mode=0644 [dir] [uid=N] a kernel, initrd or shared directory that exists, owned by root
+ *   # DEVICES: {...}                      nodes, programs and hardware (launcher/host/device_facts.h)
  *   # ZONE: RULE                           the rule of CLOCK/TIMEZONE's zone; without, there is no such zone
  *   # CLOCK: ADJUSTMENT CHANGE             what an earlier run of this VM has made of its clock
  *   # KVMRC: line                          a line of kvmrc
@@ -56,6 +57,7 @@ struct golden_case {
         char *zone;
         struct image_chain **chains;
         char *unit;
+        struct device_facts *devices;
         struct plan_input input;
 };
 
@@ -165,16 +167,20 @@ static void read_file_facts(const struct golden_case *golden, const char *path, 
         size_t cursor = 0;
 
         for (;;) {
-                _cleanup_free_ char *line = next_line(golden->text, "FILE", &cursor), *mode = NULL;
+                _cleanup_free_ char *line = next_line(golden->text, "FILE", &cursor), *mode = NULL,
+                                    *uid = NULL;
 
                 if (!line)
                         return;
                 if (!path || strcspn(line, " ") != strlen(path) || !text_starts_with(line, path))
                         continue;
                 mode = word_value(line, "mode");
+                uid = word_value(line, "uid");
                 *ret = (struct file_facts){
                         .exists = true,
-                        .mode = S_IFREG | (mode_t)strtoul(mode, NULL, 8),
+                        .mode = (strstr(line, " dir") ? S_IFDIR : S_IFREG) | (mode_t)strtoul(mode, NULL, 8),
+                        .uid = (uid_t)strtoul(uid, NULL, 10),
+                        .gid = (gid_t)strtoul(uid, NULL, 10),
                         .size = 4096,
                 };
         }
@@ -255,6 +261,26 @@ static void choose_group(struct golden_case *golden)
         golden->input.unit = golden->unit;
 }
 
+static int read_devices(struct golden_case *golden, struct error **err)
+{
+        size_t cursor = 0, n = golden->spec->n_filesystems;
+        _cleanup_free_ char *line = next_line(golden->text, "DEVICES", &cursor);
+        json_error_t why = { 0 };
+        json_auto_t *json = json_loads(line ? line : "{}", 0, &why);
+
+        if (!json)
+                fail_msg("%s: DEVICES: %s", golden->name, why.text);
+        if (device_facts_from_json(json, &golden->devices, err) < 0)
+                return -1;
+        golden->devices->directories = xcalloc(n + 1, sizeof(struct file_facts));
+        golden->devices->n_directories = n;
+        for (size_t i = 0; i < n; i++)
+                read_file_facts(golden, golden->spec->filesystems[i].source,
+                                &golden->devices->directories[i]);
+        golden->input.devices = golden->devices;
+        return 0;
+}
+
 /* Everything after the host; text is the template's. */
 static int build_plan(struct golden_case *golden, const char *template_text, struct launch_plan **ret,
                       struct error **err)
@@ -292,7 +318,7 @@ static int build_plan(struct golden_case *golden, const char *template_text, str
         choose_group(golden);
         read_file_facts(golden, golden->spec->os.kernel, &golden->input.kernel);
         read_file_facts(golden, golden->spec->os.initrd, &golden->input.initrd);
-        return plan_build(&golden->input, ret, err);
+        return read_devices(golden, err) < 0 ? -1 : plan_build(&golden->input, ret, err);
 }
 
 /* All but name, text and host. */
@@ -301,6 +327,7 @@ static void plan_done(struct golden_case *golden)
         for (size_t i = 0; golden->chains && i < golden->spec->n_disks; i++)
                 image_chain_free(golden->chains[i]);
         free(golden->chains);
+        device_facts_free(golden->devices);
         machine_lock_free(golden->lock);
         clock_state_free(golden->clock);
         free(golden->zone);

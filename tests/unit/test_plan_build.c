@@ -66,12 +66,14 @@ static void fixture_init(struct fixture *f, const char *text)
 
 static int fixture_plan(struct fixture *f, const struct machine_lock *lock)
 {
+        static const struct device_facts no_devices;
         const struct plan_input input = {
                 .spec = f->spec,
                 .site = f->site,
                 .host = &f->host,
                 .qemu = &f->qemu,
                 .lock = lock,
+                .devices = &no_devices,
         };
 
         return plan_build(&input, &f->plan, &f->err);

@@ -1,0 +1,88 @@
+/*
+ * device_spec - the devices of a VM that are neither disk, network nor display; part of vm_spec.
+ *
+ * Strings are the rows' and owned by the spec; what is said to be parsed or worked out is filled in by
+ * spec_set_devices().
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/origin.h"
+
+enum watchdog_model { WATCHDOG_I6300ESB, WATCHDOG_IB700, WATCHDOG_ITCO };
+enum watchdog_action {
+        WATCHDOG_RESET,
+        WATCHDOG_SHUTDOWN,
+        WATCHDOG_POWEROFF,
+        WATCHDOG_PAUSE,
+        WATCHDOG_DEBUG,
+        WATCHDOG_NONE,
+        WATCHDOG_INJECT_NMI
+};
+enum tpm_model { TPM_CRB, TPM_TIS };
+enum filesystem_driver { FILESYSTEM_9P, FILESYSTEM_VIRTIOFS };
+enum filesystem_access { FILESYSTEM_MAPPED, FILESYSTEM_PASSTHROUGH, FILESYSTEM_SQUASH };
+enum filesystem_cache { FILESYSTEM_CACHE_AUTO, FILESYSTEM_CACHE_NONE, FILESYSTEM_CACHE_ALWAYS };
+enum serial_type { SERIAL_SOCKET, SERIAL_PTY, SERIAL_FILE, SERIAL_LOG, SERIAL_NULL };
+enum console_target { CONSOLE_VIRTIO, CONSOLE_SERIAL };
+
+struct rng_spec {
+        struct section section;
+        bool present;
+        char *model;
+        char *source; /* path of a character device, or "builtin" */
+        uint64_t rate_bytes;
+        uint32_t rate_period_ms;
+};
+
+struct watchdog_spec {
+        struct section section;
+        bool present;
+        enum watchdog_model model;
+        enum watchdog_action action;
+};
+
+struct tpm_spec {
+        struct section section;
+        bool present; /* also when only a layer gives MODEL */
+        enum tpm_model model;
+};
+
+struct vsock_spec {
+        struct section section;
+        bool present;
+        char *model;
+        char *cid_text; /* as written */
+        uint32_t cid;   /* parsed; for auto worked out from the UUID */
+};
+
+struct filesystem_spec {
+        struct section section;
+        uint32_t id;                   /* FS_ID: given, or the first free number */
+        char *source;                  /* absolute */
+        char *target;                  /* the tag that the guest mounts */
+        enum filesystem_driver driver; /* by rule virtiofs when ACCESSMODE is passthrough and nobody said */
+        enum filesystem_access access;
+        bool readonly;
+        enum filesystem_cache cache;
+        uint32_t uid_map, gid_map; /* first host ids of the guest's; virtiofs, mapped */
+        char *address;
+};
+
+struct serial_spec {
+        struct section section;
+        enum serial_type type;
+        char *path;    /* FILE: absolute */
+        uint32_t port; /* worked out where nobody said */
+        bool log;
+};
+
+struct console_spec {
+        struct section section;
+        enum serial_type type;
+        enum console_target target;
+        char *path;
+        bool log;
+};

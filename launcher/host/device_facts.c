@@ -1,0 +1,115 @@
+#include "launcher/host/device_facts.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "launcher/host/program.h"
+
+#define VSOCK_NODE "/dev/vhost-vsock"
+
+static int look_at(struct device_facts *facts, const char *path, struct error **err)
+{
+        struct file_facts file;
+
+        if (file_facts_read(path, &file, err) < 0)
+                return -1;
+        ARRAY_GROW(facts->files, facts->n_files);
+        facts->files[facts->n_files++] = (struct device_file){ .path = xstrdup(path), .facts = file };
+        return 0;
+}
+
+static bool has_virtiofs(const struct vm_spec *spec)
+{
+        for (size_t i = 0; i < spec->n_filesystems; i++)
+                if (spec->filesystems[i].driver == FILESYSTEM_VIRTIOFS)
+                        return true;
+        return false;
+}
+
+int device_facts_read(const struct vm_spec *spec, const struct site *site, struct device_facts **ret,
+                      struct error **err)
+{
+        _cleanup_(device_facts_freep) struct device_facts *facts = xcalloc(1, sizeof(*facts));
+
+        if (spec->tpm.present)
+                facts->swtpm = program_find("swtpm");
+        if (has_virtiofs(spec))
+                facts->virtiofsd = program_find_first(site->kvmrc.virtiofsd);
+        if (spec->rng.present && *spec->rng.source == '/' && look_at(facts, spec->rng.source, err) < 0)
+                return -1;
+        if (spec->vsock.present && look_at(facts, VSOCK_NODE, err) < 0)
+                return -1;
+        facts->directories = xcalloc(spec->n_filesystems + 1, sizeof(*facts->directories));
+        facts->n_directories = spec->n_filesystems;
+        *ret = TAKE_PTR(facts);
+        return 0;
+}
+
+struct file_facts device_facts_file(const struct device_facts *facts, const char *path)
+{
+        for (size_t i = 0; i < facts->n_files; i++)
+                if (strcmp(facts->files[i].path, path) == 0)
+                        return facts->files[i].facts;
+        return (struct file_facts){ 0 };
+}
+
+json_t *device_facts_to_json(const struct device_facts *facts)
+{
+        json_t *files = json_array();
+
+        for (size_t i = 0; i < facts->n_files; i++) {
+                json_t *file = file_facts_to_json(&facts->files[i].facts);
+
+                json_object_set_new(file, "path", json_string(facts->files[i].path));
+                json_array_append_new(files, file);
+        }
+        return json_pack("{s:s?, s:s?, s:o}", "swtpm", facts->swtpm, "virtiofsd", facts->virtiofsd, "files",
+                         files);
+}
+
+static int files_from_json(const json_t *json, struct device_facts *facts, struct error **err)
+{
+        json_t *entry;
+        size_t i;
+
+        json_array_foreach (json, i, entry) {
+                const char *path = json_string_value(json_object_get(entry, "path"));
+                struct file_facts file;
+
+                if (!path)
+                        return error_set(err, ERROR_FAILED, "device facts: a file without path");
+                if (file_facts_from_json(entry, "device facts: a file", &file, err) < 0)
+                        return -1;
+                ARRAY_GROW(facts->files, facts->n_files);
+                facts->files[facts->n_files++] = (struct device_file){ .path = xstrdup(path), .facts = file };
+        }
+        return 0;
+}
+
+int device_facts_from_json(const json_t *json, struct device_facts **ret, struct error **err)
+{
+        _cleanup_(device_facts_freep) struct device_facts *facts = xcalloc(1, sizeof(*facts));
+        const json_t *files = json_object_get(json, "files");
+
+        if (!json_is_object(json) || (files && !json_is_array(files)))
+                return error_set(err, ERROR_FAILED, "device facts: not an object with an array of files");
+        facts->swtpm = xstrdup_null(json_string_value(json_object_get(json, "swtpm")));
+        facts->virtiofsd = xstrdup_null(json_string_value(json_object_get(json, "virtiofsd")));
+        if (files_from_json(files, facts, err) < 0)
+                return -1;
+        *ret = TAKE_PTR(facts);
+        return 0;
+}
+
+void device_facts_free(struct device_facts *facts)
+{
+        if (!facts)
+                return;
+        free(facts->swtpm);
+        free(facts->virtiofsd);
+        for (size_t i = 0; i < facts->n_files; i++)
+                free(facts->files[i].path);
+        free(facts->files);
+        free(facts->directories);
+        free(facts);
+}

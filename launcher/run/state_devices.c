@@ -1,0 +1,66 @@
+#include "launcher/run/state_devices.h"
+
+#include <strings.h>
+
+#include "launcher/plan/device.h"
+
+static void expect(json_t *list, const char *id, const char *type)
+{
+        json_object_set_new(list, id, type ? json_string(type) : json_true());
+}
+
+static void expect_lines(const struct vm_spec *spec, json_t *devices, json_t *chardevs)
+{
+        for (size_t i = 0; i < spec->n_serials; i++) {
+                _cleanup_free_ char *id = xasprintf("serial%zu", i);
+
+                /* The virt machine's is a part of it. */
+                if (!vm_spec_is_virt(spec))
+                        expect(devices, id, "isa-serial");
+                expect(chardevs, id, NULL);
+        }
+        for (size_t i = 0; i < spec->n_consoles; i++) {
+                _cleanup_free_ char *id = xasprintf("console%zu", i);
+
+                if (spec->consoles[i].target != CONSOLE_VIRTIO)
+                        continue;
+                expect(devices, id, "virtconsole");
+                expect(chardevs, id, NULL);
+        }
+}
+
+static void expect_filesystems(const struct vm_spec *spec, json_t *devices, json_t *chardevs)
+{
+        for (size_t i = 0; i < spec->n_filesystems; i++) {
+                const struct filesystem_spec *fs = &spec->filesystems[i];
+                _cleanup_free_ char *id = filesystem_id(fs), *socket = xasprintf("%s-socket", id);
+
+                expect(devices, id, filesystem_device_type(fs));
+                if (fs->driver == FILESYSTEM_VIRTIOFS)
+                        expect(chardevs, socket, NULL);
+        }
+}
+
+void state_expect_devices(const struct vm_spec *spec, json_t *devices, json_t *objects, json_t *chardevs)
+{
+        expect_lines(spec, devices, chardevs);
+        if (spec->panic.present)
+                expect(devices, "panic0", spec->panic.model == PANIC_MODEL_PCI ? "pvpanic-pci" : "pvpanic");
+        if (spec->rng.present) {
+                expect(devices, "rng0", "virtio-rng-pci");
+                expect(objects, "rng0-source",
+                       strcasecmp(spec->rng.source, "builtin") == 0 ? "rng-builtin" : "rng-random");
+        }
+        if (spec->watchdog.present && watchdog_device_type(&spec->watchdog)) {
+                if (spec->watchdog.model == WATCHDOG_I6300ESB && vm_spec_is_q35(spec))
+                        expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
+                expect(devices, "watchdog0", watchdog_device_type(&spec->watchdog));
+        }
+        if (spec->tpm.present) {
+                expect(devices, "tpm0", tpm_device_type(&spec->tpm));
+                expect(chardevs, "tpm0-socket", NULL);
+        }
+        if (spec->vsock.present)
+                expect(devices, "vsock0", "vhost-vsock-pci");
+        expect_filesystems(spec, devices, chardevs);
+}

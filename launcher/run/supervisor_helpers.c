@@ -1,0 +1,176 @@
+/*
+ * Helper processes of the VM (swtpm, virtiofsd): their end is seen and told. They end with QEMU, by the socket between
+ * them, and what is left is ended by the undo; one that ends before leaves the guest with a device that does not answer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "launcher/run/effects.h"
+#include "launcher/run/supervisor_parts.h"
+
+/* QEMU's end and a helper's come in any order; for so long it may be QEMU's that was first. */
+#define TELL_AFTER_MS 1000
+#define SAID_MAX      16384
+
+struct helper_watch {
+        struct supervisor *s;
+        char *id, *program; /* "tpm0", "swtpm" */
+        pid_t pid;
+        int pidfd, stderr_fd; /* -1: none */
+        struct loop_source *child, *timer;
+        char *how; /* it has ended; NULL: it has not */
+        bool told;
+        struct helper_watch *next;
+};
+
+static char *how_it_ended(pid_t pid)
+{
+        int status;
+        pid_t reaped;
+
+        do
+                reaped = waitpid(pid, &status, WNOHANG);
+        while (reaped < 0 && errno == EINTR);
+        /* Not our child: its starter's, which is gone. */
+        if (reaped != pid)
+                return xstrdup("");
+        if (WIFSIGNALED(status))
+                return xasprintf(" by SIG%s", sigabbrev_np(WTERMSIG(status)) ?: "?");
+        return xasprintf(" with status %d", WEXITSTATUS(status));
+}
+
+/* The last line that it wrote, in printable form; NULL: nothing. */
+static char *last_words(const struct helper_watch *watch)
+{
+        _cleanup_free_ char *said = xcalloc(1, SAID_MAX + 1);
+        ssize_t n = watch->stderr_fd < 0 ? 0 : pread(watch->stderr_fd, said, SAID_MAX, 0);
+        char *line;
+
+        if (n <= 0 || !*said)
+                return NULL;
+        for (size_t end = strlen(said); end > 0 && strchr("\r\n", said[end - 1]);)
+                said[--end] = '\0';
+        line = strrchr(said, '\n');
+        return text_printable(line ? line + 1 : said);
+}
+
+static void on_told(void *data)
+{
+        struct helper_watch *watch = data;
+        struct supervisor *s = watch->s;
+        _cleanup_free_ char *said = NULL;
+
+        watch->timer = NULL;
+        if (s->exited || s->state >= VM_QUITTING)
+                return;
+        said = last_words(watch);
+        watch->told = true;
+        supervisor_story(s,
+                         "%s of %s (pid %d) has ended%s%s%s%s: the device does not answer the guest any more",
+                         watch->program, watch->id, (int)watch->pid, watch->how, said ? ", it said '" : "",
+                         said ? said : "", said ? "'" : "");
+        supervisor_changed(s);
+}
+
+static void on_end(int pidfd, void *data)
+{
+        struct helper_watch *watch = data;
+
+        (void)pidfd;
+        watch->child = NULL;
+        watch->how = how_it_ended(watch->pid);
+        watch->timer = loop_add_deadline(watch->s->loop, TELL_AFTER_MS, on_told, watch);
+}
+
+static int open_stderr(pid_t pid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/fd/2", (int)pid);
+        struct stat st;
+
+        /* Only the memfd that the executor gave it: a regular file. */
+        if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+                return -1;
+        return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+}
+
+static void watch(struct supervisor *s, const json_t *args, const json_t *learned)
+{
+        const char *id = json_string_value(json_object_get(args, "id"));
+        const char *program = json_string_value(json_array_get(json_object_get(args, "argv"), 0));
+        _cleanup_error_ struct error *unproven = NULL;
+        struct helper_watch *new;
+        const char *slash;
+        int pidfd = -1;
+
+        if (!id || !program)
+                return;
+        slash = strrchr(program, '/');
+        new = xcalloc(1, sizeof(*new));
+        *new = (struct helper_watch){ .s = s,
+                                      .id = xstrdup(id),
+                                      .program = xstrdup(slash ? slash + 1 : program),
+                                      .pid = (pid_t)json_integer_value(json_object_get(learned, "pid")),
+                                      .pidfd = -1,
+                                      .stderr_fd = -1,
+                                      .next = s->helpers };
+        s->helpers = new;
+        if (helper_prove(args, learned, &pidfd, &unproven) > 0) {
+                new->pidfd = pidfd;
+                new->stderr_fd = open_stderr(new->pid);
+                new->child = loop_add_child(s->loop, new->pidfd, on_end, new);
+        } else {
+                new->how = xstrdup("");
+                new->timer = loop_add_deadline(s->loop, TELL_AFTER_MS, on_told, new);
+        }
+}
+
+void helpers_attend(struct supervisor *s)
+{
+        _cleanup_error_ struct error *unreadable = NULL;
+        json_auto_t *steps = NULL;
+        json_t *step;
+        size_t i;
+
+        if (journal_steps_read(s->vm->fd, &steps, &unreadable) < 0)
+                return;
+        json_array_foreach (steps, i, step) {
+                const char *effect = json_string_value(json_object_get(step, "effect"));
+
+                if (strcmp(effect, plan_effect_name(EFFECT_HELPER)) == 0)
+                        watch(s, json_object_get(step, "args"), json_object_get(step, "learned"));
+        }
+}
+
+json_t *helpers_json(const struct supervisor *s)
+{
+        json_t *array = json_array();
+
+        for (const struct helper_watch *each = s->helpers; each && !s->exited; each = each->next)
+                json_array_insert_new(array, 0,
+                                      json_pack("{s:s, s:s, s:i, s:s}", "id", each->id, "program",
+                                                each->program, "pid", (int)each->pid, "state",
+                                                each->told ? "ended" : "running"));
+        return array;
+}
+
+void helpers_forget(struct supervisor *s)
+{
+        while (s->helpers) {
+                struct helper_watch *gone = s->helpers;
+
+                s->helpers = gone->next;
+                loop_remove(s->loop, gone->child);
+                loop_remove(s->loop, gone->timer);
+                fd_close(&gone->pidfd);
+                fd_close(&gone->stderr_fd);
+                free(gone->id);
+                free(gone->program);
+                free(gone->how);
+                free(gone);
+        }
+}

@@ -1,0 +1,186 @@
+/*
+ * Logs of serial ports and consoles, kept within bounds. QEMU adds to them as to any file; what the guest writes is
+ * looked at by inotify, and at most ten times a second. A file that has reached its size is copied to NAME.1, which was
+ * NAME.2 before, and so on, and then emptied: QEMU has it open and goes on where it now ends (O_APPEND). What comes
+ * between the copy's end and that is lost; a file cannot be renamed away from QEMU.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "launcher/run/supervisor_parts.h"
+
+#define LOG_SIZE (2 << 20)
+#define LOG_KEPT 3
+#define LOOK_MS  100
+#define LOG_MODE 0640
+
+struct log_file {
+        char *path;
+        int fd; /* ours, to read and to cut */
+        int watch;
+};
+
+struct log_keeper {
+        struct supervisor *s;
+        int inotify;
+        struct loop_source *source, *timer;
+        struct log_file *files;
+        size_t n_files;
+};
+
+static char *kept_name(const char *path, int n)
+{
+        return n ? xasprintf("%s.%d", path, n) : xstrdup(path);
+}
+
+/* Its last LOG_SIZE bytes become PATH.1. */
+static int copy_aside(const struct log_file *file, off_t size)
+{
+        _cleanup_free_ char *first = kept_name(file->path, 1);
+        _cleanup_close_ int to = -1;
+        off_t at = size > LOG_SIZE ? size - LOG_SIZE : 0;
+        ssize_t n;
+
+        for (int i = LOG_KEPT; i > 1; i--) {
+                _cleanup_free_ char *old = kept_name(file->path, i - 1), *older = kept_name(file->path, i);
+
+                rename(old, older);
+        }
+        unlink(first);
+        to = open(first, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, LOG_MODE);
+        if (to < 0)
+                return -1;
+        while ((n = sendfile(to, file->fd, &at, LOG_SIZE)) > 0)
+                ;
+        return n < 0 ? -1 : 0;
+}
+
+static void rotate(const struct log_keeper *keeper, const struct log_file *file, off_t size)
+{
+        if (copy_aside(file, size) < 0)
+                log_warning("%s: '%s.1' cannot be written: %s; what the guest wrote is dropped",
+                            keeper->s->plan->name, file->path, strerror(errno));
+        /* Bounded in any case. */
+        if (ftruncate(file->fd, 0) < 0)
+                log_warning("%s: '%s' cannot be emptied: %s", keeper->s->plan->name, file->path,
+                            strerror(errno));
+}
+
+static void look(struct log_keeper *keeper)
+{
+        for (size_t i = 0; i < keeper->n_files; i++) {
+                struct log_file *file = &keeper->files[i];
+                struct stat st;
+
+                if (fstat(file->fd, &st) == 0 && st.st_size >= LOG_SIZE)
+                        rotate(keeper, file, st.st_size);
+        }
+}
+
+static void set_watches(struct log_keeper *keeper)
+{
+        for (size_t i = 0; i < keeper->n_files; i++)
+                keeper->files[i].watch =
+                        inotify_add_watch(keeper->inotify, keeper->files[i].path, IN_MODIFY | IN_ONESHOT);
+}
+
+static void on_look(void *data)
+{
+        struct log_keeper *keeper = data;
+
+        keeper->timer = NULL;
+        set_watches(keeper);
+        /* After that: what was written meanwhile is seen here, what comes later by the watch. */
+        look(keeper);
+}
+
+static void on_written(struct loop_source *source, uint32_t events, void *data)
+{
+        char buffer[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+        struct log_keeper *keeper = data;
+
+        (void)source, (void)events;
+        while (read(keeper->inotify, buffer, sizeof(buffer)) > 0)
+                ;
+        if (!keeper->timer)
+                keeper->timer = loop_add_deadline(keeper->s->loop, LOOK_MS, on_look, keeper);
+}
+
+static void add_file(struct log_keeper *keeper, const char *path)
+{
+        int fd = open(path, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+
+        if (fd < 0) {
+                log_warning("%s: '%s' is not kept within bounds: %s", keeper->s->plan->name, path,
+                            strerror(errno));
+                return;
+        }
+        ARRAY_GROW(keeper->files, keeper->n_files);
+        keeper->files[keeper->n_files++] = (struct log_file){ .path = xstrdup(path), .fd = fd, .watch = -1 };
+}
+
+void logs_attend(struct supervisor *s)
+{
+        _cleanup_error_ struct error *unreadable = NULL;
+        struct log_keeper *keeper = NULL;
+        json_auto_t *steps = NULL;
+        json_t *step;
+        size_t i;
+
+        if (journal_steps_read(s->vm->fd, &steps, &unreadable) < 0)
+                return;
+        json_array_foreach (steps, i, step) {
+                const char *effect = json_string_value(json_object_get(step, "effect"));
+                const json_t *args = json_object_get(step, "args");
+                const char *path = json_string_value(json_object_get(args, "path"));
+
+                /* A file that the template names is its owner's. */
+                if (strcmp(effect, plan_effect_name(EFFECT_LOG_OPEN)) != 0 || !path ||
+                    !json_is_true(json_object_get(args, "own")))
+                        continue;
+                if (!keeper) {
+                        keeper = xcalloc(1, sizeof(*keeper));
+                        *keeper = (struct log_keeper){ .s = s,
+                                                       .inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC) };
+                        s->logs = keeper;
+                }
+                add_file(keeper, path);
+        }
+        if (!keeper)
+                return;
+        if (keeper->inotify < 0) {
+                log_warning("%s: inotify: %s; the logs of its consoles are not kept within bounds",
+                            s->plan->name, strerror(errno));
+                return;
+        }
+        keeper->source = loop_add_fd(s->loop, keeper->inotify, EPOLLIN, on_written, keeper);
+        on_look(keeper);
+}
+
+void logs_forget(struct supervisor *s)
+{
+        struct log_keeper *keeper = s->logs;
+
+        if (!keeper)
+                return;
+        look(keeper);
+        loop_remove(s->loop, keeper->source);
+        loop_remove(s->loop, keeper->timer);
+        fd_close(&keeper->inotify);
+        for (size_t i = 0; i < keeper->n_files; i++) {
+                fd_close(&keeper->files[i].fd);
+                free(keeper->files[i].path);
+        }
+        free(keeper->files);
+        free(keeper);
+        s->logs = NULL;
+}
