@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,6 +55,8 @@ child(const struct process_options *options, int in, int out, int err_fd, int ex
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(127);
+        if (options->memory_max)
+                setrlimit(RLIMIT_AS, &(struct rlimit){ options->memory_max, options->memory_max });
         mark_close_on_exec();
         for (size_t i = 0; i < options->n_fds; i++)
                 fcntl(options->fds[i], F_SETFD, 0);

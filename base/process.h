@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -18,6 +19,7 @@ struct process_options {
         const char *const *argv; /* argv[0] is looked up in a fixed PATH when it has no slash */
         int deadline_ms;         /* > 0 */
         const char *input;       /* to its stdin; NULL: none */
+        uint64_t memory_max;     /* RLIMIT_AS of the helper, bytes; 0: ours */
         size_t output_max;       /* stdout beyond this is an error; 0: stdout is /dev/null */
         const int *fds;          /* further fds the child keeps, n_fds of them */
         size_t n_fds;

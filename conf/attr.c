@@ -154,14 +154,21 @@ static char *size_limits(const struct attr *row)
 {
         _cleanup_free_ char *min = text_from_size(row->min), *max = text_from_size(row->max);
 
-        return xasprintf("%s to %s", min, max);
+        struct text out = TEXT_INIT;
+
+        text_addf(&out, "%s to %s", min, max);
+        if (row->words) {
+                text_add(&out, ", or ");
+                add_words(&out, row->words);
+        }
+        return text_take(&out);
 }
 
 char *attr_values(const struct attr *row)
 {
         struct text out = TEXT_INIT;
 
-        if (row->words && row->kind != ATTR_U32 && row->kind != ATTR_ADDRESS) {
+        if (row->words && row->kind != ATTR_U32 && row->kind != ATTR_ADDRESS && row->kind != ATTR_SIZE) {
                 text_add(&out, "one of ");
                 add_words(&out, row->words);
                 return text_take(&out);
@@ -297,6 +304,11 @@ static const struct attr_word *find_word(const struct attr_section *section, con
                 if (strcasecmp(word->text, value) == 0) {
                         if (!word->coming)
                                 return word;
+                        if (word->gone) {
+                                wrong(section, row, pos, err, "'%s' cannot be used: %s", word->text,
+                                      word->gone);
+                                return NULL;
+                        }
                         wrong(section, row, pos, err, "'%s' is not supported by this version of vmlaunch",
                               word->text);
                         return NULL;
@@ -431,6 +443,17 @@ static int set_text(const struct attr_section *section, const struct attr *row, 
         return 0;
 }
 
+/* A word that stands for a number out of the row's range. */
+static bool is_word(const struct attr *row, const char *value, uint64_t *ret)
+{
+        for (const struct attr_word *word = row->words; word && word->text; word++)
+                if (strcasecmp(word->text, value) == 0) {
+                        *ret = (uint64_t)word->value;
+                        return true;
+                }
+        return false;
+}
+
 static int read_number(const struct attr_section *section, const struct attr *row, const char *value,
                        const struct source_pos *pos, uint64_t *ret, struct error **err)
 {
@@ -438,11 +461,8 @@ static int read_number(const struct attr_section *section, const struct attr *ro
 
         if (row->max)
                 limit = row->max;
-        for (const struct attr_word *word = row->words; word && word->text; word++)
-                if (strcasecmp(word->text, value) == 0) {
-                        *ret = (uint64_t)word->value;
-                        return 0;
-                }
+        if (is_word(row, value, ret))
+                return 0;
         if (!text_parse_u64(value, ret))
                 return wrong_number(section, row, value, pos, err, "not a number");
         if (*ret < row->min || *ret > limit)
@@ -467,6 +487,8 @@ static int read_signed(const struct attr_section *section, const struct attr *ro
 static int read_size(const struct attr_section *section, const struct attr *row, const char *value,
                      const struct source_pos *pos, uint64_t *ret, struct error **err)
 {
+        if (is_word(row, value, ret))
+                return 0;
         switch (text_parse_size(value, row->plain_unit, ret)) {
         case TEXT_SIZE_BAD:
                 return wrong_size(section, row, value, pos, err);
@@ -584,6 +606,9 @@ char *attr_get(const struct attr *row, const void *record)
                 }
                 return xasprintf("%.40f", *(const double *)field);
         case ATTR_SIZE: {
+                for (const struct attr_word *word = row->words; word && word->text; word++)
+                        if ((uint64_t)word->value == *(const uint64_t *)field)
+                                return xstrdup(word->text);
                 char *s = text_from_size(*(const uint64_t *)field);
                 size_t n = strlen(s);
 

@@ -50,7 +50,8 @@ enum attr_lookup {
 struct attr_word {
         const char *text;
         int value;
-        bool coming; /* known, but its part is not in this version */
+        bool coming;      /* known, but its part is not in this version */
+        const char *gone; /* known, and why it cannot be used */
 };
 
 struct attr {
@@ -62,7 +63,8 @@ struct attr {
         size_t offset;
         enum attr_lookup lookup;
         const char *dflt; /* template text, through the same parser; NULL: none */
-        /* ATTR_ENUM; ATTR_TEXT: the closed set of values; ATTR_U32: words that stand for numbers out of its range */
+        /* ATTR_ENUM; ATTR_TEXT: the closed set of values; ATTR_U32, ATTR_SIZE: words that stand for numbers out
+         * of its range */
         const struct attr_word *words;
         const char *chars;   /* ATTR_TEXT: every byte must be one of these; NULL: any */
         uint64_t min, max;   /* max 0: none */
@@ -128,6 +130,10 @@ struct attr_section {
 #define SOON(word)                             \
         {                                      \
                 .text = (word), .coming = true \
+        }
+#define GONE(word, reason)                                       \
+        {                                                        \
+                .text = (word), .coming = true, .gone = (reason) \
         }
 #define WORDS_END            \
         {                    \

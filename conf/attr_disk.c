@@ -6,32 +6,41 @@
 
 static const struct attr_word type_words[] = {
         WORD("file", DISK_TYPE_FILE),
-        WORD("block", DISK_TYPE_BLOCK),
-        WORD("cdrom", DISK_TYPE_CDROM),
         WORD("disk", DISK_TYPE_FILE), /* the published documentation's word */
-        SOON("fs"),
-        SOON("swap"),
+        WORD("block", DISK_TYPE_BLOCK),
+        WORD("lun", DISK_TYPE_LUN),
+        WORD("cdrom", DISK_TYPE_CDROM),
+        WORD("block_cdrom", DISK_TYPE_BLOCK_CDROM),
+        WORD("floppy", DISK_TYPE_FLOPPY),
+        WORD("fs", DISK_TYPE_FS),
+        WORD("swap", DISK_TYPE_SWAP),
+        WORD("rbd", DISK_TYPE_RBD),
+        WORD("rbd_cdrom", DISK_TYPE_RBD_CDROM),
+        WORD("iscsi", DISK_TYPE_ISCSI),
+        WORD("gluster", DISK_TYPE_GLUSTER),
+        WORD("gluster_cdrom", DISK_TYPE_GLUSTER_CDROM),
+        WORD("nbd", DISK_TYPE_NBD),
         SOON("filesystem"),
-        SOON("block_cdrom"),
-        SOON("rbd"),
-        SOON("rbd_cdrom"),
-        SOON("iscsi"),
-        SOON("gluster"),
-        SOON("gluster_cdrom"),
-        SOON("sheepdog"),
-        SOON("sheepdog_cdrom"),
+        GONE("sheepdog", "QEMU has no Sheepdog since version 6.1"),
+        GONE("sheepdog_cdrom", "QEMU has no Sheepdog since version 6.1"),
+        WORDS_END,
+};
+
+static const struct attr_word storage_words[] = {
+        WORD("file", DISK_TYPE_FILE),
+        WORD("block", DISK_TYPE_BLOCK),
+        WORD("rbd", DISK_TYPE_RBD),
+        WORD("iscsi", DISK_TYPE_ISCSI),
+        WORD("nbd", DISK_TYPE_NBD),
+        WORD("gluster", DISK_TYPE_GLUSTER),
         WORDS_END,
 };
 
 static const struct attr_word format_words[] = {
-        WORD("raw", DISK_FORMAT_RAW),
-        WORD("qcow2", DISK_FORMAT_QCOW2),
-        SOON("vmdk"),
-        SOON("vdi"),
-        SOON("vpc"),
-        SOON("vhdx"),
-        SOON("luks"),
-        WORDS_END,
+        WORD("raw", DISK_FORMAT_RAW),   WORD("qcow2", DISK_FORMAT_QCOW2),
+        WORD("vmdk", DISK_FORMAT_VMDK), WORD("vdi", DISK_FORMAT_VDI),
+        WORD("vpc", DISK_FORMAT_VPC),   WORD("vhdx", DISK_FORMAT_VHDX),
+        WORD("luks", DISK_FORMAT_LUKS), WORDS_END,
 };
 
 static const struct attr_word cache_words[] = {
@@ -57,10 +66,72 @@ static const struct attr_word discard_words[] = {
         WORDS_END,
 };
 
-#define THROTTLE(op, unit_text)                                                              \
-        COMING_IN(#op "_SEC", C, "Limit per second, " unit_text "."),                        \
-                COMING_IN(#op "_SEC_MAX", C, "Limit of a burst, " unit_text " per second."), \
-                COMING_IN(#op "_SEC_MAX_LENGTH", C, "Length of a burst, seconds.")
+static const struct attr_word zeroes_words[] = {
+        WORD("off", DISK_ZEROES_OFF),
+        WORD("on", DISK_ZEROES_ON),
+        WORD("unmap", DISK_ZEROES_UNMAP),
+        WORDS_END,
+};
+
+static const struct attr_word error_words[] = {
+        WORD("stop", DISK_ERRORS_STOP),
+        WORD("report", DISK_ERRORS_REPORT),
+        WORD("ignore", DISK_ERRORS_IGNORE),
+        WORD("enospace", DISK_ERRORS_ENOSPACE),
+        WORDS_END,
+};
+
+static const struct attr_word read_error_words[] = {
+        WORD("stop", DISK_ERRORS_STOP),
+        WORD("report", DISK_ERRORS_REPORT),
+        WORD("ignore", DISK_ERRORS_IGNORE),
+        WORDS_END,
+};
+
+static const struct attr_word persistent_words[] = {
+        WORD("immutable", DISK_PERSISTENT_IMMUTABLE),
+        WORD("shareable", DISK_PERSISTENT_SHAREABLE),
+        WORDS_END,
+};
+
+static const struct attr_word fs_words[] = {
+        WORD("ext2", DISK_FS_EXT2),   WORD("ext3", DISK_FS_EXT3), WORD("ext4", DISK_FS_EXT4),
+        WORD("xfs", DISK_FS_XFS),     WORD("vfat", DISK_FS_VFAT), WORD("ntfs", DISK_FS_NTFS),
+        WORD("btrfs", DISK_FS_BTRFS), WORD("f2fs", DISK_FS_F2FS), WORDS_END,
+};
+
+static const struct attr_word auto_words[] = { WORD("auto", -1), WORDS_END };
+
+/* QEMU's bound for each (block/throttle-groups: THROTTLE_VALUE_MAX). */
+#define RATE_MAX 1000000000000000ull
+
+#define THROTTLE(op, number, unit_text)                                                             \
+        { #op "_SEC",                                                                               \
+          U64(throttle.rates[number].base),                                                         \
+          .lookup = LOOKUP_C,                                                                       \
+          .max = RATE_MAX,                                                                          \
+          .unit = unit_text "/s",                                                                   \
+          .lands = "argv",                                                                          \
+          .live = true,                                                                             \
+          .doc = "Limit, " unit_text " per second; 0 or absent: none.",                             \
+          .source = "opennebula-semantics 3.9.4" },                                                 \
+                { #op "_SEC_MAX",                                                                   \
+                  U64(throttle.rates[number].burst),                                                \
+                  .lookup = LOOKUP_C,                                                               \
+                  .max = RATE_MAX,                                                                  \
+                  .unit = unit_text "/s",                                                           \
+                  .lands = "argv",                                                                  \
+                  .live = true,                                                                     \
+                  .doc = "Limit of a burst, " unit_text " per second, above " #op "_SEC.",          \
+                  .source = "opennebula-semantics 3.9.4" },                                         \
+        {                                                                                           \
+#op "_SEC_MAX_LENGTH", U64(throttle.rates[number].length),                          \
+                        .lookup = LOOKUP_C, .min = 1, .max = 1000000, .unit = "s", .lands = "argv", \
+                        .live = true, .doc = "Seconds that a burst may last. Absent: 1.",           \
+                        .source = "opennebula-semantics 3.9.4"                                      \
+        }
+
+#define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 #define ATTR_OF struct disk_spec
 static const struct attr disk_rows[] = {
@@ -70,7 +141,9 @@ static const struct attr disk_rows[] = {
         { "IMAGE", TEXT(image), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
           .doc = "Name of an image in host.conf's IMAGE_DIR, instead of SOURCE.", .source = "DESIGN 5.3" },
         { "TYPE", ENUM(type, disk_type, type_words), .lookup = LOOKUP_D, .dflt = "file", .lands = "argv",
-          .doc = "file: image file; block: block device of the host; cdrom: image file in a CD drive.",
+          .doc = "file, block: image file or block device of the host; lun: the same device as a SCSI unit whose commands "
+                 "reach it; cdrom, floppy: a medium in a drive, which may be empty; fs, swap: a disk that is made at the "
+                 "start and dropped at the end; rbd, iscsi, gluster, nbd: over the network; _cdrom: those in a CD drive.",
           .source = "opennebula-semantics 3.9.1" },
         { "FORMAT", ENUM(format, disk_format, format_words), .lookup = LOOKUP_D, .lands = "argv",
           .doc = "Format of the image. Absent: DRIVER, else by the file's suffix: .qcow2 is qcow2, anything else raw. "
@@ -103,44 +176,145 @@ static const struct attr disk_rows[] = {
           .max = 64, .lands = "guest address",
           .doc = "PCI address of the device as live.tmpl has it, so that it stays the same.",
           .source = "DESIGN 5.5" },
-        COMING_IN("SHAREABLE", C, "Several VMs may write at the same time."),
-        COMING("SERIAL", "Serial number the guest sees."),
-        COMING("IOTHREAD", "I/O thread of a virtio disk."),
-        COMING_IN("VIRTIO_BLK_QUEUES", C, "Queues of a virtio disk: a number or auto."),
-        COMING("ORDER", "Position in the boot order; OS/BOOT sets it."),
-        THROTTLE(TOTAL_BYTES, "bytes"),
-        THROTTLE(READ_BYTES, "bytes"),
-        THROTTLE(WRITE_BYTES, "bytes"),
-        THROTTLE(TOTAL_IOPS, "operations"),
-        THROTTLE(READ_IOPS, "operations"),
-        THROTTLE(WRITE_IOPS, "operations"),
-        COMING_IN("SIZE_IOPS_SEC", C, "Bytes that count as one operation."),
-        COMING("SIZE", "Size of a volatile disk, MiB."),
-        COMING("FS", "File system of a volatile disk."),
-        COMING("FILESYSTEM", "File system of a volatile disk."),
-        COMING("CLONE", "Work on a copy of the image."),
-        COMING("PERSISTENT", "Keep changes at the end."),
-        COMING("PERSISTENT_TYPE", "IMMUTABLE or SHAREABLE."),
-        COMING("SAVE", "Keep changes at the end."),
+        { "DISK_TYPE", ENUM(storage, disk_type, storage_words), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "Where a disk lies whose TYPE says only what it is (file, lun, cdrom, floppy, fs, swap): OpenNebula's kind of "
+                 "datastore.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "SIZE", SIZE(size, 1 << 20, "MiB"), .lookup = LOOKUP_D, .min = 1 << 10, .max = 1ull << 53,
+          .lands = "rule",
+          .doc = "Size of a disk that is made (TYPE fs or swap), or of a clone, which may be larger than its image. Of "
+                 "another image it is only compared.",
+          .source = "opennebula-semantics 3.2, 3.9" },
+        { "FS", ENUM(fs, disk_fs, fs_words), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "File system that a disk of TYPE fs is made with, by mkfs.FS of the host. Absent: none.",
+          .source = "opennebula-semantics 3.9" },
+        { "FILESYSTEM", ENUM(fs, disk_fs, fs_words), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "Another word for FS.", .source = "opennebula-semantics 3.9" },
+        { "CLONE", BOOL(clone), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "yes: the guest writes to an overlay of its own, made at the first start over the image, which stays as it "
+                 "is.",
+          .source = "DESIGN 5.3" },
+        { "PERSISTENT", BOOL(persistent), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "no: what the guest writes goes to an overlay that is dropped at the end. yes: a disk of TYPE fs or swap, or "
+                 "the overlay of a clone, is kept. Absent: overlays are kept, fs and swap are not.",
+          .source = "DESIGN 5.3" },
+        { "PERSISTENT_TYPE", ENUM(persistent_type, disk_persistent_type, persistent_words),
+          .lookup = LOOKUP_D, .lands = "argv", .doc = "immutable: as READONLY; shareable: as SHAREABLE.",
+          .source = "opennebula-semantics 2.1" },
+        { "SHAREABLE", BOOL(shareable), .lookup = LOOKUP_C, .dflt = "no", .lands = "argv",
+          .doc = "Other VMs may write to it at the same time; raw images only, and their guests have to agree.",
+          .source = "opennebula-semantics 3.9.3" },
+        { "SERIAL", TEXT(serial), .lookup = LOOKUP_D, .max = 36, .lands = "argv", .chars = ALNUM "_.+- ",
+          .doc = "Serial number the guest sees: 20 characters, of a SCSI disk 36. auto: the start of the VM's UUID and the "
+                 "number of the disk.",
+          .source = "opennebula-semantics 3.9.3" },
+        { "WWN", TEXT(wwn), .lookup = LOOKUP_D, .chars = "0123456789abcdefABCDEFxX", .max = 18,
+          .lands = "argv", .doc = "World wide name of a SCSI, SATA or IDE disk: 16 hexadecimal digits.",
+          .source = "libvirt-behaviour 6.2" },
+        { "VENDOR", TEXT(vendor), .lookup = LOOKUP_D, .chars = ALNUM "_.+- ", .max = 8, .lands = "argv",
+          .doc = "Vendor that a SCSI disk or CD tells.", .source = "libvirt-behaviour 6.2" },
+        { "PRODUCT", TEXT(product), .lookup = LOOKUP_D, .chars = ALNUM "_.+- ", .max = 16, .lands = "argv",
+          .doc = "Product that a SCSI disk or CD tells.", .source = "libvirt-behaviour 6.2" },
+        { "ROTATION_RATE", U32(rotation_rate), .lookup = LOOKUP_D, .min = 1, .max = 65534, .unit = "rpm",
+          .lands = "argv",
+          .doc = "Rotation rate that a SCSI, SATA or IDE disk tells; 1 is a solid state disk.",
+          .source = "libvirt-behaviour 6.2" },
+        { "LOGICAL_BLOCK_SIZE", U32(logical_block_size), .lookup = LOOKUP_C, .min = 512, .max = 2097152,
+          .unit = "bytes", .lands = "argv",
+          .doc = "Smallest unit of reading and writing that the guest sees, a power of two. Absent: 512.",
+          .source = "libvirt-behaviour 6.2" },
+        { "PHYSICAL_BLOCK_SIZE", U32(physical_block_size), .lookup = LOOKUP_C, .min = 512, .max = 2097152,
+          .unit = "bytes", .lands = "argv",
+          .doc = "Unit in which the storage works, as the guest sees it, a power of two. Absent: 512.",
+          .source = "libvirt-behaviour 6.2" },
+        { "IOTHREAD", U32(iothread), .lookup = LOOKUP_D, .min = 1, .max = 64, .lands = "argv",
+          .doc = "I/O thread of a virtio disk, 1 to FEATURES/IOTHREADS. Absent: they take turns.",
+          .source = "opennebula-semantics 3.9.3" },
+        { "VIRTIO_BLK_QUEUES", U32(virtio_blk_queues), .lookup = LOOKUP_C, .min = 1, .max = 1024,
+          .words = auto_words, .lands = "argv",
+          .doc = "Queues of a virtio disk: a number, or auto for one per vCPU. Absent: FEATURES/VIRTIO_BLK_QUEUES, else "
+                 "QEMU's own choice.",
+          .source = "opennebula-semantics 3.9.3" },
+        { "ORDER", U32(order), .lookup = LOOKUP_D, .min = 1, .max = 999, .lands = "argv",
+          .doc = "Position in the boot order, from 1, where OS/BOOT is absent.",
+          .source = "opennebula-semantics 3.9.3" },
+        { "DETECT_ZEROES", ENUM(detect_zeroes, disk_detect_zeroes, zeroes_words), .lookup = LOOKUP_C,
+          .lands = "argv",
+          .doc = "Zeroes that the guest writes take no space: on writes them as such, unmap gives the blocks back, which needs "
+                 "DISCARD unmap. Absent: off.",
+          .source = "libvirt-behaviour 6.2" },
+        { "L2_CACHE_SIZE", SIZE(l2_cache_size, 1, "bytes"), .lookup = LOOKUP_C, .min = 1024,
+          .max = 1ull << 40, .words = auto_words, .lands = "argv",
+          .doc = "Memory for the tables of a qcow2 image; auto: an 8192th of the disk, enough for all of it at the usual "
+                 "cluster size. Absent: QEMU's own choice, at most 32 MiB.",
+          .source = "issue 5; qemu qcow2-cache.txt" },
+        { "COPY_ON_READ", BOOL(copy_on_read), .lookup = LOOKUP_D, .dflt = "no", .lands = "argv",
+          .doc = "What the guest reads from a backing image is copied to the image on top.",
+          .source = "libvirt-behaviour 6.2" },
+        { "ERROR_POLICY", ENUM(error_policy, disk_error_policy, error_words), .lookup = LOOKUP_C,
+          .lands = "argv",
+          .doc = "After an error in writing: stop pauses the VM, report tells the guest, ignore goes on, enospace pauses when "
+                 "the storage is full and reports everything else. Absent: QEMU's own choice (enospace).",
+          .source = "libvirt-behaviour 6.2" },
+        { "RERROR_POLICY", ENUM(rerror_policy, disk_error_policy, read_error_words), .lookup = LOOKUP_C,
+          .lands = "argv",
+          .doc = "After an error in reading: stop, report or ignore. Absent: as ERROR_POLICY, but report for enospace.",
+          .source = "libvirt-behaviour 6.2" },
+        THROTTLE(TOTAL_BYTES, DISK_TOTAL_BYTES, "bytes"),
+        THROTTLE(READ_BYTES, DISK_READ_BYTES, "bytes"),
+        THROTTLE(WRITE_BYTES, DISK_WRITE_BYTES, "bytes"),
+        THROTTLE(TOTAL_IOPS, DISK_TOTAL_IOPS, "operations"),
+        THROTTLE(READ_IOPS, DISK_READ_IOPS, "operations"),
+        THROTTLE(WRITE_IOPS, DISK_WRITE_IOPS, "operations"),
+        { "SIZE_IOPS_SEC", U64(throttle.iops_size), .lookup = LOOKUP_C, .max = RATE_MAX, .unit = "bytes",
+          .lands = "argv", .live = true,
+          .doc = "Bytes that count as one operation: larger requests count as several. 0 or absent: each counts once.",
+          .source = "opennebula-semantics 3.9.4" },
+        { "LUKS_SECRET", TEXT(luks_secret), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "The image is encrypted: name of the file in /etc/vmlaunch/secrets that holds the passphrase, or its absolute "
+                 "path.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "CEPH_HOST", TEXT(ceph_host), .lookup = LOOKUP_D, .max = 1023, .lands = "argv",
+          .doc = "Monitors of a Ceph cluster, HOST or HOST:PORT, separated by blanks. Absent: those of CEPH_CONF.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "CEPH_USER", TEXT(ceph_user), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "User of the Ceph cluster, without client.", .source = "opennebula-semantics 3.9.1" },
+        { "CEPH_SECRET", TEXT(ceph_secret), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "Name of the file in /etc/vmlaunch/secrets that holds the user's key, base64, or its absolute path.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "CEPH_KEY", PATH(ceph_key), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "File that holds the user's key, base64; goes before CEPH_SECRET.",
+          .source = "opennebula-semantics 2.1" },
+        { "CEPH_CONF", PATH(ceph_conf), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "Configuration file of the Ceph cluster, on this host.",
+          .source = "opennebula-semantics 2.1" },
+        { "POOL_NAME", TEXT(pool_name), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "Pool of the Ceph cluster, where SOURCE names only the image. Absent: one.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "ISCSI_HOST", TEXT(iscsi_host), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "iSCSI portal, HOST or HOST:PORT (3260).", .source = "opennebula-semantics 3.9.1" },
+        { "ISCSI_IQN", TEXT(iscsi_iqn), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "iSCSI target and unit, IQN/LUN, instead of SOURCE.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "ISCSI_USER", TEXT(iscsi_user), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "CHAP user of the iSCSI target.", .source = "opennebula-semantics 3.9.1" },
+        { "ISCSI_USAGE", TEXT(iscsi_usage), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "Name of the file in /etc/vmlaunch/secrets that holds the CHAP password, or its absolute path.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "GLUSTER_HOST", TEXT(gluster_host), .lookup = LOOKUP_D, .max = 1023, .lands = "argv",
+          .doc = "Gluster servers, HOST or HOST:PORT (24007), separated by blanks.",
+          .source = "opennebula-semantics 3.9.1" },
+        { "GLUSTER_VOLUME", TEXT(gluster_volume), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "Gluster volume.", .source = "opennebula-semantics 3.9.1" },
+        { "NBD_HOST", TEXT(nbd_host), .lookup = LOOKUP_D, .max = 255, .lands = "argv",
+          .doc = "NBD server, HOST or HOST:PORT (10809). SOURCE is the name of the export.",
+          .source = "libvirt-behaviour 6.2" },
+        { "NBD_SOCKET", PATH(nbd_socket), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "Unix socket of the NBD server, instead of NBD_HOST.", .source = "libvirt-behaviour 6.2" },
         COMING_IN("UID_MAP", B, "First host user id of a shared directory."),
         COMING_IN("GID_MAP", B, "First host group id of a shared directory."),
         COMING("MOUNT_POINT", "Where the guest mounts a shared directory."),
         COMING("MOUNT_TAG", "Name of a shared directory in the guest."),
-        COMING("LUKS_SECRET", "Secret of an encrypted image."),
-        COMING("CEPH_HOST", "Monitors of a Ceph cluster."),
-        COMING("CEPH_SECRET", "Secret of a Ceph user."),
-        COMING("CEPH_KEY", "Key of a Ceph user."),
-        COMING("CEPH_USER", "User of a Ceph cluster."),
-        COMING("CEPH_CONF", "Configuration file of a Ceph cluster."),
-        COMING("POOL_NAME", "Pool of a Ceph cluster."),
-        COMING("ISCSI_HOST", "iSCSI portal."),
-        COMING("ISCSI_IQN", "iSCSI target."),
-        COMING("ISCSI_USER", "User of an iSCSI target."),
-        COMING("ISCSI_USAGE", "Secret of an iSCSI user."),
-        COMING("GLUSTER_HOST", "Gluster server."),
-        COMING("GLUSTER_VOLUME", "Gluster volume."),
-        COMING("SHEEPDOG_HOST", "Sheepdog server."),
-        COMING("DISK_TYPE", "Kind of storage of OpenNebula's datastore."),
         { "DISK_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = "name",
           .doc = "Number of the disk, in the names of its devices and in BOOT; absent: the first one that is free, from 0.",
           .source = "opennebula-semantics 3.9" },
@@ -162,6 +336,8 @@ static const struct attr disk_rows[] = {
         LEFT_ALONE("NAME", "OpenNebula's name of the disk"),
         LEFT_ALONE("OPENNEBULA_MANAGED", "filled in by OpenNebula"),
         LEFT_ALONE("SCHED_REQUIREMENTS", "for OpenNebula's scheduler"),
+        LEFT_ALONE("SAVE", "what OpenNebula's transfer driver does at the end; PERSISTENT says it here"),
+        LEFT_ALONE("SHEEPDOG_HOST", "QEMU has no Sheepdog any more"),
 };
 #undef ATTR_OF
 

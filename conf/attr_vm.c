@@ -207,7 +207,9 @@ static const struct attr vm_rows[] = {
         LEFT_ALONE("MEMORY_COST", "for accounting"),
         LEFT_ALONE("DISK_COST", "for accounting"),
         LEFT_ALONE("MEMORY_UNIT_COST", "for the web interface"),
-        LEFT_ALONE("VMID", "OpenNebula's number of the VM"),
+        { "VMID", U32(vmid), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "OpenNebula's number of the VM: part of the names that its clones have on a Ceph or Gluster cluster.",
+          .source = "opennebula-semantics 3.9.1" },
         LEFT_ALONE("TEMPLATE_ID", "OpenNebula's number of the template"),
         LEFT_ALONE("CLONING_TEMPLATE_ID", "OpenNebula's number of the template"),
         LEFT_ALONE("DEPLOY_ID", "OpenNebula's handle of the VM"),
@@ -323,6 +325,8 @@ static const struct attr_word gic_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word auto_words[] = { WORD("auto", -1), WORDS_END };
+
 #define ATTR_OF struct features_spec
 static const struct attr features_rows[] = {
         { "ACPI", BOOL(acpi), .lookup = LOOKUP_A, .dflt = "yes", .lands = "argv",
@@ -336,9 +340,19 @@ static const struct attr features_rows[] = {
           .doc = "Hyper-V enlightenments for Windows guests, those of HYPERV, and the timers of HYPERV_TIMERS: the Hyper-V "
                  "clock, an RTC and a PIT that catch up, no HPET. The guest sees them under KVM only.",
           .source = "opennebula-semantics 3.8" },
-        COMING_IN("VIRTIO_SCSI_QUEUES", A, "Queues of the virtio-scsi controller: a number or auto."),
-        COMING_IN("VIRTIO_BLK_QUEUES", A, "Queues of virtio disks: a number or auto."),
-        COMING_IN("IOTHREADS", A, "Number of I/O threads."),
+        { "VIRTIO_SCSI_QUEUES", U32(virtio_scsi_queues), .lookup = LOOKUP_A, .dflt = "auto", .min = 1,
+          .max = 1021, .words = auto_words, .lands = "argv",
+          .doc = "Queues of the SCSI disks' controller: a number, or auto for one per vCPU.",
+          .source = "opennebula-semantics 3.8" },
+        { "VIRTIO_BLK_QUEUES", U32(virtio_blk_queues), .lookup = LOOKUP_A, .min = 1, .max = 1024,
+          .words = auto_words, .lands = "argv",
+          .doc = "Queues of virtio disks whose DISK says nothing: a number, or auto for one per vCPU. Absent: QEMU's own "
+                 "choice.",
+          .source = "opennebula-semantics 3.8" },
+        { "IOTHREADS", U32(iothreads), .lookup = LOOKUP_A, .dflt = "0", .max = 64, .lands = "argv",
+          .doc = "Threads that do the work of virtio disks and of the SCSI controller, which take turns; 0: QEMU's main "
+                 "thread does it.",
+          .source = "opennebula-semantics 3.8, 3.9.3" },
         { "GIC", ENUM(gic, gic_version, gic_words), .lookup = LOOKUP_A, .lands = "argv",
           .doc = "Version of an ARM guest's interrupt controller; host: the host's own, which needs KVM. 2 is for up to 8 "
                  "vCPUs. Absent: what QEMU's machine has.",

@@ -1,7 +1,10 @@
 /*
- * origin - where a value of the spec came from.
+ * origin - where each value of a spec came from.
  */
 #pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -20,6 +23,7 @@ struct origin {
         enum layer layer;
         struct source_pos pos; /* file owned by the spec's string pool; none for DEFAULT and RULE */
         char *text;            /* the value as written, or the default's text; owned */
+        bool is_wrong;         /* it could not be read, which has been said */
 };
 
 /* First member of every section struct. */
@@ -27,3 +31,7 @@ struct section {
         struct source_pos pos;  /* of the vector, or none */
         struct origin *origins; /* [attr_section.n_rows]; owned */
 };
+
+/* What the word auto stores in a number where 0 already means something: a word's value of -1. */
+#define SPEC_AUTO_U32 UINT32_MAX
+#define SPEC_AUTO_U64 UINT64_MAX

@@ -27,7 +27,7 @@ static char *new_boot_word(const struct vm_spec *spec, const char *word)
         if (strcasecmp(word, "network") == 0)
                 return xstrdup("nic0");
         for (size_t i = 0; i < spec->n_disks; i++) {
-                bool is_cd = spec->disks[i].type == DISK_TYPE_CDROM;
+                bool is_cd = spec->disks[i].medium == DISK_MEDIUM_CDROM;
 
                 if (is_cd == (strcasecmp(word, "cdrom") == 0))
                         return xasprintf("disk%zu", i);

@@ -109,6 +109,36 @@ void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer lay
         origin->pos.file = pos ? pooled(spec, pos->file) : NULL;
 }
 
+void spec_forget(const struct attr_section *section, const struct attr *row, void *record)
+{
+        struct origin *origin = &((struct section *)record)->origins[row - section->rows];
+        void *field = attr_field(row, record);
+
+        switch (row->kind) {
+        case ATTR_BOOL:
+                *(bool *)field = false;
+                break;
+        case ATTR_U32:
+                *(uint32_t *)field = 0;
+                break;
+        case ATTR_U64:
+        case ATTR_SIZE:
+                *(uint64_t *)field = 0;
+                break;
+        case ATTR_DECIMAL:
+                *(double *)field = 0;
+                break;
+        case ATTR_ENUM:
+                *(int *)field = 0;
+                break;
+        default:
+                free(*(char **)field);
+                *(char **)field = NULL;
+        }
+        free(origin->text);
+        *origin = (struct origin){ 0 };
+}
+
 /* Fills a section from the vector (NULL: none was given, or top-level), the layers and the rows' defaults. */
 static void fill(struct spec_builder *builder, const struct attr_section *section,
                  const struct template_attribute *vector, void *record)
@@ -134,8 +164,10 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                                                                                        : found.text,
                                         &found.pos);
                 if (found.text && !spec_text_is_empty(found.text)) {
-                        if (attr_set(section, row, found.text, &found.pos, record, &error) < 0)
+                        if (attr_set(section, row, found.text, &found.pos, record, &error) < 0) {
+                                head->origins[i].is_wrong = true;
                                 spec_report(builder, error);
+                        }
                         continue;
                 }
                 if (!row->dflt)

@@ -11,14 +11,7 @@ static const struct source_pos *place(const struct attr_section *section, const 
 
 bool spec_is_read(const struct attr_section *section, const void *record, const char *key)
 {
-        const struct origin *origin = spec_origin(section, record, key);
-        struct error *error = NULL;
-
-        if (!spec_is_given(section, record, key) ||
-            attr_set(section, attr_find(section, key), origin->text, NULL, NULL, &error) == 0)
-                return true;
-        error_free(error);
-        return false;
+        return !spec_origin(section, record, key)->is_wrong;
 }
 
 static uint64_t whole_grains(uint64_t bytes)

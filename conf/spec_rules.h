@@ -45,6 +45,8 @@ bool spec_is_given(const struct attr_section *section, const void *record, const
 
 /* It was not given, or its text could be read: the field holds what was meant. */
 bool spec_is_read(const struct attr_section *section, const void *record, const char *key);
+/* The value as if nobody had given one: the row's default is not filled in. */
+void spec_forget(const struct attr_section *section, const struct attr *row, void *record);
 
 bool spec_text_is_empty(const char *s);
 
@@ -99,7 +101,8 @@ void spec_set_serials(struct spec_builder *builder, const char *base_dir);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);
-/* The parts of it about NICs, limits, processors and memory. */
+/* The parts of it about disks, NICs, limits, processors and memory. */
+void spec_check_disks(struct spec_builder *builder);
 void spec_check_nics(struct spec_builder *builder);
 void spec_check_display(struct spec_builder *builder);
 void spec_check_limits(struct spec_builder *builder);

@@ -43,11 +43,12 @@ static void write_rows(struct text *out, const struct attr_section *section, con
                 if (section == &attr_disk) {
                         const struct disk_spec *disk = record;
 
-                        /* The place is absolute now, and FORMAT says what DRIVER did. */
-                        if (strcmp(row->name, "IMAGE") == 0 || strcmp(row->name, "DRIVER") == 0)
+                        /* The place is absolute now, and FORMAT says what DRIVER did, FS what FILESYSTEM. */
+                        if (strcmp(row->name, "IMAGE") == 0 || strcmp(row->name, "DRIVER") == 0 ||
+                            strcmp(row->name, "FILESYSTEM") == 0)
                                 continue;
                         if (strcmp(row->name, "SOURCE") == 0)
-                                value = xstrdup(disk->path);
+                                value = xstrdup_null(disk->path);
                 }
                 /* What snippets mean has become attributes. */
                 if (section == &attr_vm && strcmp(row->name, "SNIPPETS") == 0)

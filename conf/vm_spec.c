@@ -34,7 +34,7 @@ void vm_spec_free(struct vm_spec *spec)
                         section_done(row->section, spec_section_record(row, spec, i));
         }
         for (size_t i = 0; i < spec->n_disks; i++)
-                free(spec->disks[i].path);
+                spec_disk_done(&spec->disks[i]);
         for (size_t i = 0; i < spec->n_numa_nodes; i++)
                 free(spec->numa_nodes[i].distances);
         free(spec->memory_shared_by);
@@ -172,29 +172,6 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
                 if (strcmp(section->rows[i].name, key) == 0 && section->rows[i].state == ATTR_HERE)
                         return &origins->origins[i];
         return NULL;
-}
-
-const char *disk_format_name(enum disk_format format)
-{
-        static const char *const names[] = {
-                [DISK_FORMAT_NONE] = "none",
-                [DISK_FORMAT_RAW] = "raw",
-                [DISK_FORMAT_QCOW2] = "qcow2",
-        };
-
-        return names[format];
-}
-
-const char *disk_bus_name(enum disk_bus bus)
-{
-        static const char *const names[] = {
-                [DISK_BUS_VIRTIO] = "virtio",
-                [DISK_BUS_SCSI] = "scsi",
-                [DISK_BUS_SATA] = "sata",
-                [DISK_BUS_IDE] = "ide",
-        };
-
-        return names[bus];
 }
 
 const char *layer_name(enum layer layer)

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "conf/device_spec.h"
+#include "conf/disk_spec.h"
 #include "conf/display_spec.h"
 #include "conf/hyperv_spec.h"
 #include "conf/origin.h"
@@ -35,20 +36,6 @@ enum memory_resize_mode { MEMORY_BALLOONING, MEMORY_HOTPLUG, MEMORY_VIRTIO_MEM }
 enum memory_access { MEMORY_ACCESS_NONE, MEMORY_ACCESS_PRIVATE, MEMORY_ACCESS_SHARED };
 enum memory_encryption { MEMORY_ENCRYPTION_NONE, MEMORY_ENCRYPTION_SEV, MEMORY_ENCRYPTION_SEV_ES };
 enum balloon_model { BALLOON_MODEL_VIRTIO, BALLOON_MODEL_NONE };
-enum disk_type { DISK_TYPE_FILE, DISK_TYPE_BLOCK, DISK_TYPE_CDROM };
-enum disk_format { DISK_FORMAT_NONE, DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 };
-enum disk_cache {
-        DISK_CACHE_DEFAULT,
-        DISK_CACHE_NONE,
-        DISK_CACHE_WRITETHROUGH,
-        DISK_CACHE_WRITEBACK,
-        DISK_CACHE_DIRECTSYNC,
-        DISK_CACHE_UNSAFE
-};
-enum disk_io { DISK_IO_NONE, DISK_IO_THREADS, DISK_IO_NATIVE, DISK_IO_URING };
-enum disk_discard { DISK_DISCARD_NONE, DISK_DISCARD_IGNORE, DISK_DISCARD_UNMAP };
-/* opennebula-semantics section 3.9.2; by the first letter of TARGET: v, s, h (and others). */
-enum disk_bus { DISK_BUS_VIRTIO, DISK_BUS_SCSI, DISK_BUS_SATA, DISK_BUS_IDE };
 enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
 enum boot_kind { BOOT_DISK, BOOT_NIC };
 enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
@@ -100,6 +87,9 @@ struct features_spec {
         char *migrate_auto_converge;
         unsigned throttle_initial, throttle_increment; /* percent, parsed from it; 0: not given */
         bool migrate_compressed;
+        uint32_t virtio_scsi_queues,
+                virtio_blk_queues; /* SPEC_AUTO_U32: one per vCPU; 0: QEMU's own choice */
+        uint32_t iothreads;
 };
 
 struct cpu_flag {
@@ -232,26 +222,6 @@ struct blkiotune_spec {
         uint32_t weight; /* 0: none given */
 };
 
-struct disk_spec {
-        struct section section;
-        uint32_t id;  /* DISK_ID, or the first free number: the position when nobody gave one */
-        char *source; /* SOURCE as written */
-        char *image;  /* IMAGE as written */
-        char *path;   /* absolute: SOURCE beside the template, or IMAGE in IMAGE_DIR */
-        enum disk_type type;
-        /* explicit FORMAT or DRIVER, else the suffix .qcow2, else the layers' DRIVER, else raw */
-        enum disk_format format;
-        bool format_is_guess; /* the template does not say it: by suffix, or raw because nobody did */
-        char *target;         /* "vda"; filled in by rule when absent */
-        char *dev_prefix;
-        enum disk_bus bus; /* from TARGET, TYPE and the machine's family */
-        enum disk_cache cache;
-        enum disk_io io;
-        enum disk_discard discard;
-        bool readonly; /* true for CDROM whatever was said */
-        char *address; /* ADDRESS of live.tmpl and machine.lock: "rp3:0x0"; NULL otherwise */
-};
-
 struct nic_spec {
         struct section section;
         uint32_t id; /* NIC_ID, or the first free number */
@@ -277,6 +247,7 @@ struct vm_spec {
         char *name, *uuid_text;
         char *snippets; /* SNIPPETS: "read", or "done" in live.tmpl */
         uint8_t uuid[16];
+        uint32_t vmid; /* OpenNebula's number; its origin says whether there is one */
         double cpu;
         uint32_t vcpu;
         uint32_t vcpu_max;   /* 0: no more than vcpu */
@@ -372,7 +343,5 @@ const struct timer_spec *vm_spec_timer(const struct vm_spec *spec, enum timer_na
 /* The origin of ATTRIBUTE or SECTION[index]/KEY ("MEMORY", "OS/MACHINE", "DISK[1]/CACHE"), NULL when there is
  * no such row. */
 const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *reference);
-/* Lower-case words of the enums as templates write them; for printers and live.tmpl. */
-const char *disk_format_name(enum disk_format format);
-const char *disk_bus_name(enum disk_bus bus);
+/* Lower-case words as templates write them; for printers and live.tmpl. */
 const char *layer_name(enum layer layer);

@@ -16,16 +16,21 @@
 
 enum machine_kind { MACHINE_Q35, MACHINE_PC, MACHINE_VIRT };
 
-/* Where QEMU finds one layer of a chain. */
+/* Where QEMU finds a file. */
 struct plan_layer {
         int fd;       /* in the child */
         unsigned set; /* -add-fd set=, the N of /dev/fdset/N */
 };
 
 struct plan_disk {
-        struct plan_layer *layers; /* one per layer of the chain; NULL: an empty CD-ROM drive */
-        char *address;             /* "rp3:0x0", "scsi0.0:2", "ide.1:0"; owned */
+        struct disk_layer *layers; /* the top one first; owned */
+        size_t n_layers;           /* 0: an empty drive */
+        char *made_path;           /* of the overlay or volatile disk; NULL: none; owned */
+        char *address;             /* "rp3:0x0", "scsi0.0:2", "ide.1:0", "fdc0.0:0"; owned */
         unsigned bootindex;        /* 0: not booted from */
+        unsigned iothread;         /* 0: none */
+        unsigned queues;           /* 0: QEMU's own choice */
+        int conf_fd, socket_fd;    /* CEPH_CONF, NBD_SOCKET; -1: none */
 };
 
 struct plan_nic {
@@ -77,6 +82,7 @@ struct build {
         struct plan_secret_use *secrets;
         size_t n_secrets;
         struct plan_disk *disks;
+        unsigned scsi_iothread, scsi_queues; /* of the SCSI controller; 0: none, QEMU's own choice */
         struct plan_nic *nics;
         struct plan_firmware firmware;
         int64_t clock_ahead; /* seconds of UTC: CLOCK OFFSET = "variable" */
@@ -218,7 +224,8 @@ void secret_steps(struct build *build);
 /* limits.c */
 int limits_steps(struct build *build, struct error **err);
 
-/* disk.c */
+/* disk.c and the disk_*.c beside it */
+void disk_layers_done(struct plan_disk *disk);
 int disk_check_all(struct build *build, struct error **err);
 /* Places that are not PCI: scsi ids, IDE and SATA ports. */
 int disk_place_all(struct build *build, struct error **err);

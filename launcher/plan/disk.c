@@ -1,350 +1,13 @@
-#include "launcher/plan/disk.h"
-
-#include <ctype.h>
+/* Disks on QEMU's command line, and the steps that give QEMU their images. */
 #include <string.h>
 
-#include "launcher/plan/builder.h"
+#include "launcher/plan/disk_parts.h"
 
-/* docs of each: SCSI id of virtio-scsi 0..255; ICH9 AHCI 6 ports; PIIX IDE 2 channels of 2. */
-#define SCSI_IDS   256
-#define SATA_PORTS 6
-#define IDE_PLACES 4
-
-/* opennebula-semantics section 3.9.3: what each CACHE means on the nodes and on the device. */
-static const struct cache_row {
-        bool nodes; /* a cache member at all */
-        bool direct, no_flush;
-        const char *write_cache;
-} cache_rows[] = {
-        [DISK_CACHE_DEFAULT] = { false, false, false, NULL },
-        [DISK_CACHE_NONE] = { true, true, false, "on" },
-        [DISK_CACHE_WRITETHROUGH] = { true, false, false, "off" },
-        [DISK_CACHE_WRITEBACK] = { true, false, false, "on" },
-        [DISK_CACHE_DIRECTSYNC] = { true, true, false, "off" },
-        [DISK_CACHE_UNSAFE] = { true, false, true, "on" },
+static const char *const fs_names[] = {
+        [DISK_FS_EXT2] = "ext2", [DISK_FS_EXT3] = "ext3",   [DISK_FS_EXT4] = "ext4",
+        [DISK_FS_XFS] = "xfs",   [DISK_FS_BTRFS] = "btrfs", [DISK_FS_F2FS] = "f2fs",
+        [DISK_FS_VFAT] = "vfat", [DISK_FS_NTFS] = "ntfs",   [DISK_FS_SWAP] = "swap",
 };
-
-static const char *const aio_names[] = {
-        [DISK_IO_THREADS] = "threads",
-        [DISK_IO_NATIVE] = "native",
-        [DISK_IO_URING] = "io_uring",
-};
-
-static bool layer_is_readonly(const struct disk_spec *disk, size_t layer)
-{
-        return layer > 0 || disk->readonly || disk->type == DISK_TYPE_CDROM;
-}
-
-char *disk_node_name(const struct disk_spec *disk, size_t layer, const char *kind)
-{
-        if (layer)
-                return xasprintf("disk%u-base%zu-%s", disk->id, layer, kind);
-        return xasprintf("disk%u-%s", disk->id, kind);
-}
-
-static void set_cache(json_t *node, const struct disk_spec *disk)
-{
-        const struct cache_row *row = &cache_rows[disk->cache];
-
-        if (row->nodes)
-                json_object_set_new(
-                        node, "cache",
-                        json_pack("{s:b, s:b}", "direct", row->direct, "no-flush", row->no_flush));
-}
-
-json_t *disk_file_blockdev(const struct disk_spec *disk, const struct image_chain *chain, size_t layer,
-                           const char *filename)
-{
-        _cleanup_free_ char *name = disk_node_name(disk, layer, "file");
-        bool is_block = S_ISBLK(chain->layers[layer].file.mode);
-        json_t *node =
-                json_pack("{s:s, s:s, s:s, s:b}", "driver", is_block ? "host_device" : "file", "node-name",
-                          name, "filename", filename, "read-only", layer_is_readonly(disk, layer));
-
-        if (disk->io != DISK_IO_NONE)
-                json_object_set_new(node, "aio", json_string(aio_names[disk->io]));
-        set_cache(node, disk);
-        /* The format node decides what becomes of a guest's discard; what it lets through reaches the file. */
-        json_object_set_new(node, "discard", json_string("unmap"));
-        return node;
-}
-
-json_t *disk_format_blockdev(const struct disk_spec *disk, const struct image_chain *chain, size_t layer)
-{
-        _cleanup_free_ char *name = disk_node_name(disk, layer, "format");
-        _cleanup_free_ char *file = disk_node_name(disk, layer, "file");
-        enum disk_format format = chain->layers[layer].format;
-        json_t *node = json_pack("{s:s, s:s, s:s, s:b}", "driver", disk_format_name(format), "node-name",
-                                 name, "file", file, "read-only", layer_is_readonly(disk, layer));
-
-        set_cache(node, disk);
-        if (disk->discard != DISK_DISCARD_NONE)
-                json_object_set_new(node, "discard",
-                                    json_string(disk->discard == DISK_DISCARD_UNMAP ? "unmap" : "ignore"));
-        if (layer + 1 < chain->n_layers) {
-                _cleanup_free_ char *backing = disk_node_name(disk, layer + 1, "format");
-
-                json_object_set_new(node, "backing", json_string(backing));
-        } else if (format == DISK_FORMAT_QCOW2) {
-                json_object_set_new(node, "backing", json_null());
-        }
-        return node;
-}
-
-const char *disk_device_type(const struct disk_spec *disk)
-{
-        bool is_cd = disk->type == DISK_TYPE_CDROM;
-
-        switch (disk->bus) {
-        case DISK_BUS_VIRTIO:
-                return "virtio-blk-pci";
-        case DISK_BUS_SCSI:
-                return is_cd ? "scsi-cd" : "scsi-hd";
-        default:
-                return is_cd ? "ide-cd" : "ide-hd";
-        }
-}
-
-json_t *disk_device(const struct disk_spec *disk, const char *address, unsigned bootindex, bool has_medium)
-{
-        const char *colon = strrchr(address, ':'), *write_cache = cache_rows[disk->cache].write_cache;
-        _cleanup_free_ char *bus = xstrndup(address, (size_t)(colon - address));
-        json_t *device = json_pack("{s:s, s:o}", "driver", disk_device_type(disk), "id",
-                                   json_sprintf("disk%u", disk->id));
-        uint32_t number = 0;
-
-        if (has_medium) {
-                _cleanup_free_ char *node = disk_node_name(disk, 0, "format");
-
-                json_object_set_new(device, "drive", json_string(node));
-        }
-        json_object_set_new(device, "bus", json_string(bus));
-        if (disk->bus == DISK_BUS_VIRTIO) {
-                json_object_set_new(device, "addr", json_string(colon + 1));
-        } else {
-                text_parse_u32(colon + 1, &number);
-                if (disk->bus == DISK_BUS_SCSI) {
-                        json_object_set_new(device, "channel", json_integer(0));
-                        json_object_set_new(device, "scsi-id", json_integer(number));
-                        json_object_set_new(device, "lun", json_integer(0));
-                } else {
-                        json_object_set_new(device, "unit", json_integer(number));
-                }
-        }
-        if (write_cache && disk->type != DISK_TYPE_CDROM)
-                json_object_set_new(device, "write-cache", json_string(write_cache));
-        if (bootindex)
-                json_object_set_new(device, "bootindex", json_integer(bootindex));
-        return device;
-}
-
-static int disk_error(struct build *build, struct error **err, enum error_code code, size_t i,
-                      const char *key, const char *text)
-{
-        _cleanup_free_ char *reference = xasprintf("DISK[%zu]/%s", i, key);
-
-        return build_error(build, err, code, reference, "%s", text);
-}
-
-static const char *source_key(const struct disk_spec *disk)
-{
-        return disk->image && *disk->image ? "IMAGE" : "SOURCE";
-}
-
-static int check_kind(struct build *build, size_t i, struct error **err)
-{
-        const struct disk_spec *disk = &build->spec->disks[i];
-        const struct image_chain *chain = build->in->chains[i];
-        _cleanup_free_ char *text = NULL;
-        bool is_block;
-
-        if (!chain) {
-                if (disk->type == DISK_TYPE_CDROM)
-                        return 0;
-                return disk_error(build, err, ERROR_INVALID, i, source_key(disk), "a disk needs an image");
-        }
-        is_block = S_ISBLK(chain->layers[0].file.mode);
-        if (disk->type == DISK_TYPE_BLOCK && !is_block)
-                text = xasprintf("TYPE is block, but '%s' is not a block device", chain->layers[0].path);
-        else if (disk->type == DISK_TYPE_FILE && is_block)
-                text = xasprintf("TYPE is file, but '%s' is a block device", chain->layers[0].path);
-        return text ? disk_error(build, err, ERROR_INVALID, i, "TYPE", text) : 0;
-}
-
-static int check_disk(struct build *build, size_t i, struct error **err)
-{
-        const struct disk_spec *disk = &build->spec->disks[i];
-        _cleanup_free_ char *reference = NULL;
-
-        if (check_kind(build, i, err) < 0)
-                return -1;
-        if (disk->io == DISK_IO_NATIVE && !cache_rows[disk->cache].direct) {
-                disk_error(build, err, ERROR_INVALID, i, "IO",
-                           "'native' needs a cache that goes past the host's");
-                return error_hint(err, "CACHE = \"none\" or \"directsync\"");
-        }
-        if (disk->readonly && disk->type != DISK_TYPE_CDROM &&
-            (disk->bus == DISK_BUS_IDE || disk->bus == DISK_BUS_SATA)) {
-                disk_error(build, err, ERROR_INVALID, i, "READONLY",
-                           "an IDE or SATA disk cannot be read-only");
-                return error_hint(err, "a TARGET of vda or sda style can");
-        }
-        if ((disk->bus == DISK_BUS_SATA) != (build->kind == MACHINE_Q35) &&
-            (disk->bus == DISK_BUS_SATA || disk->bus == DISK_BUS_IDE)) {
-                _cleanup_free_ char *text =
-                        xasprintf("a '%s' has no %s bus", build->machine->name, disk_bus_name(disk->bus));
-
-                return disk_error(build, err, ERROR_INVALID, i, "TARGET", text);
-        }
-        reference = xasprintf("DISK[%zu]/TARGET", i);
-        if (disk->bus == DISK_BUS_SCSI && build_need_device(build, reference, "virtio-scsi-pci", err) < 0)
-                return -1;
-        return build_need_device(build, reference, disk_device_type(disk), err);
-}
-
-/* One image twice in a VM is fine only while nobody writes. */
-static int check_sharing(struct build *build, size_t i, struct error **err)
-{
-        const struct disk_spec *disks = build->spec->disks;
-
-        for (size_t j = 0; j <= i; j++) {
-                const struct image_chain *a = build->in->chains[j], *b = build->in->chains[i];
-
-                for (size_t m = 0; a && b && m < a->n_layers; m++)
-                        for (size_t n = 0; n < b->n_layers; n++) {
-                                _cleanup_free_ char *text = NULL;
-
-                                if ((i == j && m == n) ||
-                                    !image_layer_is_same(&a->layers[m], &b->layers[n]) ||
-                                    (layer_is_readonly(&disks[j], m) && layer_is_readonly(&disks[i], n)))
-                                        continue;
-                                text = xasprintf(
-                                        "'%s' is an image of disk %u already, and one of them writes to it",
-                                        b->layers[n].path, disks[j].id);
-                                return disk_error(build, err, ERROR_INVALID, i, source_key(&disks[i]), text);
-                        }
-        }
-        return 0;
-}
-
-/* BOOT as written; without: the first hard disk, or the first CD-ROM where there is none. A kernel boots itself. */
-static int decide_boot(struct build *build, struct error **err)
-{
-        const struct os_spec *os = &build->spec->os;
-        const struct vm_spec *spec = build->spec;
-
-        for (size_t i = 0; i < os->n_boot_order; i++) {
-                const struct boot_device *boot = &os->boot_order[i];
-
-                if (boot->kind == BOOT_DISK && boot->index < spec->n_disks)
-                        build->disks[boot->index].bootindex = (unsigned)i + 1;
-                else if (boot->kind == BOOT_NIC && boot->index < spec->n_nics)
-                        build->nics[boot->index].bootindex = (unsigned)i + 1;
-                else
-                        return build_error(build, err, ERROR_INVALID, "OS/BOOT", "there is no %s%u",
-                                           boot->kind == BOOT_DISK ? "disk" : "nic", boot->index);
-        }
-        if (os->n_boot_order || os->kernel)
-                return 0;
-        for (int cdrom = 0; cdrom < 2; cdrom++)
-                for (size_t i = 0; i < spec->n_disks; i++)
-                        if ((spec->disks[i].type == DISK_TYPE_CDROM) == cdrom) {
-                                build->disks[i].bootindex = 1;
-                                return 0;
-                        }
-        return 0;
-}
-
-int disk_check_all(struct build *build, struct error **err)
-{
-        for (size_t i = 0; i < build->spec->n_disks; i++)
-                if (check_disk(build, i, err) < 0 || check_sharing(build, i, err) < 0)
-                        return -1;
-        return decide_boot(build, err);
-}
-
-/* "sda" is 0, "sdz" 25, "sdaa" 26; -1: no letters after the prefix. */
-static int target_index(const char *target)
-{
-        int index = 0;
-
-        if (strlen(target) < 3)
-                return -1;
-        for (const char *p = target + 2; *p; p++) {
-                if (*p < 'a' || *p > 'z' || index > 1000)
-                        return -1;
-                index = index * 26 + (*p - 'a') + 1;
-        }
-        return index - 1;
-}
-
-/* IDE and SATA places by number: the place it had, else the one its letter says, else the first free one. */
-static int place_on_ports(struct build *build, struct error **err)
-{
-        bool is_sata = build->kind == MACHINE_Q35, taken[SATA_PORTS] = { false };
-        unsigned n_places = is_sata ? SATA_PORTS : IDE_PLACES;
-
-        for (int pass = 0; pass < 3; pass++)
-                for (size_t i = 0; i < build->spec->n_disks; i++) {
-                        const struct disk_spec *disk = &build->spec->disks[i];
-                        _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
-                        const char *known = disk->address ? disk->address : build_locked_address(build, id);
-                        int letter = target_index(disk->target);
-
-                        if ((disk->bus != DISK_BUS_SATA && disk->bus != DISK_BUS_IDE) ||
-                            build->disks[i].address)
-                                continue;
-                        for (unsigned p = 0; p < n_places && !build->disks[i].address; p++) {
-                                _cleanup_free_ char *name = is_sata ? xasprintf("ide.%u:0", p)
-                                                                    : xasprintf("ide.%u:%u", p / 2, p % 2);
-
-                                if (taken[p] || (pass == 0 && (!known || strcmp(known, name) != 0)) ||
-                                    (pass == 1 && letter != (int)p))
-                                        continue;
-                                taken[p] = true;
-                                build->disks[i].address = TAKE_PTR(name);
-                        }
-                        if (!build->disks[i].address && pass == 0 && disk->address)
-                                return disk_error(build, err, ERROR_INVALID, i, "ADDRESS",
-                                                  "no such place, or it is taken");
-                        if (!build->disks[i].address && pass == 2) {
-                                _cleanup_free_ char *text =
-                                        xasprintf("a '%s' has room for %u %s disks and CD-ROMs",
-                                                  build->machine->name, n_places, disk_bus_name(disk->bus));
-
-                                disk_error(build, err, ERROR_INVALID, i, "TARGET", text);
-                                return error_hint(err, "use TARGET vda, vdb, ... for disks");
-                        }
-                }
-        return 0;
-}
-
-int disk_place_all(struct build *build, struct error **err)
-{
-        bool taken[SCSI_IDS] = { false };
-
-        for (size_t i = 0; i < build->spec->n_disks; i++) {
-                const struct disk_spec *disk = &build->spec->disks[i];
-                int index = target_index(disk->target);
-
-                if (disk->bus == DISK_BUS_VIRTIO) {
-                        _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
-
-                        build->disks[i].address = xstrdup(build_pci_address(build, id));
-                } else if (disk->bus == DISK_BUS_SCSI) {
-                        if (index < 0 || index >= SCSI_IDS || taken[index])
-                                return disk_error(
-                                        build, err, ERROR_INVALID, i, "TARGET",
-                                        "no SCSI id for it: letters a to iv after the prefix, each once");
-                        taken[index] = true;
-                        build->disks[i].address = xasprintf("scsi0.0:%d", index);
-                        if (disk->address && strcmp(disk->address, build->disks[i].address) != 0)
-                                return disk_error(build, err, ERROR_INVALID, i, "ADDRESS",
-                                                  "a SCSI disk's place follows from its TARGET");
-                }
-        }
-        return place_on_ports(build, err);
-}
 
 bool disk_needs_scsi(const struct build *build)
 {
@@ -354,137 +17,409 @@ bool disk_needs_scsi(const struct build *build)
         return false;
 }
 
+static bool needs_floppy_controller(const struct build *build)
+{
+        for (size_t i = 0; i < build->spec->n_disks; i++)
+                if (build->spec->disks[i].bus == DISK_BUS_FLOPPY)
+                        return build->kind == MACHINE_Q35;
+        return false;
+}
+
+/* What the user calls the secret of a disk's store. */
+static const char *auth_key(const struct disk_spec *disk)
+{
+        if (disk->store == DISK_STORE_ISCSI)
+                return "ISCSI_USAGE";
+        return disk->ceph_key && *disk->ceph_key ? "CEPH_KEY" : "CEPH_SECRET";
+}
+
+static void number_secrets(struct build *build, size_t i)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        bool is_ceph = disk->store == DISK_STORE_RBD;
+
+        if (disk->luks_path) {
+                _cleanup_free_ char *id = disk_secret_id(disk, "luks");
+                _cleanup_free_ char *reference = xasprintf("DISK[%zu]/LUKS_SECRET", i);
+
+                secret_add_file(build, id, reference, disk->luks_path, false);
+        }
+        if (disk->auth_path) {
+                _cleanup_free_ char *id = disk_secret_id(disk, is_ceph ? "ceph" : "chap");
+                _cleanup_free_ char *reference = xasprintf("DISK[%zu]/%s", i, auth_key(disk));
+
+                secret_add_file(build, id, reference, disk->auth_path, is_ceph);
+        }
+}
+
+static void number_layers(struct build *build, size_t i)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+
+        for (size_t l = 0; l < build->disks[i].n_layers; l++) {
+                struct disk_layer *layer = &build->disks[i].layers[l];
+                _cleanup_free_ char *node = disk_node_name(disk, l, "file"), *source = NULL, *text = NULL;
+
+                if (!layer->path)
+                        continue;
+                source = xasprintf("image:%s", node);
+                text = xasprintf("image %s %s", layer->readonly ? "ro" : "rw", layer->path);
+                layer->fd = build_fd(build, source, text);
+                layer->set = build->next_set++;
+        }
+}
+
 void disk_number_fds(struct build *build)
 {
         for (size_t i = 0; i < build->spec->n_disks; i++) {
                 const struct disk_spec *disk = &build->spec->disks[i];
-                const struct image_chain *chain = build->in->chains[i];
+                _cleanup_free_ char *conf = xasprintf("conf:disk%u", disk->id);
+                _cleanup_free_ char *sock = xasprintf("connect:disk%u", disk->id);
 
-                if (!chain)
-                        continue;
-                build->disks[i].layers = xcalloc(chain->n_layers, sizeof(struct plan_layer));
-                for (size_t l = 0; l < chain->n_layers; l++) {
-                        _cleanup_free_ char *node = disk_node_name(disk, l, "file");
-                        _cleanup_free_ char *source = xasprintf("image:%s", node);
-                        _cleanup_free_ char *text =
-                                xasprintf("image %s %s", layer_is_readonly(disk, l) ? "ro" : "rw",
-                                          chain->layers[l].path);
+                number_layers(build, i);
+                if (disk->conf_path) {
+                        _cleanup_free_ char *text = xasprintf("configuration %s", disk->conf_path);
 
-                        build->disks[i].layers[l].fd = build_fd(build, source, text);
-                        build->disks[i].layers[l].set = build->next_set++;
+                        build->disks[i].conf_fd = build_fd(build, conf, text);
                 }
+                if (disk->socket_path) {
+                        _cleanup_free_ char *text = xasprintf("connection %s", disk->socket_path);
+
+                        build->disks[i].socket_fd = build_fd(build, sock, text);
+                }
+                number_secrets(build, i);
+        }
+}
+
+static void iothread_args(struct build *build)
+{
+        for (unsigned i = 1; i <= build->spec->features.iothreads; i++) {
+                _cleanup_free_ char *id = iothread_id(i);
+
+                build_json(build, "FEATURES/IOTHREADS", "-object",
+                           json_pack("{s:s, s:s}", "qom-type", "iothread", "id", id));
+        }
+}
+
+static void refer_boot(const struct build *build, struct text *because, size_t i)
+{
+        unsigned bootindex = build->disks[i].bootindex;
+
+        if (bootindex && build->spec->os.n_boot_order)
+                build_refer(build, because, "OS/BOOT");
+        else if (bootindex && build->spec->disks[i].order)
+                build_refer(build, because, "DISK[%zu]/ORDER", i);
+        else if (bootindex)
+                text_addf(because, "%srule: the first disk is booted from", because->length ? " " : "");
+}
+
+static void scsi_controller_args(struct build *build)
+{
+        _cleanup_text_ struct text because = TEXT_INIT;
+        json_t *device = json_pack("{s:s, s:s}", "driver", "virtio-scsi-pci", "id", "scsi0");
+
+        build_set_address(device, build_pci_address(build, "scsi0"));
+        if (build->scsi_iothread) {
+                _cleanup_free_ char *thread = iothread_id(build->scsi_iothread);
+
+                build_refer(build, &because, "FEATURES/IOTHREADS");
+                json_object_set_new(device, "iothread", json_string(thread));
+        }
+        if (build->scsi_queues) {
+                build_refer(build, &because, "FEATURES/VIRTIO_SCSI_QUEUES");
+                json_object_set_new(device, "num_queues", json_integer(build->scsi_queues));
+        }
+        text_addf(&because, "%srule: the controller of the SCSI disks", because.length ? " " : "");
+        build_json(build, text_str(&because), "-device", device);
+}
+
+static void floppy_boot_args(struct build *build)
+{
+        for (size_t i = 0; i < build->spec->n_disks; i++) {
+                const struct disk_spec *disk = &build->spec->disks[i];
+                _cleanup_text_ struct text because = TEXT_INIT;
+
+                if (disk->bus != DISK_BUS_FLOPPY || !build->disks[i].bootindex)
+                        continue;
+                refer_boot(build, &because, i);
+                build_option(build, text_str(&because), "-global", "isa-fdc.bootindex%c=%u",
+                             text_ends_with(build->disks[i].address, ":1") ? 'B' : 'A',
+                             build->disks[i].bootindex);
         }
 }
 
 void disk_controller_args(struct build *build)
 {
-        json_t *device;
+        floppy_boot_args(build);
+        iothread_args(build);
+        if (disk_needs_scsi(build))
+                scsi_controller_args(build);
+        if (needs_floppy_controller(build))
+                build_json(build, "rule: the controller of the floppy drives", "-device",
+                           json_pack("{s:s, s:s}", "driver", "isa-fdc", "id", "fdc0"));
+}
 
-        if (!disk_needs_scsi(build))
-                return;
-        device = json_pack("{s:s, s:s}", "driver", "virtio-scsi-pci", "id", "scsi0");
-        build_set_address(device, build_pci_address(build, "scsi0"));
-        build_json(build, "rule: the controller of the SCSI disks", "-device", device);
+/* The references that say something of where a disk's bytes are and how they are reached. */
+static void refer_source(const struct build *build, struct text *because, size_t i)
+{
+        static const char *const network[] = { "CEPH_HOST",  "CEPH_USER",   "CEPH_SECRET",  "CEPH_KEY",
+                                               "CEPH_CONF",  "POOL_NAME",   "ISCSI_HOST",   "ISCSI_IQN",
+                                               "ISCSI_USER", "ISCSI_USAGE", "GLUSTER_HOST", "GLUSTER_VOLUME",
+                                               "NBD_HOST",   "NBD_SOCKET" };
+        const struct disk_spec *disk = &build->spec->disks[i];
+
+        if (disk->store == DISK_STORE_VOLATILE)
+                build_refer(build, because, "DISK[%zu]/TYPE", i);
+        else
+                build_refer(build, because, "DISK[%zu]/%s", i, disk_source_key(disk));
+        for (size_t k = 0; disk->store > DISK_STORE_VOLATILE && k < ARRAY_SIZE(network); k++)
+                build_refer(build, because, "DISK[%zu]/%s", i, network[k]);
+        if (disk->store > DISK_STORE_VOLATILE && (disk->clone || !disk->source))
+                build_refer(build, because, "VMID");
+        if (disk_is_made(disk)) {
+                build_refer(build, because, "DISK[%zu]/CLONE", i);
+                build_refer(build, because, "DISK[%zu]/PERSISTENT", i);
+                build_refer(build, because, "DISK[%zu]/SIZE", i);
+        }
+}
+
+static json_t *protocol_node(struct build *build, size_t i, size_t l)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        const struct plan_disk *planned = &build->disks[i];
+        _cleanup_free_ char *number = disk_vm_number(build);
+        const struct disk_network network = { .vm_number = number,
+                                              .conf_fd = planned->conf_fd,
+                                              .socket_fd = planned->socket_fd };
+
+        return planned->layers[l].path ? disk_file_blockdev(disk, planned->layers, l)
+                                       : disk_network_blockdev(disk, &network);
 }
 
 static void layer_args(struct build *build, size_t i, size_t l)
 {
         const struct disk_spec *disk = &build->spec->disks[i];
-        const struct image_chain *chain = build->in->chains[i];
-        const struct plan_layer *layer = &build->disks[i].layers[l];
-        _cleanup_free_ char *filename = xasprintf("/dev/fdset/%u", layer->set);
+        const struct plan_disk *planned = &build->disks[i];
+        const struct disk_layer *layer = &planned->layers[l];
         _cleanup_free_ char *file = disk_node_name(disk, l, "file");
         _cleanup_text_ struct text add = TEXT_INIT, source = TEXT_INIT, nodes = TEXT_INIT, format = TEXT_INIT;
+        /* Not the overlay of ours, and not what an image names. */
+        size_t given = disk->is_clone ? 1 : 0;
 
-        build_refer(build, &source, "DISK[%zu]/%s", i, source_key(disk));
-        if (l)
+        refer_source(build, &source, i);
+        if (l > given)
                 text_add(&source, " rule: the image's header names this backing file");
         text_add(&nodes, text_str(&source));
-        if (!l)
+        if (l <= given) {
                 build_refer(build, &nodes, "DISK[%zu]/TYPE", i);
+                build_refer(build, &nodes, "DISK[%zu]/DISK_TYPE", i);
+        }
         build_refer(build, &nodes, "DISK[%zu]/CACHE", i);
-        if (!l)
+        if (!l) {
                 build_refer(build, &nodes, "DISK[%zu]/READONLY", i);
+                build_refer(build, &nodes, "DISK[%zu]/PERSISTENT_TYPE", i);
+        }
         text_add(&format, text_str(&nodes));
         build_refer(build, &nodes, "DISK[%zu]/IO", i);
         build_refer(build, &format, "DISK[%zu]/FORMAT", i);
         build_refer(build, &format, "DISK[%zu]/DRIVER", i);
         build_refer(build, &format, "DISK[%zu]/DISCARD", i);
+        build_refer(build, &format, "DISK[%zu]/L2_CACHE_SIZE", i);
+        if (l == 0)
+                build_refer(build, &format, "DISK[%zu]/DETECT_ZEROES", i);
+        if (layer->encrypted)
+                build_refer(build, &format, "DISK[%zu]/LUKS_SECRET", i);
 
-        keyval_add(&add, "fd", "%d", layer->fd);
-        keyval_add(&add, "set", "%u", layer->set);
-        keyval_add(&add, "opaque", "%s", file);
-        build_option(build, text_str(&source), "-add-fd", "%s", text_str(&add));
-        build_json(build, text_str(&nodes), "-blockdev", disk_file_blockdev(disk, chain, l, filename));
-        build_json(build, text_str(&format), "-blockdev", disk_format_blockdev(disk, chain, l));
+        if (layer->path) {
+                keyval_add(&add, "fd", "%d", layer->fd);
+                keyval_add(&add, "set", "%u", layer->set);
+                keyval_add(&add, "opaque", "%s", file);
+                build_option(build, text_str(&source), "-add-fd", "%s", text_str(&add));
+        }
+        build_json(build, text_str(&nodes), "-blockdev", protocol_node(build, i, l));
+        build_json(build, text_str(&format), "-blockdev",
+                   disk_format_blockdev(disk, planned->layers, planned->n_layers, l));
+}
+
+static void filter_args(struct build *build, size_t i)
+{
+        static const char *const suffixes[] = { "_SEC", "_SEC_MAX", "_SEC_MAX_LENGTH" };
+        const struct disk_spec *disk = &build->spec->disks[i];
+        _cleanup_text_ struct text limits = TEXT_INIT, reading = TEXT_INIT;
+
+        if (disk->copy_on_read) {
+                build_refer(build, &reading, "DISK[%zu]/COPY_ON_READ", i);
+                build_json(build, text_str(&reading), "-blockdev", disk_copy_on_read_blockdev(disk));
+        }
+        if (!disk_is_throttled(disk))
+                return;
+        for (enum disk_limit limit = 0; limit < DISK_LIMITS; limit++)
+                for (size_t k = 0; k < ARRAY_SIZE(suffixes); k++)
+                        build_refer(build, &limits, "DISK[%zu]/%s%s", i, disk_limit_name(limit), suffixes[k]);
+        build_refer(build, &limits, "DISK[%zu]/SIZE_IOPS_SEC", i);
+        build_json(build, text_str(&limits), "-object", disk_throttle_object(disk));
+        build_json(build, text_str(&limits), "-blockdev", disk_throttle_blockdev(disk));
+}
+
+static void refer_device(const struct build *build, struct text *because, size_t i)
+{
+        static const char *const keys[] = { "SERIAL",
+                                            "WWN",
+                                            "VENDOR",
+                                            "PRODUCT",
+                                            "ROTATION_RATE",
+                                            "LOGICAL_BLOCK_SIZE",
+                                            "PHYSICAL_BLOCK_SIZE",
+                                            "PERSISTENT_TYPE",
+                                            "ERROR_POLICY",
+                                            "RERROR_POLICY" };
+        const struct disk_spec *disk = &build->spec->disks[i];
+        const struct plan_disk *planned = &build->disks[i];
+        _cleanup_free_ char *reference = xasprintf("DISK[%zu]/TARGET", i);
+        const struct origin *target = vm_spec_origin(build->spec, reference);
+
+        build_refer(build, because, "DISK[%zu]/TARGET", i);
+        if (target && target->layer == LAYER_RULE)
+                build_refer(build, because, "DISK[%zu]/DEV_PREFIX", i);
+        build_refer(build, because, "DISK[%zu]/TYPE", i);
+        if (disk->medium == DISK_MEDIUM_DISK)
+                build_refer(build, because, "DISK[%zu]/CACHE", i);
+        build_refer(build, because, "DISK[%zu]/ADDRESS", i);
+        for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
+                build_refer(build, because, "DISK[%zu]/%s", i, keys[k]);
+        if (disk->shareable)
+                build_refer(build, because, "DISK[%zu]/SHAREABLE", i);
+        if (planned->iothread) {
+                build_refer(build, because, "DISK[%zu]/IOTHREAD", i);
+                build_refer(build, because, "FEATURES/IOTHREADS");
+        }
+        if (planned->queues)
+                build_refer(build, because,
+                            disk->virtio_blk_queues ? "DISK[%zu]/VIRTIO_BLK_QUEUES"
+                                                    : "FEATURES/VIRTIO_BLK_QUEUES",
+                            i);
+        if (disk->bus != DISK_BUS_FLOPPY)
+                refer_boot(build, because, i);
+}
+
+/* For status. */
+static void add_device(struct build *build, size_t i)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        const struct plan_disk *planned = &build->disks[i];
+        json_t *device = json_pack("{s:o, s:s, s:s, s:s, s:s}", "id", json_sprintf("disk%u", disk->id),
+                                   "kind", disk_medium_name(disk->medium), "target", disk->target, "bus",
+                                   disk_bus_name(disk->bus), "address", planned->address);
+
+        if (planned->n_layers) {
+                const struct disk_layer *top = &planned->layers[0];
+
+                json_object_set_new(device, "source",
+                                    top->path      ? json_string(top->path)
+                                    : disk->source ? json_string(disk->source)
+                                                   : json_null());
+                json_object_set_new(device, "format", json_string(disk_format_name(top->format)));
+                json_object_set_new(device, "readonly", json_boolean(top->readonly));
+        }
+        build_device(build, device);
 }
 
 static void device_args(struct build *build, size_t i)
 {
-        const struct disk_spec *disk = &build->spec->disks[i];
-        const struct image_chain *chain = build->in->chains[i];
-        const struct plan_disk *place = &build->disks[i];
-        _cleanup_free_ char *reference = xasprintf("DISK[%zu]/TARGET", i);
-        const struct origin *target = vm_spec_origin(build->spec, reference);
+        const struct plan_disk *planned = &build->disks[i];
+        const struct disk_place place = { .address = planned->address,
+                                          .bootindex = planned->bootindex,
+                                          .iothread = planned->iothread,
+                                          .queues = planned->queues,
+                                          .has_medium = planned->n_layers > 0 };
         _cleanup_text_ struct text because = TEXT_INIT;
-        json_t *device;
 
-        build_refer(build, &because, "DISK[%zu]/TARGET", i);
-        if (target && target->layer == LAYER_RULE)
-                build_refer(build, &because, "DISK[%zu]/DEV_PREFIX", i);
-        build_refer(build, &because, "DISK[%zu]/TYPE", i);
-        if (disk->type != DISK_TYPE_CDROM)
-                build_refer(build, &because, "DISK[%zu]/CACHE", i);
-        build_refer(build, &because, "DISK[%zu]/ADDRESS", i);
-        if (place->bootindex && build->spec->os.n_boot_order)
-                build_refer(build, &because, "OS/BOOT");
-        else if (place->bootindex)
-                text_add(&because, " rule: the first disk is booted from");
-        build_json(build, text_str(&because), "-device",
-                   disk_device(disk, place->address, place->bootindex, chain != NULL));
-
-        device = json_pack("{s:o, s:s, s:s, s:s, s:s}", "id", json_sprintf("disk%u", disk->id), "kind",
-                           disk->type == DISK_TYPE_CDROM ? "cdrom" : "disk", "target", disk->target, "bus",
-                           disk_bus_name(disk->bus), "address", place->address);
-        if (chain) {
-                json_object_set_new(device, "source", json_string(chain->layers[0].path));
-                json_object_set_new(device, "format", json_string(disk_format_name(chain->layers[0].format)));
-                json_object_set_new(device, "readonly", json_boolean(layer_is_readonly(disk, 0)));
-        }
-        build_device(build, device);
+        refer_device(build, &because, i);
+        build_json(build, text_str(&because), "-device", disk_device(&build->spec->disks[i], &place));
+        add_device(build, i);
 }
 
 void disk_args(struct build *build)
 {
         for (size_t i = 0; i < build->spec->n_disks; i++) {
-                const struct image_chain *chain = build->in->chains[i];
-
                 /* Bottom-up: a node is named after it exists. */
-                for (size_t l = chain ? chain->n_layers : 0; l-- > 0;)
+                for (size_t l = build->disks[i].n_layers; l-- > 0;)
                         layer_args(build, i, l);
+                if (build->disks[i].n_layers)
+                        filter_args(build, i);
                 device_args(build, i);
         }
+}
+
+static void make_step(struct build *build, size_t i, const char *because)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        const struct plan_disk *planned = &build->disks[i];
+        const struct disk_layer *top = &planned->layers[0];
+        json_t *args = json_pack("{s:s, s:s, s:I, s:b, s:o, s:b}", "path", top->path, "format",
+                                 disk_format_name(top->format), "size", (json_int_t)top->virtual_size, "keep",
+                                 disk->is_kept, "fd", json_sprintf("image:disk%u-file", disk->id), "direct",
+                                 disk_cache_is_direct(disk));
+
+        if (disk->fs != DISK_FS_NONE)
+                json_object_set_new(args, "fs", json_string(fs_names[disk->fs]));
+        if (planned->n_layers > 1) {
+                json_object_set_new(args, "backing", json_string(planned->layers[1].path));
+                json_object_set_new(args, "backing-format",
+                                    json_string(disk_format_name(planned->layers[1].format)));
+        }
+        build_step(build, because, EFFECT_IMAGE_CREATE, args);
+}
+
+static void open_step(struct build *build, size_t i, size_t l, const char *because)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        const struct disk_layer *layer = &build->disks[i].layers[l];
+        _cleanup_free_ char *node = disk_node_name(disk, l, "file");
+        bool is_shared = layer->readonly || disk->shareable;
+
+        build_step(build, because, EFFECT_IMAGE_OPEN,
+                   json_pack("{s:s, s:s, s:s, s:o, s:b}", "path", layer->path, "access",
+                             layer->readonly ? "ro" : "rw", "lock", is_shared ? "shared" : "exclusive", "fd",
+                             json_sprintf("image:%s", node), "direct", disk_cache_is_direct(disk)));
+}
+
+static void network_steps(struct build *build, size_t i)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        _cleanup_text_ struct text conf = TEXT_INIT, sock = TEXT_INIT;
+
+        build_refer(build, &conf, "DISK[%zu]/CEPH_CONF", i);
+        build_refer(build, &sock, "DISK[%zu]/NBD_SOCKET", i);
+        if (disk->conf_path)
+                build_step(build, text_str(&conf), EFFECT_FILE_OPEN,
+                           json_pack("{s:s, s:o, s:b, s:I}", "path", disk->conf_path, "fd",
+                                     json_sprintf("conf:disk%u", disk->id), "copy", 1, "uid",
+                                     (json_int_t)build->uid));
+        if (disk->socket_path)
+                build_step(build, text_str(&sock), EFFECT_CONNECT,
+                           json_pack("{s:s, s:o}", "path", disk->socket_path, "fd",
+                                     json_sprintf("connect:disk%u", disk->id)));
 }
 
 void disk_steps(struct build *build)
 {
         for (size_t i = 0; i < build->spec->n_disks; i++) {
-                const struct disk_spec *disk = &build->spec->disks[i];
-                const struct image_chain *chain = build->in->chains[i];
-                _cleanup_text_ struct text because = TEXT_INIT;
+                _cleanup_text_ struct text because = TEXT_INIT, making = TEXT_INIT;
 
-                build_refer(build, &because, "DISK[%zu]/%s", i, source_key(disk));
+                build_refer(build, &because, "DISK[%zu]/%s", i, disk_source_key(&build->spec->disks[i]));
                 build_refer(build, &because, "DISK[%zu]/READONLY", i);
-                for (size_t l = 0; chain && l < chain->n_layers; l++) {
-                        _cleanup_free_ char *node = disk_node_name(disk, l, "file");
-                        bool readonly = layer_is_readonly(disk, l);
+                refer_source(build, &making, i);
+                build_refer(build, &making, "DISK[%zu]/FS", i);
+                build_refer(build, &making, "DISK[%zu]/FILESYSTEM", i);
+                for (size_t l = 0; l < build->disks[i].n_layers; l++) {
+                        const struct disk_layer *layer = &build->disks[i].layers[l];
 
-                        build_step(build, text_str(&because), EFFECT_IMAGE_OPEN,
-                                   json_pack("{s:s, s:s, s:s, s:o, s:b}", "path", chain->layers[l].path,
-                                             "access", readonly ? "ro" : "rw", "lock",
-                                             readonly ? "shared" : "exclusive", "fd",
-                                             json_sprintf("image:%s", node), "direct",
-                                             cache_rows[disk->cache].direct));
+                        if (layer->is_made)
+                                make_step(build, i, text_str(&making));
+                        else if (layer->path)
+                                open_step(build, i, l, text_str(&because));
                 }
+                network_steps(build, i);
         }
 }

@@ -12,6 +12,9 @@
  *   uid-claim      {uid, path}                    lock file RUN/uids/UID, held while the VM lives
  *   image-open     {path, access: "ro"|"rw", lock: "shared"|"exclusive", fd, direct: bool}
  *                  opens the image and takes RUN/images/DEV-INO (a fd named FD); one per layer of each chain
+ *   image-create   {path, fd, format: "raw"|"qcow2", size, keep: bool, direct: bool, fs?, backing?, backing-format?}
+ *                  makes it and opens it, as image-open exclusive; keep: one that is there already is opened; undo:
+ *                  remove it, unless it is kept and the guest has run
  *   file-open      {path, fd, copy: bool, uid}    kernel, initrd; copy: into a sealed memfd owned by uid
  *   secret         {fd, uid, from}                sealed memfd, readable by uid only; the value is in the plan's secrets,
  *                                                 which nobody prints; {path} instead of from: in that file;
@@ -22,6 +25,7 @@
  *   socket-pair    {fd, peer, listens: bool}      two ends of a connection; listens: fd is the socket that it comes from
  *   state-directory {path, mode, uid, gid}        below STATE/NAME; outlives the VM, no undo
  *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
+ *   connect        {path, fd}                     a connected Unix stream socket
  *   listen         {path, mode, uid, gid, fd}     a bound, listening Unix stream socket; undo: unlink
  *   port           {port, address, [fd]}          lock file RUN/ports/PORT, held while the VM lives, and a socket that
  *                                                 listens there; no fd: only whether that can be
@@ -62,6 +66,7 @@
 #define PLAN_EFFECT_LIST(X)                                    \
         X(UID_CLAIM, "uid-claim", uid_claim)                   \
         X(IMAGE_OPEN, "image-open", image_open)                \
+        X(IMAGE_CREATE, "image-create", image_create)          \
         X(FILE_OPEN, "file-open", file_open)                   \
         X(SECRET, "secret", secret)                            \
         X(DEVICE_OPEN, "device-open", device_open)             \
@@ -69,6 +74,7 @@
         X(SOCKET_PAIR, "socket-pair", socket_pair)             \
         X(STATE_DIRECTORY, "state-directory", state_directory) \
         X(DIRECTORY, "directory", directory)                   \
+        X(CONNECT, "connect", connect)                         \
         X(LISTEN, "listen", listen)                            \
         X(PORT, "port", port)                                  \
         X(STDERR, "stderr", stderr)                            \

@@ -13,7 +13,7 @@ void notes_add(struct build *build)
                 _cleanup_free_ char *reference = xasprintf("DISK[%zu]/TARGET", i);
                 bool is_emulated = disk->bus == DISK_BUS_IDE || disk->bus == DISK_BUS_SATA;
 
-                if (is_emulated && disk->type != DISK_TYPE_CDROM)
+                if (is_emulated && disk->medium == DISK_MEDIUM_DISK)
                         build_note(
                                 build, reference,
                                 "a disk on %s is slower than virtio (TARGET vda, or sda on SCSI), and cannot be "

@@ -22,10 +22,8 @@ static void build_done(struct build *build)
                 free(build->pci_ids[i]);
         free(build->pci_ids);
         pci_layout_done(&build->pci);
-        for (size_t i = 0; build->disks && i < build->spec->n_disks; i++) {
-                free(build->disks[i].layers);
-                free(build->disks[i].address);
-        }
+        for (size_t i = 0; build->disks && i < build->spec->n_disks; i++)
+                disk_layers_done(&build->disks[i]);
         free(build->disks);
         for (size_t i = 0; build->nics && i < build->spec->n_nics; i++) {
                 free(build->nics[i].address);

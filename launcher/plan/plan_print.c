@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/plan/plan_word.h"
@@ -32,6 +33,21 @@ static void add_quoted_lines(struct text *out, const char *text)
         }
 }
 
+static void print_image_create(const json_t *args, const char *path, struct text *out)
+{
+        const char *raw_backing = string_of(args, "backing"), *fs = string_of(args, "fs");
+        _cleanup_free_ char *backing = plan_visible(raw_backing, strlen(raw_backing));
+        _cleanup_free_ char *size = text_from_size((uint64_t)number_of(args, "size"));
+
+        text_addf(out, "file    make image    %s %s  %s", string_of(args, "format"), path, size);
+        if (*fs)
+                text_addf(out, "  mkfs %s", fs);
+        if (*backing)
+                text_addf(out, "  over %s", backing);
+        text_add(out, json_is_true(json_object_get(args, "keep")) ? "  unless it is there\n"
+                                                                  : "  dropped at the end\n");
+}
+
 static void print_file_step(const struct plan_step *step, struct text *out)
 {
         const json_t *args = step->args;
@@ -45,6 +61,12 @@ static void print_file_step(const struct plan_step *step, struct text *out)
         case EFFECT_IMAGE_OPEN:
                 text_addf(out, "file    image         %s %s  lock %s\n", string_of(args, "access"), path,
                           string_of(args, "lock"));
+                break;
+        case EFFECT_IMAGE_CREATE:
+                print_image_create(args, path, out);
+                break;
+        case EFFECT_CONNECT:
+                text_addf(out, "file    connect       %s\n", path);
                 break;
         case EFFECT_FILE_OPEN:
                 text_addf(out, "file    %-13s ro %s%s\n", string_of(args, "fd"), path,

@@ -128,6 +128,10 @@ int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error
 int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int image_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int image_open_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int image_create_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int image_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                      struct error **err);
+int connect_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);

@@ -181,26 +181,53 @@ static void expect(json_t *list, const char *id, const char *type)
         json_object_set_new(list, id, type ? json_string(type) : json_true());
 }
 
-static bool has_medium(const struct disk_spec *disk)
+static void expect_disk_objects(const struct disk_spec *disk, json_t *objects)
 {
-        return disk->path && *disk->path;
+        _cleanup_free_ char *limits = disk_throttle_id(disk), *luks = disk_secret_id(disk, "luks");
+        _cleanup_free_ char *auth = disk_secret_id(disk, disk->store == DISK_STORE_RBD ? "ceph" : "chap");
+
+        if (disk_is_throttled(disk))
+                expect(objects, limits, "throttle-group");
+        if (disk->luks_path)
+                expect(objects, luks, "secret");
+        if (disk->auth_path)
+                expect(objects, auth, "secret");
 }
 
-static void expect_disks(const struct vm_spec *spec, json_t *devices, json_t *nodes)
+static void expect_disk_nodes(const struct disk_spec *disk, json_t *nodes)
+{
+        _cleanup_free_ char *file = disk_node_name(disk, 0, "file"), *cor = disk_node_name(disk, 0, "cor");
+        _cleanup_free_ char *format = disk_node_name(disk, 0, "format"),
+                            *throttle = disk_node_name(disk, 0, "throttle");
+
+        if (!disk_has_medium(disk))
+                return;
+        expect(nodes, file, NULL);
+        expect(nodes, format, disk_format_name(disk_top_format(disk)));
+        if (disk->copy_on_read)
+                expect(nodes, cor, "copy-on-read");
+        if (disk_is_throttled(disk))
+                expect(nodes, throttle, "throttle");
+}
+
+static void expect_disks(const struct vm_spec *spec, json_t *devices, json_t *nodes, json_t *objects)
 {
         for (size_t i = 0; i < spec->n_disks; i++) {
                 const struct disk_spec *disk = &spec->disks[i];
                 _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
-                _cleanup_free_ char *file = disk_node_name(disk, 0, "file");
-                _cleanup_free_ char *format = disk_node_name(disk, 0, "format");
 
                 if (disk->bus == DISK_BUS_SCSI)
                         expect(devices, "scsi0", "virtio-scsi-pci");
+                if (disk->bus == DISK_BUS_FLOPPY && vm_spec_is_q35(spec))
+                        expect(devices, "fdc0", "isa-fdc");
                 expect(devices, id, disk_device_type(disk));
-                if (has_medium(disk)) {
-                        expect(nodes, format, disk_format_name(disk->format));
-                        expect(nodes, file, NULL);
-                }
+                expect_disk_nodes(disk, nodes);
+                expect_disk_objects(disk, objects);
+        }
+        for (unsigned i = 1; i <= spec->features.iothreads; i++) {
+                _cleanup_free_ char *id = iothread_id(i);
+
+                expect(objects, id, "iothread");
         }
 }
 
@@ -285,7 +312,7 @@ json_t *state_expected(const struct vm_spec *spec)
                 expect(devices, "agent0", "virtserialport");
                 expect(chardevs, "agent0", NULL);
         }
-        expect_disks(spec, devices, nodes);
+        expect_disks(spec, devices, nodes, objects);
         expect_nics(spec, devices, netdevs);
         if (spec->iommu.present && iommu_device_type(spec->iommu.model))
                 expect(devices, "iommu0", iommu_device_type(spec->iommu.model));
@@ -423,7 +450,7 @@ static bool is_lower_node(const struct comparison *c, const char *id, const char
                 return true;
         if (number_behind(id, "disk", &number, &id))
                 disk = find_disk(c, number);
-        return disk && has_medium(disk) && number_behind(id, "-base", &layer, &id) &&
+        return disk && disk_has_medium(disk) && number_behind(id, "-base", &layer, &id) &&
                (strcmp(id, "-file") == 0 || strcmp(id, "-format") == 0);
 }
 
@@ -545,10 +572,10 @@ static void compare_medium(struct comparison *c, const char *id, const struct di
                            const json_t *block)
 {
         const json_t *inserted = json_object_get(drive_of(block, id), "inserted");
-        _cleanup_free_ char *node = disk_node_name(disk, 0, "format");
-        const char *wanted = has_medium(disk) ? node : NULL, *found = string_of(inserted, "node-name");
+        _cleanup_free_ char *node = disk_top_node(disk);
+        const char *wanted = disk_has_medium(disk) ? node : NULL, *found = string_of(inserted, "node-name");
         const json_t *ro = json_object_get(inserted, "ro");
-        bool readonly = disk->readonly || disk->type == DISK_TYPE_CDROM;
+        bool readonly = disk_is_readonly(disk);
 
         if (!wanted != !found || (wanted && strcmp(wanted, found) != 0)) {
                 differ_between(c, "device", id, "medium", wanted, found);
@@ -556,7 +583,11 @@ static void compare_medium(struct comparison *c, const char *id, const struct di
         }
         if (!wanted)
                 return;
-        compare_text(c, "device", id, "format", disk_format_name(disk->format), string_of(inserted, "drv"));
+        compare_text(c, "device", id, "format",
+                     disk_is_throttled(disk) ? "throttle"
+                     : disk->copy_on_read    ? "copy-on-read"
+                                             : disk_format_name(disk_top_format(disk)),
+                     string_of(inserted, "drv"));
         if (!json_is_boolean(ro) || json_is_true(ro) != readonly)
                 differ_between(c, "device", id, "read-only", readonly ? "yes" : "no",
                                !json_is_boolean(ro) ? NULL
@@ -768,16 +799,25 @@ static void compare_images(struct comparison *c)
         for (size_t i = 0; i < c->spec->n_disks; i++) {
                 const struct disk_spec *disk = &c->spec->disks[i];
                 _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
-                _cleanup_free_ char *fd = xasprintf("image:disk%u-file", disk->id);
-                const json_t *args = find_step(steps, "image-open", "fd", fd);
-                const char *path = string_of(args, "path");
+                _cleanup_free_ char *fd =
+                        xasprintf("image:disk%u%s-file", disk->id, disk->is_clone ? "-base1" : "");
+                const char *made = NULL, *wanted = disk->path && *disk->path ? disk->path : NULL;
+                const char *path = string_of(find_step(steps, "image-open", "fd", fd), "path");
 
-                if (!has_medium(disk) ? path != NULL : !path || strcmp(path, disk->path) != 0)
-                        differ_from_record(c, "image", id, NULL, has_medium(disk) ? disk->path : NULL, path);
+                if (!wanted != !path || (wanted && strcmp(path, wanted) != 0))
+                        differ_from_record(c, "image", id, NULL, wanted, path);
+                if (!disk_is_made(disk))
+                        continue;
+                free(fd);
+                fd = xasprintf("image:disk%u-file", disk->id);
+                made = string_of(find_step(steps, "image-create", "fd", fd), "path");
+                if (!made)
+                        differ_from_record(c, "image", id, "made", "made at the start", NULL);
         }
         compare_firmware(c);
         for (size_t i = 0; i < json_array_size(steps) && i < LIST_MAX; i++) {
-                const json_t *args = step_args(json_array_get(steps, i), "image-open");
+                const json_t *step = json_array_get(steps, i), *opened = step_args(step, "image-open");
+                const json_t *args = opened ? opened : step_args(step, "image-create");
                 const char *fd = string_of(args, "fd"), *path = string_of(args, "path");
                 const char *rest = "";
                 unsigned disk = 0;

@@ -317,7 +317,9 @@ static json_t *lock_of(const struct journal_step *step)
                 what = xasprintf("port %u", port);
                 return json_pack("{s:s, s:s, s:b}", "name", file, "what", what, "shared", 0);
         }
-        if ((step->effect != EFFECT_IMAGE_OPEN && step->effect != EFFECT_NVRAM) || !name || !path)
+        if ((step->effect != EFFECT_IMAGE_OPEN && step->effect != EFFECT_IMAGE_CREATE &&
+             step->effect != EFFECT_NVRAM) ||
+            !name || !path)
                 return NULL;
         what = xasprintf("image '%s'", path);
         return json_pack("{s:s, s:s, s:b}", "name", name, "what", what, "shared",

@@ -106,12 +106,12 @@ static int open_image(const char *path, int *ret_fd, struct stat *ret_st, struct
         return 0;
 }
 
-static int read_start(int fd, uint8_t *buffer, size_t size, size_t *ret_n, struct error **err)
+static int read_at(int fd, uint8_t *buffer, size_t size, uint64_t at, size_t *ret_n, struct error **err)
 {
         size_t n = 0;
 
         while (n < size) {
-                ssize_t part = pread(fd, buffer + n, size - n, (off_t)n);
+                ssize_t part = pread(fd, buffer + n, size - n, (off_t)(at + n));
 
                 if (part < 0 && errno == EINTR)
                         continue;
@@ -125,7 +125,7 @@ static int read_start(int fd, uint8_t *buffer, size_t size, size_t *ret_n, struc
         return 0;
 }
 
-static int raw_size(int fd, const struct stat *st, uint64_t *ret, struct error **err)
+static int file_size(int fd, const struct stat *st, uint64_t *ret, struct error **err)
 {
         if (S_ISREG(st->st_mode))
                 *ret = (uint64_t)st->st_size;
@@ -200,6 +200,19 @@ bool image_layer_is_same(const struct image_layer *a, const struct image_layer *
         return strcmp(a->path, b->path) == 0;
 }
 
+/* layer->virtual_size is the file's when called. */
+static int check_foreign(int fd, const uint8_t *head, size_t n, struct image_layer *layer, struct error **err)
+{
+        uint8_t tail[IMAGE_TAIL_BYTES];
+        struct image_bytes bytes = { .head = head, .n = n, .tail = tail, .file_size = layer->virtual_size };
+        uint64_t at = bytes.file_size > sizeof(tail) ? bytes.file_size - sizeof(tail) : 0;
+
+        if (read_at(fd, tail, sizeof(tail), at, &bytes.n_tail, err) < 0)
+                return -1;
+        layer->encrypted = layer->format == DISK_FORMAT_LUKS;
+        return image_foreign_check(layer->format, &bytes, &layer->virtual_size, err);
+}
+
 /* Reads one layer and appends it to the chain; *ret_next: the layer below, or NULL. */
 static int read_layer(struct image_chain *chain, const char *path, enum disk_format format, bool is_guess,
                       char **ret_next, enum disk_format *ret_next_format, struct error **err)
@@ -220,7 +233,7 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
         for (size_t i = 0; i < chain->n_layers; i++)
                 if (image_layer_is_same(&chain->layers[i], &layer))
                         return error_set(err, ERROR_INVALID, "the chain loops: it is layer %zu already", i);
-        if (read_start(fd, bytes, wanted, &n, err) < 0 ||
+        if (read_at(fd, bytes, wanted, 0, &n, err) < 0 ||
             (is_guess && check_guess(format, bytes, n, err) < 0))
                 return -1;
         *ret_next = NULL;
@@ -228,6 +241,7 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
                 if (qcow2_header_parse(bytes, n, &header, err) < 0)
                         return -1;
                 layer.virtual_size = header.virtual_size;
+                layer.encrypted = header.encrypted;
                 *ret_next_format = header.backing_format;
                 if (header.backing_file) {
                         int result = backing_path(path, &header, ret_next, err);
@@ -236,7 +250,9 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
                         if (result < 0)
                                 return -1;
                 }
-        } else if (raw_size(fd, &st, &layer.virtual_size, err) < 0) {
+        } else if (file_size(fd, &st, &layer.virtual_size, err) < 0) {
+                return -1;
+        } else if (format != DISK_FORMAT_RAW && check_foreign(fd, bytes, n, &layer, err) < 0) {
                 return -1;
         }
         file_facts_from_stat(&st, &layer.file);
@@ -385,10 +401,11 @@ json_t *image_chain_to_json(const struct image_chain *chain)
         for (size_t i = 0; i < chain->n_layers; i++) {
                 const struct image_layer *layer = &chain->layers[i];
 
-                json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I}", "path", layer->path, "format",
-                                                        layer->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw",
-                                                        "file", file_facts_to_json(&layer->file),
-                                                        "virtual-size", (json_int_t)layer->virtual_size));
+                json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I, s:b}", "path", layer->path,
+                                                        "format", disk_format_name(layer->format), "file",
+                                                        file_facts_to_json(&layer->file), "virtual-size",
+                                                        (json_int_t)layer->virtual_size, "encrypted",
+                                                        layer->encrypted));
         }
         return layers;
 }
@@ -399,14 +416,14 @@ static int layer_from_json(const json_t *json, struct image_chain *chain, struct
         const char *path, *format;
         json_int_t size;
         json_error_t why;
+        int encrypted = 0;
         json_t *file;
 
-        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:o, s:I}", "path", &path, "format", &format,
-                           "file", &file, "virtual-size", &size) < 0)
+        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:o, s:I, s?b}", "path", &path, "format",
+                           &format, "file", &file, "virtual-size", &size, "encrypted", &encrypted) < 0)
                 return error_set(err, ERROR_FAILED, "image chain: %s", why.text);
-        layer.format = strcmp(format, "qcow2") == 0 ? DISK_FORMAT_QCOW2
-                       : strcmp(format, "raw") == 0 ? DISK_FORMAT_RAW
-                                                    : DISK_FORMAT_NONE;
+        layer.format = disk_format_by_name(format);
+        layer.encrypted = encrypted;
         if (layer.format == DISK_FORMAT_NONE || path[0] != '/' || size < 0)
                 return error_set(err, ERROR_FAILED, "image chain: a layer is not understood");
         if (file_facts_from_json(file, "image chain", &layer.file, err) < 0)

@@ -4,7 +4,8 @@
  * QEMU never probes a format and never opens a backing file by name: the chain found here becomes explicit
  * nodes on passed fds (DESIGN section 5.5). Headers are hostile input: the reader looks at no more than the
  * first cluster, never follows a chain deeper than IMAGE_CHAIN_MAX, refuses loops (same device and inode),
- * external data files, encryption it does not know, and backing "files" that are protocols (json:, nbd:...).
+ * external data files, encryption it does not know, and backing "files" that are protocols (json:, nbd:...). Of other
+ * formats than raw and qcow2 it knows what would have QEMU open further files, or go without a parent: that is refused.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ struct image_layer {
         char *path; /* absolute */
         enum disk_format format;
         struct file_facts file;
-        uint64_t virtual_size; /* bytes; for raw the file's size */
+        bool encrypted;        /* LUKS, as a format of its own or inside of qcow2 */
+        uint64_t virtual_size; /* bytes; for raw the file's size; 0: not known (vhdx) */
         /* Which file it is, whatever its path: 0 when not known (recorded chains), ino 0 for a block device. */
         dev_t dev;
         ino_t ino;
@@ -65,8 +67,22 @@ int image_chain_from_json(const json_t *json, struct image_chain **ret, struct e
 struct qcow2_header {
         uint32_t version;
         uint64_t virtual_size;
+        bool encrypted;                  /* by LUKS */
         char *backing_file;              /* NULL: none; owned by the caller */
         enum disk_format backing_format; /* NONE: the header does not say */
 };
 #define QCOW2_HEADER_BYTES 65536
 int qcow2_header_parse(const uint8_t *bytes, size_t n, struct qcow2_header *ret, struct error **err);
+
+/* The other formats: what of the image has been read. */
+struct image_bytes {
+        const uint8_t *head; /* its first n bytes */
+        size_t n;
+        const uint8_t *tail; /* its last n_tail bytes */
+        size_t n_tail;
+        uint64_t file_size;
+};
+#define IMAGE_TAIL_BYTES 512
+/* *ret_size is 0 where it is not known, and for raw and qcow2, of which nothing is looked at. */
+int image_foreign_check(enum disk_format format, const struct image_bytes *bytes, uint64_t *ret_size,
+                        struct error **err);

@@ -16,6 +16,10 @@
 #define MAX_CLUSTER_BITS 21
 #define MAX_BACKING_NAME 1023
 
+#define CRYPT_NONE 0u
+#define CRYPT_AES  1u
+#define CRYPT_LUKS 2u
+
 #define INCOMPATIBLE_DIRTY         (1ull << 0)
 #define INCOMPATIBLE_CORRUPT       (1ull << 1)
 #define INCOMPATIBLE_EXTERNAL_DATA (1ull << 2)
@@ -172,8 +176,12 @@ int qcow2_header_parse(const uint8_t *p, size_t n, struct qcow2_header *ret, str
                 return bad(err, "it is cut short");
         if (check_features(features, err) < 0)
                 return -1;
-        if (crypt != 0)
-                return error_set(err, ERROR_INVALID, "the image is encrypted, which is not supported");
+        if (crypt == CRYPT_AES)
+                return error_set(err, ERROR_INVALID,
+                                 "the image is encrypted in the old way, which QEMU does not run");
+        if (crypt != CRYPT_NONE && crypt != CRYPT_LUKS)
+                return bad(err, "the encryption is unknown");
+        header.encrypted = crypt == CRYPT_LUKS;
         if (backing_offset && backing_offset < header_length)
                 return bad(err, "the backing file name overlaps the header");
         if (backing_offset > bytes.n)

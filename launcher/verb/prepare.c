@@ -129,12 +129,23 @@ static int look_at_files(const struct vm_spec *spec, struct image_chain **chains
 {
         _cleanup_free_ struct image_request *requests =
                 xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*requests));
-        size_t n = 0, failed;
+        _cleanup_free_ struct image_chain **found =
+                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*found));
+        _cleanup_free_ size_t *disks = xcalloc(spec->n_disks + 1, sizeof(*disks));
+        size_t n = 0, n_images, failed;
+        int result;
 
-        for (; n < spec->n_disks; n++)
-                requests[n] = (struct image_request){ .path = spec->disks[n].path,
-                                                      .format = spec->disks[n].format,
-                                                      .format_is_guess = spec->disks[n].format_is_guess };
+        for (size_t i = 0; i < spec->n_disks; i++) {
+                const struct disk_spec *disk = &spec->disks[i];
+
+                if (!disk->path || !*disk->path)
+                        continue;
+                disks[n] = i;
+                requests[n++] = (struct image_request){ .path = disk->path,
+                                                        .format = disk->format,
+                                                        .format_is_guess = disk->format_is_guess };
+        }
+        n_images = n;
         if (spec->os.kernel)
                 requests[n++] =
                         (struct image_request){ .path = spec->os.kernel, .ret_facts = &input->kernel };
@@ -144,12 +155,15 @@ static int look_at_files(const struct vm_spec *spec, struct image_chain **chains
         for (size_t i = 0; i < spec->n_filesystems; i++)
                 requests[n++] = (struct image_request){ .path = spec->filesystems[i].source,
                                                         .ret_facts = &devices->directories[i] };
-        if (image_chains_read(requests, n, chains, &failed, err) == 0)
+        result = image_chains_read(requests, n, found, &failed, err);
+        for (size_t i = 0; i < n_images; i++)
+                chains[disks[i]] = found[i];
+        if (result == 0)
                 return 0;
-        if (failed < spec->n_disks) {
-                const struct disk_spec *disk = &spec->disks[failed];
+        if (failed < n_images) {
+                const struct disk_spec *disk = &spec->disks[disks[failed]];
                 _cleanup_free_ char *reference =
-                        xasprintf("DISK[%zu]/%s", failed, disk->source ? "SOURCE" : "IMAGE");
+                        xasprintf("DISK[%zu]/%s", disks[failed], disk->source ? "SOURCE" : "IMAGE");
 
                 error_wrap(err, "%s", reference);
                 add_place(spec, reference, err);

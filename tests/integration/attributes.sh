@@ -7,39 +7,6 @@ ide_controller() {
     qmp qom-list '{"path":"/machine/unattached"}'
     jq -r '.[] | select(.type | test("piix.-ide")) | .name' <<<"$REPLY_JSON" | tr -dc 0-9
 }
-# disk N JQ-FILTER VALUE: of query-block's entry
-disk() {
-    qmp query-block
-    assert_eq "$(jq -cr ".[] | select(.qdev | test(\"(^|/)disk$1(/|$)\")) | $2" <<<"$REPLY_JSON")" "$3" "disk $1: $2"
-}
-# cache_is N (direct|cached) (flush|noflush) (on|off): of both nodes, and the write cache that the device shows
-cache_is() {
-    local kind
-    for kind in file format; do
-        node "disk$1-$kind" .cache.direct "$([[ $2 == direct ]] && echo true || echo false)"
-        node "disk$1-$kind" '.cache."no-flush"' "$([[ $3 == noflush ]] && echo true || echo false)"
-    done
-    qom "peripheral/disk$1" write-cache "$4"
-}
-# fd_flags FILE: the flags that QEMU has it open with, one line per fd, octal
-fd_flags() {
-    local fd
-    for fd in /proc/"$PID"/fd/*; do
-        [[ $(readlink "$fd") == "$1" ]] && sed -n 's/^flags:[[:space:]]*//p' "/proc/$PID/fdinfo/${fd##*/}"
-    done
-    return 0
-}
-O_DIRECT=040000
-# open_as FILE (rw|ro) (direct|cached): every fd that QEMU has of it
-open_as() {
-    local flags all
-    all=$(fd_flags "$1")
-    [[ -n $all ]] || fail "QEMU has not opened $1"
-    for flags in $all; do
-        assert_eq "$((flags & 3))" "$([[ $2 == rw ]] && echo 2 || echo 0)" "access to $1"
-        assert_eq "$(((flags & O_DIRECT) != 0))" "$([[ $3 == direct ]] && echo 1 || echo 0)" "O_DIRECT of $1"
-    done
-}
 # has_map WORDS: does QEMU have a mapping of that name? Rings of asynchronous I/O are mappings.
 has_map() { grep -qF "$1" "/proc/$PID/maps"; }
 

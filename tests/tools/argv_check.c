@@ -177,6 +177,7 @@ static char *move_fsdev(const char *word, const char *directory)
         return text_take(&out);
 }
 
+/* The passphrase that golden_argv.sh encrypts images with. */
 static int secret(void)
 {
         int fd = memfd_create("secret", MFD_CLOEXEC);

@@ -44,7 +44,7 @@ static void a_section_has_its_rows(void **state)
         assert_non_null(
                 strstr(text, "DISK/CACHE                           word, default none\n    How the host"));
         assert_non_null(strstr(text, "\nnot supported by this version:\n  "));
-        assert_non_null(strstr(text, " IOTHREAD "));
+        assert_non_null(strstr(text, " MOUNT_POINT "));
         assert_non_null(strstr(text, "\nwithout effect:\n  IMAGE_ID IMAGE_UNAME "));
         assert_null(strstr(text, "NIC/"));
 }

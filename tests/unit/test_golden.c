@@ -5,7 +5,7 @@
  *   # TEST: sentence                      the test's name
  *   # HOST: debian12-v1                   tests/golden/hosts/debian12-v1.json: {"host": ..., "qemu": ..., "firmware": ...}
  *   # HOST_FACTS: {"cpus": 2}             members of "host" that are others
- *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block]
+ *   # IMAGE: /path format=qcow2 size=N [backing=/other] [block] [encrypted]
  *   # FILE: /path mode=0644 [dir] [uid=N] a kernel, initrd or shared directory that exists, owned by root
  *   # DEVICES: {...}                      nodes, programs and hardware (launcher/host/device_facts.h)
  *   # ZONE: RULE                           the rule of CLOCK/TIMEZONE's zone; without, there is no such zone
@@ -141,9 +141,8 @@ static int read_chain(const struct golden_case *golden, const struct disk_spec *
                         image_chain_free(chain);
                         return -1;
                 }
-                layer.format = chain->n_layers == 0           ? disk->format
-                               : strcmp(format, "qcow2") == 0 ? DISK_FORMAT_QCOW2
-                                                              : DISK_FORMAT_RAW;
+                layer.format = chain->n_layers == 0 ? disk->format : disk_format_by_name(format);
+                layer.encrypted = strstr(line, " encrypted") != NULL;
                 text_parse_u64(size, &layer.virtual_size);
                 layer.file = (struct file_facts){
                         .exists = true,
@@ -281,7 +280,7 @@ static int build_plan(struct golden_case *golden, const char *template_text, str
                 return -1;
         golden->chains = xcalloc(golden->spec->n_disks + 1, sizeof(*golden->chains));
         for (size_t i = 0; i < golden->spec->n_disks; i++)
-                if (golden->spec->disks[i].path &&
+                if (golden->spec->disks[i].path && *golden->spec->disks[i].path &&
                     read_chain(golden, &golden->spec->disks[i], &golden->chains[i], err) < 0)
                         return -1;
         golden->input = (struct plan_input){

@@ -271,10 +271,10 @@ static void wrong_input_is_rejected_by_name_and_place(void **state)
                   "t:1:13: CONTEXT: not supported by this version of vmlaunch" },
                 { "MEMORY = 64 SNAPSHOT = [ NAME = a ]",
                   "t:1:13: SNAPSHOT: not supported by this version of vmlaunch" },
-                { "MEMORY = 64 DISK = [ SOURCE = d, IOTHREAD = 1 ]",
-                  "t:1:34: DISK/IOTHREAD: not supported by this version of vmlaunch" },
-                { "MEMORY = 64 DISK = [ SOURCE = d, TYPE = rbd ]",
-                  "t:1:41: DISK/TYPE: 'rbd' is not supported by this version of vmlaunch" },
+                { "MEMORY = 64 DISK = [ SOURCE = d, MOUNT_TAG = t ]",
+                  "t:1:34: DISK/MOUNT_TAG: not supported by this version of vmlaunch" },
+                { "MEMORY = 64 DISK = [ SOURCE = d, TYPE = filesystem ]",
+                  "t:1:41: DISK/TYPE: 'filesystem' is not supported by this version of vmlaunch" },
                 { "MEMORY = 64 Q35_ROOT_PORTS = 4",
                   "t:1:13: Q35_ROOT_PORTS: is read from host.conf, cluster.conf, vmm_exec_kvm.conf only" },
                 { "MEMORY = 64 IMAGE_DIR = \"/\"", "t:1:13: IMAGE_DIR: is read from host.conf only" },
@@ -718,16 +718,24 @@ static void assert_same_spec(const struct vm_spec *one, const struct vm_spec *tw
         for (size_t i = 0; i < one->n_disks; i++) {
                 const struct disk_spec *a = &one->disks[i], *b = &two->disks[i];
 
-                assert_string_equal(a->path, b->path);
-                assert_string_equal(a->target, b->target);
-                assert_int_equal(a->type, b->type);
-                assert_int_equal(a->format, b->format);
+                assert_string_equal(a->path ? a->path : "", b->path ? b->path : "");
                 assert_int_equal(a->bus, b->bus);
-                assert_int_equal(a->cache, b->cache);
-                assert_int_equal(a->io, b->io);
-                assert_int_equal(a->discard, b->discard);
-                assert_int_equal(a->readonly, b->readonly);
-                assert_string_equal(a->address ? a->address : "", b->address ? b->address : "");
+                assert_int_equal(a->medium, b->medium);
+                assert_int_equal(a->store, b->store);
+                assert_int_equal(a->is_clone, b->is_clone);
+                assert_int_equal(a->is_kept, b->is_kept);
+                for (size_t j = 0; j < attr_disk.n_rows; j++) {
+                        const struct attr *row = &attr_disk.rows[j];
+                        _cleanup_free_ char *was = NULL, *is = NULL;
+
+                        /* The place is written as an absolute SOURCE. */
+                        if (!row->has_field || strcmp(row->name, "SOURCE") == 0 ||
+                            strcmp(row->name, "IMAGE") == 0)
+                                continue;
+                        was = attr_get(row, a);
+                        is = attr_get(row, b);
+                        assert_string_equal(was ? was : "(none)", is ? is : "(none)");
+                }
         }
         assert_int_equal(one->n_nics, two->n_nics);
         for (size_t i = 0; i < one->n_nics; i++) {
