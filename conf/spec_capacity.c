@@ -249,6 +249,10 @@ static void check_encryption(struct spec_builder *builder)
         if (encryption->present && !spec_is_given(&attr_memory_encryption, encryption, "TYPE"))
                 spec_fail(builder, &encryption->section.pos,
                           "MEMORY_ENCRYPTION/TYPE: has to be given (TYPE = \"SEV\")");
+        if (encryption->type != MEMORY_ENCRYPTION_NONE && spec->os.firmware_kind == FIRMWARE_BIOS)
+                spec_fail(
+                        builder, place(&attr_memory_encryption, encryption, "TYPE"),
+                        "MEMORY_ENCRYPTION/TYPE: no BIOS runs in encrypted memory (try OS = [ FIRMWARE = \"UEFI\" ])");
         if (!encryption->present && is_of_template(offset))
                 spec_warn(builder, &offset->pos,
                           "MEMORY_TUNE_OFFSET: without effect, counts with MEMORY_ENCRYPTION");

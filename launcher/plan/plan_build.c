@@ -127,7 +127,9 @@ static int check_strings(const struct build *build, struct error **err)
         if (check_utf8(build, "OS/KERNEL", os->kernel, err) < 0 ||
             check_utf8(build, "OS/INITRD", os->initrd, err) < 0 ||
             check_utf8(build, "OS/KERNEL_CMD", os->kernel_cmd, err) < 0 ||
-            check_utf8(build, "OS/ROOT", os->root, err) < 0)
+            check_utf8(build, "OS/ROOT", os->root, err) < 0 ||
+            check_utf8(build, "OS/FIRMWARE", os->firmware, err) < 0 ||
+            check_utf8(build, "OS/FIRMWARE", build->in->site->kvmrc.ovmf_nvram, err) < 0)
                 return -1;
         for (size_t i = 0; i < spec->n_disks; i++) {
                 const struct image_chain *chain = build->in->chains[i];

@@ -34,7 +34,8 @@ int smp_check(struct build *build, struct error **err)
                 return build_error(build, err, ERROR_INVALID, max > spec->vcpu ? "VCPU_MAX" : "VCPU",
                                    "%u is more than a '%s' takes: %u", max, build->machine->name,
                                    build->machine->cpu_max);
-        if (build->accel == ACCEL_TCG && last_apic_id(vm_spec_smp(spec)) > TCG_APIC_ID_MAX)
+        if (build->accel == ACCEL_TCG && build->kind != MACHINE_VIRT &&
+            last_apic_id(vm_spec_smp(spec)) > TCG_APIC_ID_MAX)
                 return build_error(
                         build, err, ERROR_HOST, max > spec->vcpu ? "VCPU_MAX" : "VCPU",
                         "places for %u vCPUs, arranged so, have APIC ids up to %llu; above %d they need KVM",

@@ -21,6 +21,7 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
 #define connect_undo     undo_nothing
 #define log_open_undo    undo_nothing
 #define socket_pair_undo undo_nothing
+#define connect_undo     undo_nothing
 #define secret_undo      undo_nothing
 #define stderr_undo      undo_nothing
 #define qmp_undo         undo_nothing

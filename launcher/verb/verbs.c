@@ -206,6 +206,7 @@ const struct verb verbs[] = {
           .more = "started, agent, ip and port may be waited for before anybody starts the VM. ip prints an address that the\n"
                   "guest's agent tells; port asks at the addresses of the template's NICs, else at those. unplugged waits for\n"
                   "the guest to let a device go, job for one of QEMU's jobs: one that is not there is done.",
+          .ends_within_s = 1,
           .run = verb_wait },
 
         { .name = "list",
@@ -451,7 +452,8 @@ const struct verb verbs[] = {
                        { .name = "program",
                          .arg = "FILE",
                          .doc = "become this one (the file that the supervisor was started from)" } },
-          .more = "For after an upgrade: guest, QEMU, pids and connected clients stay.",
+          .more = "For after an upgrade: guest, QEMU, pids and connected clients stay. With --all one VM after the other.",
+          .ends_within_s = GREETING_S + 15,
           .run = verb_reexec },
         { .name = "mac",
           .usage = "mac [NAME [NIC]]",

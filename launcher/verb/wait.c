@@ -15,7 +15,8 @@
 #include "launcher/verb/vm_find.h"
 #include "launcher/verb/wait_goal.h"
 
-#define WAIT_MS 300000
+#define WAIT_MS   300000
+#define STATUS_MS 5000u
 
 struct watch {
         struct wait_goal *goal;
@@ -81,6 +82,13 @@ static int ask_again(struct control_client *client, struct watch *watch, const j
         return -1;
 }
 
+static unsigned left_ms(long long deadline)
+{
+        long long left = deadline - fd_now_ms();
+
+        return left < 1 ? 1 : left < STATUS_MS ? (unsigned)left : STATUS_MS;
+}
+
 static int watch_vm(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
                     struct error **err)
 {
@@ -93,7 +101,8 @@ static int watch_vm(const struct paths *paths, const char *name, struct wait_goa
         do {
                 json_decref(status);
                 status = NULL;
-                if (control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
+                if (control_client_call_within(client, "vmlaunch-status", NULL, left_ms(deadline), &status,
+                                               err) < 0)
                         return -1;
                 look(goal, status);
                 if (goal->reached)

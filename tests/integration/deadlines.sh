@@ -73,6 +73,9 @@ test_a_stopped_qemu_holds_no_verb_beyond_its_deadline() {
     took 1000 '0|7' --timeout 1 console "$VM"
     took 1000 0 log "$VM"
     took 1000 0 log --wire "$VM"
+    took 1000 0 dump "$VM"
+    took 1000 0 dump "$VM" --argv
+    took 1000 '7|9' --timeout 1 wait "$VM" --for=job:x
     took 1000 9 start "$TEMPLATE"
     took 1000 9 run "$TEMPLATE"
     took 1000 0 reconcile
@@ -80,6 +83,9 @@ test_a_stopped_qemu_holds_no_verb_beyond_its_deadline() {
     all_took
     assert_contains "$(vml status "$VM")" "QEMU does not answer"
     took 1000 7 --timeout 1 shutdown "$VM"
+    all_took
+    # Clients are held for as long as it waits for QEMU.
+    took 3000 '7|9' reexec "$VM"
     all_took
     if [[ -n ${DEADLINES_ALL:-} ]]; then
         took 1000 '7|9' --timeout 1 reboot "$VM"
@@ -108,6 +114,9 @@ test_a_stopped_supervisor_holds_no_verb_beyond_its_deadline() {
     took 3000 7 events "$VM"
     took 3000 7 wait "$VM" --for=stopped
     took 1000 7 --timeout 1 wait "$VM" --for=paused
+    took 1000 7 --timeout 1 wait "$VM" --for=ip
+    took 3000 7 reexec "$VM"
+    took 1000 0 dump "$VM" --metadata
     took 1000 7 --timeout 1 events "$VM"
     took 1000 0 --timeout 1 console "$VM"
     took 1000 0 log "$VM"
