@@ -25,7 +25,7 @@ completes() {
 test_completion_knows_verbs_options_values_vms_and_attributes() {
     mkdir -p "$ROOT/etc/vmlaunch/vms"
     printf 'MEMORY = "64"\n' | tee "$ROOT/etc/vmlaunch/vms/web.tmpl" >"$ROOT/etc/vmlaunch/vms/wiki.tmpl"
-    completes "vmlaunch re" "reboot reconcile reexec reset resume"
+    completes "vmlaunch re" "reboot reconcile reexec reset resize resize-disk resume"
     completes "vmlaunch -o " "json table tsv"
     completes "vmlaunch --output=t" "table tsv"
     completes "vmlaunch --root $ROOT status w" "web wiki"
