@@ -117,6 +117,15 @@ static int need_role(const struct reading *reading, enum control_role role, cons
 
 /* The host's steps. */
 
+/* An fd that a step of this fragment opens. */
+static int add_opened(struct reading *reading, const char *name, struct error **err)
+{
+        json_object_set_new(reading->fd_uses, name, json_integer(0));
+        if (json_object_size(reading->fd_uses) > FRAGMENT_OPENED)
+                return error_set(err, ERROR_FAILED, "the fragment has more than %d fds", FRAGMENT_OPENED);
+        return 0;
+}
+
 static int read_net(struct reading *reading, struct fragment_step *step, struct error **err)
 {
         _cleanup_free_ char *alias = NULL;
@@ -135,11 +144,9 @@ static int read_net(struct reading *reading, struct fragment_step *step, struct 
                 for (unsigned i = 0; i < op.tap.queues; i++) {
                         _cleanup_free_ char *name = xasprintf("tap:%s:%u", op.ifname, i);
 
-                        json_object_set_new(reading->fd_uses, name, json_integer(0));
+                        if (add_opened(reading, name, err) < 0)
+                                return -1;
                 }
-                if (json_object_size(reading->fd_uses) > FRAGMENT_OPENED)
-                        return error_set(err, ERROR_FAILED, "the fragment has more than %d fds",
-                                         FRAGMENT_OPENED);
         } else if (op.kind == NET_LINK_SET) {
                 /* The mark is the right to remove it. */
                 alias = xasprintf("vmlaunch:%s:%s", reading->vm->name, reading->vm->generation);
@@ -152,6 +159,34 @@ static int read_net(struct reading *reading, struct fragment_step *step, struct 
         } else if (!json_is_true(marked)) {
                 return error_set(err, ERROR_FAILED, "the tap '%s' has no group and alias yet (link-set)",
                                  op.ifname);
+        }
+        return 0;
+}
+
+/* The kernel's side of a tap's queues: no other device is opened with root's rights. */
+static int read_device_open(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "path", "fds", NULL };
+        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const json_t *fds = json_object_get(step->args, "fds");
+        json_t *each;
+        size_t i;
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (!path || strcmp(path, "/dev/vhost-net") != 0)
+                return error_set(err, ERROR_FAILED, "path is not /dev/vhost-net");
+        if (!json_is_array(fds))
+                return error_set(err, ERROR_FAILED, "fds is not an array");
+        json_array_foreach ((json_t *)fds, i, each) {
+                const char *name = json_string_value(each);
+                _cleanup_free_ char *tap =
+                        name && text_starts_with(name, "vhost:") ? xasprintf("tap:%s", name + 6) : NULL;
+
+                if (!tap || !json_object_get(reading->fd_uses, tap))
+                        return error_set(err, ERROR_FAILED, "fds: entry %zu is of no queue of a tap", i + 1);
+                if (add_opened(reading, name, err) < 0)
+                        return -1;
         }
         return 0;
 }
@@ -207,7 +242,8 @@ static int read_image_open(struct reading *reading, struct fragment_step *step, 
                 return error_set(err, ERROR_FAILED, "lock does not go with access");
         if (!*path || !is_line(path, VALUE_MAX))
                 return error_set(err, ERROR_FAILED, "path is not one line of text");
-        if (!json_object_get(reading->fd_uses, fd) || text_starts_with(fd, "tap:"))
+        if (!json_object_get(reading->fd_uses, fd) || text_starts_with(fd, "tap:") ||
+            text_starts_with(fd, "vhost:"))
                 return error_set(err, ERROR_FAILED, "fd names none that came with the fragment");
         return 0;
 }
@@ -240,6 +276,7 @@ static const struct host_effect {
         int (*read)(struct reading *reading, struct fragment_step *step, struct error **err);
 } host_effects[] = {
         { EFFECT_NET, ROLE_ADMIN, read_net },
+        { EFFECT_DEVICE_OPEN, ROLE_ADMIN, read_device_open },
         { EFFECT_CGROUP_WRITE, ROLE_ADMIN, read_cgroup_write },
         { EFFECT_IMAGE_OPEN, ROLE_ADMIN, read_image_open },
         { EFFECT_TAKE_BACK, ROLE_ADMIN, read_take_back },
@@ -487,7 +524,8 @@ static int read_fds(struct reading *reading, const json_t *fds, size_t n_fds, st
         json_array_foreach ((json_t *)fds, i, each) {
                 const char *name = json_string_value(each);
 
-                if (!name || !is_id(name, "-._:", NAME_MAX_) || text_starts_with(name, "tap:"))
+                if (!name || !is_id(name, "-._:", NAME_MAX_) || text_starts_with(name, "tap:") ||
+                    text_starts_with(name, "vhost:"))
                         return error_set(err, ERROR_FAILED, "fds: entry %zu is no name", i + 1);
                 if (json_object_get(reading->fd_uses, name))
                         return error_set(err, ERROR_FAILED, "fds: '%s' is there twice", name);

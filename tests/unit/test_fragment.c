@@ -66,6 +66,41 @@ static void a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in(void **sta
         assert_string_equal(json_string_value(json_object_get(undo, "execute")), "closefd");
 }
 
+#define GETVHOST \
+        "{\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"v1\"}},\"fd\":\"vhost:t1:0\"}"
+#define DEVICE(path, names) \
+        "{\"effect\":\"device-open\",\"args\":{\"path\":\"" path "\",\"fds\":[" names "]}}"
+
+static void vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is(void **state)
+{
+        static const struct {
+                const char *text, *says;
+        } cases[] = {
+                { STEPS(TAP "," MARK "," DEVICE("/dev/vhost-net", "\"vhost:t1:0\"") "," GETFD "," GETVHOST),
+                  NULL },
+                { STEPS(TAP "," MARK "," DEVICE("/dev/kmsg", "\"vhost:t1:0\"") "," GETFD "," GETVHOST),
+                  "path is not /dev/vhost-net" },
+                { STEPS(TAP "," MARK "," DEVICE("/dev/vhost-net", "\"vhost:t1:1\"") "," GETFD),
+                  "fds: entry 1 is of no queue of a tap" },
+                { STEPS(TAP "," MARK "," DEVICE("/dev/vhost-net", "\"x\"") "," GETFD),
+                  "entry 1 is of no queue" },
+                { STEPS(DEVICE("/dev/vhost-net", "\"vhost:t1:0\"") "," TAP "," MARK "," GETFD),
+                  "entry 1 is of no queue" },
+                { STEPS(TAP "," MARK "," DEVICE("/dev/vhost-net", "\"vhost:t1:0\"") "," GETFD),
+                  "no step takes the fd 'vhost:t1:0'" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *why = refusal(cases[i].text, ROLE_ADMIN, 0, NULL);
+
+                if (!cases[i].says)
+                        assert_null(why);
+                else if (!why || !strstr(why, cases[i].says))
+                        fail_msg("%s: %s", cases[i].text, why ? why : "accepted");
+        }
+}
+
 static void what_is_wrong_is_named_with_its_step(void **state)
 {
         static const struct {
@@ -393,6 +428,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in),
+                cmocka_unit_test(vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is),
                 cmocka_unit_test(what_is_wrong_is_named_with_its_step),
                 cmocka_unit_test(a_mark_of_another_run_or_group_is_refused),
                 cmocka_unit_test(only_so_many_steps_are_taken),

@@ -537,6 +537,47 @@ static void every_proof_of_the_guide_coverage_exists(void **state)
         assert_int_equal(check.bad, 0);
 }
 
+/* Each FILE:TEST of the "must show" lists. */
+static void check_list_line(const char *line, void *data)
+{
+        unsigned *bad = data;
+        static const char folder[] = "tests/integration/";
+
+        for (const char *found = strstr(line, folder); found; found = strstr(found + 1, folder)) {
+                const char *proof = found + strlen(folder);
+                _cleanup_free_ char *word = xstrndup(proof, strcspn(proof, " "));
+                _cleanup_free_ char *path = xasprintf("%s%.*s", folder, (int)strcspn(word, ":"), word);
+
+                if (strchr(word, ':') ? !test_exists(word) : access(path, R_OK) < 0) {
+                        print_error("there is no test '%s'\n", word);
+                        (*bad)++;
+                }
+        }
+}
+
+static void every_test_of_a_must_show_list_exists(void **state)
+{
+        struct dirent **entries;
+        int n = scandir("tests/proof", &entries, NULL, alphasort);
+        unsigned bad = 0, lists = 0;
+
+        (void)state;
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *path = xasprintf("tests/proof/%s", entries[i]->d_name), *text = NULL;
+
+                if (text_ends_with(path, ".list")) {
+                        text = read_file(path);
+                        assert_non_null(text);
+                        each_line(text, check_list_line, &bad);
+                        lists++;
+                }
+                free(entries[i]);
+        }
+        free(entries);
+        assert_true(lists > 0);
+        assert_int_equal(bad, 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -544,6 +585,7 @@ int main(void)
                 cmocka_unit_test(invalid_templates_are_told_with_message_and_place),
                 cmocka_unit_test(every_implemented_row_is_in_the_guide_coverage),
                 cmocka_unit_test(every_proof_of_the_guide_coverage_exists),
+                cmocka_unit_test(every_test_of_a_must_show_list_exists),
         };
 
         return cmocka_run_group_tests_name("row_coverage", tests, read_goldens, free_goldens);
