@@ -321,6 +321,9 @@ static void add_device(struct build *build, size_t i)
                 json_object_set_new(device, "format", json_string(disk_format_name(top->format)));
                 json_object_set_new(device, "readonly", json_boolean(top->readonly));
         }
+        /* The supervisor tries again by itself unless it is told not to (supervisor_storage.c). */
+        if (disk->error_policy == DISK_ERRORS_STOP)
+                json_object_set_new(device, "error_policy", json_string("stop"));
         build_device(build, device);
 }
 

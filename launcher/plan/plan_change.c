@@ -472,6 +472,9 @@ static void add_host_steps(struct changing *c)
                 }
                 if (step->effect == EFFECT_IMAGE_OPEN)
                         add_file(c, step->args);
+                else if (step->effect != EFFECT_NET && step->effect != EFFECT_CGROUP_WRITE)
+                        tell_next_start(c, "%s: it comes with a start only (%s)", step->because,
+                                        plan_effect_name(step->effect));
                 add_step(c, step->because, step->effect, json_incref(step->args), NULL);
         }
 }

@@ -93,6 +93,21 @@ static char *disk_title(const struct supervisor *s, const char *id)
         return xstrdup(shown);
 }
 
+static bool stays_stopped(const struct supervisor *s, const char *id)
+{
+        const json_t *device;
+        size_t i;
+
+        json_array_foreach (s->plan->devices, i, device) {
+                const char *is = json_string_value(json_object_get(device, "id")),
+                           *policy = json_string_value(json_object_get(device, "error_policy"));
+
+                if (is && policy && strcmp(is, id) == 0)
+                        return strcmp(policy, "stop") == 0;
+        }
+        return false;
+}
+
 void storage_io_error(struct supervisor *s, const json_t *event_data)
 {
         const char *action = json_string_value(json_object_get(event_data, "action"));
@@ -104,7 +119,8 @@ void storage_io_error(struct supervisor *s, const json_t *event_data)
         bool no_space = json_is_true(json_object_get(event_data, "nospace"));
         const char *verb = operation && strcmp(operation, "read") == 0 ? "read" : "written";
 
-        if (stops && no_space) {
+        /* ERROR_POLICY stop leaves it to somebody; otherwise QEMU stops for this error only. */
+        if (stops && no_space && !stays_stopped(s, id)) {
                 if (!s->space.waiting)
                         supervisor_story(s,
                                          "%s cannot be %s: no space left; the guest is paused until there is",

@@ -184,6 +184,8 @@ test_a_medium_is_changed_and_a_disk_grows() {
     expect 1 vml change-media "$VM" vda "$ROOT/one.iso"
     assert_contains "$ERR" "is no drive whose medium can be changed"
     expect 6 vml change-media "$VM" 0 "$ROOT/none.iso"
+    expect 0 vml change-media "$VM" 0 --eject
+    all_agree "an empty drive"
     expect 0 vml change-media "$VM" 0 "$ROOT/one.iso"
     after=$(holdings)
     [[ $after == "$before" ]] || fail "left: $(diff <(echo "$before") <(echo "$after"))"
@@ -284,6 +286,19 @@ test_kvmrc_has_defaults_for_what_is_attached() {
         jq -e '[.return[] | select(."node-name" == "disk0-format" or ."node-name" == "disk1-format") | .cache."no-flush"] | sort == [false, true]' >/dev/null ||
         fail "cache modes: $(vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -c '.return[] | [."node-name", .cache]')"
     assert_contains "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/nic0","property":"type"}}')" '"e1000"'
+    ended
+}
+
+test_limits_of_a_disk_change_while_it_runs() {
+    truncate -s 1M "$ROOT/a.raw"
+    running "DISK = [ SOURCE = \"$ROOT/a.raw\", TARGET = \"vda\", TOTAL_BYTES_SEC = \"1000000\", TOTAL_BYTES_SEC_MAX = \"4000000\", TOTAL_BYTES_SEC_MAX_LENGTH = \"2\" ]"
+    limits() { vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/objects/disk0-limits","property":"limits"}}' | jq -c '.return | [."bps-total", ."bps-total-max", ."iops-total"]'; }
+    assert_eq "$(limits)" '[1000000,4000000,0]' "limits of the start"
+    expect 0 vml update disk "$VM" vda --disk 'TOTAL_BYTES_SEC=2000000,TOTAL_BYTES_SEC_MAX=8000000,TOTAL_IOPS_SEC=300'
+    assert_eq "$(limits)" '[2000000,8000000,300]' "limits then"
+    all_agree "new limits"
+    grep -q 'TOTAL_IOPS_SEC = "300"' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
+    expect 6 vml update disk "$VM" vda --disk 'TOTAL_IOPS_SEC=-1'
     ended
 }
 
