@@ -21,6 +21,7 @@ const struct attr_section *const attr_sections[] = {
         &attr_serial,
         &attr_raw,
         &attr_hyperv,
+        &attr_smbios,
         &attr_topology,
         &attr_numa_node,
         &attr_dimm,

@@ -27,6 +27,12 @@ static const struct attr_word resize_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word reboot_words[] = {
+        WORD("restart", REBOOT_RESTART),
+        WORD("destroy", REBOOT_DESTROY),
+        WORDS_END,
+};
+
 static const struct attr_word snippets_words[] = {
         WORD("read", 0),
         WORD("done", 1),
@@ -111,6 +117,10 @@ static const struct attr vm_rows[] = {
                  "panicked; restart resets it, three times in ten minutes at most, then destroy; preserve leaves it "
                  "paused to be looked at.",
           .source = "libvirt-behaviour, guest panics" },
+        { "ON_REBOOT", ENUM(on_reboot, reboot_action, reboot_words), .lookup = LOOKUP_A, .dflt = "restart",
+          .lands = "argv",
+          .doc = "When the guest restarts: restart lets it; destroy ends the VM, as if the guest had powered off.",
+          .source = "libvirt-behaviour 2" },
         { "AGENT_ALLOW", TEXT(agent_allow), .lookup = LOOKUP_A, .max = 4096, .lands = "rule",
           .doc = "Guest agent commands that may be asked for beyond the harmless ones, separated by blanks or commas; "
                  "'*' at the end stands for any ending: \"guest-exec guest-file-*\". Absent: none, so no programs, "
@@ -320,6 +330,16 @@ static const struct attr os_rows[] = {
           .doc = "Bus of disks with a TARGET of sda style: scsi (a virtio-scsi controller) or sata (the q35's own AHCI "
                  "controller, six places).",
           .source = "opennebula-semantics 3.6, 3.9.2" },
+        { "BOOT_MENU", BOOL(boot_menu), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "The firmware offers a menu of what to boot from. Absent: as the firmware has it.",
+          .source = "libvirt-behaviour 2" },
+        { "BOOT_MENU_TIMEOUT", U32(boot_menu_timeout_ms), .lookup = LOOKUP_A, .max = 65535,
+          .unit = "milliseconds", .lands = "argv", .doc = "How long the menu waits.",
+          .source = "libvirt-behaviour 2" },
+        { "REBOOT_TIMEOUT", U32(reboot_timeout_ms), .lookup = LOOKUP_A, .max = 65535, .unit = "milliseconds",
+          .lands = "argv",
+          .doc = "A machine that has found nothing to boot tries again after this time. Absent: never.",
+          .source = "libvirt-behaviour 2" },
         { "KERNEL_DS", TEXT(kernel_ds), .lookup = LOOKUP_D, .lands = "rule",
           .doc = "Kernel in an OpenNebula datastore: OpenNebula copies it and gives its place as KERNEL, which is what "
                  "counts here.",
@@ -341,6 +361,12 @@ const struct attr_section attr_os = {
         .n_rows = ARRAY_SIZE(os_rows),
         .doc = "Machine type, firmware and what is booted.",
         .source = "opennebula-semantics 3.6",
+};
+
+static const struct attr_word ioapic_words[] = {
+        WORD("kvm", IOAPIC_KVM),
+        WORD("qemu", IOAPIC_QEMU),
+        WORDS_END,
 };
 
 static const struct attr_word gic_words[] = {
@@ -382,6 +408,17 @@ static const struct attr features_rows[] = {
           .doc = "Version of an ARM guest's interrupt controller; host: the host's own, which needs KVM. 2 is for up to 8 "
                  "vCPUs. Absent: what QEMU's machine has.",
           .source = "opennebula-semantics 3.8" },
+        { "SMM", BOOL(smm), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "System management mode of a PC, in which firmware protects its variables. Absent: where the firmware "
+                 "needs it, else as QEMU's machine has it.",
+          .source = "libvirt-behaviour 3.1" },
+        { "VMPORT", BOOL(vmport), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "VMware's I/O port, which its tools in the guest speak to. Absent: as QEMU's machine has it.",
+          .source = "libvirt-behaviour 3.1" },
+        { "IOAPIC", ENUM(ioapic, ioapic, ioapic_words), .lookup = LOOKUP_A, .lands = "argv",
+          .doc = "Where a PC's interrupt controller is: kvm, in the kernel; qemu, the I/O APIC in QEMU, which interrupt "
+                 "remapping needs. Absent: kvm.",
+          .source = "libvirt-behaviour 3.1" },
         { "RAS", BOOL(ras), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
           .doc = "Memory errors of the host are told to an ARM guest by ACPI. Needs UEFI firmware.",
           .source = "opennebula-semantics 3.8" },

@@ -27,21 +27,25 @@ static const struct snippet_row cputune_rows[] = {
         PARTS_END,
 };
 
+static const struct snippet_row on_reboot_rows[] = {
+        PART(".", "ON_REBOOT"),
+        PARTS_END,
+};
+
 /* What ours does anyway is taken, what it cannot do refused. */
-static void read_lifecycle(struct snippet_unit *unit, struct xml_element *element)
+static void read_on_poweroff(struct snippet_unit *unit, struct xml_element *element)
 {
         _cleanup_free_ char *action = snippet_text(element), *shown = text_printable(action);
-        const char *ours = strcmp(unit->path, "on_poweroff") == 0 ? "destroy" : "restart";
 
-        if (strcmp(action, ours) != 0)
-                snippet_refuse(unit, &element->text_pos, "<%s>: '%s' has no counterpart, ours is %s",
-                               unit->path, shown, ours);
+        if (strcmp(action, "destroy") != 0)
+                snippet_refuse(unit, &element->text_pos,
+                               "<on_poweroff>: '%s' has no counterpart, ours is destroy", shown);
 }
 
 const struct snippet_element snippet_domain[] = {
         ELEMENT("on_crash", "", on_crash_rows, NULL),
-        ELEMENT("on_poweroff", NULL, NULL, read_lifecycle),
-        ELEMENT("on_reboot", NULL, NULL, read_lifecycle),
+        ELEMENT("on_poweroff", NULL, NULL, read_on_poweroff),
+        ELEMENT("on_reboot", "", on_reboot_rows, NULL),
         ELEMENT("memtune", "MEMTUNE", memtune_rows, NULL),
         ELEMENT("blkiotune", "BLKIOTUNE", blkiotune_rows, NULL),
         ELEMENT("cputune", "CPUTUNE", cputune_rows, NULL),

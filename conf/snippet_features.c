@@ -121,6 +121,13 @@ static void read_apic(struct snippet_unit *unit, struct xml_element *element)
                 snippet_note(unit, &element->pos, "<features/apic>");
 }
 
+static void read_smm(struct snippet_unit *unit, struct xml_element *element)
+{
+        snippet_set(unit, "SMM", is_on(unit, element) ? "yes" : "no", &element->pos);
+}
+
+static const struct snippet_row vmport_rows[] = { PART("@state", "VMPORT"), PARTS_END };
+static const struct snippet_row ioapic_rows[] = { PART("@driver", "IOAPIC"), PARTS_END };
 static const struct snippet_row gic_rows[] = { PART("@version", "GIC"), PARTS_END };
 static const struct snippet_row ras_rows[] = { PART("@state", "RAS"), PARTS_END };
 
@@ -132,6 +139,9 @@ const struct snippet_element snippet_features[] = {
         ELEMENT("features/kvm", NULL, NULL, read_kvm),
         ELEMENT("features/pvspinlock", NULL, NULL, read_pvspinlock),
         ELEMENT("features/pmu", "", NULL, read_pmu),
+        ELEMENT("features/smm", "FEATURES", NULL, read_smm),
+        ELEMENT("features/vmport", "FEATURES", vmport_rows, NULL),
+        ELEMENT("features/ioapic", "FEATURES", ioapic_rows, NULL),
         ELEMENT("features/gic", "FEATURES", gic_rows, NULL),
         ELEMENT("features/ras", "FEATURES", ras_rows, NULL),
         ELEMENTS_END,

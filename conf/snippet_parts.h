@@ -60,7 +60,8 @@ struct snippet_element {
 
 /* Of devices, and of the rest of a domain; each ends with a path of NULL. */
 extern const struct snippet_element snippet_devices[], snippet_display[], snippet_nic[], snippet_disk[];
-extern const struct snippet_element snippet_domain[], snippet_capacity[], snippet_clock[], snippet_features[];
+extern const struct snippet_element snippet_domain[], snippet_capacity[], snippet_clock[], snippet_features[],
+        snippet_os[];
 
 /* A vector in the making. */
 struct snippet_vector {

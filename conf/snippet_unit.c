@@ -254,10 +254,10 @@ static const struct snippet_element *find_row(const struct snippet_element *rows
 
 static const struct snippet_element *find_element(const char *path)
 {
-        static const struct snippet_element *const tables[] = { snippet_domain,  snippet_capacity,
-                                                                snippet_clock,   snippet_devices,
-                                                                snippet_display, snippet_nic,
-                                                                snippet_disk,    snippet_features };
+        static const struct snippet_element *const tables[] = {
+                snippet_domain, snippet_capacity, snippet_clock,    snippet_devices, snippet_display,
+                snippet_nic,    snippet_disk,     snippet_features, snippet_os
+        };
         const struct snippet_element *row = NULL;
 
         for (size_t i = 0; i < ARRAY_SIZE(tables) && !row; i++)
@@ -278,7 +278,8 @@ void snippet_read_element(struct snippet_reader *reader, struct xml_element *ele
         }
         if (row->vector) {
                 snippet_begin(&unit, row->vector, &element->pos);
-                unit.vectors[0].always = true;
+                /* A device is there whatever is said of it. */
+                unit.vectors[0].always = text_starts_with(path, "devices/");
         }
         snippet_rows(&unit, element, row->rows);
         if (row->read)

@@ -125,6 +125,7 @@ void spec_check(struct spec_builder *builder)
         spec_check_disks(builder);
         spec_check_nics(builder);
         spec_check_display(builder);
+        spec_check_board(builder);
         spec_check_hyperv(builder);
         spec_check_limits(builder);
         spec_check_capacity(builder);

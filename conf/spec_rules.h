@@ -106,7 +106,8 @@ void spec_check_disks(struct spec_builder *builder);
 void spec_check_nics(struct spec_builder *builder);
 void spec_check_display(struct spec_builder *builder);
 void spec_check_limits(struct spec_builder *builder);
-/* About enlightenments. */
+/* About SMBIOS, and enlightenments. */
+void spec_check_board(struct spec_builder *builder);
 void spec_check_hyperv(struct spec_builder *builder);
 void spec_check_capacity(struct spec_builder *builder);
 

@@ -25,6 +25,7 @@ const struct spec_section spec_sections[] = {
         SINGLE(attr_features, features),
         SINGLE(attr_cpu_model, cpu_model),
         OPTIONAL(attr_hyperv, hyperv),
+        OPTIONAL(attr_smbios, smbios),
         OPTIONAL(attr_topology, topology),
         REPEATED(attr_numa_node, numa_nodes, SPEC_MAX_NUMA_NODES, "NUMA nodes"),
         REPEATED(attr_dimm, dimms, SPEC_MAX_DIMMS, "memory modules"),

@@ -20,6 +20,7 @@
 #include "conf/display_spec.h"
 #include "conf/hyperv_spec.h"
 #include "conf/origin.h"
+#include "conf/smbios_spec.h"
 
 /* Of DISK_ID, NIC_ID and their like: far more devices than any machine has places for. */
 #define SPEC_MAX_ID 9999
@@ -30,6 +31,7 @@
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum cpu_mode { CPU_MODE_NONE, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_HOST_MODEL, CPU_MODE_NAMED };
 enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA };
+enum reboot_action { REBOOT_RESTART, REBOOT_DESTROY };
 enum crash_action { CRASH_DESTROY, CRASH_RESTART, CRASH_PRESERVE };
 /* BALLOONING: the machine has MEMORY_MAX and the balloon takes the rest; the others: it grows to that. */
 enum memory_resize_mode { MEMORY_BALLOONING, MEMORY_HOTPLUG, MEMORY_VIRTIO_MEM };
@@ -40,6 +42,7 @@ enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
 enum boot_kind { BOOT_DISK, BOOT_NIC };
 enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
 enum sd_disk_bus { SD_DISK_BUS_SCSI, SD_DISK_BUS_SATA };
+enum ioapic { IOAPIC_DEFAULT, IOAPIC_KVM, IOAPIC_QEMU };
 enum gic_version { GIC_DEFAULT, GIC_2, GIC_3, GIC_HOST };
 enum clock_offset { CLOCK_UTC, CLOCK_LOCALTIME, CLOCK_TIMEZONE, CLOCK_VARIABLE };
 enum iommu_model { IOMMU_NONE, IOMMU_INTEL, IOMMU_AMD, IOMMU_VIRTIO, IOMMU_SMMUV3 };
@@ -76,6 +79,8 @@ struct os_spec {
         enum disk_format firmware_format; /* of the variables: RAW or QCOW2 */
         enum sd_disk_bus sd_disk_bus;
         char *kernel_ds, *initrd_ds; /* as written */
+        bool boot_menu;
+        uint32_t boot_menu_timeout_ms, reboot_timeout_ms;
 };
 
 struct features_spec {
@@ -83,6 +88,8 @@ struct features_spec {
         bool acpi, guest_agent, localtime;
         bool hyperv, ras;
         enum gic_version gic;
+        bool smm, vmport; /* count when they are given */
+        enum ioapic ioapic;
         uint64_t pcihole64; /* bytes; 0: QEMU's default */
         char *migrate_auto_converge;
         unsigned throttle_initial, throttle_increment; /* percent, parsed from it; 0: not given */
@@ -271,6 +278,7 @@ struct vm_spec {
         uint32_t cgroups_version;               /* of the configuration; 0: it says nothing */
         enum accel accel;
         enum crash_action on_crash;
+        enum reboot_action on_reboot;
         char *agent_allow; /* AGENT_ALLOW as written; NULL: none (conf/agent_allow.h) */
         char *emulator;    /* absolute path or a bare name; NULL: found on the host */
         char *ovmf_uefis;  /* OVMF_UEFIS as written */
@@ -286,6 +294,7 @@ struct vm_spec {
         struct memory_encryption_spec memory_encryption;
         struct balloon_spec balloon;
         struct hyperv_spec hyperv;
+        struct smbios_spec smbios;
         struct clock_spec clock;
         struct pm_spec pm;
         struct iommu_spec iommu;

@@ -43,6 +43,7 @@ snippet conf/snippet_display.c
 snippet conf/snippet_nic.c
 snippet conf/snippet_disk.c
 snippet conf/snippet_capacity.c
+snippet conf/snippet_os.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
 END

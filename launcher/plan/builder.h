@@ -181,6 +181,11 @@ void cpu_args(struct build *build);
 /* plugged.c: behind all other arguments of vCPUs and memory. */
 int plugged_check(struct build *build, struct error **err);
 void plugged_args(struct build *build);
+/* board.c */
+int board_check(struct build *build, struct error **err);
+void board_machine_options(const struct build *build, struct text *value, struct text *because);
+void smbios_args(struct build *build);
+void boot_args(struct build *build);
 /* hyperv.c */
 void hyperv_cpu_options(const struct build *build, struct text *value, struct text *because);
 /* smp.c */

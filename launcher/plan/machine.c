@@ -147,7 +147,8 @@ int machine_decide(struct build *build, struct error **err)
 
 void machine_args_identity(struct build *build)
 {
-        _cleanup_text_ struct text name = TEXT_INIT, because = TEXT_INIT, action = TEXT_INIT;
+        _cleanup_text_ struct text name = TEXT_INIT, because = TEXT_INIT, action = TEXT_INIT,
+                            rule = TEXT_INIT;
         const char *watchdog = watchdog_action_word(build->spec);
 
         keyval_add(&name, "guest", "%s", build->spec->name);
@@ -163,12 +164,14 @@ void machine_args_identity(struct build *build)
         build_flag(build, "rule: the guest starts when everything is in place", "-S");
         build_option(build, "rule: no window on the host", "-display", "none");
         keyval_add(&action, "shutdown", "pause");
-        keyval_add(&action, "reboot", "reset");
+        keyval_add(&action, "reboot", "%s",
+                   build->spec->on_reboot == REBOOT_DESTROY ? "shutdown" : "reset");
         keyval_add(&action, "panic", "pause");
         if (watchdog)
                 keyval_add(&action, "watchdog", "%s", watchdog);
-        build_option(build, watchdog ? "WATCHDOG/ACTION " ACTION_RULE : ACTION_RULE, "-action", "%s",
-                     text_str(&action));
+        text_addf(&rule, "%s%s" ACTION_RULE, build->spec->on_reboot == REBOOT_DESTROY ? "ON_REBOOT " : "",
+                  watchdog ? "WATCHDOG/ACTION " : "");
+        build_option(build, text_str(&rule), "-action", "%s", text_str(&action));
         build_option(build, "rule: confinement", "-sandbox",
                      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 }
@@ -207,6 +210,7 @@ void machine_args(struct build *build)
         clock_machine_options(build, &value, &because);
         iommu_machine_options(build, &value, &because);
         firmware_machine_options(build, &value, &because);
+        board_machine_options(build, &value, &because);
         build_option(build, text_str(&because), "-machine", "%s", text_str(&value));
         if (build->spec->features.pcihole64)
                 build_option(build, "FEATURES/PCIHOLE64", "-global", "%s.pci-hole64-size=%" PRIu64 "K",
@@ -247,7 +251,8 @@ void machine_args_boot(struct build *build)
         const struct os_spec *os = &build->spec->os;
         _cleanup_text_ struct text append = TEXT_INIT, because = TEXT_INIT;
 
-        build_option(build, "rule: boot only from what was chosen to boot from", "-boot", "strict=on");
+        smbios_args(build);
+        boot_args(build);
         if (!os->kernel)
                 return;
         build_option(build, "OS/KERNEL", "-kernel", "/proc/self/fd/%d", build->kernel_fd);

@@ -149,7 +149,8 @@ static int decide(struct build *build, struct error **err)
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
             machine_decide_accel(build, err) < 0 || smp_check(build, err) < 0 || cpu_check(build, err) < 0 ||
             memory_check(build, err) < 0 || plugged_check(build, err) < 0 || balloon_check(build, err) < 0 ||
-            firmware_decide(build, err) < 0 || clock_decide(build, err) < 0 || iommu_check(build, err) < 0)
+            firmware_decide(build, err) < 0 || clock_decide(build, err) < 0 || iommu_check(build, err) < 0 ||
+            board_check(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
             devices_check(build, err) < 0 || disk_check_all(build, err) < 0 ||

@@ -119,7 +119,7 @@ int helper_carry_out(struct effect_run *run, const json_t *json, struct error **
         born = (struct born){ run, args.uid };
         if (collect_fds(run, &args, fds, &request.n_fds, err) < 0)
                 return -1;
-        if (run->plan->cgroup && cgroup_entry_open(run->cgroup, run->plan->cgroup, &cgroup, err) < 0)
+        if (run->plan->qemu_group && cgroup_entry_open(run->cgroup, run->plan->qemu_group, &cgroup, err) < 0)
                 return -1;
         if (journal_hold(run->vm->fd, &spawning, err) < 0)
                 return -1;

@@ -507,6 +507,61 @@ static void network_cards_are_translated(void **state)
                 "QEMU; warning 2:61: RAW/DATA: <devices/interface>/address has no effect in QEMU");
 }
 
+/* libvirt-behaviour sections 2, 3.1 and 10. */
+static void firmware_and_what_it_tells_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { "<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type><firmware><feature enabled='yes' "
+                  "name='secure-boot'/><feature enabled='yes' name='enrolled-keys'/></firmware></os>",
+                  "OS[ARCH=x86_64 MACHINE=q35 FIRMWARE=UEFI FIRMWARE_SECURE=yes]; warning 2:125: RAW/DATA: "
+                  "<os>/firmware/feature enrolled-keys has no effect in QEMU" },
+                { "<os firmware='bios'/>", "OS[FIRMWARE=BIOS]" },
+                { "<os><loader readonly='yes' type='pflash' secure='no'>/x/OVMF_CODE.fd</loader><nvram "
+                  "template='/x/OVMF_VARS.fd'>/y.fd</nvram></os>",
+                  "OS[FIRMWARE_SECURE=no FIRMWARE=/x/OVMF_CODE.fd]; warning 2:86: RAW/DATA: <os>/nvram has no effect in QEMU" },
+                { "<os><loader type='rom'>/x</loader></os>",
+                  "2:27: RAW/DATA: <os>: type='rom' has no counterpart" },
+                { "<os><kernel>/k</kernel><initrd>/i</initrd><cmdline>quiet</cmdline></os>",
+                  "OS[KERNEL=/k INITRD=/i KERNEL_CMD=quiet]" },
+                { "<os><bootmenu enable='yes' timeout='3000'/><bios useserial='no' rebootTimeout='5000'/></os>",
+                  "OS[BOOT_MENU=yes BOOT_MENU_TIMEOUT=3000 REBOOT_TIMEOUT=5000]" },
+                { "<os><bios useserial='yes' rebootTimeout='-1'/></os>",
+                  "2:30: RAW/DATA: <os>: useserial='yes' has no counterpart" },
+                { "<os><smbios mode='host'/></os>", "2:27: RAW/DATA: <os>: mode='host' has no counterpart" },
+                { "<os><type>xen</type></os>",
+                  "2:19: RAW/DATA: <os>: a <type> other than hvm has no counterpart" },
+                { "<os><boot dev='network'/></os>", "OS[BOOT=nic0]" },
+                { "<os><boot dev='hd'/></os>",
+                  "2:13: RAW/DATA: <os>: there is nothing to <boot dev='hd'/> from" },
+                { "<os><boot dev='fd'/></os>",
+                  "2:13: RAW/DATA: <os>: there is nothing to <boot dev='fd'/> from" },
+                { "<os><bootloader>pygrub</bootloader></os>",
+                  "2:13: RAW/DATA: <os>: <bootloader> in it has no counterpart" },
+                { "<os><smbios mode='sysinfo'/></os><sysinfo type='smbios'><bios><entry name='vendor'>Acme</entry></bios>"
+                  "<system><entry name='serial'>ds=nocloud</entry></system><baseBoard><entry name='product'>x</entry>"
+                  "</baseBoard><chassis><entry name='sku'>y</entry></chassis><oemStrings><entry>a</entry><entry>b</entry>"
+                  "</oemStrings></sysinfo>",
+                  "SMBIOS[BIOS_VENDOR=Acme SYSTEM_SERIAL=ds=nocloud BOARD_PRODUCT=x CHASSIS_SKU=y OEM_STRINGS=a\nb]" },
+                { "<sysinfo type='smbios'><system><entry name='uuid'>x</entry><entry name='colour'>red</entry></system>"
+                  "</sysinfo>",
+                  "2:68: RAW/DATA: <sysinfo>: the entry 'colour' of <system> has no counterpart" },
+                { "<sysinfo type='fwcfg'/>", "2:24: RAW/DATA: <sysinfo>: type='fwcfg' has no counterpart" },
+                { F("<smm state='on'/><vmport state='off'/><ioapic driver='qemu'/>"),
+                  "FEATURES[SMM=yes VMPORT=off IOAPIC=qemu]" },
+                { F("<smm><tseg unit='MiB'>8</tseg></smm>"),
+                  "2:24: RAW/DATA: <features/smm>: <tseg> in it has no counterpart" },
+                { "<on_reboot>destroy</on_reboot><on_poweroff>destroy</on_poweroff><on_crash>restart</on_crash>",
+                  "ON_REBOOT=destroy ON_CRASH=restart" },
+        };
+        _cleanup_free_ char *boot = meaning_of(
+                "DISK=[TYPE=CDROM] DISK=[DISK_ID=7] RAW=[TYPE=kvm,DATA=\"<os><boot dev='cdrom'/><boot dev='hd'/></os>\"]",
+                NULL, NULL);
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+        assert_string_equal(boot, "OS[BOOT=disk0,disk7]");
+}
+
 static void what_has_no_effect_is_a_warning(void **state)
 {
         static const struct row rows[] = {
@@ -600,6 +655,7 @@ int main(void)
                 cmocka_unit_test(clock_and_sleep_are_translated),
                 cmocka_unit_test(options_and_timers_of_hyperv_are_for_windows),
                 cmocka_unit_test(network_cards_are_translated),
+                cmocka_unit_test(firmware_and_what_it_tells_are_translated),
                 cmocka_unit_test(what_has_no_effect_is_a_warning),
                 cmocka_unit_test(what_the_template_says_itself_is_stronger),
                 cmocka_unit_test(the_configuration_may_have_a_snippet_too),
