@@ -8,40 +8,29 @@ bool spec_text_is_empty(const char *s)
         return !s[strspn(s, " \t\r\n")];
 }
 
-/* The first pair of this name; NULL: none. */
-static const struct template_value *find_pair(const struct template_attribute *vector, const char *name)
+/* The key, or one of its published misspellings. */
+static bool is_key(const struct attr_section *section, const struct attr *row, const char *name)
 {
-        for (size_t i = 0; i < vector->n_pairs; i++)
-                if (strcmp(vector->pairs[i].name, name) == 0)
-                        return &vector->pairs[i];
-        return NULL;
+        const struct attr *other;
+
+        if (strcmp(row->name, name) == 0)
+                return true;
+        other = attr_find(section, name);
+        return other && other->means && strcmp(other->means, row->name) == 0;
 }
 
-/* The key, or one of its published misspellings, whatever stands first. */
 static bool find_in_vector(const struct attr_section *section, const struct attr *row,
                            const struct template_attribute *vector, struct spec_value *ret)
 {
-        const struct template_value *found;
-
-        if (!vector || !vector->n_pairs)
-                return false;
-        found = find_pair(vector, row->name);
-        for (size_t i = 0; i < section->n_rows; i++) {
-                const struct attr *other = &section->rows[i];
-                const struct template_value *pair;
-
-                if (!other->means || strcmp(other->means, row->name) != 0)
+        for (size_t i = 0; vector && i < vector->n_pairs; i++) {
+                if (!is_key(section, row, vector->pairs[i].name))
                         continue;
-                pair = find_pair(vector, other->name);
-                if (pair && (!found || pair < found))
-                        found = pair;
+                ret->text = vector->pairs[i].value;
+                ret->pos = vector->pairs[i].value_pos;
+                ret->layer = (enum layer)vector->pairs[i].layer;
+                return true;
         }
-        if (!found)
-                return false;
-        ret->text = found->value;
-        ret->pos = found->value_pos;
-        ret->layer = (enum layer)found->layer;
-        return true;
+        return false;
 }
 
 static bool find_in_tree(const struct attr_section *section, const struct attr *row,

@@ -152,26 +152,25 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
         const void *record = spec;
         const char *slash = strchr(reference, '/'), *key = slash ? slash + 1 : reference;
         const struct section *origins;
+        const struct attr *row;
 
         if (slash) {
                 size_t n = strcspn(reference, "[/");
-                const struct spec_section *row = section_named(reference, n);
+                const struct spec_section *member = section_named(reference, n);
                 uint32_t index;
 
-                record = row && read_index(reference + n, slash, &index)
-                                 ? spec_section_record(row, spec, index)
+                record = member && read_index(reference + n, slash, &index)
+                                 ? spec_section_record(member, spec, index)
                                  : NULL;
                 if (!record)
                         return NULL;
-                section = row->section;
+                section = member->section;
         }
         origins = record;
         if (!origins->origins)
                 return NULL;
-        for (size_t i = 0; i < section->n_rows; i++)
-                if (strcmp(section->rows[i].name, key) == 0 && section->rows[i].state == ATTR_HERE)
-                        return &origins->origins[i];
-        return NULL;
+        row = attr_find(section, key);
+        return row && row->state == ATTR_HERE ? &origins->origins[row - section->rows] : NULL;
 }
 
 const char *layer_name(enum layer layer)
