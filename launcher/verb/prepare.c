@@ -133,7 +133,7 @@ static int look_at_files(const struct vm_spec *spec, struct image_chain **chains
         _cleanup_free_ struct image_request *requests =
                 xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*requests));
         _cleanup_free_ struct image_chain **found =
-                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*found));
+                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(struct image_chain *));
         _cleanup_free_ size_t *disks = xcalloc(spec->n_disks + 1, sizeof(*disks));
         size_t n = 0, n_images, failed;
         int result;
