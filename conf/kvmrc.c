@@ -73,8 +73,8 @@ const struct kvmrc_row kvmrc_rows[] = {
         ATTACH("SIZE_IOPS_SEC", NULL),
         ATTACH("NIC_MODEL", "virtio"),
         ATTACH("NIC_FILTER", NULL),
-        { "VIRTIOFSD_BINARY_PATH", VIRTIOFSD_PATHS, "where virtiofsd is: the first of these that is a program",
-          .here = true },
+        { "VIRTIOFSD_BINARY_PATH", VIRTIOFSD_PATHS,
+          "where virtiofsd is: the first of these that is a program", .here = true },
         { "OVMF_NVRAM", "/usr/share/OVMF/OVMF_VARS.fd",
           "template of UEFI variables for a FIRMWARE file of which neither a firmware descriptor of QEMU nor its name says "
           "which variables are its own",

@@ -39,7 +39,7 @@ struct kvmrc {
         char *ovmf_nvram;            /* OVMF_NVRAM; owned, NULL: not set */
         struct kvmrc_attach *attach; /* DEFAULT_ATTACH_*, each key once; owned */
         size_t n_attach;
-        char *virtiofsd;             /* VIRTIOFSD_BINARY_PATH: programs separated by blanks */
+        char *virtiofsd; /* VIRTIOFSD_BINARY_PATH: programs separated by blanks */
 };
 
 struct site {

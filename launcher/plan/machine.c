@@ -148,7 +148,7 @@ int machine_decide(struct build *build, struct error **err)
 void machine_args_identity(struct build *build)
 {
         _cleanup_text_ struct text name = TEXT_INIT, because = TEXT_INIT, action = TEXT_INIT,
-                            rule = TEXT_INIT;
+                                   rule = TEXT_INIT;
         const char *watchdog = watchdog_action_word(build->spec);
 
         keyval_add(&name, "guest", "%s", build->spec->name);
@@ -164,8 +164,7 @@ void machine_args_identity(struct build *build)
         build_flag(build, "rule: the guest starts when everything is in place", "-S");
         build_option(build, "rule: no window on the host", "-display", "none");
         keyval_add(&action, "shutdown", "pause");
-        keyval_add(&action, "reboot", "%s",
-                   build->spec->on_reboot == REBOOT_DESTROY ? "shutdown" : "reset");
+        keyval_add(&action, "reboot", "%s", build->spec->on_reboot == REBOOT_DESTROY ? "shutdown" : "reset");
         keyval_add(&action, "panic", "pause");
         if (watchdog)
                 keyval_add(&action, "watchdog", "%s", watchdog);

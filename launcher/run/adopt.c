@@ -225,7 +225,8 @@ static void add_port_lock(const struct launch_plan *plan, json_t *locks)
         _cleanup_free_ char *name = port_lock_name(port), *what = xasprintf("port %u", port);
 
         if (device)
-                json_array_append_new(locks, json_pack("{s:s, s:s, s:b}", "name", name, "what", what, "shared", 0));
+                json_array_append_new(locks,
+                                      json_pack("{s:s, s:s, s:b}", "name", name, "what", what, "shared", 0));
 }
 
 int adoption_read(const struct site *site, const struct vm_dir *vm, struct adoption *ret, struct error **err)

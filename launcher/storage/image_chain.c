@@ -144,15 +144,16 @@ static int check_guess(enum disk_format format, const uint8_t *bytes, size_t n, 
                           "like %s",
                           found);
                 if (disk_format_by_name(found) != DISK_FORMAT_NONE) {
-                        _cleanup_free_ char *hint =
-                                xasprintf("FORMAT = \"%s\" if it is such an image, FORMAT = \"raw\" if the guest wrote "
-                                          "that itself",
-                                          found);
+                        _cleanup_free_ char *hint = xasprintf(
+                                "FORMAT = \"%s\" if it is such an image, FORMAT = \"raw\" if the guest wrote "
+                                "that itself",
+                                found);
 
                         return error_hint(err, "%s", hint);
                 }
-                return error_hint(err, "FORMAT = \"raw\" if the guest wrote that itself, else convert it: qemu-img "
-                                       "convert -O qcow2");
+                return error_hint(
+                        err, "FORMAT = \"raw\" if the guest wrote that itself, else convert it: qemu-img "
+                             "convert -O qcow2");
         }
         if (format == DISK_FORMAT_QCOW2 && (!found || strcmp(found, "qcow2") != 0)) {
                 error_set(err, ERROR_INVALID,

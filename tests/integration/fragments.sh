@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# shellcheck disable=SC2034,SC2153 # variables of the files that source it
 # Changes of a running VM for vmlaunch-apply, for the files that send some: a cgroup write, a tap with its NIC, a disk on
 # a passed fd.
 
