@@ -101,7 +101,7 @@ test_an_ordinary_qmp_client_knows_nothing_of_us() {
     echo '{"execute":"no-such-command","id":7}' >&"${QMP[1]}"
     until_line '"id":7'
     assert_eq "$(jq -r .error.class <<<"$LINE")" CommandNotFound
-    # shellcheck disable=SC2153 # bash sets it for the coproc
+    # shellcheck disable=SC2153 # of the coproc QMP
     kill "$QMP_PID"
     expect 0 vml destroy "$VM"
 }

@@ -5,6 +5,7 @@
 
 # The three changes; each a JSON object in a variable. $CPU is a cgroup-write of the plan, $GROUP the link group, $IMAGE the
 # disk's file (absent: $WORK/extra.img).
+# shellcheck disable=SC2034,SC2153 # given to and taken from who sources this
 fragments() {
     CGROUP=$(jq -c '{what: "weight", steps: [{effect: "cgroup-write", args: (. + {value: "512"})}]}' <<<"$CPU")
     NIC=$(jq -nc --arg tap "$TAP" --arg bridge "$BRIDGE" --arg alias "vmlaunch:$VM:@GENERATION@" --argjson group "$GROUP" '
