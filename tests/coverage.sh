@@ -46,5 +46,7 @@ snippet conf/snippet_capacity.c
 snippet conf/snippet_os.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
+qcow2_header launcher/storage/qcow2_header.c
+foreign_header launcher/storage/foreign_header.c
 END
 exit $status

@@ -8,7 +8,7 @@
 
 static const char *const kind_names[ORPHAN_KINDS] = {
         [ORPHAN_QEMU] = "qemu",           [ORPHAN_TAP] = "tap",   [ORPHAN_CGROUP] = "cgroup",
-        [ORPHAN_DIRECTORY] = "directory", [ORPHAN_LOCK] = "lock",
+        [ORPHAN_DIRECTORY] = "directory", [ORPHAN_LOCK] = "lock", [ORPHAN_IMAGE] = "image",
 };
 
 struct list {
@@ -162,6 +162,28 @@ static void find_groups(const struct survey *survey, struct list *list)
         }
 }
 
+/* Does any run of that VM go on, or wait for its undo, which takes its images along? */
+static bool has_run(const struct survey *survey, const char *vm)
+{
+        const struct survey_vm *seen = find_vm(survey, vm);
+
+        for (size_t i = 0; i < survey->n_processes; i++)
+                if (strcmp(survey->processes[i].vm, vm) == 0)
+                        return true;
+        return seen && (seen->held || seen->qemu || seen->generation);
+}
+
+static void find_images(const struct survey *survey, struct list *list)
+{
+        for (size_t i = 0; i < survey->n_images; i++) {
+                const struct survey_image *image = &survey->images[i];
+
+                if (!has_run(survey, image->vm))
+                        add(list, ORPHAN_IMAGE, image->vm, xasprintf("overlays/%s", image->file), i)->why =
+                                xstrdup("of a run that is over");
+        }
+}
+
 static void find_files(const struct survey *survey, struct list *list)
 {
         for (size_t i = 0; survey->gone && survey->gone[i]; i++)
@@ -179,6 +201,7 @@ void orphans_find(const struct survey *survey, struct orphan **ret, size_t *ret_
         find_qemus(survey, &list);
         find_taps(survey, &list);
         find_groups(survey, &list);
+        find_images(survey, &list);
         find_files(survey, &list);
         *ret = list.items;
         *ret_n = list.n;
@@ -199,7 +222,7 @@ char *orphan_text(const struct orphan *orphan)
         static const char *const words[ORPHAN_KINDS] = {
                 [ORPHAN_QEMU] = "QEMU (",           [ORPHAN_TAP] = "tap ",
                 [ORPHAN_CGROUP] = "control group ", [ORPHAN_DIRECTORY] = "directory ",
-                [ORPHAN_LOCK] = "lock file ",
+                [ORPHAN_LOCK] = "lock file ",       [ORPHAN_IMAGE] = "image ",
         };
 
         return xasprintf("%s%s%s %s", words[orphan->kind], orphan->what,

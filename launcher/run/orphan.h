@@ -3,7 +3,7 @@
  *
  * An orphan is proven ours by its generation, which begins with the instance's id: a tap by its alias, a control group
  * by its mark, QEMU by its command line and by a uid of UID_RANGE, which nobody else has. Directories and locks below
- * RUN are ours by their place. And it is proven over: no VM that somebody holds is of that generation, no QEMU of it
+ * RUN are ours by their place, and images below STATE/NAME/overlays by their names. And it is proven over: no VM that somebody holds is of that generation, no QEMU of it
  * lives. What cannot be proven, another instance's or not marked, is no orphan and is not touched.
  *
  * A QEMU that lives and whose VM has no directory any more cannot be taken over: its sockets are gone with it. It is
@@ -13,8 +13,16 @@
 
 #include "launcher/run/survey.h"
 
-enum orphan_kind { ORPHAN_QEMU, ORPHAN_TAP, ORPHAN_CGROUP, ORPHAN_DIRECTORY, ORPHAN_LOCK, ORPHAN_KINDS };
-/* "qemu", "tap", "cgroup", "directory", "lock" */
+enum orphan_kind {
+        ORPHAN_QEMU,
+        ORPHAN_TAP,
+        ORPHAN_CGROUP,
+        ORPHAN_DIRECTORY,
+        ORPHAN_LOCK,
+        ORPHAN_IMAGE,
+        ORPHAN_KINDS
+};
+/* "qemu", "tap", "cgroup", "directory", "lock", "image" */
 const char *orphan_kind_name(enum orphan_kind kind);
 
 struct orphan {

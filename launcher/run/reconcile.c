@@ -1,6 +1,7 @@
 #include "launcher/run/reconcile.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -392,6 +393,20 @@ static int remove_group(const struct cgroup_host *host, const struct cgroup_foun
         return cgroup_remove_empty(host, seen->path, err);
 }
 
+/* Under the VM's lock: no run of it makes the file anew meanwhile. One that owes an undo has it done there. */
+static int remove_image(const struct site *site, const struct vm_dir *vm, const struct survey_image *image,
+                        struct error **err)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/overlays/%s", site->paths.state, image->vm, image->file);
+
+        if (!journal_is_empty(vm->fd))
+                return 0;
+        crash_point(CRASH_ORPHAN_REMOVE);
+        if (unlink(path) == 0)
+                return 1;
+        return errno == ENOENT ? 0 : error_os(err, errno, "remove '%s'", path);
+}
+
 /* 1: removed; 0: not what it was any more; -1: *err. locked: the caller has the lock of its VM. */
 static int remove_orphan(const struct site *site, const struct cgroup_host *cgroup,
                          const struct survey *survey, const struct orphan *orphan, bool locked,
@@ -409,6 +424,7 @@ static int remove_orphan(const struct site *site, const struct cgroup_host *cgro
                 nl = netlink_open(err);
                 return nl ? net_remove_tap(nl, tap->index, tap->alias, err) : -1;
         case ORPHAN_CGROUP:
+        case ORPHAN_IMAGE:
                 if (!locked && vm_dir_lock_briefly(&site->paths, orphan->vm, &vm, err) < 0) {
                         if ((*err)->code != ERROR_BUSY)
                                 return -1;
@@ -416,6 +432,8 @@ static int remove_orphan(const struct site *site, const struct cgroup_host *cgro
                         error_free(TAKE_PTR(*err));
                         return 0;
                 }
+                if (orphan->kind == ORPHAN_IMAGE)
+                        return vm ? remove_image(site, vm, &survey->images[orphan->at], err) : 0;
                 return remove_group(cgroup, &survey->groups[orphan->at], err);
         case ORPHAN_DIRECTORY:
                 /* Who began it may be at it still: both remove the same. */

@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
+#include "launcher/plan/disk.h"
 #include "launcher/run/adopt.h"
 #include "launcher/run/execute.h"
 #include "launcher/run/generation.h"
@@ -51,6 +52,11 @@ void survey_done(struct survey *survey)
         }
         for (size_t i = 0; i < survey->n_locks; i++)
                 free(survey->locks[i].name);
+        for (size_t i = 0; i < survey->n_images; i++) {
+                free(survey->images[i].vm);
+                free(survey->images[i].file);
+        }
+        free(survey->images);
         survey_processes_free(survey->processes, survey->n_processes);
         names_free(survey->gone);
         free(survey->taps);
@@ -302,6 +308,35 @@ static void find_locks(int run_dirfd, struct survey *survey)
         }
 }
 
+static void find_images_of(const char *state, const char *vm, struct survey *survey)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/overlays", state, vm);
+        DIR *dir = opendir(path);
+
+        for (struct dirent *entry; dir && (entry = readdir(dir));) {
+                if (!strstr(entry->d_name, DISK_DROPPED ".") && !strstr(entry->d_name, ".new."))
+                        continue;
+                ARRAY_GROW(survey->images, survey->n_images);
+                survey->images[survey->n_images++] =
+                        (struct survey_image){ .vm = xstrdup(vm), .file = xstrdup(entry->d_name) };
+        }
+        if (dir)
+                closedir(dir);
+}
+
+static void find_images(const char *state, const char *vm, struct survey *survey)
+{
+        DIR *dir = vm ? NULL : opendir(state);
+
+        if (vm)
+                find_images_of(state, vm, survey);
+        for (struct dirent *entry; dir && (entry = readdir(dir));)
+                if (entry->d_name[0] != '.')
+                        find_images_of(state, entry->d_name, survey);
+        if (dir)
+                closedir(dir);
+}
+
 int survey_host(const struct survey_options *options, struct survey *ret, struct error **err)
 {
         const struct site *site = options->site;
@@ -321,6 +356,7 @@ int survey_host(const struct survey_options *options, struct survey *ret, struct
         if (survey.instance && find_processes(site, survey.instance, options->vm, &survey.processes,
                                               &survey.n_processes, err) < 0)
                 return -1;
+        find_images(site->paths.state, options->vm, &survey);
         find_gone(run, options->vm, &survey);
         find_locks(run, &survey);
         *ret = survey;

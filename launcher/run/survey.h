@@ -43,6 +43,11 @@ struct survey_lock {
         char *name; /* "images/8:1-123", "uids/1900000017" */
 };
 
+/* A file below STATE/NAME/overlays that no run but its own needs, by its name. */
+struct survey_image {
+        char *vm, *file; /* "disk1-dropped.qcow2" */
+};
+
 struct survey {
         char *instance;            /* NULL: no run of this instance was ever begun */
         uid_t uid_first, uid_last; /* UID_RANGE: QEMU's uids */
@@ -56,6 +61,8 @@ struct survey {
         size_t n_processes;
         struct survey_lock *locks;
         size_t n_locks;
+        struct survey_image *images;
+        size_t n_images;
         char **gone; /* ".gone-NAME-INODE": directories whose removal was begun; NULL-terminated */
 };
 

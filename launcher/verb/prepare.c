@@ -18,6 +18,7 @@
 #include "launcher/state/clock_state.h"
 #include "launcher/state/machine_lock.h"
 #include "launcher/storage/image_chain.h"
+#include "launcher/verb/prepare_parts.h"
 #include "launcher/verb/vm_find.h"
 
 void prepared_done(struct prepared *prepared)
@@ -115,8 +116,7 @@ static void free_chains(struct image_chain **chains, size_t n)
         free(chains);
 }
 
-/* The place of the attribute, so that what is missing is reported where it is asked for. */
-static void add_place(const struct vm_spec *spec, const char *reference, struct error **err)
+void prepare_add_place(const struct vm_spec *spec, const char *reference, struct error **err)
 {
         const struct origin *origin = vm_spec_origin(spec, reference);
 
@@ -169,7 +169,7 @@ static int look_at_files(const struct vm_spec *spec, struct image_chain **chains
                         xasprintf("DISK[%zu]/%s", disks[failed], disk->source ? "SOURCE" : "IMAGE");
 
                 error_wrap(err, "%s", reference);
-                add_place(spec, reference, err);
+                prepare_add_place(spec, reference, err);
         }
         return -1;
 }
@@ -217,7 +217,7 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
                 return -1;
         if (qemu_find(spec, &emulator, err) < 0 ||
             qemu_facts_get(emulator, paths, write_cache, &facts->qemu, err) < 0) {
-                add_place(spec, "EMULATOR", err);
+                prepare_add_place(spec, "EMULATOR", err);
                 return -1;
         }
         return 0;
@@ -280,7 +280,8 @@ int prepare_template(const struct verb_context *context, const struct template *
         if (firmware_list_for(prepared.spec, context->site->paths.etc, context->site->kvmrc.ovmf_nvram,
                               &firmware, err) < 0 ||
             read_clock(prepared.spec, &context->site->paths, &timezone_rule, &clock, err) < 0 ||
-            device_facts_read(prepared.spec, context->site, &devices, err) < 0)
+            device_facts_read(prepared.spec, context->site, &devices, err) < 0 ||
+            prepare_look_at_secrets(prepared.spec, err) < 0)
                 return -1;
         input.firmware = firmware;
         input.timezone_rule = timezone_rule;

@@ -232,4 +232,23 @@ test_reconcile_does_not_disturb_starts_and_ends() {
     ! grep -qv "nothing to do" "$WORK/reconcile.out" || fail "$(sort "$WORK/reconcile.out" | uniq -c)"
 }
 
+test_what_a_run_had_made_for_itself_goes_after_a_crash_of_the_host() {
+    need_root
+    fake_template
+    sed -i '$a DISK = [ TYPE = "fs", SIZE = "1", TARGET = "vdb" ]\nDISK = [ TYPE = "fs", SIZE = "1", PERSISTENT = "yes", TARGET = "vdc" ]' "$TEMPLATE"
+    local made=$ROOT/var/lib/vmlaunch/$VM/overlays
+    start_orphan
+    assert_eq "$(cd "$made" && echo *)" "disk1-dropped.raw disk2.raw" "what was made"
+    # Its journal lives, and its QEMU: nobody takes anything away.
+    expect 0 vml reconcile --dry-run
+    [[ $OUT != *disk1-dropped* ]] || fail "of a run that goes on: $OUT"
+    end_qemu
+    # What a new boot finds: RUN is empty.
+    rm -rf "$ROOT/run/vmlaunch"
+    expect 0 vml reconcile --dry-run
+    assert_contains "$OUT" "image overlays/disk1-dropped.raw, of a run that is over"
+    expect 0 vml reconcile
+    assert_eq "$(cd "$made" && echo *)" "disk2.raw" "what is kept"
+}
+
 run_tests "$@"

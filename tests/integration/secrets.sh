@@ -69,10 +69,12 @@ END
     assert_contains "$ERR" "Invalid password" "the error"
     [[ $ERR != *"$CANARY"* ]] || fail "the error tells the secret"
     seen_nowhere
+    chmod 644 "$ROOT/etc/vmlaunch/secrets/disk"
+    expect 0 vml plan "$TEMPLATE"
+    assert_contains "$OUT" "DISK[0]/LUKS_SECRET: everybody can read" "the warning"
     rm "$ROOT/etc/vmlaunch/secrets/disk"
-    expect 1 vml start "$TEMPLATE"
-    assert_contains "$ERR" "DISK[0]/LUKS_SECRET" "the error"
-    assert_contains "$ERR" "secrets/disk" "the error"
+    expect 6 vml plan "$TEMPLATE"
+    assert_contains "$ERR" "DISK[0]/LUKS_SECRET: there is no file '$ROOT/etc/vmlaunch/secrets/disk'" "the error"
 }
 
 run_tests "$@"
