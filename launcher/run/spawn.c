@@ -254,6 +254,9 @@ static int hear_report(const struct spawn_request *request, int sock, struct rep
         int ready = fd_wait(sock, POLLIN, fd_now_ms() + EXEC_DEADLINE_MS);
         ssize_t n = ready > 0 ? recv(sock, ret, sizeof(*ret), MSG_DONTWAIT) : -1;
 
+        /* A child that gave up before it read our word: the kernel says so first, then comes what it said. */
+        if (n < 0 && errno == ECONNRESET)
+                n = recv(sock, ret, sizeof(*ret), MSG_DONTWAIT);
         if (ready == 0)
                 return error_set(err, ERROR_DEADLINE, "'%s' could not be run within %d s", request->program,
                                  EXEC_DEADLINE_MS / 1000);
