@@ -13,14 +13,14 @@
 #define SPEC_MAX_NUMA_NODES   128
 #define SPEC_MAX_NICS         256
 #define SPEC_MAX_SERIALS      4 /* of a PC */
-#define SPEC_MAX_INPUTS       16
+#define SPEC_MAX_INPUTS       (INPUT_LAST_ID + 1)
 #define SPEC_MAX_REDIRFILTERS 64
 #define SPEC_MAX_TIMERS       6
 #define SPEC_MAX_DIMMS        256 /* QEMU, ACPI_MAX_RAM_SLOTS */
 /* Linux uses no smaller piece of a memory module; a virtio-mem device plugs blocks (qemu-lab 6). */
 #define DIMM_GRAIN       (128ull << 20)
 #define VIRTIO_MEM_BLOCK (2ull << 20)
-#define SPEC_MAX_DEVICES      16 /* of other kinds that repeat */
+#define SPEC_MAX_DEVICES 16 /* of other kinds that repeat */
 
 struct spec_builder {
         const struct template *template;

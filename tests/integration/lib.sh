@@ -188,8 +188,9 @@ qmp_open() {
 }
 qmp_close() {
     exec {QMP_IN}<&- {QMP_OUT}>&-
-    kill "$SOCAT_PID" 2>/dev/null || true
-    wait "$SOCAT_PID" 2>/dev/null || true
+    # It may have ended by itself: the supervisor was killed.
+    kill "${SOCAT_PID:-}" 2>/dev/null || true
+    wait "${SOCAT_PID:-}" 2>/dev/null || true
 }
 # qmp COMMAND [ARGUMENTS]: leaves the value of "return" in $REPLY_JSON
 qmp() {
