@@ -127,6 +127,9 @@ static const struct attr input_rows[] = {
           .doc = "usb, ps2 (mouse and keyboard, which every PC has) or virtio. Absent: usb for a tablet, ps2 for the "
                  "others.",
           .source = "opennebula-semantics 3.11" },
+        { "INPUT_ID", U32(id), .lookup = LOOKUP_D, .max = INPUT_LAST_ID, .lands = "name",
+          .doc = "Number of the device, in the names it has in QEMU; absent: the first one that is free, from 0.",
+          .source = "DESIGN 1, idea 3" },
 };
 #undef ATTR_OF
 

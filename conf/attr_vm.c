@@ -243,7 +243,8 @@ static const struct attr vm_rows[] = {
         LEFT_ALONE("DISK_COST", "for accounting"),
         LEFT_ALONE("MEMORY_UNIT_COST", "for the web interface"),
         { "VMID", U32(vmid), .lookup = LOOKUP_D, .lands = "argv",
-          .doc = "OpenNebula's number of the VM: part of the names that its clones have on a Ceph or Gluster cluster.",
+          .doc = "OpenNebula's number of the VM: part of the names that its clones have on a Ceph or Gluster cluster, and of a "
+                 "GRAPHICS/PORT that is not given.",
           .source = "opennebula-semantics 3.9.1" },
         LEFT_ALONE("TEMPLATE_ID", "OpenNebula's number of the template"),
         LEFT_ALONE("CLONING_TEMPLATE_ID", "OpenNebula's number of the template"),

@@ -47,10 +47,13 @@ struct video_spec {
         bool iommu, ats;
 };
 
+#define INPUT_LAST_ID 15
+
 struct input_spec {
         struct section section;
         enum input_type type;
         enum input_bus bus; /* by rule when absent: usb for a tablet, else ps2 */
+        uint32_t id;
 };
 
 struct sound_spec {

@@ -73,6 +73,8 @@ void spec_number(struct spec_builder *builder)
                   sizeof(*spec->nics), offsetof(struct nic_spec, id) },
                 { &attr_filesystem, attr_find(&attr_filesystem, "FS_ID"), (char *)spec->filesystems,
                   spec->n_filesystems, sizeof(*spec->filesystems), offsetof(struct filesystem_spec, id) },
+                { &attr_input, attr_find(&attr_input, "INPUT_ID"), (char *)spec->inputs, spec->n_inputs,
+                  sizeof(*spec->inputs), offsetof(struct input_spec, id) },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

@@ -13,7 +13,7 @@
 #define SPEC_MAX_NUMA_NODES   128
 #define SPEC_MAX_NICS         256
 #define SPEC_MAX_SERIALS      4 /* of a PC */
-#define SPEC_MAX_INPUTS       16
+#define SPEC_MAX_INPUTS       (INPUT_LAST_ID + 1)
 #define SPEC_MAX_REDIRFILTERS 64
 #define SPEC_MAX_TIMERS       6
 #define SPEC_MAX_DIMMS        256 /* QEMU, ACPI_MAX_RAM_SLOTS */

@@ -94,9 +94,9 @@ json_t *input_device(const struct input_spec *input, const char *id, const char 
         return device;
 }
 
-static char *input_id(size_t i)
+static char *input_id(const struct input_spec *input)
 {
-        return xasprintf("input%zu", i);
+        return xasprintf("input%u", input->id);
 }
 
 static char *redirection_id(unsigned i)
@@ -141,9 +141,14 @@ static bool sound_is_pci(const struct sound_spec *sound)
 
 /* USB. */
 
+static unsigned usb_redirections_and_sound(const struct vm_spec *spec)
+{
+        return redirections(spec) + (spec->sound.model == SOUND_USB);
+}
+
 static unsigned usb_devices(const struct vm_spec *spec)
 {
-        unsigned n = redirections(spec) + (spec->sound.model == SOUND_USB);
+        unsigned n = usb_redirections_and_sound(spec);
 
         for (size_t i = 0; i < spec->n_inputs; i++)
                 n += spec->inputs[i].bus == INPUT_USB;
@@ -162,11 +167,41 @@ const char *usb_controller_type(const struct vm_spec *spec)
         return "qemu-xhci";
 }
 
-static bool usb_is_placed(const struct vm_spec *spec)
+static unsigned usb_controller_ports(const struct vm_spec *spec)
 {
         const char *type = usb_controller_type(spec);
 
-        return type && strcmp(type, "qemu-xhci") == 0;
+        return type && strcmp(type, "qemu-xhci") == 0 ? USB_PORTS : UHCI_PORTS;
+}
+
+/*
+ * The port of each of INPUT, 0: none. What stays while the VM runs comes first; a pointer's port is of its number, so it
+ * stays when another one goes, or the first that is free.
+ */
+static void usb_input_ports(const struct vm_spec *spec, unsigned *ports)
+{
+        unsigned before = usb_redirections_and_sound(spec), free_one = before + 1;
+        unsigned last = usb_controller_ports(spec);
+        bool taken[USB_PORTS + 1] = { false };
+
+        for (size_t i = 0; i < spec->n_inputs; i++) {
+                unsigned port = before + 1 + spec->inputs[i].id;
+
+                ports[i] = spec->inputs[i].bus == INPUT_USB && port <= last ? port : 0;
+                taken[ports[i]] = true;
+        }
+        for (size_t i = 0; i < spec->n_inputs; i++) {
+                if (spec->inputs[i].bus != INPUT_USB || ports[i])
+                        continue;
+                while (taken[free_one])
+                        free_one++;
+                ports[i] = free_one++;
+        }
+}
+
+static bool usb_is_placed(const struct vm_spec *spec)
+{
+        return usb_controller_type(spec) && usb_controller_ports(spec) == USB_PORTS;
 }
 
 /* What plan and comparison have in common. */
@@ -185,7 +220,7 @@ void display_each_device(const struct vm_spec *spec, display_device_fn *fn, void
         if (usb)
                 fn("usb0", usb, data);
         for (size_t i = 0; i < spec->n_inputs; i++) {
-                _cleanup_free_ char *id = input_id(i);
+                _cleanup_free_ char *id = input_id(&spec->inputs[i]);
                 const char *type = input_device_type(&spec->inputs[i]);
 
                 if (type)
@@ -212,12 +247,16 @@ struct check {
         struct error **err;
 };
 
-static const char *reference_of(const char *id, char **ret_made)
+static const char *reference_of(const struct vm_spec *spec, const char *id, char **ret_made)
 {
         if (strcmp(id, "video0") == 0)
                 return VIDEO_REFERENCE;
-        if (text_starts_with(id, "input"))
-                return *ret_made = xasprintf("INPUT[%s]/TYPE", id + strlen("input"));
+        for (size_t i = 0; i < spec->n_inputs; i++) {
+                _cleanup_free_ char *input = input_id(&spec->inputs[i]);
+
+                if (strcmp(id, input) == 0)
+                        return *ret_made = xasprintf("INPUT[%zu]/TYPE", i);
+        }
         if (text_starts_with(id, "sound"))
                 return "SOUND/MODEL";
         if (text_starts_with(id, "redir"))
@@ -231,7 +270,8 @@ static void check_device(const char *id, const char *type, void *data)
         _cleanup_free_ char *made = NULL;
 
         if (type && !*check->err)
-                build_need_device(check->build, reference_of(id, &made), type, check->err);
+                build_need_device(check->build, reference_of(check->build->spec, id, &made), type,
+                                  check->err);
 }
 
 int display_check(struct build *build, struct error **err)
@@ -269,7 +309,7 @@ void display_place(struct build *build)
                 build_place(build, xstrdup("usb0"), NULL, false);
         for (size_t i = 0; i < spec->n_inputs; i++)
                 if (spec->inputs[i].bus == INPUT_VIRTIO)
-                        build_place(build, input_id(i), NULL, false);
+                        build_place(build, input_id(&spec->inputs[i]), NULL, false);
         if (sound_is_pci(&spec->sound))
                 build_place(build, xstrdup("sound0"), NULL, true);
 }
@@ -313,13 +353,15 @@ static void usb_args(struct build *build)
         build_json(build, because, "-device", controller);
 }
 
-static void input_args(struct build *build, unsigned *port)
+static void input_args(struct build *build)
 {
         const struct vm_spec *spec = build->spec;
+        unsigned ports[INPUT_LAST_ID + 1] = { 0 };
 
+        usb_input_ports(spec, ports);
         for (size_t i = 0; i < spec->n_inputs; i++) {
                 const struct input_spec *input = &spec->inputs[i];
-                _cleanup_free_ char *id = input_id(i);
+                _cleanup_free_ char *id = input_id(input);
                 _cleanup_text_ struct text because = TEXT_INIT;
 
                 if (!input_device_type(input))
@@ -327,8 +369,7 @@ static void input_args(struct build *build, unsigned *port)
                 build_refer(build, &because, "INPUT[%zu]/TYPE", i);
                 build_refer(build, &because, "INPUT[%zu]/BUS", i);
                 build_json(build, text_str(&because), "-device",
-                           input_device(input, id, build_pci_address(build, id),
-                                        input->bus == INPUT_USB ? (*port)++ : 0));
+                           input_device(input, id, build_pci_address(build, id), ports[i]));
                 build_device(build, json_pack("{s:s, s:s, s:s}", "id", id, "kind", "input", "model",
                                               input_device_type(input)));
         }
@@ -433,7 +474,7 @@ void display_args(struct build *build)
         graphics_args(build);
         video_args(build);
         usb_args(build);
-        input_args(build, &port);
+        input_args(build);
         sound_args(build, &port);
         agent_channel_args(build);
         redirection_args(build, &port);

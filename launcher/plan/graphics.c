@@ -56,12 +56,21 @@ static const char *port_holder(const struct build *build, unsigned port)
         return NULL;
 }
 
-/* The port that it had, else OpenNebula's rule: 5900 and a number of the VM, the next free one when that is taken. */
+/* OpenNebula's rule: 5900 and the VM's number. One that has none gets one of its UUID. */
+static unsigned first_port(const struct build *build, unsigned n)
+{
+        const struct origin *number = vm_spec_origin(build->spec, "VMID");
+        bool is_given = number && number->layer != LAYER_NONE;
+
+        return (unsigned)((is_given ? build->spec->vmid : text_hash(build->spec->uuid, 16)) % n);
+}
+
+/* The port that it had, else the rule's, the next free one when that is taken. */
 static int decide_port(struct build *build, struct error **err)
 {
         const struct graphics_spec *graphics = &build->spec->graphics;
         unsigned n = GRAPHICS_LAST_PORT - GRAPHICS_FIRST_PORT + 1;
-        unsigned first = (unsigned)(text_hash(build->spec->uuid, 16) % n);
+        unsigned first = first_port(build, n);
         const struct machine_lock *lock = build->lock;
 
         if (is_unix(graphics))
@@ -214,7 +223,7 @@ void graphics_file_steps(struct build *build)
         if (!graphics->present)
                 return;
         build_refer(build, &because, "GRAPHICS/LISTEN");
-        build_refer(build, &because, "GRAPHICS/PORT");
+        build_refer(build, &because, graphics->port ? "GRAPHICS/PORT" : "VMID");
         if (is_unix(graphics) && is_spice)
                 build_step(build, text_str(&because), EFFECT_DIRECTORY,
                            json_pack("{s:o, s:i, s:I, s:I}", "path",

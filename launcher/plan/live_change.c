@@ -16,6 +16,29 @@ static const struct template_value *number_of(const struct template_attribute *v
         return NULL;
 }
 
+static json_t *pairs_of(const struct template_attribute *vector)
+{
+        json_t *pairs = json_object();
+
+        for (size_t i = 0; i < vector->n_pairs; i++)
+                json_object_set_new(pairs, vector->pairs[i].name, json_string(vector->pairs[i].value));
+        return pairs;
+}
+
+static bool repeats(const struct template_attribute *vector)
+{
+        const struct attr_section *section = attr_section_find(vector->name);
+
+        return section && section->repeats;
+}
+
+static bool has_same_pairs(const struct template_attribute *a, const struct template_attribute *b)
+{
+        json_auto_t *one = pairs_of(a), *other = pairs_of(b);
+
+        return json_equal(one, other);
+}
+
 static bool is_same_one(const struct template_attribute *a, const struct template_attribute *b)
 {
         const struct template_value *one, *other;
@@ -26,24 +49,25 @@ static bool is_same_one(const struct template_attribute *a, const struct templat
                 return true;
         one = number_of(a);
         other = number_of(b);
-        return one && other ? strcmp(one->value, other->value) == 0 : !one && !other;
+        if (one || other)
+                return one && other && strcmp(one->value, other->value) == 0;
+        return !repeats(a) || has_same_pairs(a, b);
 }
 
-static const struct template_attribute *find(const struct template *template,
-                                             const struct template_attribute *like)
+/* Which one of the other text each attribute is; -1: none. New array. */
+static long *pair_up(const struct template *a, const struct template *b)
 {
-        for (size_t i = 0; i < template->n_attributes; i++)
-                if (is_same_one(&template->attributes[i], like))
-                        return &template->attributes[i];
-        return NULL;
-}
+        long *pairs = xcalloc(a->n_attributes + 1, sizeof(*pairs));
+        _cleanup_free_ bool *taken = xcalloc(b->n_attributes + 1, sizeof(*taken));
 
-static json_t *pairs_of(const struct template_attribute *vector)
-{
-        json_t *pairs = json_object();
-
-        for (size_t i = 0; i < vector->n_pairs; i++)
-                json_object_set_new(pairs, vector->pairs[i].name, json_string(vector->pairs[i].value));
+        for (size_t i = 0; i < a->n_attributes; i++) {
+                pairs[i] = -1;
+                for (size_t k = 0; k < b->n_attributes && pairs[i] < 0; k++)
+                        if (!taken[k] && is_same_one(&a->attributes[i], &b->attributes[k])) {
+                                pairs[i] = (long)k;
+                                taken[k] = true;
+                        }
+        }
         return pairs;
 }
 
@@ -51,7 +75,9 @@ static json_t *match_of(const struct template_attribute *vector)
 {
         const struct template_value *number = number_of(vector);
 
-        return number ? json_pack("{s:s}", number->name, number->value) : json_object();
+        if (number)
+                return json_pack("{s:s}", number->name, number->value);
+        return repeats(vector) ? pairs_of(vector) : json_object();
 }
 
 static void set(json_t *list, const struct template_attribute *was, const struct template_attribute *wanted)
@@ -75,6 +101,7 @@ static void set(json_t *list, const struct template_attribute *was, const struct
 json_t *live_change(const char *was, const char *wanted, struct error **err)
 {
         _cleanup_(template_freep) struct template *a = NULL, *b = NULL;
+        _cleanup_free_ long *left = NULL, *known = NULL;
         json_t *setting = json_array(), *removing = json_array();
 
         if (template_parse("live.tmpl", was, strlen(was), &a, err) < 0 ||
@@ -83,12 +110,14 @@ json_t *live_change(const char *was, const char *wanted, struct error **err)
                 json_decref(removing);
                 return NULL;
         }
+        left = pair_up(a, b);
+        known = pair_up(b, a);
         for (size_t i = 0; i < a->n_attributes; i++)
-                if (a->attributes[i].is_vector && !find(b, &a->attributes[i]))
+                if (a->attributes[i].is_vector && left[i] < 0)
                         json_array_append_new(removing,
                                               json_pack("{s:s, s:o}", "vector", a->attributes[i].name,
                                                         "match", match_of(&a->attributes[i])));
         for (size_t i = 0; i < b->n_attributes; i++)
-                set(setting, find(a, &b->attributes[i]), &b->attributes[i]);
+                set(setting, known[i] < 0 ? NULL : &a->attributes[known[i]], &b->attributes[i]);
         return json_pack("{s:o, s:o}", "set", setting, "remove", removing);
 }

@@ -1,7 +1,8 @@
 /*
  * live_change - how one live.tmpl becomes another: the "live" of a fragment (launcher/run/live_template.h).
  *
- * Pure. Vectors that may be repeated are known again by their number (DISK_ID, NIC_ID, ...), the others by their name.
+ * Pure. Vectors that may be repeated are known again by their number (DISK_ID, NIC_ID, ...), or when their kind has none
+ * by all they say; the others by their name.
  */
 #pragma once
 

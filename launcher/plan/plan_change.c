@@ -458,6 +458,13 @@ static bool is_of_a_start(enum plan_effect effect)
                effect == EFFECT_UID_CLAIM || effect == EFFECT_STDERR || effect == EFFECT_DIRECTORY;
 }
 
+/* What a running VM can be given: launcher/run/fragment.c takes no other effect. */
+static bool comes_live(enum plan_effect effect)
+{
+        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_CGROUP_WRITE ||
+               effect == EFFECT_IMAGE_OPEN;
+}
+
 static void add_host_steps(struct changing *c)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
@@ -468,6 +475,11 @@ static void add_host_steps(struct changing *c)
                         continue;
                 if (counterpart(c->was_plan, step)) {
                         change_step(c, counterpart(c->was_plan, step), step);
+                        continue;
+                }
+                if (!comes_live(step->effect)) {
+                        tell_next_start(c, "%s: %s comes with the next start", step->because,
+                                        plan_effect_name(step->effect));
                         continue;
                 }
                 if (step->effect == EFFECT_IMAGE_OPEN)
@@ -525,12 +537,20 @@ static json_t *way_back(const struct launch_plan *was, const struct plan_step *s
         return undo;
 }
 
+/* The screen's listener is given to QEMU before the guest runs. */
+static bool is_of_the_screen(const struct plan_step *step)
+{
+        const char *name = json_string_value(json_object_get(step->args, "execute"));
+
+        return json_object_get(step->args, "fd") || (name && strcmp(name, "display-update") == 0);
+}
+
 static void add_qmp_steps(struct changing *c)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
-                if (step->effect == EFFECT_QMP && !has_step(c->was_plan, step))
+                if (step->effect == EFFECT_QMP && !is_of_the_screen(step) && !has_step(c->was_plan, step))
                         add_step(c, step->because, EFFECT_QMP, json_incref(step->args),
                                  json_pack("{s:o}", "undo", way_back(c->was_plan, step)));
         }

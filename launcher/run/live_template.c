@@ -6,7 +6,7 @@
 #include "conf/spec_build.h"
 #include "conf/template.h"
 
-#define MATCHES_MAX 4
+#define MATCHES_MAX 16
 #define PAIRS_MAX   128
 
 /* live.tmpl as a list of [NAME, VALUE] and [NAME, {KEY: VALUE}], in its order. */
@@ -83,11 +83,19 @@ static int check_pairs(const char *what, const json_t *pairs, size_t max, struct
         return 0;
 }
 
-/* The place of the one vector that matches; the end of the list: none. -1: *err. */
+/* The place of the one vector that matches; the end of the list: none. One that says nothing else is it. -1: *err. */
 static int find(const json_t *list, const char *vector, const json_t *match, size_t *ret, struct error **err)
 {
         size_t found = json_array_size(list), i;
         const json_t *each;
+
+        json_array_foreach ((json_t *)list, i, each) {
+                if (strcmp(json_string_value(json_array_get(each, 0)), vector) == 0 &&
+                    json_equal(json_array_get(each, 1), match)) {
+                        *ret = i;
+                        return 0;
+                }
+        }
 
         json_array_foreach ((json_t *)list, i, each) {
                 const json_t *pairs = json_array_get(each, 1);

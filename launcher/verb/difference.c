@@ -60,14 +60,6 @@ static bool is_same(const struct template_attribute *a, const struct template_at
                (!repeats(a) || strcmp(name_of(a), name_of(b)) == 0);
 }
 
-static long find(const struct template *template, const struct template_attribute *like)
-{
-        for (size_t i = 0; i < template->n_attributes; i++)
-                if (is_same(&template->attributes[i], like))
-                        return (long)i;
-        return -1;
-}
-
 /* The places and numbers of this run are its own, and so is who it is. */
 static bool is_own(const char *vector, const char *key)
 {
@@ -80,6 +72,56 @@ static bool is_own(const char *vector, const char *key)
                 if (strcmp(attributes[i], key) == 0)
                         return true;
         return false;
+}
+
+/* Everything that wanted says is what was says. */
+static bool has_all_of(const struct template_attribute *was, const struct template_attribute *wanted)
+{
+        for (size_t i = 0; i < wanted->n_pairs; i++) {
+                const char *old = template_pair(was, wanted->pairs[i].name);
+
+                if (!is_own(was->name, wanted->pairs[i].name) &&
+                    (!old || strcmp(old, wanted->pairs[i].value) != 0))
+                        return false;
+        }
+        return true;
+}
+
+/*
+ * Which one of live each attribute of wanted is, -1: none, and whose each of live is. Of several with one name those
+ * that are alike in all belong together, then the first with the first.
+ */
+struct pairing {
+        long *of_wanted;
+        bool *is_known;
+};
+
+static void pair_up(const struct template *live, const struct template *wanted, bool alike,
+                    struct pairing *pairing)
+{
+        for (size_t i = 0; i < wanted->n_attributes; i++)
+                for (size_t k = 0; k < live->n_attributes && pairing->of_wanted[i] < 0; k++) {
+                        const struct template_attribute *one = &wanted->attributes[i],
+                                                        *was = &live->attributes[k];
+
+                        if (pairing->is_known[k] || !is_same(was, one) ||
+                            (alike && !(has_all_of(was, one) && has_all_of(one, was))))
+                                continue;
+                        pairing->of_wanted[i] = (long)k;
+                        pairing->is_known[k] = true;
+                }
+}
+
+static struct pairing pairing_of(const struct template *live, const struct template *wanted)
+{
+        struct pairing pairing = { .of_wanted = xcalloc(wanted->n_attributes + 1, sizeof(long)),
+                                   .is_known = xcalloc(live->n_attributes + 1, sizeof(bool)) };
+
+        for (size_t i = 0; i < wanted->n_attributes; i++)
+                pairing.of_wanted[i] = -1;
+        pair_up(live, wanted, true, &pairing);
+        pair_up(live, wanted, false, &pairing);
+        return pairing;
 }
 
 static void add(struct differences *list, struct difference difference)
@@ -125,10 +167,11 @@ static void compare_pairs(struct differences *list, size_t at, const struct temp
 static void compare(struct differences *list, const struct template *live)
 {
         const struct template *wanted = list->wanted;
+        struct pairing pairing = pairing_of(live, wanted);
 
         for (size_t i = 0; i < wanted->n_attributes; i++) {
                 const struct template_attribute *one = &wanted->attributes[i];
-                long at = find(live, one);
+                long at = pairing.of_wanted[i];
                 const struct template_attribute *was = at < 0 ? NULL : &live->attributes[at];
 
                 if (one->is_vector && was)
@@ -146,13 +189,15 @@ static void compare(struct differences *list, const struct template *live)
                                                        .wanted = xstrdup(one->value) });
         }
         for (size_t i = 0; i < live->n_attributes; i++)
-                if (find(wanted, &live->attributes[i]) < 0)
+                if (!pairing.is_known[i])
                         add(list, (struct difference){ .kind = DIFFERENCE_REMOVED,
                                                        .vector = live->attributes[i].is_vector
                                                                          ? xstrdup(live->attributes[i].name)
                                                                          : NULL,
                                                        .at = i,
                                                        .name = title(&live->attributes[i], NULL) });
+        free(pairing.of_wanted);
+        free(pairing.is_known);
 }
 
 static void add_vector(struct template *to, const struct template_attribute *vector)

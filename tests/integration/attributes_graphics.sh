@@ -29,6 +29,17 @@ is_refused() {
 }
 # listens ADDRESS-AND-PORT...: all the sockets that QEMU listens at
 listens() { assert_eq "$(ss -Hltnp | sed -nE "s/^LISTEN +[0-9]+ +[0-9]+ +([^ ]+) .*pid=$PID,.*/\1/p" | sort | xargs)" "$*" "QEMU listens"; }
+# at_the_next_start WHAT SED...: a change that a running machine does not take
+at_the_next_start() {
+    local what=$1
+    shift
+    sed "$@" "$TEMPLATE" >"$ROOT/new.tmpl"
+    expect 0 vml update "$VM" --plan -f "$ROOT/new.tmpl"
+    assert_match "$OUT" "$what .*next start" "plan of an update"
+    expect 0 vml update "$VM" -f "$ROOT/new.tmpl"
+    assert_match "$OUT" "$what .*next start" "update"
+    agrees
+}
 card() { qom peripheral/video0 "$1" "$2"; }
 graphics() { assert_eq "$(status_of "devices[] | select(.id == \"graphics0\") | $1")" "$2" "graphics: $1"; }
 agrees() { assert_eq "$(vml -o json status --compare "$VM" | jq -c .differences)" "[]" "what template and QEMU say"; }
@@ -69,12 +80,29 @@ test_vnc_with_its_devices() {
     reply_is '[.[] | .name] | sort | join(", ")' 'QEMU HID Mouse, QEMU HID Tablet, QEMU PS/2 Mouse, QEMU Virtio Mouse, QEMU Virtio Tablet'
     qom peripheral/usb0 type qemu-xhci
     qom peripheral/input1 type usb-kbd
-    qom peripheral/input1 port 2
+    qom peripheral/input2 port 3
     qom peripheral/input5 type virtio-keyboard-pci
     qom_child input6 && fail "a PS/2 mouse is nothing to add"
     qom peripheral/sound0 type ich9-intel-hda
     qom peripheral/sound0-codec0 type hda-micro
     qom peripheral/sound0-codec0 audiodev audio0
+    agrees
+
+    at_the_next_start 'GRAPHICS PORT' 's/5917/5922/'
+    at_the_next_start 'GRAPHICS LISTEN' 's/10.77.0.1/0.0.0.0/'
+    at_the_next_start 'GRAPHICS TYPE' -e 's/TYPE = "vnc"/TYPE = "spice"/' -e '/SOUND/d'
+    at_the_next_start 'GRAPHICS KEYMAP' 's/5917"/5917", KEYMAP = "de"/'
+    at_the_next_start 'GRAPHICS PASSWD' -e 's/, PASSWD = "[^"]*"//'
+    at_the_next_start 'VIDEO TYPE' 's/"vga"/"virtio"/'
+    at_the_next_start 'VIDEO RESOLUTION' 's/1152x864/800x600/'
+    at_the_next_start 'SOUND CODEC' 's/micro/duplex/'
+    listens 10.77.0.1:5917
+    # Pointers come and go, and the others stay what they are: the first number is free.
+    sed -e '0,/^INPUT.*/s///' -e '$a\INPUT = [ TYPE = "keyboard", BUS = "usb" ]' "$TEMPLATE" >"$ROOT/new.tmpl"
+    expect 0 vml update "$VM" -f "$ROOT/new.tmpl"
+    [[ $OUT != *"next start"* ]] || fail "a pointer is for the next start: $OUT"
+    qom peripheral/input0 type usb-kbd
+    qom peripheral/input2 port 3
     agrees
 
     # The port is the VM's while it runs, whoever looks after it.
@@ -102,7 +130,7 @@ test_vnc_with_its_devices() {
 test_a_password_is_made_for_each_start() {
     local path before
     need_root
-    machine 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes" ]' \
+    machine 'VMID = "42"' 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes" ]' \
         'VIDEO = [ TYPE = "virtio", RESOLUTION = "800x600", IOMMU = "yes", ATS = "yes" ]'
     started
     path=$ROOT/run/vmlaunch/$VM/private/graphics.password
@@ -110,8 +138,8 @@ test_a_password_is_made_for_each_start() {
     before=$(<"$path")
     assert_match "$before" '^[A-Za-z0-9._+-]{8}$' "the password"
     graphics .password random
-    gets_in "$before" vnc 127.0.0.1 "$(status_of 'devices[] | select(.id == "graphics0") | .port')"
-    is_refused canary-3 vnc 10.77.0.1 "$(status_of 'devices[] | select(.id == "graphics0") | .port')"
+    gets_in "$before" vnc 127.0.0.1 5942
+    is_refused canary-3 vnc 10.77.0.1 5942
     card type virtio-vga
     card xres 800
     card iommu_platform true
@@ -121,7 +149,7 @@ test_a_password_is_made_for_each_start() {
     assert_eq "$(find "$ROOT/run" -name graphics.password)" "" "passwords that are left"
     started
     [[ $(<"$path") != "$before" ]] || fail "the password is that of the first start"
-    # On the same port as before, although nobody says which.
+    # On the same port as before.
     assert_eq "$(sed -n 's/^PORT = "\(.*\)"/\1/p' "$ROOT/var/lib/vmlaunch/$VM/machine.lock")" \
         "$(status_of 'devices[] | select(.id == "graphics0") | .port')" "the port"
     ended

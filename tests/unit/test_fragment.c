@@ -363,14 +363,54 @@ static void only_the_steps_asked_for_are_undone_and_marked(void **state)
 #define LIVE \
         "NAME = \"web\"\nCPU = \"1\"\nMEMORY = \"256 MiB\"\nNIC = [\n  BRIDGE = \"br0\",\n  TARGET = \"t0\"\n]\n"
 
-static char *changed(const char *live, struct error **err)
+static char *changed_from(const char *before, const char *live, struct error **err)
 {
         _cleanup_(site_freep) struct site *site = NULL;
         json_auto_t *json = json_loads(live, 0, NULL);
 
         assert_non_null(json);
         assert_int_equal(site_from_text(NULL, NULL, NULL, NULL, NULL, &site, err), 0);
-        return live_template_change(LIVE, json, site, "web", err);
+        return live_template_change(before, json, site, "web", err);
+}
+
+static char *changed(const char *live, struct error **err)
+{
+        return changed_from(LIVE, live, err);
+}
+
+static size_t times(const char *text, const char *word)
+{
+        size_t n = 0;
+
+        while ((text = strstr(text, word))) {
+                text += strlen(word);
+                n++;
+        }
+        return n;
+}
+
+#define MOUSE "INPUT = [\n  TYPE = \"mouse\",\n  BUS = \"usb\"\n]\n"
+
+/* Of what is alike one goes; what says more than the match is another one when there is one that says no more. */
+static void a_vector_without_a_number_is_known_by_all_it_says(void **state)
+{
+        _cleanup_error_ struct error *err = NULL;
+        _cleanup_free_ char *
+                why = NULL,
+               *one = changed_from(
+                       LIVE MOUSE MOUSE "INPUT = [\n  TYPE = \"mouse\"\n]\n",
+                       "{\"remove\":[{\"vector\":\"INPUT\",\"match\":{\"TYPE\":\"mouse\",\"BUS\":\"usb\"}}]}",
+                       &err);
+        _cleanup_free_ char *none =
+                changed_from(LIVE MOUSE MOUSE,
+                             "{\"remove\":[{\"vector\":\"INPUT\",\"match\":{\"TYPE\":\"mouse\"}}]}", &err);
+
+        (void)state;
+        assert_int_equal(times(one, "TYPE = \"mouse\""), 2);
+        assert_int_equal(times(one, "BUS = \"usb\""), 1);
+        assert_null(none);
+        why = error_text(err);
+        assert_non_null(strstr(why, "more than one INPUT matches"));
 }
 
 static void live_tmpl_gets_and_loses_vectors_and_attributes(void **state)
@@ -427,6 +467,7 @@ static void live_tmpl_stays_a_template_of_the_same_vm(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_vector_without_a_number_is_known_by_all_it_says),
                 cmocka_unit_test(a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in),
                 cmocka_unit_test(vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is),
                 cmocka_unit_test(what_is_wrong_is_named_with_its_step),

@@ -285,6 +285,57 @@ static void live_tmpl_changes_by_number(void **state)
                    "{\"vector\":\"OS\",\"match\":{},\"attributes\":{\"ARCH\":\"y\"}}],\"remove\":[]}");
 }
 
+#define TABLET    "INPUT = [\n  TYPE = \"tablet\",\n  INPUT_ID = \"0\"\n]\n"
+#define FILTER(n) "REDIRFILTER = [\n  CLASS = \"" #n "\"\n]\n"
+
+static void live_tmpl_changes_by_all_that_is_said(void **state)
+{
+        struct error *err = NULL;
+        json_auto_t *added = live_change(TABLET FILTER(1), TABLET FILTER(2) FILTER(1), &err), *removed = NULL;
+        _cleanup_free_ char *a = json_dumps(added, JSON_COMPACT), *b = NULL;
+
+        (void)state;
+        removed = live_change(FILTER(1) FILTER(1) FILTER(2), FILTER(1), &err);
+        b = json_dumps(removed, JSON_COMPACT);
+        assert_string_equal(
+                a, "{\"set\":[{\"vector\":\"REDIRFILTER\",\"attributes\":{\"CLASS\":\"2\"}}],\"remove\":[]}");
+        assert_string_equal(
+                b, "{\"set\":[],\"remove\":[{\"vector\":\"REDIRFILTER\",\"match\":{\"CLASS\":\"1\"}},"
+                   "{\"vector\":\"REDIRFILTER\",\"match\":{\"CLASS\":\"2\"}}]}");
+}
+
+static void give_step(struct launch_plan *plan, enum plan_effect effect, const char *args)
+{
+        ARRAY_GROW(plan->steps, plan->n_steps);
+        plan->steps[plan->n_steps++] = (struct plan_step){ .effect = effect,
+                                                           .args = json_loads(args, 0, NULL),
+                                                           .because = xstrdup("GRAPHICS/PORT") };
+}
+
+#define GETFD  "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"vnc\"},\"fd\":\"listen:vnc\"}"
+#define UPDATE "{\"execute\":\"display-update\",\"arguments\":{\"type\":\"vnc\"}}"
+
+static void a_screen_comes_with_a_start(void **state)
+{
+        static const char *const words[] = { NULL };
+        const struct plan_change_options options = { .what = "update" };
+        struct plan_change change = { 0 };
+        struct launch_plan *a = plan_of(words, LIVE_ONE), *b = plan_of(words, LIVE_ONE);
+        struct error *err = NULL;
+
+        (void)state;
+        give_step(b, EFFECT_PORT, "{\"port\":5900,\"fd\":\"listen:vnc\"}");
+        give_step(b, EFFECT_QMP, GETFD);
+        give_step(b, EFFECT_QMP, UPDATE);
+        assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
+        assert_true(plan_change_is_empty(&change));
+        assert_int_equal(error_count(change.next_start), 1);
+        assert_string_equal(change.next_start->message, "GRAPHICS/PORT: port comes with the next start");
+        plan_change_done(&change);
+        launch_plan_free(a);
+        launch_plan_free(b);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -296,6 +347,8 @@ int main(void)
                 cmocka_unit_test(another_vm_is_no_change),
                 cmocka_unit_test(several_fds_of_a_netdev_are_named),
                 cmocka_unit_test(live_tmpl_changes_by_number),
+                cmocka_unit_test(live_tmpl_changes_by_all_that_is_said),
+                cmocka_unit_test(a_screen_comes_with_a_start),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
