@@ -71,6 +71,7 @@ static void read_text(struct spec_builder *builder, struct template **tree, cons
                 locator_init(&locator, text->name, text->value, strlen(text->value));
         if (xml_tree_parse(&locator, text->value, strlen(text->value), true, &root, &error) == 0) {
                 read(&reader, root);
+                free(reader.seen);
                 return;
         }
         spec_fail(builder, &error->pos, "%s: %s", text->name, error->message);

@@ -28,7 +28,7 @@ static const struct snippet_row disk_rows[] = {
 };
 
 /* A disk's name decides its bus here, and libvirt's name is only a hint: the letters in front are those of the bus. */
-static void read_target(struct snippet_unit *unit, struct xml_element *element, bool is_cd)
+static void read_target(struct snippet_unit *unit, struct xml_element *element, const char *device)
 {
         struct xml_element *target = snippet_child(element, "target");
         const struct xml_attribute *dev = target ? snippet_attribute(target, "dev") : NULL,
@@ -39,9 +39,11 @@ static void read_target(struct snippet_unit *unit, struct xml_element *element, 
                 snippet_refuse(unit, &element->pos, "<devices/disk>: <target dev='...'/> has to be given");
                 return;
         }
-        if (!bus || is_cd) {
-                if (bus)
-                        snippet_demand(unit, target, "bus", "ide sata");
+        if (!bus || snippet_is(device, "cdrom floppy")) {
+                snippet_demand(unit, target, "bus",
+                               strcmp(device, "floppy") == 0  ? "fdc"
+                               : strcmp(device, "cdrom") == 0 ? "ide sata"
+                                                              : "virtio scsi ide sata");
                 snippet_set(unit, "TARGET", dev->value, &dev->value_pos);
                 return;
         }
@@ -76,63 +78,139 @@ static void read_local_source(struct snippet_unit *unit, struct xml_element *ele
                                is_block ? "dev" : "file");
 }
 
-/* "a:1 b:2": the hosts of a network source. */
-static char *hosts_of(struct snippet_unit *unit, struct xml_element *source)
+/* "a:1 b:2": the hosts of a network source; a socket of this host goes to *ret_socket, "" without. New strings. */
+static char *hosts_of(struct snippet_unit *unit, struct xml_element *source, char **ret_socket)
 {
         struct text list = TEXT_INIT;
 
+        *ret_socket = xstrdup("");
         for (struct xml_element *host; (host = snippet_child(source, "host"));) {
                 const char *name = snippet_value(host, "name"), *port = snippet_value(host, "port");
 
-                snippet_demand(unit, host, "transport", "tcp");
-                text_addf(&list, "%s%s%s%s", list.length ? " " : "", name, *port ? ":" : "", port);
+                snippet_demand(unit, host, "transport", "tcp unix");
+                if (strcmp(snippet_value(host, "transport"), "unix") == 0) {
+                        free(*ret_socket);
+                        *ret_socket = xstrdup(snippet_value(host, "socket"));
+                } else {
+                        text_addf(&list, "%s%s%s%s", list.length ? " " : "", name, *port ? ":" : "", port);
+                }
         }
         return text_take(&list);
 }
 
-static void read_network_source(struct snippet_unit *unit, struct xml_element *element, const char *device)
-{
-        static const struct {
-                const char *protocol, *host, *user, *secret;
-        } kinds[] = { { "rbd", "CEPH_HOST", "CEPH_USER", "CEPH_SECRET" },
-                      { "iscsi", "ISCSI_HOST", "ISCSI_USER", "ISCSI_USAGE" },
-                      { "nbd", "NBD_HOST", NULL, NULL } };
-        struct xml_element *source = snippet_child(element, "source"), *auth = snippet_child(element, "auth"),
-                           *secret = NULL;
-        const struct xml_attribute *protocol = source ? snippet_attribute(source, "protocol") : NULL,
-                                   *name = source ? snippet_attribute(source, "name") : NULL, *user, *id;
-        _cleanup_free_ char *hosts = source ? hosts_of(unit, source) : NULL;
-        size_t i = 0;
+static const struct protocol {
+        const char *name, *cd, *host, *user, *secret, *kind;
+} protocols[] = {
+        { "rbd", "rbd_cdrom", "CEPH_HOST", "CEPH_USER", "CEPH_SECRET", "ceph" },
+        { "iscsi", NULL, "ISCSI_HOST", "ISCSI_USER", "ISCSI_USAGE", "iscsi" },
+        { "gluster", "gluster_cdrom", "GLUSTER_HOST", NULL, NULL, NULL },
+        { "nbd", NULL, "NBD_HOST", NULL, NULL, NULL },
+};
 
-        if (!auth && source)
-                auth = snippet_child(source, "auth");
-        while (protocol && i < ARRAY_SIZE(kinds) && strcmp(kinds[i].protocol, protocol->value) != 0)
-                i++;
-        if (!protocol || i == ARRAY_SIZE(kinds) || strcmp(device, "disk") != 0) {
-                snippet_refuse(
-                        unit, protocol ? &protocol->value_pos : &element->pos,
-                        "<devices/disk>: of the network, only disks by rbd, iscsi and nbd have a counterpart");
+/* libvirt's secret becomes the name of a file in /etc/vmlaunch/secrets. */
+static void read_auth(struct snippet_unit *unit, struct xml_element *auth, const struct protocol *protocol)
+{
+        const struct xml_attribute *user = snippet_attribute(auth, "username"), *id;
+        struct xml_element *secret = snippet_child(auth, "secret");
+
+        if (!protocol->user) {
+                snippet_refuse(unit, &auth->pos, "<devices/disk>: <auth> over %s has no counterpart",
+                               protocol->name);
                 return;
         }
-        snippet_set(unit, "TYPE", protocol->value, &protocol->value_pos);
-        if (name)
-                snippet_set(unit, "SOURCE", name->value, &name->value_pos);
-        if (*hosts)
-                snippet_set(unit, kinds[i].host, hosts, &source->pos);
-        if (!auth || !kinds[i].user)
-                return;
-        user = snippet_attribute(auth, "username");
-        secret = snippet_child(auth, "secret");
         if (user)
-                snippet_set(unit, kinds[i].user, user->value, &user->value_pos);
+                snippet_set(unit, protocol->user, user->value, &user->value_pos);
         if (!secret)
                 return;
-        snippet_demand(unit, secret, "type", i == 0 ? "ceph" : "iscsi");
+        snippet_demand(unit, secret, "type", protocol->kind);
         id = snippet_attribute(secret, "usage");
         if (!id)
                 id = snippet_attribute(secret, "uuid");
         if (id)
-                snippet_set(unit, kinds[i].secret, id->value, &id->value_pos);
+                snippet_set(unit, protocol->secret, id->value, &id->value_pos);
+}
+
+static void read_name(struct snippet_unit *unit, const struct xml_attribute *name, bool is_gluster)
+{
+        const char *slash = is_gluster ? strchr(name->value, '/') : NULL;
+
+        if (slash) {
+                snippet_setf(unit, "GLUSTER_VOLUME", &name->value_pos, "%.*s", (int)(slash - name->value),
+                             name->value);
+                snippet_set(unit, "SOURCE", slash + 1, &name->value_pos);
+        } else {
+                snippet_set(unit, "SOURCE", name->value, &name->value_pos);
+        }
+}
+
+static void read_network_source(struct snippet_unit *unit, struct xml_element *element, const char *device)
+{
+        struct xml_element *source = snippet_child(element, "source"), *auth = snippet_child(element, "auth");
+        const struct xml_attribute *word = source ? snippet_attribute(source, "protocol") : NULL,
+                                   *name = source ? snippet_attribute(source, "name") : NULL;
+        _cleanup_free_ char *socket = NULL, *hosts = source ? hosts_of(unit, source, &socket) : NULL;
+        const struct protocol *protocol = protocols;
+        const char *type;
+
+        while (word && protocol < protocols + ARRAY_SIZE(protocols) &&
+               strcmp(protocol->name, word->value) != 0)
+                protocol++;
+        if (!word || protocol == protocols + ARRAY_SIZE(protocols)) {
+                snippet_refuse(
+                        unit, word ? &word->value_pos : &element->pos,
+                        "<devices/disk>: of the network, rbd, iscsi, gluster and nbd have a counterpart");
+                return;
+        }
+        type = strcmp(device, "disk") == 0    ? protocol->name
+               : strcmp(device, "cdrom") == 0 ? protocol->cd
+               : strcmp(device, "lun") == 0   ? "lun"
+                                              : NULL;
+        if (!type) {
+                snippet_refuse(unit, &word->value_pos, "<devices/disk>: a %s by %s has no counterpart",
+                               device, protocol->name);
+                return;
+        }
+        snippet_set(unit, "TYPE", type, &word->value_pos);
+        if (strcmp(type, "lun") == 0)
+                snippet_set(unit, "DISK_TYPE", protocol->name, &word->value_pos);
+        if (name)
+                read_name(unit, name, strcmp(protocol->name, "gluster") == 0);
+        if (*hosts)
+                snippet_set(unit, protocol->host, hosts, &source->pos);
+        if (*socket && strcmp(protocol->name, "nbd") == 0)
+                snippet_set(unit, "NBD_SOCKET", socket, &source->pos);
+        else if (*socket)
+                snippet_refuse(unit, &source->pos,
+                               "<devices/disk>: %s over a socket of this host has no "
+                               "counterpart",
+                               protocol->name);
+        if (!auth)
+                auth = snippet_child(source, "auth");
+        if (auth)
+                read_auth(unit, auth, protocol);
+}
+
+/* <encryption>, in the disk or in its source: raw with it is LUKS, as in LUKS_SECRET. */
+static void read_encryption(struct snippet_unit *unit, struct xml_element *element)
+{
+        struct xml_element *source = snippet_find(element, "source"), *secret;
+        struct xml_element *encryption = snippet_child(element, "encryption");
+        const struct xml_attribute *id;
+
+        if (!encryption && source)
+                encryption = snippet_child(source, "encryption");
+        if (!encryption)
+                return;
+        snippet_demand(unit, encryption, "format", "luks");
+        secret = snippet_child(encryption, "secret");
+        if (!secret)
+                return;
+        snippet_demand(unit, secret, "type", "passphrase");
+        id = snippet_attribute(secret, "usage");
+        if (!id)
+                id = snippet_attribute(secret, "uuid");
+        if (id)
+                snippet_set(unit, "LUKS_SECRET", id->value, &id->value_pos);
 }
 
 /* <iotune>: the names are ours in lower case. */
@@ -168,13 +246,19 @@ static void read_disk(struct snippet_unit *unit, struct xml_element *element)
         is_cd = strcmp(device, "cdrom") == 0;
         snippet_demand(unit, element, "device", "disk cdrom lun floppy");
         snippet_demand(unit, element, "type", "file block network");
+        if (*type && !snippet_is(type, "file block network")) {
+                for (child = element->children; child; child = child->next)
+                        snippet_ignore(child);
+                return;
+        }
         if (driver)
                 snippet_demand(unit, driver, "name", "qemu");
+        read_encryption(unit, element);
         if (strcmp(type, "network") == 0)
                 read_network_source(unit, element, device);
         else
                 read_local_source(unit, element, type, device);
-        read_target(unit, element, is_cd);
+        read_target(unit, element, device);
         snippet_rows(unit, element, disk_rows);
         child = snippet_child(element, "readonly");
         if (child && !is_cd)
@@ -182,6 +266,9 @@ static void read_disk(struct snippet_unit *unit, struct xml_element *element)
         child = snippet_child(element, "shareable");
         if (child)
                 snippet_set(unit, "SHAREABLE", "yes", &child->pos);
+        child = snippet_child(element, "transient");
+        if (child)
+                snippet_set(unit, "PERSISTENT", "no", &child->pos);
         child = snippet_child(element, "iotune");
         if (child)
                 read_iotune(unit, child);

@@ -104,6 +104,7 @@ static void read_redirdev(struct snippet_unit *unit, struct xml_element *element
         bool is_first = false;
         unsigned n = count_alike(element, &is_first);
 
+        snippet_begin(unit, "GRAPHICS", &element->pos);
         snippet_demand(unit, element, "bus", "usb");
         snippet_demand(unit, element, "type", "spicevmc");
         if (is_first)
@@ -137,7 +138,7 @@ const struct snippet_element snippet_display[] = {
         ELEMENT("devices/video", "VIDEO", NULL, read_video),
         ELEMENT("devices/sound", "SOUND", sound_rows, NULL),
         ELEMENT("devices/input", "INPUT", input_rows, NULL),
-        ELEMENT("devices/redirdev", "GRAPHICS", NULL, read_redirdev),
+        ELEMENT("devices/redirdev", NULL, NULL, read_redirdev),
         ELEMENT("devices/redirfilter", NULL, NULL, read_redirfilter),
         ELEMENTS_END,
 };

@@ -27,6 +27,11 @@ static const struct snippet_row cputune_rows[] = {
         PARTS_END,
 };
 
+static const struct snippet_row iothreads_rows[] = {
+        PART(".", "IOTHREADS"),
+        PARTS_END,
+};
+
 static const struct snippet_row on_reboot_rows[] = {
         PART(".", "ON_REBOOT"),
         PARTS_END,
@@ -49,6 +54,7 @@ const struct snippet_element snippet_domain[] = {
         ELEMENT("memtune", "MEMTUNE", memtune_rows, NULL),
         ELEMENT("blkiotune", "BLKIOTUNE", blkiotune_rows, NULL),
         ELEMENT("cputune", "CPUTUNE", cputune_rows, NULL),
+        ELEMENT("iothreads", "FEATURES", iothreads_rows, NULL),
         ELEMENT("title", NULL, NULL, NULL),
         ELEMENT("description", NULL, NULL, NULL),
         ELEMENT("metadata", NULL, NULL, NULL),

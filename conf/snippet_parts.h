@@ -59,7 +59,8 @@ struct snippet_element {
         }
 
 /* Of devices, and of the rest of a domain; each ends with a path of NULL. */
-extern const struct snippet_element snippet_devices[], snippet_display[], snippet_nic[], snippet_disk[];
+extern const struct snippet_element snippet_devices[], snippet_display[], snippet_nic[], snippet_disk[],
+        snippet_serial[];
 extern const struct snippet_element snippet_domain[], snippet_capacity[], snippet_clock[], snippet_features[],
         snippet_os[];
 
@@ -80,7 +81,9 @@ struct snippet_reader {
         struct source_pos pos; /* of the text */
         enum layer layer;      /* LAYER_TEMPLATE: the tree's own */
         bool lax;              /* VALIDATE="no" */
-        bool is_default; /* a setting of OpenNebula's: what the template says itself is simply stronger */
+        bool is_default;   /* a setting of OpenNebula's: what the template says itself is simply stronger */
+        const char **seen; /* paths of devices there can be one of, and has been */
+        size_t n_seen;
 };
 
 struct snippet_unit {

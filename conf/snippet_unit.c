@@ -256,13 +256,30 @@ static const struct snippet_element *find_element(const char *path)
 {
         static const struct snippet_element *const tables[] = {
                 snippet_domain, snippet_capacity, snippet_clock,    snippet_devices, snippet_display,
-                snippet_nic,    snippet_disk,     snippet_features, snippet_os
+                snippet_nic,    snippet_disk,     snippet_features, snippet_os,      snippet_serial
         };
         const struct snippet_element *row = NULL;
 
         for (size_t i = 0; i < ARRAY_SIZE(tables) && !row; i++)
                 row = find_row(tables[i], path);
         return row;
+}
+
+/* A second device of a kind that there is one of would be merged into the first. */
+static void refuse_second(struct snippet_unit *unit, const struct snippet_element *row,
+                          const struct xml_element *element)
+{
+        struct snippet_reader *reader = unit->reader;
+
+        if (attr_section_find(row->vector)->repeats)
+                return;
+        for (size_t i = 0; i < reader->n_seen; i++)
+                if (reader->seen[i] == row->path) {
+                        snippet_refuse(unit, &element->pos, "a second <%s> has no counterpart", unit->path);
+                        return;
+                }
+        ARRAY_GROW(reader->seen, reader->n_seen);
+        reader->seen[reader->n_seen++] = row->path;
 }
 
 void snippet_read_element(struct snippet_reader *reader, struct xml_element *element, const char *path)
@@ -280,6 +297,8 @@ void snippet_read_element(struct snippet_reader *reader, struct xml_element *ele
                 snippet_begin(&unit, row->vector, &element->pos);
                 /* A device is there whatever is said of it. */
                 unit.vectors[0].always = text_starts_with(path, "devices/");
+                if (unit.vectors[0].always)
+                        refuse_second(&unit, row, element);
         }
         snippet_rows(&unit, element, row->rows);
         if (row->read)

@@ -44,6 +44,7 @@ snippet conf/snippet_nic.c
 snippet conf/snippet_disk.c
 snippet conf/snippet_capacity.c
 snippet conf/snippet_os.c
+snippet conf/snippet_serial.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
 qcow2_header launcher/storage/qcow2_header.c

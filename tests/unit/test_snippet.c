@@ -507,6 +507,208 @@ static void network_cards_are_translated(void **state)
                 "QEMU; warning 2:61: RAW/DATA: <devices/interface>/address has no effect in QEMU");
 }
 
+/* libvirt-behaviour section 6.2. */
+static void disks_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' io='native' "
+                    "discard='unmap' detect_zeroes='unmap' queues='4' iothread='1' error_policy='stop' "
+                    "rerror_policy='report' copy_on_read='on'/><source file='/x.qcow2'/><target dev='sda' bus='virtio'/>"
+                    "<serial>ABC</serial><boot order='2'/></disk>"),
+                  "DISK[TYPE=file SOURCE=/x.qcow2 TARGET=vda FORMAT=qcow2 CACHE=none IO=native DISCARD=unmap "
+                  "DETECT_ZEROES=unmap IOTHREAD=1 VIRTIO_BLK_QUEUES=4 COPY_ON_READ=on ERROR_POLICY=stop "
+                  "RERROR_POLICY=report SERIAL=ABC ORDER=2]" },
+                { D("<disk type='block' device='lun'><driver type='raw'/><source dev='/dev/sdx'/><target dev='sdb' "
+                    "bus='scsi'/><shareable/></disk>"),
+                  "DISK[TYPE=lun SOURCE=/dev/sdx TARGET=sdb FORMAT=raw SHAREABLE=yes]" },
+                { D("<disk type='file'><source file='/x'/><target dev='sdc' bus='scsi' rotation_rate='1'/><readonly/>"
+                    "<wwn>5000c50015ea71aa</wwn><vendor>ACME</vendor><product>ANVIL</product><blockio "
+                    "logical_block_size='512' physical_block_size='4096'/></disk>"),
+                  "DISK[TYPE=file SOURCE=/x TARGET=sdc ROTATION_RATE=1 LOGICAL_BLOCK_SIZE=512 PHYSICAL_BLOCK_SIZE=4096 "
+                  "WWN=5000c50015ea71aa VENDOR=ACME PRODUCT=ANVIL READONLY=yes]" },
+                { D("<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>"),
+                  "DISK[TYPE=cdrom TARGET=hdc]" },
+                { D("<disk type='block' device='cdrom'><source dev='/dev/sr0'/><target dev='sda' bus='sata'/></disk>"),
+                  "DISK[TYPE=block_cdrom SOURCE=/dev/sr0 TARGET=sda]" },
+                { D("<disk type='file' device='cdrom'><target dev='sda' bus='scsi'/></disk>"),
+                  "2:74: RAW/DATA: <devices/disk>: bus='scsi' has no counterpart" },
+                { D("<disk type='file' device='floppy'><source file='/f'/><target dev='fda' bus='fdc'/></disk>"),
+                  "DISK[TYPE=floppy SOURCE=/f TARGET=fda]" },
+                { D("<disk type='file'><source file='/x'/><target dev='sda' bus='usb'/></disk>"),
+                  "2:78: RAW/DATA: <devices/disk>: bus='usb' has no counterpart" },
+                { D("<disk type='file'><source file='/x'/><target dev='xy'/><transient/><backingStore type='file'><format "
+                    "type='raw'/></backingStore></disk>"),
+                  "2:68: RAW/DATA: DISK/TARGET: 'xy' is not a disk name: 3 to 12 lower-case letters, such as vda or sdb" },
+                { D("<disk type='file'><source file='/x'/></disk>"),
+                  "2:18: RAW/DATA: <devices/disk>: <target dev='...'/> has to be given" },
+                { D("<disk type='block'><target dev='vda'/></disk>"),
+                  "2:18: RAW/DATA: <devices/disk>: <source dev='...'/> has to be given" },
+                { D("<disk type='file'><target dev='vda'/></disk>"),
+                  "2:18: RAW/DATA: <devices/disk>: <source file='...'/> has to be given" },
+                { D("<disk type='file'><source file='/x'/><target dev='vdb'/><transient/><backingStore type='file'><format "
+                    "type='raw'/></backingStore></disk>"),
+                  "DISK[TYPE=file SOURCE=/x TARGET=vdb PERSISTENT=no]; warning 2:86: RAW/DATA: "
+                  "<devices/disk>/backingStore has no effect in QEMU" },
+                { D("<disk type='file'><driver type='raw'/><source file='/x'><encryption format='luks'><secret "
+                    "type='passphrase' uuid='my-secret'/></encryption></source><target dev='vdb'/></disk>"),
+                  "DISK[LUKS_SECRET=my-secret TYPE=file SOURCE=/x TARGET=vdb FORMAT=raw]" },
+                { D("<disk type='file'><encryption format='qcow'/><source file='/x'/><target dev='vdb'/></disk>"),
+                  "2:56: RAW/DATA: <devices/disk>: format='qcow' has no counterpart" },
+                { D("<disk type='file'><source file='/x'/><target dev='vdb'/><iotune><total_bytes_sec>1000</total_bytes_sec>"
+                    "<read_iops_sec_max>7</read_iops_sec_max><read_iops_sec_max_length>3</read_iops_sec_max_length>"
+                    "<size_iops_sec>4096</size_iops_sec></iotune></disk>"),
+                  "DISK[TYPE=file SOURCE=/x TARGET=vdb TOTAL_BYTES_SEC=1000 READ_IOPS_SEC_MAX=7 "
+                  "READ_IOPS_SEC_MAX_LENGTH=3 SIZE_IOPS_SEC=4096]" },
+                { D("<disk type='file'><source file='/x'/><target dev='vdb'/><iotune><group_name>g</group_name></iotune></disk>"),
+                  "2:82: RAW/DATA: <devices/disk>: <group_name> in it has no counterpart" },
+                { D("<disk type='network'><driver type='raw'/><auth username='libvirt'><secret type='ceph' usage='one'/></auth>"
+                    "<source protocol='rbd' name='pool/image'><host name='mon1' port='6321'/><host name='mon2'/></source>"
+                    "<target dev='vda' bus='virtio'/></disk>"),
+                  "DISK[TYPE=rbd SOURCE=pool/image CEPH_HOST=mon1:6321 mon2 CEPH_USER=libvirt CEPH_SECRET=one TARGET=vda "
+                  "FORMAT=raw]" },
+                { D("<disk type='network' device='cdrom'><source protocol='rbd' name='pool/cd'/><target dev='hda' bus='ide'/>"
+                    "</disk>"),
+                  "DISK[TYPE=rbd_cdrom SOURCE=pool/cd TARGET=hda]" },
+                { D("<disk type='network' device='lun'><source protocol='iscsi' name='iqn.2013-07.com.example:pool/1'><host "
+                    "name='example.com' port='3260'/><auth username='u'><secret type='iscsi' uuid='s'/></auth></source>"
+                    "<target dev='sda' bus='scsi'/></disk>"),
+                  "DISK[TYPE=lun DISK_TYPE=iscsi SOURCE=iqn.2013-07.com.example:pool/1 ISCSI_HOST=example.com:3260 "
+                  "ISCSI_USER=u ISCSI_USAGE=s TARGET=sda]" },
+                { D("<disk type='network'><source protocol='gluster' name='Volume1/dir/Image'><host name='g' port='24007'/>"
+                    "</source><target dev='vda'/></disk>"),
+                  "DISK[TYPE=gluster GLUSTER_VOLUME=Volume1 SOURCE=dir/Image GLUSTER_HOST=g:24007 TARGET=vda]" },
+                { D("<disk type='network'><source protocol='nbd' name='e'><host transport='unix' socket='/run/nbd.sock'/>"
+                    "</source><target dev='vda'/></disk>"),
+                  "DISK[TYPE=nbd SOURCE=e NBD_SOCKET=/run/nbd.sock TARGET=vda]" },
+                { D("<disk type='network'><source protocol='gluster' name='v/i'><host transport='unix' socket='/x'/></source>"
+                    "<auth username='x'/><target dev='vda'/></disk>"),
+                  "2:39: RAW/DATA: <devices/disk>: gluster over a socket of this host has no counterpart; 2:122: RAW/DATA: "
+                  "<devices/disk>: <auth> over gluster has no counterpart" },
+                { D("<disk type='network' device='cdrom'><source protocol='nbd' name='e'><host name='h' transport='rdma'/></source>"
+                    "<target dev='hda'/></disk>"),
+                  "2:112: RAW/DATA: <devices/disk>: transport='rdma' has no counterpart; 2:72: RAW/DATA: <devices/disk>: a "
+                  "cdrom by nbd has no counterpart" },
+                { D("<disk type='network'><source protocol='http' name='/x.iso'/><target dev='vda'/></disk>"),
+                  "2:57: RAW/DATA: <devices/disk>: of the network, rbd, iscsi, gluster and nbd have a counterpart" },
+                { D("<disk type='volume'><source pool='p' volume='v'/><target dev='vda'/></disk>"),
+                  "2:30: RAW/DATA: <devices/disk>: type='volume' has no counterpart" },
+                { D("<controller type='scsi' index='0' model='virtio-scsi'><driver queues='4'/></controller>"),
+                  "FEATURES[VIRTIO_SCSI_QUEUES=4]" },
+                { D("<controller type='pci' index='0' model='pcie-root'><pcihole64 unit='GiB'>512</pcihole64></controller>"),
+                  "FEATURES[PCIHOLE64=512 GiB]" },
+                { D("<controller type='usb' index='0' model='qemu-xhci' ports='15'><master startport='0'/></controller>"),
+                  "warning 2:18: RAW/DATA: <devices/controller> has no effect in QEMU" },
+                { D("<controller type='scsi' model='lsilogic'/>"),
+                  "2:49: RAW/DATA: <devices/controller>: model='lsilogic' has no counterpart" },
+                { "<iothreads>2</iothreads>", "FEATURES[IOTHREADS=2]" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+/* libvirt-behaviour section 10. */
+static void small_devices_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<rng model='virtio'><rate period='2000' bytes='1234'/><backend model='random'>/dev/hwrng</backend></rng>"),
+                  "RNG[MODEL=virtio RATE_BYTES=1234 RATE_PERIOD=2000 SOURCE=/dev/hwrng]" },
+                { D("<rng><backend model='random'/></rng>"), "RNG[]" },
+                { D("<rng><backend model='builtin'/></rng>"), "RNG[SOURCE=builtin]" },
+                { D("<rng model='virtio'><backend model='egd' type='udp'><source mode='bind'/></backend></rng>"),
+                  "2:54: RAW/DATA: <devices/rng>: model='egd' has no counterpart; 2:59: RAW/DATA: <devices/rng>: "
+                  "type='udp' of <backend> has no counterpart; 2:70: RAW/DATA: <devices/rng>: <source> in it has no "
+                  "counterpart" },
+                { D("<rng/><rng/>"), "RNG[]; 2:24: RAW/DATA: a second <devices/rng> has no counterpart" },
+                { D("<watchdog model='i6300esb' action='inject-nmi'/>"),
+                  "WATCHDOG[MODEL=i6300esb ACTION=inject-nmi]" },
+                { D("<watchdog model='ib700' action='dump'/>"),
+                  "2:50: RAW/DATA: <devices/watchdog>/@action: 'dump' has no counterpart" },
+                { D("<watchdog model='diag288'/>"),
+                  "2:35: RAW/DATA: WATCHDOG/MODEL: 'diag288' is not one of i6300esb, ib700, itco" },
+                { D("<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"),
+                  "TPM[MODEL=tpm-crb]" },
+                { D("<tpm/>"), "TPM[MODEL=tpm-tis]" },
+                { D("<tpm model='tpm-tis'><backend type='passthrough'><device path='/dev/tpm0'/></backend></tpm>"),
+                  "2:54: RAW/DATA: <devices/tpm>: type='passthrough' has no counterpart; 2:67: RAW/DATA: "
+                  "<devices/tpm>: <device> in it has no counterpart" },
+                { D("<tpm><backend type='emulator' version='1.2'/></tpm>"),
+                  "2:57: RAW/DATA: <devices/tpm>: version='1.2' has no counterpart" },
+                { D("<vsock model='virtio'><cid auto='no' address='3'/></vsock>"),
+                  "VSOCK[MODEL=virtio CID=3]" },
+                { D("<vsock><cid auto='yes' address='7'/></vsock>"), "VSOCK[]" },
+                { D("<vsock/>"), "VSOCK[]" },
+                { D("<filesystem type='mount' accessmode='mapped'><source dir='/srv'/><target dir='tag'/><readonly/>"
+                    "</filesystem>"),
+                  "FILESYSTEM[SOURCE=/srv TARGET=tag DRIVER=9p ACCESSMODE=mapped READONLY=yes]" },
+                { D("<filesystem><driver type='path'/><source dir='/srv'/><target dir='tag'/></filesystem>"),
+                  "FILESYSTEM[SOURCE=/srv TARGET=tag DRIVER=9p ACCESSMODE=squash]" },
+                { D("<filesystem accessmode='passthrough'><source dir='/srv'/><target dir='tag'/></filesystem>"),
+                  "2:42: RAW/DATA: <devices/filesystem>: passthrough over 9p would need a QEMU that runs as root (try "
+                  "<driver type='virtiofs'/>, or accessmode='mapped')" },
+                { D("<filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/><binary "
+                    "path='/usr/libexec/virtiofsd' xattr='on'><cache mode='always'/></binary><source dir='/srv'/>"
+                    "<target dir='tag'/></filesystem>"),
+                  "FILESYSTEM[SOURCE=/srv TARGET=tag DRIVER=virtiofs ACCESSMODE=passthrough CACHE=always]; warning 2:93: "
+                  "RAW/DATA: <devices/filesystem>/binary@path has no effect in QEMU" },
+                { D("<filesystem type='mount'><driver type='virtiofs' queue='1024'/><binary><lock posix='on'/></binary>"
+                    "<source dir='/srv'/><target dir='tag'/></filesystem>"),
+                  "2:67: RAW/DATA: <devices/filesystem>: queue='1024' of <driver> has no counterpart; 2:89: RAW/DATA: "
+                  "<devices/filesystem>: <lock> in it has no counterpart" },
+                { D("<filesystem type='template'><source name='x'/><target dir='/'/></filesystem>"),
+                  "2:36: RAW/DATA: <devices/filesystem>: type='template' has no counterpart; 2:54: RAW/DATA: "
+                  "<devices/filesystem>: name='x' of <source> has no counterpart" },
+                { D("<iommu model='intel'/>"), "IOMMU[MODEL=intel OPTIONS=caching_mode=off]" },
+                { D("<iommu model='intel'><driver intremap='on' caching_mode='on' aw_bits='48' eim='on'/></iommu>"),
+                  "IOMMU[MODEL=intel OPTIONS=intremap=on caching_mode=on eim=on aw_bits=48]" },
+                { D("<iommu model='virtio'/>"), "IOMMU[MODEL=virtio]" },
+                { D("<iommu model='intel'><driver granule='4k'/></iommu>"),
+                  "2:47: RAW/DATA: <devices/iommu>: granule='4k' of <driver> has no counterpart" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+static void serial_ports_and_consoles_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<serial type='pty'><target port='0'/></serial>"), "SERIAL[TYPE=pty PORT=0]" },
+                { D("<serial type='pty'><source path='/dev/pts/2'/><target type='isa-serial' port='1'><model "
+                    "name='isa-serial'/></target><alias name='serial1'/></serial>"),
+                  "SERIAL[TYPE=pty PORT=1]; warning 2:51: RAW/DATA: <devices/serial>/source@path has no "
+                  "effect in QEMU; warning 2:134: RAW/DATA: <devices/serial>/alias has no effect in QEMU" },
+                { D("<serial type='file'><source path='/var/log/guest.log' append='on'/></serial>"),
+                  "SERIAL[TYPE=file PATH=/var/log/guest.log]" },
+                { D("<serial type='file'><source path='/var/log/guest.log' append='off'/></serial>"),
+                  "2:80: RAW/DATA: <devices/serial>: append='off' has no counterpart" },
+                { D("<serial type='unix'><source mode='bind' path='/tmp/s'/><log file='/x' append='on'/></serial>"),
+                  "SERIAL[TYPE=socket LOG=yes]; warning 2:64: RAW/DATA: <devices/serial>/source@path has no effect in QEMU; warning 2:84: RAW/DATA: <devices/serial>/log@file has no effect in "
+                  "QEMU" },
+                { D("<serial type='unix'><source mode='connect' path='/tmp/s'/></serial>"),
+                  "2:52: RAW/DATA: <devices/serial>: mode='connect' has no counterpart" },
+                { D("<serial type='tcp'><source mode='bind' host='127.0.0.1' service='2445'/><protocol type='telnet'/>"
+                    "</serial>"),
+                  "2:32: RAW/DATA: <devices/serial>: type='tcp' has no counterpart; 2:57: RAW/DATA: <devices/serial>: "
+                  "host='127.0.0.1' of <source> has no counterpart; 2:74: RAW/DATA: <devices/serial>: service='2445' of "
+                  "<source> has no counterpart; 2:90: RAW/DATA: <devices/serial>: <protocol> in it has no counterpart" },
+                { D("<serial type='dev'><source path='/dev/ttyS0'/></serial>"),
+                  "2:32: RAW/DATA: <devices/serial>: type='dev' has no counterpart" },
+                { D("<serial type='null'><target type='usb-serial'/></serial>"),
+                  "2:52: RAW/DATA: <devices/serial>: type='usb-serial' has no counterpart" },
+                { D("<console type='pty' tty='/dev/pts/4'><target type='serial' port='0'/></console>"),
+                  "CONSOLE[TYPE=pty TARGET=serial]; warning 2:43: RAW/DATA: <devices/console>/@tty has no effect in "
+                  "QEMU" },
+                { D("<console><target type='virtio' port='1'/></console><console type='null'/>"),
+                  "CONSOLE[TYPE=pty TARGET=virtio] CONSOLE[TYPE=null]" },
+                { D("<console type='pty'><target type='xen'/></console>"),
+                  "2:52: RAW/DATA: CONSOLE/TARGET: 'xen' is not one of virtio, serial" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
 /* libvirt-behaviour sections 2, 3.1 and 10. */
 static void firmware_and_what_it_tells_are_translated(void **state)
 {
@@ -655,6 +857,9 @@ int main(void)
                 cmocka_unit_test(clock_and_sleep_are_translated),
                 cmocka_unit_test(options_and_timers_of_hyperv_are_for_windows),
                 cmocka_unit_test(network_cards_are_translated),
+                cmocka_unit_test(disks_are_translated),
+                cmocka_unit_test(small_devices_are_translated),
+                cmocka_unit_test(serial_ports_and_consoles_are_translated),
                 cmocka_unit_test(firmware_and_what_it_tells_are_translated),
                 cmocka_unit_test(what_has_no_effect_is_a_warning),
                 cmocka_unit_test(what_the_template_says_itself_is_stronger),
