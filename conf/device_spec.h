@@ -86,3 +86,11 @@ struct console_spec {
         char *path;
         bool log;
 };
+
+/* What the template language has no word for. Only of TYPE qemu more than these two is kept. */
+struct raw_spec {
+        struct section section;
+        char *type, *data;
+        char **words; /* of QEMU's command line; owned; filled in by spec_set_raws() */
+        size_t n_words;
+};

@@ -54,6 +54,7 @@ const struct spec_section spec_sections[] = {
         REPEATED(attr_redirfilter, redirfilters, SPEC_MAX_REDIRFILTERS, "rules"),
         REPEATED(attr_console, consoles, SPEC_MAX_DEVICES, "consoles"),
         REPEATED(attr_filesystem, filesystems, SPEC_MAX_DEVICES, "shared directories"),
+        REPEATED(attr_raw, raws, SPEC_MAX_RAWS, "pieces"),
         { .section = NULL },
 };
 

@@ -37,6 +37,11 @@ void vm_spec_free(struct vm_spec *spec)
                 spec_disk_done(&spec->disks[i]);
         for (size_t i = 0; i < spec->n_numa_nodes; i++)
                 free(spec->numa_nodes[i].distances);
+        for (size_t i = 0; i < spec->n_raws; i++) {
+                for (size_t w = 0; w < spec->raws[i].n_words; w++)
+                        free(spec->raws[i].words[w]);
+                free(spec->raws[i].words);
+        }
         free(spec->memory_shared_by);
         for (const struct spec_section *row = spec_sections; row->section; row++)
                 if (row->count)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What RNG, WATCHDOG, TPM, FILESYSTEM, SERIAL and CONSOLE do to a running machine: asked from QEMU, from /proc, or from the
+# What RNG, WATCHDOG, TPM, FILESYSTEM, SERIAL, CONSOLE and RAW do to a running machine: asked from QEMU, from /proc, or from the
 # guest; and what becomes of the helper processes (swtpm, virtiofsd).
 . "$(dirname "$0")/lib.sh"
 
@@ -167,8 +167,23 @@ RNG = [ SOURCE = "builtin" ]
 WATCHDOG = [ MODEL = "ib700", ACTION = "none" ]
 FILESYSTEM = [ SOURCE = "mapped", TARGET = "mapped", DRIVER = "virtiofs", READONLY = "yes" ]
 CONSOLE = [ TYPE = "pty" ]
+RAW = [ TYPE = "qemu", DATA = "-fw_cfg name=opt/org.example/word,string='two  words' -netdev user,id=raw-net,restrict=on
+  -device '{\"driver\":\"virtio-net-pci\",\"id\":\"raw-nic\",\"netdev\":\"raw-net\",\"mac\":\"52:54:00:00:00:99\"}'
+  -chardev null,id=raw-debug -device isa-debugcon,id=raw-port,iobase=0x402,chardev=raw-debug" ]
+RAW = [ TYPE = "kvm", VALIDATE = "no", DATA = "<qemu:commandline><qemu:arg value='-object'/><qemu:arg value='rng-builtin,id=raw-luck'/>
+  <qemu:env name='X' value='y'/></qemu:commandline><qemu:commandline><qemu:arg value='-smbios'/><qemu:arg value='type=11,value=it&apos;s'/>
+  </qemu:commandline>" ]
 END
     started
+    # RAW: the command line with qemu:env is left out as a whole
+    device raw-nic type virtio-net-pci
+    device raw-nic mac 52:54:00:00:00:99
+    device raw-port type isa-debugcon
+    chardev raw-debug .filename null
+    has_argument "name=opt/org.example/word,string=two  words" || fail "the words of RAW"
+    has_argument "type=11,value=it's" || fail "the words of <qemu:commandline>"
+    if has_argument "rng-builtin,id=raw-luck"; then fail "a <qemu:commandline> that cannot be carried"; fi
+    assert_eq "$(vml -o json status "$VM" --compare | jq -c .differences)" "[]" "what template and QEMU say"
     object rng0-source type rng-builtin
     device rng0 period 65536
     device watchdog0 type ib700
@@ -271,14 +286,22 @@ test_virtiofs_rng_and_consoles_in_a_guest() {
         'echo "bytes=$(dd if=/dev/hwrng bs=16 count=4 2>/dev/null | wc -c)"'
     said rng virtio_rng.0
     said bytes 64
-    # CONSOLE: four times what one file of its log holds
-    tell_guest 'dd if=/dev/zero bs=65536 count=128 2>/dev/null | tr "\0" x >/dev/hvc0; echo written=1'
+    # CONSOLE: its log is bounded, also when it grows faster than a guest without KVM can write
+    local log=$ROOT/var/log/vmlaunch/$VM-console0.log turn
+    tell_guest 'echo first >/dev/hvc0; echo written=1'
     said written 1
-    local log=$ROOT/var/log/vmlaunch/$VM-console0.log
-    bounded() { [[ -s $log.1 ]] && (($(stat -c %s "$log") < 2097152)); }
-    await 20 bounded
+    await 20 grep -q first "$log"
+    cut_off() { (($(stat -c %s "$log") == 0)); }
+    for turn in 1 2 3 4 5; do
+        printf '%s%s' "$turn" "$(head -c 2500000 /dev/zero | tr '\0' x)" >>"$log"
+        await 20 cut_off
+    done
+    assert_eq "$(stat -c %s "$log.1" "$log.3" | xargs)" "2097152 2097152" "sizes of old logs"
     [[ ! -e $log.4 ]] || fail "four old logs are kept"
-    assert_eq "$(stat -c %s "$log.1")" 2097152 "size of an old log"
+    tell_guest 'echo last >/dev/hvc0; echo written=2'
+    said written 2
+    await 20 grep -q last "$log"
+    (($(stat -c %s "$log") < 100)) || fail "the log after it was cut off: $(stat -c %s "$log") bytes"
     assert_contains "$(<"$ROOT/var/log/vmlaunch/$VM-serial0.log")" "READY" "the serial port's log"
     expect 0 vml destroy "$VM"
 }
