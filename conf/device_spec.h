@@ -87,7 +87,7 @@ struct console_spec {
         bool log;
 };
 
-/* What the template language has no word for. Only of TYPE qemu more than these two is kept. */
+/* RAW of TYPE qemu; those of other types have become attributes, or are of other hypervisors. */
 struct raw_spec {
         struct section section;
         char *type, *data;

@@ -1,9 +1,10 @@
-/* RAW of TYPE qemu: its words. Of TYPE kvm conf/snippet.h has read it before. */
+/* RAW of TYPE qemu: its words. One of TYPE kvm has become attributes (conf/snippet.h), and is none any more. */
 #include <string.h>
 #include <strings.h>
 
 #include "conf/raw_words.h"
 #include "conf/spec_rules.h"
+#include "conf/spec_sections.h"
 
 /* Of one word in Linux, MAX_ARG_STRLEN. */
 #define WORD_MAX_BYTES (128u << 10)
@@ -27,13 +28,18 @@ static void check_words(struct spec_builder *builder, const struct raw_spec *raw
 
 void spec_set_raws(struct spec_builder *builder)
 {
-        for (size_t i = 0; i < builder->spec->n_raws; i++) {
-                struct raw_spec *raw = &builder->spec->raws[i];
+        struct vm_spec *spec = builder->spec;
+        size_t n = 0;
+
+        for (size_t i = 0; i < spec->n_raws; i++) {
+                struct raw_spec *raw = &spec->raws[i];
                 const struct source_pos *pos = &spec_origin(&attr_raw, raw, "DATA")->pos;
                 const char *wrong;
 
-                if (!raw->type || strcasecmp(raw->type, "qemu") != 0)
+                if (!raw->type || strcasecmp(raw->type, "qemu") != 0) {
+                        spec_section_done(&attr_raw, raw);
                         continue;
+                }
                 if (!raw->data)
                         spec_fail(builder, &raw->section.pos,
                                   "RAW/DATA: has to be given (TYPE qemu: arguments of QEMU)");
@@ -41,5 +47,7 @@ void spec_set_raws(struct spec_builder *builder)
                         spec_fail(builder, pos, "RAW/DATA: %s", wrong);
                 else
                         check_words(builder, raw);
+                spec->raws[n++] = *raw;
         }
+        spec->n_raws = n;
 }

@@ -84,3 +84,18 @@ bool spec_section_present(const struct spec_section *row, const struct vm_spec *
 {
         return !row->present || *(const bool *)((const char *)spec + row->present);
 }
+
+void spec_section_done(const struct attr_section *rows, void *record)
+{
+        struct section *section = record;
+
+        for (size_t i = 0; i < rows->n_rows; i++) {
+                const struct attr *row = &rows->rows[i];
+
+                if (row->has_field && attr_is_text(row))
+                        free(*(char **)attr_field(row, record));
+                if (section->origins)
+                        free(section->origins[i].text);
+        }
+        free(section->origins);
+}

@@ -84,13 +84,8 @@ char *spec_to_template(const struct vm_spec *spec)
         for (const struct spec_section *row = spec_sections; row->section; row++) {
                 size_t n = spec_section_present(row, spec) ? spec_section_count(row, spec) : 0;
 
-                for (size_t i = 0; i < n; i++) {
-                        const void *record = spec_section_record(row, spec, i);
-
-                        /* What other snippets mean has become attributes. */
-                        if (row->section != &attr_raw || ((const struct raw_spec *)record)->n_words)
-                                write_vector(&out, row->section, record);
-                }
+                for (size_t i = 0; i < n; i++)
+                        write_vector(&out, row->section, spec_section_record(row, spec, i));
         }
         return text_take(&out);
 }
