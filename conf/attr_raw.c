@@ -2,17 +2,23 @@
 #include <stddef.h>
 
 #include "conf/attr.h"
+#include "conf/vm_spec.h"
+
+#define ATTR_OF struct raw_spec
 
 static const struct attr raw_rows[] = {
-        { "TYPE", .kind = ATTR_TEXT, .lookup = LOOKUP_D, .max = 64, .lands = "rule",
-          .doc = "kvm: DATA is libvirt XML. Another word is for another hypervisor, and without effect here.",
-          .source = "opennebula-semantics 3.14" },
-        { "DATA", .kind = ATTR_TEXT, .lookup = LOOKUP_D, .lands = "rule",
-          .doc = "Elements as they stand in libvirt's <domain>. Each means what the attributes mean that can say it; one "
-                 "that none can say is an error. What the template itself says is stronger.",
-          .source = "opennebula-semantics 3.14; libvirt-behaviour" },
+        { "TYPE", TEXT(type), .lookup = LOOKUP_D, .max = 64, .lands = "rule",
+          .doc = "kvm: DATA is libvirt XML. qemu: DATA are arguments of QEMU. Another word is for another hypervisor, and "
+                 "without effect here.",
+          .source = "opennebula-semantics 3.14; DESIGN 5.3" },
+        { "DATA", TEXT(data), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "kvm: elements as they stand in libvirt's <domain>. Each means what the attributes mean that can say it; "
+                 "one that none can say is an error. What the template itself says is stronger. qemu: words that follow "
+                 "all other arguments, with a shell's quotes and backslashes but no variables; options that an attribute "
+                 "stands for or that vmlaunch relies on are errors.",
+          .source = "opennebula-semantics 3.14; libvirt-behaviour; DESIGN 5.3" },
         { "VALIDATE", .kind = ATTR_BOOL, .lookup = LOOKUP_D, .dflt = "yes", .lands = "rule",
-          .doc = "no: an element that no attribute can say is left out with a warning.",
+          .doc = "no: an element that no attribute can say is left out with a warning. Of TYPE kvm.",
           .source = "opennebula-semantics 3.14; DESIGN 5.3" },
         LEFT_ALONE("DATA_VMX", "for another hypervisor"),
 };
@@ -22,6 +28,6 @@ const struct attr_section attr_raw = {
         .repeats = true,
         .rows = raw_rows,
         .n_rows = ARRAY_SIZE(raw_rows),
-        .doc = "libvirt XML, translated. A configuration file may have RAW as a plain attribute, for every VM.",
+        .doc = "libvirt XML, translated, or further arguments of QEMU. A configuration file may have RAW as a plain attribute, for every VM.",
         .source = "opennebula-semantics 3.14",
 };

@@ -86,3 +86,11 @@ struct console_spec {
         char *path;
         bool log;
 };
+
+/* RAW of TYPE qemu; those of other types have become attributes, or are of other hypervisors. */
+struct raw_spec {
+        struct section section;
+        char *type, *data;
+        char **words; /* of QEMU's command line; owned; filled in by spec_set_raws() */
+        size_t n_words;
+};

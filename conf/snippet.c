@@ -103,16 +103,31 @@ static bool is_lax(struct spec_builder *builder, const struct template_attribute
         return !yes;
 }
 
+/* Blanks around a value do not count. */
+static bool is_word(const char *value, const char *word)
+{
+        size_t n = strlen(word);
+
+        value += strspn(value, " \t\r\n");
+        return strncasecmp(value, word, n) == 0 && spec_text_is_empty(value + n);
+}
+
 static void read_raw(struct spec_builder *builder, const struct template_attribute *raw,
                      struct template **tree)
 {
         const struct template_value *type = find_key(raw, "TYPE"), *data = find_key(raw, "DATA");
 
         if (!type || spec_text_is_empty(type->value)) {
-                spec_fail(builder, &raw->name_pos, "RAW/TYPE: has to be given (kvm: DATA is libvirt XML)");
+                spec_fail(builder, &raw->name_pos, "RAW/TYPE: has to be given (kvm: DATA is libvirt XML; qemu: arguments of QEMU)");
                 return;
         }
-        if (strcasecmp(type->value, "kvm") != 0) {
+        if (is_word(type->value, "qemu")) {
+                if (is_lax(builder, raw))
+                        spec_fail(builder, &find_key(raw, "VALIDATE")->value_pos,
+                                  "RAW/VALIDATE: is of TYPE kvm; what TYPE qemu may not say stays an error");
+                return;
+        }
+        if (!is_word(type->value, "kvm")) {
                 _cleanup_free_ char *shown = text_printable(type->value);
 
                 spec_warn(builder, &type->value_pos, "RAW: is for hypervisor '%s', without effect here",

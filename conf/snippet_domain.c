@@ -47,6 +47,26 @@ static void read_on_poweroff(struct snippet_unit *unit, struct xml_element *elem
                                "<on_poweroff>: '%s' has no counterpart, ours is destroy", shown);
 }
 
+/* Words as they are, which RAW of TYPE qemu checks. QEMU's environment is not the template's. */
+static void read_command_line(struct snippet_unit *unit, struct xml_element *element)
+{
+        _cleanup_text_ struct text data = TEXT_INIT;
+        struct xml_element *argument;
+
+        while ((argument = snippet_child(element, "qemu:arg"))) {
+                const struct xml_attribute *value = snippet_attribute(argument, "value");
+                _cleanup_free_ char *word = value ? text_shell_quoted(value->value) : NULL;
+
+                if (value)
+                        text_addf(&data, "%s%s", data.length ? " " : "", word);
+                else
+                        snippet_refuse(unit, &argument->pos, "<%s>: <qemu:arg> has no value", unit->path);
+        }
+        snippet_begin(unit, "RAW", &element->pos);
+        snippet_set(unit, "TYPE", "qemu", &element->pos);
+        snippet_set(unit, "DATA", text_str(&data), &element->pos);
+}
+
 const struct snippet_element snippet_domain[] = {
         ELEMENT("on_crash", "", on_crash_rows, NULL),
         ELEMENT("on_poweroff", NULL, NULL, read_on_poweroff),
@@ -55,6 +75,7 @@ const struct snippet_element snippet_domain[] = {
         ELEMENT("blkiotune", "BLKIOTUNE", blkiotune_rows, NULL),
         ELEMENT("cputune", "CPUTUNE", cputune_rows, NULL),
         ELEMENT("iothreads", "FEATURES", iothreads_rows, NULL),
+        ELEMENT("qemu:commandline", NULL, NULL, read_command_line),
         ELEMENT("title", NULL, NULL, NULL),
         ELEMENT("description", NULL, NULL, NULL),
         ELEMENT("metadata", NULL, NULL, NULL),

@@ -20,7 +20,8 @@
 /* Linux uses no smaller piece of a memory module; a virtio-mem device plugs blocks (qemu-lab 6). */
 #define DIMM_GRAIN       (128ull << 20)
 #define VIRTIO_MEM_BLOCK (2ull << 20)
-#define SPEC_MAX_DEVICES 16 /* of other kinds that repeat */
+#define SPEC_MAX_DEVICES      16 /* of other kinds that repeat */
+#define SPEC_MAX_RAWS         64
 
 struct spec_builder {
         const struct template *template;
@@ -98,6 +99,7 @@ void spec_set_display(struct spec_builder *builder);
 void spec_set_boot_order(struct spec_builder *builder);
 void spec_set_devices(struct spec_builder *builder, const char *base_dir);
 void spec_set_serials(struct spec_builder *builder, const char *base_dir);
+void spec_set_raws(struct spec_builder *builder);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);

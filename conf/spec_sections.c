@@ -54,6 +54,7 @@ const struct spec_section spec_sections[] = {
         REPEATED(attr_redirfilter, redirfilters, SPEC_MAX_REDIRFILTERS, "rules"),
         REPEATED(attr_console, consoles, SPEC_MAX_DEVICES, "consoles"),
         REPEATED(attr_filesystem, filesystems, SPEC_MAX_DEVICES, "shared directories"),
+        REPEATED(attr_raw, raws, SPEC_MAX_RAWS, "pieces"),
         { .section = NULL },
 };
 
@@ -82,4 +83,19 @@ void *spec_section_record(const struct spec_section *row, const struct vm_spec *
 bool spec_section_present(const struct spec_section *row, const struct vm_spec *spec)
 {
         return !row->present || *(const bool *)((const char *)spec + row->present);
+}
+
+void spec_section_done(const struct attr_section *rows, void *record)
+{
+        struct section *section = record;
+
+        for (size_t i = 0; i < rows->n_rows; i++) {
+                const struct attr *row = &rows->rows[i];
+
+                if (row->has_field && attr_is_text(row))
+                        free(*(char **)attr_field(row, record));
+                if (section->origins)
+                        free(section->origins[i].text);
+        }
+        free(section->origins);
 }

@@ -32,3 +32,5 @@ size_t spec_section_count(const struct spec_section *row, const struct vm_spec *
 void *spec_section_record(const struct spec_section *row, const struct vm_spec *spec, size_t index);
 /* Was the vector given? true where nobody asks. */
 bool spec_section_present(const struct spec_section *row, const struct vm_spec *spec);
+/* Frees the texts and origins that a record has by its rows. */
+void spec_section_done(const struct attr_section *rows, void *record);

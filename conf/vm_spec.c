@@ -7,36 +7,26 @@
 #include "conf/attr.h"
 #include "conf/spec_sections.h"
 
-static void section_done(const struct attr_section *rows, void *record)
-{
-        struct section *section = record;
-
-        for (size_t i = 0; i < rows->n_rows; i++) {
-                const struct attr *row = &rows->rows[i];
-
-                if (row->has_field && attr_is_text(row))
-                        free(*(char **)attr_field(row, record));
-                if (section->origins)
-                        free(section->origins[i].text);
-        }
-        free(section->origins);
-}
-
 void vm_spec_free(struct vm_spec *spec)
 {
         if (!spec)
                 return;
-        section_done(&attr_vm, spec);
+        spec_section_done(&attr_vm, spec);
         for (const struct spec_section *row = spec_sections; row->section; row++) {
                 size_t n = spec_section_count(row, spec);
 
                 for (size_t i = 0; i < n; i++)
-                        section_done(row->section, spec_section_record(row, spec, i));
+                        spec_section_done(row->section, spec_section_record(row, spec, i));
         }
         for (size_t i = 0; i < spec->n_disks; i++)
                 spec_disk_done(&spec->disks[i]);
         for (size_t i = 0; i < spec->n_numa_nodes; i++)
                 free(spec->numa_nodes[i].distances);
+        for (size_t i = 0; i < spec->n_raws; i++) {
+                for (size_t w = 0; w < spec->raws[i].n_words; w++)
+                        free(spec->raws[i].words[w]);
+                free(spec->raws[i].words);
+        }
         free(spec->memory_shared_by);
         for (const struct spec_section *row = spec_sections; row->section; row++)
                 if (row->count)

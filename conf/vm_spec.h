@@ -325,6 +325,8 @@ struct vm_spec {
         size_t n_consoles;
         struct filesystem_spec *filesystems;
         size_t n_filesystems;
+        struct raw_spec *raws;
+        size_t n_raws;
         struct error *warnings; /* list; places where known; owned */
         char **files;           /* pool of the file names that origins and positions point into; owned */
         size_t n_files;

@@ -109,6 +109,8 @@ int build_error(const struct build *build, struct error **err, enum error_code c
                 const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* ERROR_HOST when this QEMU has no such device type. */
 int build_need_device(const struct build *build, const char *reference, const char *type, struct error **err);
+/* An error when the text cannot stand in a plan, which is JSON; NULL can. */
+int build_check_utf8(const struct build *build, const char *reference, const char *text, struct error **err);
 /* reference NULL: no place. */
 void build_warn(struct build *build, const char *reference, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

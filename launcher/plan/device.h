@@ -110,6 +110,14 @@ void serial_steps(struct build *build);
 /* One of the users of the virtio-serial controller is there: a virtio console. */
 bool console_is_virtio(const struct vm_spec *spec);
 
+/* raw.c: RAW of TYPE qemu, behind all other arguments. */
+int raw_check(struct build *build, struct error **err);
+void raw_args(struct build *build);
+/* What they name in QEMU. */
+enum raw_named { RAW_DEVICE, RAW_OBJECT, RAW_NETDEV, RAW_CHARDEV, RAW_NODE };
+void raw_each_named(const struct vm_spec *spec, void (*fn)(enum raw_named kind, const char *id, void *data),
+                    void *data);
+
 /* panic.c */
 int panic_check(struct build *build, struct error **err);
 void panic_args(struct build *build);

@@ -47,7 +47,8 @@ void build_fdset_args(struct build *build, const char *because, const struct pla
 int devices_check(struct build *build, struct error **err)
 {
         if (serial_check(build, err) < 0 || panic_check(build, err) < 0 || rng_check(build, err) < 0 ||
-            watchdog_check(build, err) < 0 || tpm_check(build, err) < 0 || vsock_check(build, err) < 0)
+            watchdog_check(build, err) < 0 || tpm_check(build, err) < 0 || vsock_check(build, err) < 0 ||
+            raw_check(build, err) < 0)
                 return -1;
         return filesystem_check_all(build, err);
 }

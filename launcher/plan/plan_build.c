@@ -104,7 +104,7 @@ static bool is_utf8(const char *s)
         return string != NULL;
 }
 
-static int check_utf8(const struct build *build, const char *reference, const char *text, struct error **err)
+int build_check_utf8(const struct build *build, const char *reference, const char *text, struct error **err)
 {
         if (is_utf8(text))
                 return 0;
@@ -124,19 +124,19 @@ static int check_strings(const struct build *build, struct error **err)
                 return error_set(
                         err, ERROR_INVALID,
                         "the name of the template, of QEMU or of a directory of vmlaunch is not UTF-8");
-        if (check_utf8(build, "OS/KERNEL", os->kernel, err) < 0 ||
-            check_utf8(build, "OS/INITRD", os->initrd, err) < 0 ||
-            check_utf8(build, "OS/KERNEL_CMD", os->kernel_cmd, err) < 0 ||
-            check_utf8(build, "OS/ROOT", os->root, err) < 0 ||
-            check_utf8(build, "OS/FIRMWARE", os->firmware, err) < 0 ||
-            check_utf8(build, "OS/FIRMWARE", build->in->site->kvmrc.ovmf_nvram, err) < 0)
+        if (build_check_utf8(build, "OS/KERNEL", os->kernel, err) < 0 ||
+            build_check_utf8(build, "OS/INITRD", os->initrd, err) < 0 ||
+            build_check_utf8(build, "OS/KERNEL_CMD", os->kernel_cmd, err) < 0 ||
+            build_check_utf8(build, "OS/ROOT", os->root, err) < 0 ||
+            build_check_utf8(build, "OS/FIRMWARE", os->firmware, err) < 0 ||
+            build_check_utf8(build, "OS/FIRMWARE", build->in->site->kvmrc.ovmf_nvram, err) < 0)
                 return -1;
         for (size_t i = 0; i < spec->n_disks; i++) {
                 const struct image_chain *chain = build->in->chains[i];
                 _cleanup_free_ char *source = xasprintf("DISK[%zu]/SOURCE", i);
 
                 for (size_t l = 0; chain && l < chain->n_layers; l++)
-                        if (check_utf8(build, source, chain->layers[l].path, err) < 0)
+                        if (build_check_utf8(build, source, chain->layers[l].path, err) < 0)
                                 return l ? error_hint(err, "it is the name of a backing file") : -1;
         }
         return 0;
@@ -263,6 +263,7 @@ static void write_argv(struct build *build)
         plugged_args(build);
         balloon_args(build);
         display_args(build);
+        raw_args(build);
 }
 
 void build_listen_step(struct build *build, const char *because, const char *name)

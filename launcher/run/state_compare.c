@@ -323,6 +323,7 @@ json_t *state_expected(const struct vm_spec *spec)
                 expect(nodes, "pflash1-format", disk_format_name(spec->os.firmware_format));
         }
         state_expect_devices(spec, devices, objects, chardevs);
+        state_expect_raw(spec, devices, objects, netdevs, chardevs, nodes);
         return json_pack("{s:o, s:o, s:o, s:o, s:o}", "devices", devices, "objects", objects, "netdevs",
                          netdevs, "chardevs", chardevs, "nodes", nodes);
 }

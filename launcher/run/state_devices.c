@@ -41,6 +41,31 @@ static void expect_filesystems(const struct vm_spec *spec, json_t *devices, json
         }
 }
 
+struct raw_lists {
+        json_t *lists[5]; /* by enum raw_named */
+};
+
+static void expect_raw(enum raw_named kind, const char *id, void *data)
+{
+        const struct raw_lists *lists = data;
+
+        expect(lists->lists[kind], id, NULL);
+}
+
+void state_expect_raw(const struct vm_spec *spec, json_t *devices, json_t *objects, json_t *netdevs,
+                      json_t *chardevs, json_t *nodes)
+{
+        struct raw_lists lists = { {
+                [RAW_DEVICE] = devices,
+                [RAW_OBJECT] = objects,
+                [RAW_NETDEV] = netdevs,
+                [RAW_CHARDEV] = chardevs,
+                [RAW_NODE] = nodes,
+        } };
+
+        raw_each_named(spec, expect_raw, &lists);
+}
+
 void state_expect_devices(const struct vm_spec *spec, json_t *devices, json_t *objects, json_t *chardevs)
 {
         expect_lines(spec, devices, chardevs);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What RNG, WATCHDOG, TPM, FILESYSTEM, SERIAL and CONSOLE do to a running machine: asked from QEMU, from /proc, or from the
+# What RNG, WATCHDOG, TPM, FILESYSTEM, SERIAL, CONSOLE and RAW do to a running machine: asked from QEMU, from /proc, or from the
 # guest; and what becomes of the helper processes (swtpm, virtiofsd).
 . "$(dirname "$0")/lib.sh"
 
@@ -167,8 +167,23 @@ RNG = [ SOURCE = "builtin" ]
 WATCHDOG = [ MODEL = "ib700", ACTION = "none" ]
 FILESYSTEM = [ SOURCE = "mapped", TARGET = "mapped", DRIVER = "virtiofs", READONLY = "yes" ]
 CONSOLE = [ TYPE = "pty" ]
+RAW = [ TYPE = "qemu", DATA = "-fw_cfg name=opt/org.example/word,string='two  words' -netdev user,id=raw-net,restrict=on
+  -device '{\"driver\":\"virtio-net-pci\",\"id\":\"raw-nic\",\"netdev\":\"raw-net\",\"mac\":\"52:54:00:00:00:99\"}'
+  -chardev null,id=raw-debug -device isa-debugcon,id=raw-port,iobase=0x402,chardev=raw-debug" ]
+RAW = [ TYPE = "kvm", VALIDATE = "no", DATA = "<qemu:commandline><qemu:arg value='-object'/><qemu:arg value='rng-builtin,id=raw-luck'/>
+  <qemu:env name='X' value='y'/></qemu:commandline><qemu:commandline><qemu:arg value='-smbios'/><qemu:arg value='type=11,value=it&apos;s'/>
+  </qemu:commandline>" ]
 END
     started
+    # RAW: the command line with qemu:env is left out as a whole
+    device raw-nic type virtio-net-pci
+    device raw-nic mac 52:54:00:00:00:99
+    device raw-port type isa-debugcon
+    chardev raw-debug .filename null
+    has_argument "name=opt/org.example/word,string=two  words" || fail "the words of RAW"
+    has_argument "type=11,value=it's" || fail "the words of <qemu:commandline>"
+    if has_argument "rng-builtin,id=raw-luck"; then fail "a <qemu:commandline> that cannot be carried"; fi
+    assert_eq "$(vml -o json status "$VM" --compare | jq -c .differences)" "[]" "what template and QEMU say"
     object rng0-source type rng-builtin
     device rng0 period 65536
     device watchdog0 type ib700

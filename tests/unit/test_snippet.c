@@ -827,8 +827,30 @@ static void raw_of_another_hypervisor_is_a_warning(void **state)
 
         (void)state;
         assert_string_equal(other, "warning 1:11: RAW: is for hypervisor 'vmware', without effect here");
-        assert_string_equal(none, "1:1: RAW/TYPE: has to be given (kvm: DATA is libvirt XML)");
+        assert_string_equal(none, "1:1: RAW/TYPE: has to be given (kvm: DATA is libvirt XML; qemu: "
+                                  "arguments of QEMU)");
         assert_string_equal(empty, "");
+}
+
+static void arguments_of_qemu_become_raw_of_that_type(void **state)
+{
+        static const struct row rows[] = {
+                { "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
+                  "<qemu:arg value='-smbios'/><qemu:arg value='type=11,value=it&apos;s'/></qemu:commandline>",
+                  "RAW[TYPE=qemu DATA=-smbios 'type=11,value=it'\\''s']" },
+                { "<qemu:commandline><qemu:env name='A' value='b'/></qemu:commandline>",
+                  "2:27: RAW/DATA: <qemu:commandline>: <qemu:env> in it has no counterpart" },
+                { "<qemu:commandline><qemu:arg/></qemu:commandline>",
+                  "2:27: RAW/DATA: <qemu:commandline>: <qemu:arg> has no value" },
+        };
+        _cleanup_free_ char *ours = meaning_of("RAW=[TYPE=\" QEMU\",DATA=\"-seed 1\"]", NULL, NULL);
+        _cleanup_free_ char *lax =
+                meaning_of("RAW=[TYPE=qemu,VALIDATE=no,DATA=\"-seed 1\"]", NULL, NULL);
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+        assert_string_equal(ours, "");
+        assert_string_equal(lax, "1:25: RAW/VALIDATE: is of TYPE kvm; what TYPE qemu may not say stays an error");
 }
 
 static void validate_no_makes_warnings_of_it(void **state)
@@ -865,6 +887,7 @@ int main(void)
                 cmocka_unit_test(what_the_template_says_itself_is_stronger),
                 cmocka_unit_test(the_configuration_may_have_a_snippet_too),
                 cmocka_unit_test(raw_of_another_hypervisor_is_a_warning),
+                cmocka_unit_test(arguments_of_qemu_become_raw_of_that_type),
                 cmocka_unit_test(validate_no_makes_warnings_of_it),
         };
 
