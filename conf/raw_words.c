@@ -27,7 +27,8 @@ static bool read_word(const char **text, struct text *word, const char **ret_wro
         }
         *text = s;
         if (quote)
-                *ret_wrong = quote == '"' ? "a double quote (\") has no end" : "a single quote (') has no end";
+                *ret_wrong =
+                        quote == '"' ? "a double quote (\") has no end" : "a single quote (') has no end";
         return !quote;
 }
 

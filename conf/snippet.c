@@ -118,7 +118,8 @@ static void read_raw(struct spec_builder *builder, const struct template_attribu
         const struct template_value *type = find_key(raw, "TYPE"), *data = find_key(raw, "DATA");
 
         if (!type || spec_text_is_empty(type->value)) {
-                spec_fail(builder, &raw->name_pos, "RAW/TYPE: has to be given (kvm: DATA is libvirt XML; qemu: arguments of QEMU)");
+                spec_fail(builder, &raw->name_pos,
+                          "RAW/TYPE: has to be given (kvm: DATA is libvirt XML; qemu: arguments of QEMU)");
                 return;
         }
         if (is_word(type->value, "qemu")) {

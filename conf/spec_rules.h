@@ -20,8 +20,8 @@
 /* Linux uses no smaller piece of a memory module; a virtio-mem device plugs blocks (qemu-lab 6). */
 #define DIMM_GRAIN       (128ull << 20)
 #define VIRTIO_MEM_BLOCK (2ull << 20)
-#define SPEC_MAX_DEVICES      16 /* of other kinds that repeat */
-#define SPEC_MAX_RAWS         64
+#define SPEC_MAX_DEVICES 16 /* of other kinds that repeat */
+#define SPEC_MAX_RAWS    64
 
 struct spec_builder {
         const struct template *template;

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.." || exit
 export FREEZE_RUNS=${FREEZE_RUNS:-200}
 export STEPS=${STEPS:-2000}
 export RANDOM_KILLS=${RANDOM_KILLS:-1000}
-export CRASH=all DEADLINES_ALL=1
+export CRASH=all DEADLINES_ALL=1 SYSTEMD=1
 export TEST_BUDGET=${TEST_BUDGET:-21600} TEST_FILE_LIMIT=${TEST_FILE_LIMIT:-14400}
 fuzz_seconds=${FUZZ_SECONDS:-300}
 status=0

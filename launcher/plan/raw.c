@@ -53,7 +53,7 @@ static const struct {
 };
 
 /* Of the options that are not owned those that take no word; what follows one would be the name of a disk. */
-#define LONELY                                                                                    \
+#define LONELY                                                                                        \
         "usb portrait full-screen win2k-hack no-fd-bootchk singlestep s only-migratable semihosting " \
         "old-param async-teardown xen-attach enable-sync-profile perfmap jitdump alt-grab ctrl-grab no-quit"
 
@@ -88,10 +88,11 @@ static int check_device(struct build *build, const char *reference, const char *
                 return 0;
         /* QEMU makes all devices that are given as text before those that are given as JSON. */
         if (!strstr(value, ",addr="))
-                build_note(build, reference,
-                           "-device %s: as text it is made before all devices of vmlaunch, and may take the place of one; "
-                           "as JSON it comes after them",
-                           type);
+                build_note(
+                        build, reference,
+                        "-device %s: as text it is made before all devices of vmlaunch, and may take the place of one; "
+                        "as JSON it comes after them",
+                        type);
         return strchr(type, '=') ? 0 : build_need_device(build, reference, type, err);
 }
 
@@ -101,9 +102,8 @@ static bool names_fd(const char *value)
         for (const char *member = value; member; member = strchr(member, ',')) {
                 member += *member == ',';
                 member += strspn(member, "abcdefghijklmnopqrstuvwxyz_-");
-                if (*member == '=' &&
-                    ((member - value >= 2 && strncmp(member - 2, "fd", 2) == 0) ||
-                     (member - value >= 3 && strncmp(member - 3, "fds", 3) == 0)))
+                if (*member == '=' && ((member - value >= 2 && strncmp(member - 2, "fd", 2) == 0) ||
+                                       (member - value >= 3 && strncmp(member - 3, "fds", 3) == 0)))
                         return true;
         }
         return strstr(value, "/dev/fdset/") || strstr(value, "/proc/self/fd/");
@@ -123,8 +123,8 @@ static int check_option(struct build *build, const char *reference, const char *
                 return build_error(build, err, ERROR_INVALID, reference, "a word is a '-' with no name");
         for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
                 if (is_listed(name, owned[i].options))
-                        return build_error(build, err, ERROR_INVALID, reference,
-                                           "-%s is not for RAW: %s", shown, owned[i].instead);
+                        return build_error(build, err, ERROR_INVALID, reference, "-%s is not for RAW: %s",
+                                           shown, owned[i].instead);
         return 0;
 }
 
@@ -153,8 +153,8 @@ static int check_words(struct build *build, const struct raw_spec *raw, const ch
                                            "-%s %s: QEMU would answer and end (vmlaunch describe --device)",
                                            option, shown);
                 if (names_fd(word))
-                        return build_error(build, err, ERROR_INVALID, reference,
-                                           "-%s %s: " FDS, option, shown);
+                        return build_error(build, err, ERROR_INVALID, reference, "-%s %s: " FDS, option,
+                                           shown);
                 if (strcmp(option, "device") == 0 && check_device(build, reference, word, err) < 0)
                         return -1;
                 option = NULL;

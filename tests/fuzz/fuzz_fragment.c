@@ -22,7 +22,8 @@ static void check_steps(const struct fragment *fragment, enum control_role role)
                 const struct fragment_step *step = &fragment->steps[i];
                 _cleanup_free_ char *text = fragment_step_text(fragment, i);
 
-                if (!json_is_object(step->args) || (step->effect == EFFECT_QMP) != (step->command != NULL))
+                if (!text || !json_is_object(step->args) ||
+                    (step->effect == EFFECT_QMP) != (step->command != NULL))
                         abort();
                 if (step->command ? step->command->role > role : role < ROLE_ADMIN)
                         abort();

@@ -844,13 +844,13 @@ static void arguments_of_qemu_become_raw_of_that_type(void **state)
                   "2:27: RAW/DATA: <qemu:commandline>: <qemu:arg> has no value" },
         };
         _cleanup_free_ char *ours = meaning_of("RAW=[TYPE=\" QEMU\",DATA=\"-seed 1\"]", NULL, NULL);
-        _cleanup_free_ char *lax =
-                meaning_of("RAW=[TYPE=qemu,VALIDATE=no,DATA=\"-seed 1\"]", NULL, NULL);
+        _cleanup_free_ char *lax = meaning_of("RAW=[TYPE=qemu,VALIDATE=no,DATA=\"-seed 1\"]", NULL, NULL);
 
         (void)state;
         check_rows(rows, ARRAY_SIZE(rows));
         assert_string_equal(ours, "");
-        assert_string_equal(lax, "1:25: RAW/VALIDATE: is of TYPE kvm; what TYPE qemu may not say stays an error");
+        assert_string_equal(lax,
+                            "1:25: RAW/VALIDATE: is of TYPE kvm; what TYPE qemu may not say stays an error");
 }
 
 static void validate_no_makes_warnings_of_it(void **state)
