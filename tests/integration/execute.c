@@ -115,6 +115,7 @@ static void make_plan(struct fixture *f)
         plan->name = xstrdup("web");
         plan->emulator = xstrdup(f->stand_in);
         plan->cgroup = xstrdup(f->group);
+        plan->qemu_group = xstrdup(f->group);
         plan->confine =
                 (struct plan_confinement){ .uid = VM_UID, .gid = VM_UID, .groups = { 109 }, .n_groups = 1 };
         add_step(plan, EFFECT_UID_CLAIM, json_pack("{s:i, s:s}", "uid", VM_UID, "path", uid_path));
@@ -173,6 +174,7 @@ static void free_plan(struct launch_plan *plan)
         free(plan->name);
         free(plan->emulator);
         free(plan->cgroup);
+        free(plan->qemu_group);
 }
 
 static void make_bridge(const char *name)
