@@ -71,13 +71,19 @@ void apply_free(struct apply *apply)
         free(apply);
 }
 
+/* Somebody still answers it. */
+static bool is_awaited(const struct apply *apply)
+{
+        return apply->in_qemu || apply->asked || apply->helper;
+}
+
 bool apply_is_over(struct apply *apply)
 {
         struct applies *applies = apply->applies;
 
         if (!applies->ended)
                 return false;
-        if (apply->in_qemu || apply->asked || apply->helper)
+        if (is_awaited(apply))
                 return true;
         if (applies->current == apply)
                 applies->current = NULL;
@@ -811,7 +817,7 @@ void applies_event(struct applies *applies, const char *name, const json_t *even
         look_for_next(applies);
         if (apply && apply->fragment && apply->fragment->forward)
                 apply_forward_event(apply, name, event_data);
-        else if (apply && (apply->state == APPLY_QMP || apply->state == APPLY_AWAITING))
+        else if (apply && apply->fragment && (apply->state == APPLY_QMP || apply->state == APPLY_AWAITING))
                 step_event(apply, name, event_data);
         else if (apply && apply->state == APPLY_UNDOING)
                 apply_undo_event(apply, name, event_data);
@@ -853,8 +859,11 @@ bool applies_end(struct applies *applies)
         apply_answer(current, NULL, error);
         loop_remove(applies->loop, current->timer);
         current->timer = NULL;
-        apply_is_over(current);
-        return !applies->current || !applies->current->helper;
+        if (is_awaited(current))
+                return !current->helper;
+        applies->current = NULL;
+        apply_free(current);
+        return true;
 }
 
 bool applies_are_idle(const struct applies *applies)

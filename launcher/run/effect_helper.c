@@ -101,6 +101,8 @@ int helper_carry_out(struct effect_run *run, const json_t *json, struct error **
         json_array_foreach (args.argv, i, word) {
                 argv_add_take(&argv, generation_fill(json_string_value(word), run->generation));
         }
+        if (!argv.n)
+                return error_set(err, ERROR_FAILED, "helper %s has no program", args.id);
         confine = (struct plan_confinement){ .uid = (uid_t)args.uid, .gid = (gid_t)args.gid };
         namespaces = (struct spawn_namespaces){ .uid = (uid_t)args.uid,
                                                 .gid = (gid_t)args.gid,
