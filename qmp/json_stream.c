@@ -421,7 +421,7 @@ static void queue_bytes(struct json_stream *stream, const char *bytes, size_t n,
         memcpy(chunk->bytes, bytes, n);
         if (n_fds)
                 chunk->fds = xreallocarray(NULL, n_fds, sizeof(int));
-        for (; chunk->n_fds < n_fds; chunk->n_fds++)
+        for (; fds && chunk->n_fds < n_fds; chunk->n_fds++)
                 chunk->fds[chunk->n_fds] = fds[chunk->n_fds];
         *stream->queue_end = chunk;
         stream->queue_end = &chunk->next;

@@ -31,9 +31,12 @@ struct apart {
 json_t *apart_error_to_json(const struct error *error)
 {
         json_t *chain = json_array();
+        const struct error *e = error;
 
-        for (const struct error *e = error; e; e = e->cause)
+        do {
                 json_array_append_new(chain, json_string(e->message) ?: json_string("?"));
+                e = e->cause;
+        } while (e);
         return json_pack("{s:i, s:i, s:o*, s:o}", "code", (int)error->code, "errno", error->os_errno, "hint",
                          error->hint ? json_string(error->hint) : NULL, "chain", chain);
 }
