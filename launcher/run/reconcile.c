@@ -482,6 +482,22 @@ static int look_for_orphans(const struct survey_options *options, struct orphans
         return 0;
 }
 
+/* Its run went on when the group was seen, and ended before its VM was. */
+static bool has_gone_meanwhile(const struct cgroup_host *cgroup, const struct survey *survey,
+                               const struct orphan *orphan)
+{
+        _cleanup_(cgroup_found_done) struct cgroup_found now = { 0 };
+        _cleanup_error_ struct error *unknown = NULL;
+        const struct cgroup_found *seen;
+        int found;
+
+        if (!orphan->kept || orphan->kind != ORPHAN_CGROUP)
+                return false;
+        seen = &survey->groups[orphan->at];
+        found = cgroup_look(cgroup, seen->path, &now, &unknown);
+        return found == 0 || (found > 0 && (!now.n_pids || !now.mark || strcmp(now.mark, seen->mark) != 0));
+}
+
 /* One after the other, whatever becomes of one. */
 static int reconcile_orphans(const struct reconcile_request *request, struct teller teller, size_t *ret_n,
                              struct error **err)
@@ -499,6 +515,10 @@ static int reconcile_orphans(const struct reconcile_request *request, struct tel
                 struct error *error = NULL;
                 int removed = !orphan->kept;
 
+                if (has_gone_meanwhile(request->cgroup, &orphans.survey, orphan)) {
+                        --*ret_n;
+                        continue;
+                }
                 if (removed && !request->dry_run)
                         removed = remove_orphan(request->site, request->cgroup, &orphans.survey, orphan,
                                                 false, &error);

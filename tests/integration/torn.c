@@ -140,6 +140,7 @@ static void make_plan(struct fixture *f)
         plan->name = xstrdup(f->vm_name);
         plan->emulator = beside_us("stand_in");
         plan->cgroup = xstrdup(f->group);
+        plan->qemu_group = xstrdup(f->group);
         plan->confine = (struct plan_confinement){ .uid = VM_UID, .gid = VM_UID };
         put(disk, "disk", 4);
         step(plan, EFFECT_UID_CLAIM, json_pack("{s:i}", "uid", VM_UID));
