@@ -443,6 +443,9 @@ static int remove_orphan(const struct site *site, const struct cgroup_host *cgro
         case ORPHAN_LOCK:
                 if (run_dir_open(&site->paths, &run, err) < 0)
                         return -1;
+                /* Its run took it away while it was looked at. */
+                if (faccessat(run, orphan->what, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+                        return 0;
                 lock_file_sweep(run, orphan->what);
                 return faccessat(run, orphan->what, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
         case ORPHAN_QEMU:
