@@ -488,3 +488,20 @@ uint64_t text_hash(const void *bytes, size_t n)
                 hash = (hash ^ *p++) * 0x100000001b3ull;
         return hash;
 }
+
+void text_add_roff(struct text *text, const char *s)
+{
+        bool at_start = true;
+
+        for (; *s; s++) {
+                if (at_start && (*s == '.' || *s == '\''))
+                        text_add(text, "\\&");
+                if (*s == '\\')
+                        text_add(text, "\\e");
+                else if (*s == '-')
+                        text_add(text, "\\-");
+                else
+                        text_add_bytes(text, s, 1);
+                at_start = *s == '\n';
+        }
+}

@@ -25,6 +25,8 @@ void text_done(struct text *text);
 #define _cleanup_text_ _cleanup_(text_done)
 void text_add(struct text *text, const char *s);
 void text_add_bytes(struct text *text, const void *bytes, size_t n);
+/* As text of a manual page: backslashes and hyphens escaped, no line is a request; a leading blank keeps its form. */
+void text_add_roff(struct text *text, const char *s);
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vaddf(struct text *text, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Back to a length that it had. */

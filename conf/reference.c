@@ -178,27 +178,9 @@ char *reference_markdown(void)
 
 /* roff. */
 
-/* Text that is no request: backslashes and hyphens escaped, no line starts with a control character. */
-static void add_roff(struct text *out, const char *s)
-{
-        bool at_start = true;
-
-        for (; *s; s++) {
-                if (at_start && (*s == '.' || *s == '\''))
-                        text_add(out, "\\&");
-                if (*s == '\\')
-                        text_add(out, "\\e");
-                else if (*s == '-')
-                        text_add(out, "\\-");
-                else
-                        text_add_bytes(out, s, 1);
-                at_start = *s == '\n';
-        }
-}
-
 static void roff_line(struct text *out, const char *s)
 {
-        add_roff(out, s);
+        text_add_roff(out, s);
         text_add(out, "\n");
 }
 

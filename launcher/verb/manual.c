@@ -7,24 +7,6 @@
 #include "conf/reference.h"
 #include "launcher/verb/command_line.h"
 
-/* Text of a manual page; lines that start with a blank keep their form. */
-static void add_roff(struct text *out, const char *s)
-{
-        bool at_start = true;
-
-        for (; *s; s++) {
-                if (at_start && (*s == '.' || *s == '\''))
-                        text_add(out, "\\&");
-                if (*s == '\\')
-                        text_add(out, "\\e");
-                else if (*s == '-')
-                        text_add(out, "\\-");
-                else
-                        text_add_bytes(out, s, 1);
-                at_start = *s == '\n';
-        }
-}
-
 static void add_options(struct text *out, const struct verb_option *options, size_t max)
 {
         for (size_t i = 0; i < max && options[i].name; i++) {
@@ -32,9 +14,9 @@ static void add_options(struct text *out, const struct verb_option *options, siz
                 if (options[i].letter)
                         text_addf(out, "\\-%c, ", options[i].letter);
                 text_add(out, "\\-\\-");
-                add_roff(out, options[i].name);
+                text_add_roff(out, options[i].name);
                 text_addf(out, "%s%s\n", options[i].arg ? "=" : "", options[i].arg ? options[i].arg : "");
-                add_roff(out, options[i].doc);
+                text_add_roff(out, options[i].doc);
                 text_add(out, "\n");
         }
 }
@@ -45,17 +27,17 @@ static void add_verb(struct text *out, const struct verb *verb)
         for (const char *c = verb->usage; *c; c++)
                 text_add(out, *c == '\'' ? "\\(aq" : *c == '-' ? "\\-" : (char[]){ *c, 0 });
         text_add(out, "\"\n");
-        add_roff(out, verb->summary);
+        text_add_roff(out, verb->summary);
         text_add(out, "\n");
         if (verb->more) {
                 text_add(out, ".PP\n.nf\n");
-                add_roff(out, verb->more);
+                text_add_roff(out, verb->more);
                 text_add(out, "\n.fi\n");
         }
         add_options(out, verb->options, VERB_MAX_OPTIONS);
         if (verb->timeout) {
                 text_add(out, ".TP\n.B \\-\\-timeout=S\n");
-                add_roff(out, verb->timeout);
+                text_add_roff(out, verb->timeout);
                 text_add(out, "\n");
         }
 }
@@ -85,7 +67,7 @@ char *manual_page(void)
                 add_verb(&out, verb);
         }
         text_add(&out, ".SH \"EXIT STATUS\"\n.nf\n");
-        add_roff(&out, COMMAND_LINE_EXIT_STATUS);
+        text_add_roff(&out, COMMAND_LINE_EXIT_STATUS);
         text_add(&out, ".fi\n.SH \"SEE ALSO\"\n.BR vmlaunch.template (5),\n.BR qemu (1)\n");
         return text_take(&out);
 }
