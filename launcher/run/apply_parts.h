@@ -1,5 +1,5 @@
 /*
- * apply_parts - what apply.c (doing) and apply_undo.c (undoing) share; for no one else.
+ * apply_parts - what apply.c (the queue), apply_do.c (doing) and apply_undo.c (undoing) share; for no one else.
  */
 #pragma once
 
@@ -76,11 +76,26 @@ void apply_step_aside(struct apply *apply);
 void apply_free(struct apply *apply);
 /* After applies_end(): a callback that came late. True: the apply is gone. */
 bool apply_is_over(struct apply *apply);
+/* It steps aside, and is freed. */
+void apply_leave(struct apply *apply);
+void apply_close_fds(struct apply *apply);
+void apply_unlink(struct apply **list, struct apply *apply);
+/* "change 3 (attach nic1)"; new string. */
+char *apply_title(const struct apply *apply);
+
+/* apply_do.c */
+/* It has become current: it is checked, begun and done. */
+void apply_check(struct apply *apply);
+void apply_step_done(struct apply *apply);
+/* An event that may be the one its step waits for. */
+void apply_step_event(struct apply *apply, const char *name, const json_t *event_data);
+/* Is it to be done no longer? */
+bool apply_is_abandoned(const struct apply *apply);
+struct error *apply_abandoned(void);
 /* The query that shows an object, -1: there is none. */
 int apply_query_of(enum fragment_object object);
 /* Its id among the arguments, as text; new string. */
 char *apply_object_id(const struct fragment_command *command, const json_t *arguments);
-
 /* All its steps are done. */
 void apply_commit_now(struct apply *apply);
 

@@ -13,34 +13,21 @@
 #include "launcher/plan/nic.h"
 #include "launcher/plan/pci.h"
 #include "launcher/plan/plugged.h"
-#include "launcher/run/state_devices.h"
+#include "launcher/run/state_parts.h"
 #include "qmp/ops_facts.h"
-
-/* A real machine has some hundred of anything. */
-#define LIST_MAX 4096
-
-struct comparison {
-        const struct state_sides *sides;
-        const struct vm_spec *spec;
-        json_t *differences;
-};
-
-/* What a side says of something. */
-enum side { SIDE_TEMPLATE, SIDE_QEMU, SIDE_RECORD, SIDES };
 
 static const char *const side_members[SIDES] = { "template", "qemu", "record" };
 
 /* Differences. */
 
-/* value NULL: there is none. Text from outside is made fit to print. */
-static void set_side(json_t *difference, enum side side, const char *value)
+void state_set_side(json_t *difference, enum state_side side, const char *value)
 {
         _cleanup_free_ char *shown = value ? text_printable(value) : NULL;
 
         json_object_set_new(difference, side_members[side], shown ? json_string(shown) : json_null());
 }
 
-static json_t *differ(struct comparison *c, const char *kind, const char *id, const char *member)
+json_t *state_differ(struct state_comparison *c, const char *kind, const char *id, const char *member)
 {
         _cleanup_free_ char *shown = text_printable(id);
         json_t *difference;
@@ -58,30 +45,30 @@ static json_t *differ(struct comparison *c, const char *kind, const char *id, co
 }
 
 /* Template and QEMU. */
-static void differ_between(struct comparison *c, const char *kind, const char *id, const char *member,
+static void differ_between(struct state_comparison *c, const char *kind, const char *id, const char *member,
                            const char *template, const char *qemu)
 {
-        json_t *difference = differ(c, kind, id, member);
+        json_t *difference = state_differ(c, kind, id, member);
 
         if (!difference)
                 return;
-        set_side(difference, SIDE_TEMPLATE, template);
-        set_side(difference, SIDE_QEMU, qemu);
+        state_set_side(difference, SIDE_TEMPLATE, template);
+        state_set_side(difference, SIDE_QEMU, qemu);
 }
 
 /* QEMU's answer has not the shape it must have. */
-static void not_understood(struct comparison *c, enum machine_fact fact)
+static void not_understood(struct state_comparison *c, enum machine_fact fact)
 {
-        json_t *difference = differ(c, "question", machine_fact_name(fact), NULL);
+        json_t *difference = state_differ(c, "question", machine_fact_name(fact), NULL);
 
         if (difference)
-                set_side(difference, SIDE_QEMU, "an answer that is not understood");
+                state_set_side(difference, SIDE_QEMU, "an answer that is not understood");
 }
 
 /* Facts. */
 
 /* The answer, lent; NULL: there is none, and that is a difference already. */
-static const json_t *fact(struct comparison *c, enum machine_fact which, json_type type)
+static const json_t *fact(struct state_comparison *c, enum machine_fact which, json_type type)
 {
         const char *name = machine_fact_name(which);
         const json_t *answer = json_object_get(c->sides->facts, name);
@@ -93,15 +80,15 @@ static const json_t *fact(struct comparison *c, enum machine_fact which, json_ty
         if (answer || !why) {
                 not_understood(c, which);
         } else {
-                json_t *difference = differ(c, "question", name, NULL);
+                json_t *difference = state_differ(c, "question", name, NULL);
 
                 if (difference)
-                        set_side(difference, SIDE_QEMU, why);
+                        state_set_side(difference, SIDE_QEMU, why);
         }
         return NULL;
 }
 
-static const char *string_of(const json_t *json, const char *key)
+const char *state_string(const json_t *json, const char *key)
 {
         return json_string_value(json_object_get(json, key));
 }
@@ -121,10 +108,10 @@ static json_t *children(const json_t *list)
 {
         json_t *found = json_object();
 
-        for (size_t i = 0; i < json_array_size(list) && i < LIST_MAX; i++) {
+        for (size_t i = 0; i < json_array_size(list) && i < STATE_LIST_MAX; i++) {
                 const json_t *entry = json_array_get(list, i);
-                const char *name = string_of(entry, "name");
-                json_t *type = child_type(string_of(entry, "type"));
+                const char *name = state_string(entry, "name");
+                json_t *type = child_type(state_string(entry, "type"));
 
                 if (name && type)
                         json_object_set(found, name, type);
@@ -138,8 +125,8 @@ static json_t *names_in(const json_t *list, const char *key)
 {
         json_t *found = json_object();
 
-        for (size_t i = 0; i < json_array_size(list) && i < LIST_MAX; i++) {
-                const char *name = string_of(json_array_get(list, i), key);
+        for (size_t i = 0; i < json_array_size(list) && i < STATE_LIST_MAX; i++) {
+                const char *name = state_string(json_array_get(list, i), key);
 
                 if (name)
                         json_object_set_new(found, name, json_true());
@@ -153,7 +140,7 @@ static json_t *netdevs_in(const char *text)
         json_t *found = json_object();
         size_t seen = 0;
 
-        while (*text && seen++ < LIST_MAX) {
+        while (*text && seen++ < STATE_LIST_MAX) {
                 size_t length = strcspn(text, "\r\n");
                 _cleanup_free_ char *line = xstrndup(text, length);
                 char *name = line + strspn(line, " \\"), *colon = strchr(name, ':');
@@ -175,158 +162,6 @@ static json_t *netdevs_in(const char *text)
 }
 
 /* What the template means. */
-
-static void expect(json_t *list, const char *id, const char *type)
-{
-        json_object_set_new(list, id, type ? json_string(type) : json_true());
-}
-
-static void expect_disk_objects(const struct disk_spec *disk, json_t *objects)
-{
-        _cleanup_free_ char *limits = disk_throttle_id(disk), *luks = disk_secret_id(disk, "luks");
-        _cleanup_free_ char *auth = disk_secret_id(disk, disk->store == DISK_STORE_RBD ? "ceph" : "chap");
-
-        if (disk_is_throttled(disk))
-                expect(objects, limits, "throttle-group");
-        if (disk->luks_path)
-                expect(objects, luks, "secret");
-        if (disk->auth_path)
-                expect(objects, auth, "secret");
-}
-
-static void expect_disk_nodes(const struct disk_spec *disk, json_t *nodes)
-{
-        _cleanup_free_ char *file = disk_node_name(disk, 0, "file"), *cor = disk_node_name(disk, 0, "cor");
-        _cleanup_free_ char *format = disk_node_name(disk, 0, "format"),
-                            *throttle = disk_node_name(disk, 0, "throttle");
-
-        if (!disk_has_medium(disk))
-                return;
-        expect(nodes, file, NULL);
-        expect(nodes, format, disk_format_name(disk_top_format(disk)));
-        if (disk->copy_on_read)
-                expect(nodes, cor, "copy-on-read");
-        if (disk_is_throttled(disk))
-                expect(nodes, throttle, "throttle");
-}
-
-static void expect_disks(const struct vm_spec *spec, json_t *devices, json_t *nodes, json_t *objects)
-{
-        for (size_t i = 0; i < spec->n_disks; i++) {
-                const struct disk_spec *disk = &spec->disks[i];
-                _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
-
-                if (disk->bus == DISK_BUS_SCSI)
-                        expect(devices, "scsi0", "virtio-scsi-pci");
-                if (disk->bus == DISK_BUS_FLOPPY && vm_spec_is_q35(spec))
-                        expect(devices, "fdc0", "isa-fdc");
-                expect(devices, id, disk_device_type(disk));
-                expect_disk_nodes(disk, nodes);
-                expect_disk_objects(disk, objects);
-        }
-        for (unsigned i = 1; i <= spec->features.iothreads; i++) {
-                _cleanup_free_ char *id = iothread_id(i);
-
-                expect(objects, id, "iothread");
-        }
-}
-
-static void expect_nics(const struct vm_spec *spec, json_t *devices, json_t *netdevs)
-{
-        for (size_t i = 0; i < spec->n_nics; i++) {
-                const struct nic_spec *nic = &spec->nics[i];
-                _cleanup_free_ char *id = xasprintf("nic%u", nic->id), *net = xasprintf("net%u", nic->id);
-
-                if (nic_is_legacy(nic) && vm_spec_is_q35(spec))
-                        expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
-                expect(devices, id, nic_device_type(nic->model));
-                expect(netdevs, net, nic->bridge_type == NIC_BRIDGE_USER ? "user" : "tap");
-        }
-}
-
-struct expected_objects {
-        json_t *objects;
-        const char *type;
-};
-
-static void expect_object(const char *id, const struct numa_node_spec *node, uint64_t size, void *data)
-{
-        const struct expected_objects *expected = data;
-
-        (void)node, (void)size;
-        expect(expected->objects, id, expected->type);
-}
-
-static void expect_memory(const struct vm_spec *spec, json_t *devices, json_t *objects)
-{
-        struct expected_objects expected = { objects, memory_backend_type(spec) };
-
-        memory_objects(spec, expect_object, &expected);
-        if (spec->memory_encryption.type != MEMORY_ENCRYPTION_NONE)
-                expect(objects, "sev0", "sev-guest");
-        for (unsigned i = spec->vcpu; i < spec->vcpu + spec->vcpu_plugged; i++) {
-                _cleanup_free_ char *id = plugged_cpu_id(i);
-
-                expect(devices, id, NULL);
-        }
-        for (size_t i = 0; i < spec->n_dimms; i++) {
-                _cleanup_free_ char *dimm = xasprintf("dimm%u", spec->dimms[i].id),
-                                    *object = xasprintf("ram-dimm%u", spec->dimms[i].id);
-
-                expect(devices, dimm, "pc-dimm");
-                expect(objects, object, memory_backend_type(spec));
-        }
-        if (memory_has_virtio_mem(spec))
-                expect(devices, "vmem0", "virtio-mem-pci");
-        if (spec->balloon.model != BALLOON_MODEL_NONE)
-                expect(devices, "balloon0", "virtio-balloon-pci");
-}
-
-struct display_expected {
-        json_t *devices, *chardevs;
-};
-
-static void expect_display(const char *id, const char *type, void *data)
-{
-        struct display_expected *expected = data;
-
-        expect(type ? expected->devices : expected->chardevs, id, type);
-}
-
-json_t *state_expected(const struct vm_spec *spec)
-{
-        json_t *devices = json_object(), *chardevs = json_object(), *netdevs = json_object(),
-               *nodes = json_object(), *objects = json_object();
-        struct display_expected display = { devices, chardevs };
-
-        expect(chardevs, "mon0", NULL);
-        expect_memory(spec, devices, objects);
-        if (graphics_password_object(spec))
-                expect(objects, graphics_password_object(spec), "secret");
-        display_each_device(spec, expect_display, &display);
-        if (virtio_serial_is_needed(spec))
-                expect(devices, "vser0", "virtio-serial-pci");
-        if (vm_spec_is_q35(spec) && display_needs_bridge(spec))
-                expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
-        if (spec->features.guest_agent) {
-                expect(devices, "agent0", "virtserialport");
-                expect(chardevs, "agent0", NULL);
-        }
-        expect_disks(spec, devices, nodes, objects);
-        expect_nics(spec, devices, netdevs);
-        if (spec->iommu.present && iommu_device_type(spec->iommu.model))
-                expect(devices, "iommu0", iommu_device_type(spec->iommu.model));
-        if (spec->os.firmware_kind != FIRMWARE_BIOS) {
-                expect(nodes, "pflash0-file", "file");
-                expect(nodes, "pflash0-format", NULL);
-                expect(nodes, "pflash1-file", "file");
-                expect(nodes, "pflash1-format", disk_format_name(spec->os.firmware_format));
-        }
-        state_expect_devices(spec, devices, objects, chardevs);
-        state_expect_raw(spec, devices, objects, netdevs, chardevs, nodes);
-        return json_pack("{s:o, s:o, s:o, s:o, s:o}", "devices", devices, "objects", objects, "netdevs",
-                         netdevs, "chardevs", chardevs, "nodes", nodes);
-}
 
 /* query-pci knows a device only once the firmware has numbered the buses: its own properties always do. */
 static const char *place_property(const struct disk_spec *disk)
@@ -369,8 +204,9 @@ static int by_number(const void *a, const void *b)
 }
 
 /* What is there and was not expected, by id. */
-static void report_extra(struct comparison *c, const char *kind, const json_t *expected, const json_t *found,
-                         bool (*is_ours)(const struct comparison *c, const char *id, const char *type))
+static void report_extra(struct state_comparison *c, const char *kind, const json_t *expected,
+                         const json_t *found,
+                         bool (*is_ours)(const struct state_comparison *c, const char *id, const char *type))
 {
         _cleanup_free_ const char **ids = xcalloc(json_object_size(found) + 1, sizeof(*ids));
         const char *id;
@@ -391,8 +227,9 @@ static void report_extra(struct comparison *c, const char *kind, const json_t *e
 }
 
 /* Both lists: {"id": "type"} or {"id": true}. */
-static void compare_lists(struct comparison *c, const char *kind, const json_t *expected, const json_t *found,
-                          bool (*is_ours)(const struct comparison *c, const char *id, const char *type))
+static void compare_lists(struct state_comparison *c, const char *kind, const json_t *expected,
+                          const json_t *found,
+                          bool (*is_ours)(const struct state_comparison *c, const char *id, const char *type))
 {
         const char *id;
         json_t *type;
@@ -410,15 +247,14 @@ static void compare_lists(struct comparison *c, const char *kind, const json_t *
 }
 
 /* Q35_ROOT_PORTS of them, which live.tmpl does not count. */
-static bool is_root_port(const struct comparison *c, const char *id, const char *type)
+static bool is_root_port(const struct state_comparison *c, const char *id, const char *type)
 {
         (void)c;
         return id[0] == 'r' && id[1] == 'p' && id[2] && id[2 + strspn(id + 2, "0123456789")] == '\0' &&
                strcmp(type, "pcie-root-port") == 0;
 }
 
-/* The number behind prefix, at most 9 digits; *rest is what follows. */
-static bool number_behind(const char *text, const char *prefix, unsigned *ret, const char **rest)
+bool state_number_behind(const char *text, const char *prefix, unsigned *ret, const char **rest)
 {
         size_t n;
         _cleanup_free_ char *digits = NULL;
@@ -432,7 +268,7 @@ static bool number_behind(const char *text, const char *prefix, unsigned *ret, c
         return n > 0 && n < 10 && text_parse_u32(digits, ret);
 }
 
-static const struct disk_spec *find_disk(const struct comparison *c, unsigned id)
+const struct disk_spec *state_find_disk(const struct state_comparison *c, unsigned id)
 {
         for (size_t i = 0; i < c->spec->n_disks; i++)
                 if (c->spec->disks[i].id == id)
@@ -441,7 +277,7 @@ static const struct disk_spec *find_disk(const struct comparison *c, unsigned id
 }
 
 /* A layer below the top, or a node without a name of its own, which comes and goes with the one above it. */
-static bool is_lower_node(const struct comparison *c, const char *id, const char *type)
+static bool is_lower_node(const struct state_comparison *c, const char *id, const char *type)
 {
         const struct disk_spec *disk = NULL;
         unsigned number, layer;
@@ -449,20 +285,20 @@ static bool is_lower_node(const struct comparison *c, const char *id, const char
         (void)type;
         if (id[0] == '#')
                 return true;
-        if (number_behind(id, "disk", &number, &id))
-                disk = find_disk(c, number);
-        return disk && disk_has_medium(disk) && number_behind(id, "-base", &layer, &id) &&
+        if (state_number_behind(id, "disk", &number, &id))
+                disk = state_find_disk(c, number);
+        return disk && disk_has_medium(disk) && state_number_behind(id, "-base", &layer, &id) &&
                (strcmp(id, "-file") == 0 || strcmp(id, "-format") == 0);
 }
 
-static void compare_text(struct comparison *c, const char *kind, const char *id, const char *member,
+static void compare_text(struct state_comparison *c, const char *kind, const char *id, const char *member,
                          const char *template, const char *qemu)
 {
         if (!qemu || strcmp(template, qemu) != 0)
                 differ_between(c, kind, id, member, template, qemu);
 }
 
-static void compare_bytes(struct comparison *c, const char *member, uint64_t wanted, long long found)
+static void compare_bytes(struct state_comparison *c, const char *member, uint64_t wanted, long long found)
 {
         _cleanup_free_ char *template = NULL, *qemu = NULL;
 
@@ -474,7 +310,7 @@ static void compare_bytes(struct comparison *c, const char *member, uint64_t wan
 }
 
 /* What a virtio-mem device was asked for the guest takes and gives in its own time. */
-static void compare_total(struct comparison *c, long long total)
+static void compare_total(struct state_comparison *c, long long total)
 {
         uint64_t least = vm_spec_ram(c->spec) + vm_spec_dimms(c->spec);
 
@@ -484,7 +320,7 @@ static void compare_total(struct comparison *c, long long total)
         compare_bytes(c, "memory", least, total);
 }
 
-static void compare_memory(struct comparison *c)
+static void compare_memory(struct state_comparison *c)
 {
         const json_t *memory = fact(c, FACT_MEMORY, JSON_OBJECT);
         const json_t *balloon = json_object_get(c->sides->facts, machine_fact_name(FACT_BALLOON));
@@ -506,7 +342,7 @@ static void compare_memory(struct comparison *c)
                 compare_bytes(c, "balloon", c->spec->memory, json_integer_value(actual));
 }
 
-static void compare_machine(struct comparison *c)
+static void compare_machine(struct state_comparison *c)
 {
         const json_t *name = fact(c, FACT_NAME, JSON_OBJECT), *uuid = fact(c, FACT_UUID, JSON_OBJECT);
         const json_t *type = fact(c, FACT_TYPE, JSON_STRING), *cpus = NULL;
@@ -514,9 +350,9 @@ static void compare_machine(struct comparison *c)
         const char *is_machine = json_string_value(type);
 
         if (name)
-                compare_text(c, "machine", "name", NULL, c->spec->name, string_of(name, "name"));
+                compare_text(c, "machine", "name", NULL, c->spec->name, state_string(name, "name"));
         if (uuid)
-                compare_text(c, "machine", "uuid", NULL, c->spec->uuid_text, string_of(uuid, "UUID"));
+                compare_text(c, "machine", "uuid", NULL, c->spec->uuid_text, state_string(uuid, "UUID"));
         if (type && strcmp(is_machine, machine) != 0)
                 differ_between(c, "machine", "type", NULL, c->spec->os.machine, is_machine);
         compare_memory(c);
@@ -529,7 +365,7 @@ static void compare_machine(struct comparison *c)
         }
 }
 
-static const json_t *property(const struct comparison *c, const char *id, const char *name)
+static const json_t *property(const struct state_comparison *c, const char *id, const char *name)
 {
         return json_object_get(json_object_get(json_object_get(c->sides->facts, "properties"), id), name);
 }
@@ -538,7 +374,7 @@ static const json_t *property(const struct comparison *c, const char *id, const 
  * Where a device is, as the template writes it: "rp5:0x0", "scsi0.0:2". QEMU names the bus by the path of an object, the
  * place on it by a number, on PCI of slot and function. New string; NULL: it does not say.
  */
-static char *place_of(const struct comparison *c, const char *id, const char *place)
+static char *place_of(const struct state_comparison *c, const char *id, const char *place)
 {
         const char *path = json_string_value(property(c, id, "parent_bus"));
         const json_t *value = property(c, id, place);
@@ -559,9 +395,9 @@ static const json_t *drive_of(const json_t *block, const char *id)
         _cleanup_free_ char *backend = xasprintf("/machine/peripheral/%s/virtio-backend", id);
         _cleanup_free_ char *path = xasprintf("/machine/peripheral/%s", id);
 
-        for (size_t i = 0; i < json_array_size(block) && i < LIST_MAX; i++) {
+        for (size_t i = 0; i < json_array_size(block) && i < STATE_LIST_MAX; i++) {
                 const json_t *entry = json_array_get(block, i);
-                const char *qdev = string_of(entry, "qdev");
+                const char *qdev = state_string(entry, "qdev");
 
                 if (qdev && (strcmp(qdev, id) == 0 || strcmp(qdev, backend) == 0 || strcmp(qdev, path) == 0))
                         return entry;
@@ -569,12 +405,13 @@ static const json_t *drive_of(const json_t *block, const char *id)
         return NULL;
 }
 
-static void compare_medium(struct comparison *c, const char *id, const struct disk_spec *disk,
+static void compare_medium(struct state_comparison *c, const char *id, const struct disk_spec *disk,
                            const json_t *block)
 {
         const json_t *inserted = json_object_get(drive_of(block, id), "inserted");
         _cleanup_free_ char *node = disk_top_node(disk);
-        const char *wanted = disk_has_medium(disk) ? node : NULL, *found = string_of(inserted, "node-name");
+        const char *wanted = disk_has_medium(disk) ? node : NULL,
+                   *found = state_string(inserted, "node-name");
         const json_t *ro = json_object_get(inserted, "ro");
         bool readonly = disk_is_readonly(disk);
 
@@ -588,7 +425,7 @@ static void compare_medium(struct comparison *c, const char *id, const struct di
                      disk_is_throttled(disk) ? "throttle"
                      : disk->copy_on_read    ? "copy-on-read"
                                              : disk_format_name(disk_top_format(disk)),
-                     string_of(inserted, "drv"));
+                     state_string(inserted, "drv"));
         if (!json_is_boolean(ro) || json_is_true(ro) != readonly)
                 differ_between(c, "device", id, "read-only", readonly ? "yes" : "no",
                                !json_is_boolean(ro) ? NULL
@@ -596,7 +433,7 @@ static void compare_medium(struct comparison *c, const char *id, const struct di
                                                     : "no");
 }
 
-static void compare_disks(struct comparison *c, const json_t *there, const json_t *block)
+static void compare_disks(struct state_comparison *c, const json_t *there, const json_t *block)
 {
         for (size_t i = 0; i < c->spec->n_disks; i++) {
                 const struct disk_spec *disk = &c->spec->disks[i];
@@ -612,7 +449,7 @@ static void compare_disks(struct comparison *c, const json_t *there, const json_
         }
 }
 
-static void compare_nics(struct comparison *c, const json_t *there)
+static void compare_nics(struct state_comparison *c, const json_t *there)
 {
         for (size_t i = 0; i < c->spec->n_nics; i++) {
                 const struct nic_spec *nic = &c->spec->nics[i];
@@ -630,7 +467,7 @@ static void compare_nics(struct comparison *c, const json_t *there)
         }
 }
 
-static void compare_devices(struct comparison *c, const json_t *expected)
+static void compare_devices(struct state_comparison *c, const json_t *expected)
 {
         const json_t *list = fact(c, FACT_DEVICES, JSON_ARRAY), *block = NULL;
         const json_t *anonymous = fact(c, FACT_ANONYMOUS, JSON_ARRAY);
@@ -646,7 +483,7 @@ static void compare_devices(struct comparison *c, const json_t *expected)
         report_extra(c, "device", NULL, nameless, NULL);
 }
 
-static void compare_backends(struct comparison *c, const json_t *expected)
+static void compare_backends(struct state_comparison *c, const json_t *expected)
 {
         const json_t *nodes = fact(c, FACT_NODES, JSON_ARRAY), *chardevs = NULL, *network = NULL,
                      *objects = NULL;
@@ -691,181 +528,69 @@ static const char *plain_state(const char *status)
         return NULL;
 }
 
-static void compare_run_state(struct comparison *c)
+static void compare_run_state(struct state_comparison *c)
 {
         const json_t *answer = fact(c, FACT_STATUS, JSON_OBJECT);
-        const char *status = string_of(answer, "status"), *plain = status ? plain_state(status) : NULL;
+        const char *status = state_string(answer, "status"), *plain = status ? plain_state(status) : NULL;
         json_t *difference;
 
         if (answer && !status)
                 not_understood(c, FACT_STATUS);
         if (!plain || !c->sides->record_state || strcmp(plain, c->sides->record_state) == 0)
                 return;
-        difference = differ(c, "state", "guest", NULL);
+        difference = state_differ(c, "state", "guest", NULL);
         if (!difference)
                 return;
-        set_side(difference, SIDE_QEMU, status);
-        set_side(difference, SIDE_RECORD, c->sides->record_state);
+        state_set_side(difference, SIDE_QEMU, status);
+        state_set_side(difference, SIDE_RECORD, c->sides->record_state);
 }
 
 /* What QEMU works at, and nobody follows. */
-static void compare_work(struct comparison *c, enum machine_fact which, const char *kind)
+static void compare_work(struct state_comparison *c, enum machine_fact which, const char *kind)
 {
         const json_t *list = fact(c, which, JSON_ARRAY);
 
-        for (size_t i = 0; i < json_array_size(list) && i < LIST_MAX; i++) {
+        for (size_t i = 0; i < json_array_size(list) && i < STATE_LIST_MAX; i++) {
                 const json_t *entry = json_array_get(list, i);
-                const char *id = string_of(entry, "id"), *type = string_of(entry, "type");
-                const char *status = string_of(entry, "status");
+                const char *id = state_string(entry, "id"), *type = state_string(entry, "type");
+                const char *status = state_string(entry, "status");
                 _cleanup_free_ char *what =
                         xasprintf("%s%s%s", type ? type : "one", status ? ", " : "", status ? status : "");
-                json_t *difference = differ(c, kind, id ? id : "-", NULL);
+                json_t *difference = state_differ(c, kind, id ? id : "-", NULL);
 
                 if (!difference)
                         return;
-                set_side(difference, SIDE_QEMU, what);
-                set_side(difference, SIDE_RECORD, NULL);
+                state_set_side(difference, SIDE_QEMU, what);
+                state_set_side(difference, SIDE_RECORD, NULL);
         }
 }
 
-static void compare_migration(struct comparison *c)
+static void compare_migration(struct state_comparison *c)
 {
         static const char *const over[] = { "none", "completed", "failed", "cancelled", NULL };
         const json_t *answer = fact(c, FACT_MIGRATION, JSON_OBJECT);
-        const char *status = string_of(answer, "status");
+        const char *status = state_string(answer, "status");
         json_t *difference;
 
         for (size_t i = 0; status && over[i]; i++)
                 if (strcmp(status, over[i]) == 0)
                         return;
-        difference = status ? differ(c, "migration", "guest", NULL) : NULL;
+        difference = status ? state_differ(c, "migration", "guest", NULL) : NULL;
         if (!difference)
                 return;
-        set_side(difference, SIDE_QEMU, status);
-        set_side(difference, SIDE_RECORD, NULL);
-}
-
-/* Template and journal. */
-
-static const json_t *step_args(const json_t *step, const char *effect)
-{
-        const char *name = string_of(step, "effect");
-
-        return name && strcmp(name, effect) == 0 ? json_object_get(step, "args") : NULL;
-}
-
-/* The step whose argument key is value; lent. */
-static const json_t *find_step(const json_t *steps, const char *effect, const char *key, const char *value)
-{
-        for (size_t i = 0; i < json_array_size(steps); i++) {
-                const json_t *args = step_args(json_array_get(steps, i), effect);
-                const char *text = string_of(args, key);
-
-                if (text && strcmp(text, value) == 0)
-                        return args;
-        }
-        return NULL;
-}
-
-static void differ_from_record(struct comparison *c, const char *kind, const char *id, const char *member,
-                               const char *template, const char *record)
-{
-        json_t *difference = differ(c, kind, id, member);
-
-        if (!difference)
-                return;
-        set_side(difference, SIDE_TEMPLATE, template);
-        set_side(difference, SIDE_RECORD, record);
-}
-
-/* Which file is "UEFI" is a matter of this host's descriptors, and theirs may have changed since. */
-static void compare_firmware(struct comparison *c)
-{
-        const struct os_spec *os = &c->spec->os;
-        const json_t *args = find_step(c->sides->steps, "image-open", "fd", "image:pflash0-file");
-        const char *path = string_of(args, "path"), *wanted = os->firmware;
-        bool is_same = os->firmware_kind == FIRMWARE_BIOS   ? !path
-                       : os->firmware_kind == FIRMWARE_UEFI ? path != NULL
-                                                            : path && strcmp(path, wanted) == 0;
-
-        if (!is_same)
-                differ_from_record(c, "image", "pflash0", NULL,
-                                   os->firmware_kind == FIRMWARE_BIOS ? NULL : wanted, path);
-}
-
-static void compare_images(struct comparison *c)
-{
-        const json_t *steps = c->sides->steps;
-
-        for (size_t i = 0; i < c->spec->n_disks; i++) {
-                const struct disk_spec *disk = &c->spec->disks[i];
-                _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
-                _cleanup_free_ char *fd =
-                        xasprintf("image:disk%u%s-file", disk->id, disk->is_clone ? "-base1" : "");
-                const char *made = NULL, *wanted = disk->path && *disk->path ? disk->path : NULL;
-                const char *path = string_of(find_step(steps, "image-open", "fd", fd), "path");
-
-                if (!wanted != !path || (wanted && strcmp(path, wanted) != 0))
-                        differ_from_record(c, "image", id, NULL, wanted, path);
-                if (!disk_is_made(disk))
-                        continue;
-                free(fd);
-                fd = xasprintf("image:disk%u-file", disk->id);
-                made = string_of(find_step(steps, "image-create", "fd", fd), "path");
-                if (!made)
-                        differ_from_record(c, "image", id, "made", "made at the start", NULL);
-        }
-        compare_firmware(c);
-        for (size_t i = 0; i < json_array_size(steps) && i < LIST_MAX; i++) {
-                const json_t *step = json_array_get(steps, i), *opened = step_args(step, "image-open");
-                const json_t *args = opened ? opened : step_args(step, "image-create");
-                const char *fd = string_of(args, "fd"), *path = string_of(args, "path");
-                const char *rest = "";
-                unsigned disk = 0;
-
-                if (!fd || !path || strcmp(fd, "image:pflash0-file") == 0)
-                        continue;
-                if (!number_behind(fd, "image:disk", &disk, &rest) || *rest != '-' || !find_disk(c, disk))
-                        differ_from_record(c, "image", fd, NULL, NULL, path);
-        }
-}
-
-static void compare_taps(struct comparison *c)
-{
-        const json_t *steps = c->sides->steps;
-
-        for (size_t i = 0; i < c->spec->n_nics; i++) {
-                const struct nic_spec *nic = &c->spec->nics[i];
-                _cleanup_free_ char *id = xasprintf("nic%u", nic->id);
-
-                if (nic->bridge_type != NIC_BRIDGE_USER && nic->target &&
-                    !find_step(steps, "net", "ifname", nic->target))
-                        differ_from_record(c, "tap", id, NULL, nic->target, NULL);
-        }
-        for (size_t i = 0; i < json_array_size(steps) && i < LIST_MAX; i++) {
-                const json_t *args = step_args(json_array_get(steps, i), "net");
-                const char *op = string_of(args, "op"), *ifname = string_of(args, "ifname");
-                bool known = false;
-
-                if (!op || !ifname || strcmp(op, "tap-create") != 0)
-                        continue;
-                for (size_t k = 0; k < c->spec->n_nics; k++)
-                        known = known ||
-                                (c->spec->nics[k].target && strcmp(c->spec->nics[k].target, ifname) == 0);
-                if (!known)
-                        differ_from_record(c, "tap", ifname, NULL, NULL, ifname);
-        }
+        state_set_side(difference, SIDE_QEMU, status);
+        state_set_side(difference, SIDE_RECORD, NULL);
 }
 
 json_t *state_compare(const struct state_sides *sides)
 {
-        struct comparison c = { .sides = sides, .spec = sides->spec, .differences = json_array() };
+        struct state_comparison c = { .sides = sides, .spec = sides->spec, .differences = json_array() };
         json_auto_t *expected = sides->spec ? state_expected(sides->spec) : NULL;
 
         if (!c.spec) {
-                json_t *difference = differ(&c, "template", "live.tmpl", NULL);
+                json_t *difference = state_differ(&c, "template", "live.tmpl", NULL);
 
-                set_side(difference, SIDE_TEMPLATE, sides->trouble);
+                state_set_side(difference, SIDE_TEMPLATE, sides->trouble);
         }
         if (c.spec && sides->facts) {
                 compare_machine(&c);
@@ -879,10 +604,10 @@ json_t *state_compare(const struct state_sides *sides)
                 compare_migration(&c);
         }
         if (c.spec && sides->steps) {
-                compare_images(&c);
-                compare_taps(&c);
+                state_compare_images(&c);
+                state_compare_taps(&c);
         } else if (c.spec) {
-                differ_from_record(&c, "question", "journal", NULL, NULL, NULL);
+                state_differ_from_record(&c, "question", "journal", NULL, NULL, NULL);
         }
         return c.differences;
 }
@@ -890,14 +615,14 @@ json_t *state_compare(const struct state_sides *sides)
 char *state_difference_text(const json_t *difference)
 {
         static const char *const names[SIDES] = { "template", "QEMU", "record" };
-        const char *kind = string_of(difference, "kind"), *id = string_of(difference, "id");
-        const char *member = string_of(difference, "member");
+        const char *kind = state_string(difference, "kind"), *id = state_string(difference, "id");
+        const char *member = state_string(difference, "member");
         struct text line = TEXT_INIT;
         bool first = true;
 
         text_addf(&line, "%s %s%s%s", kind ? kind : "-", id ? id : "-", member ? " " : "",
                   member ? member : "");
-        for (enum side side = 0; side < SIDES; side++) {
+        for (enum state_side side = 0; side < SIDES; side++) {
                 const json_t *value = json_object_get(difference, side_members[side]);
 
                 if (!value)

@@ -1,0 +1,174 @@
+/* Steps of the host, and commands of QEMU that are no part of anything. */
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/plan/changing.h"
+
+static bool has_step(const struct launch_plan *plan, const struct plan_step *step)
+{
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == step->effect && json_equal(plan->steps[i].args, step->args))
+                        return true;
+        return false;
+}
+
+/* The member by which a step of the journal is known again. */
+static const char *known_by(enum plan_effect effect)
+{
+        switch (effect) {
+        case EFFECT_IMAGE_OPEN:
+        case EFFECT_FILE_OPEN:
+                return "fd";
+        case EFFECT_NET:
+                return "ifname";
+        default:
+                return NULL;
+        }
+}
+
+/* The step of the other plan that does the same thing another way; NULL: there is none. */
+static const struct plan_step *counterpart(const struct launch_plan *plan, const struct plan_step *step)
+{
+        const char *member = known_by(step->effect);
+
+        for (size_t i = 0; member && i < plan->n_steps; i++)
+                if (plan->steps[i].effect == step->effect &&
+                    json_equal(json_object_get(plan->steps[i].args, member),
+                               json_object_get(step->args, member)) &&
+                    json_equal(json_object_get(plan->steps[i].args, "op"), json_object_get(step->args, "op")))
+                        return &plan->steps[i];
+        return NULL;
+}
+
+/* The device has it already: what is open stays open. How it is used is in the nodes. */
+static void change_step(struct changing *c, const struct plan_step *was, const struct plan_step *wanted)
+{
+        const json_t *a = was->args, *b = wanted->args;
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)b, key, value) {
+                if (strcmp(key, "direct") != 0 && !json_equal(json_object_get(a, key), value))
+                        changing_tell_next_start(
+                                c, "%s: %s of '%s' changes at the next start", wanted->because, key,
+                                json_string_value(json_object_get(b, known_by(wanted->effect))));
+        }
+}
+
+void changing_add_file(struct changing *c, const json_t *args)
+{
+        const char *access = json_string_value(json_object_get(args, "access"));
+
+        ARRAY_GROW(c->change.files, c->change.n_files);
+        c->change.files[c->change.n_files++] = (struct change_file){
+                .name = xstrdup(json_string_value(json_object_get(args, "fd"))),
+                .path = xstrdup(json_string_value(json_object_get(args, "path"))),
+                .rw = access && strcmp(access, "rw") == 0,
+                .direct = json_is_true(json_object_get(args, "direct")),
+        };
+}
+
+/* Of a start alone: whose text or name is of a run, and what is the supervisor's. */
+static bool is_of_a_start(enum plan_effect effect)
+{
+        return effect == EFFECT_LIVE_TEMPLATE || effect == EFFECT_MACHINE_LOCK || effect == EFFECT_SPAWN ||
+               effect == EFFECT_UID_CLAIM || effect == EFFECT_STDERR || effect == EFFECT_DIRECTORY;
+}
+
+/* What a running VM can be given: launcher/run/fragment.c takes no other effect. */
+static bool comes_live(enum plan_effect effect)
+{
+        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_CGROUP_WRITE ||
+               effect == EFFECT_IMAGE_OPEN;
+}
+
+void changing_add_host_steps(struct changing *c)
+{
+        for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
+                const struct plan_step *step = &c->wanted_plan->steps[i];
+
+                if (step->effect == EFFECT_QMP || is_of_a_start(step->effect) ||
+                    has_step(c->was_plan, step) || changing_handles_image(c, step))
+                        continue;
+                if (counterpart(c->was_plan, step)) {
+                        change_step(c, counterpart(c->was_plan, step), step);
+                        continue;
+                }
+                if (!comes_live(step->effect)) {
+                        changing_tell_next_start(c, "%s: %s comes with the next start", step->because,
+                                                 plan_effect_name(step->effect));
+                        continue;
+                }
+                if (step->effect == EFFECT_IMAGE_OPEN)
+                        changing_add_file(c, step->args);
+                else if (step->effect != EFFECT_NET && step->effect != EFFECT_CGROUP_WRITE)
+                        changing_tell_next_start(c, "%s: it comes with a start only (%s)", step->because,
+                                                 plan_effect_name(step->effect));
+                changing_add_step(c, step->because, step->effect, json_incref(step->args), NULL);
+        }
+}
+
+static bool is_taken_back(const json_t *steps, const json_t *args)
+{
+        const json_t *step;
+        size_t i;
+
+        json_array_foreach ((json_t *)steps, i, step) {
+                if (json_equal(json_object_get(step, "args"), args))
+                        return true;
+        }
+        return false;
+}
+
+void changing_remove_host_steps(struct changing *c)
+{
+        for (size_t i = c->was_plan->n_steps; i-- > 0;) {
+                const struct plan_step *step = &c->was_plan->steps[i];
+                const char *member = known_by(step->effect);
+                json_t *args;
+
+                if (!member || has_step(c->wanted_plan, step) || counterpart(c->wanted_plan, step) ||
+                    changing_handles_image(c, step))
+                        continue;
+                args = json_pack("{s:s, s:s, s:O}", "effect", plan_effect_name(step->effect), "member",
+                                 member, "value", json_object_get(step->args, member));
+                /* The several steps of one tap are taken back together. */
+                if (is_taken_back(c->steps, args)) {
+                        json_decref(args);
+                        continue;
+                }
+                changing_add_step(c, step->because, EFFECT_TAKE_BACK, args, NULL);
+        }
+}
+
+/* The same command as it was given last, if it was. */
+static json_t *way_back(const struct launch_plan *was, const struct plan_step *step)
+{
+        json_t *undo = json_array();
+
+        for (size_t i = 0; i < was->n_steps; i++)
+                if (was->steps[i].effect == EFFECT_QMP &&
+                    json_equal(json_object_get(was->steps[i].args, "execute"),
+                               json_object_get(step->args, "execute")))
+                        json_array_append(undo, was->steps[i].args);
+        return undo;
+}
+
+/* The screen's listener is given to QEMU before the guest runs. */
+static bool is_of_the_screen(const struct plan_step *step)
+{
+        const char *name = json_string_value(json_object_get(step->args, "execute"));
+
+        return json_object_get(step->args, "fd") || (name && strcmp(name, "display-update") == 0);
+}
+
+void changing_add_qmp_steps(struct changing *c)
+{
+        for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
+                const struct plan_step *step = &c->wanted_plan->steps[i];
+
+                if (step->effect == EFFECT_QMP && !is_of_the_screen(step) && !has_step(c->was_plan, step))
+                        changing_add_step(c, step->because, EFFECT_QMP, json_incref(step->args),
+                                          json_pack("{s:o}", "undo", way_back(c->was_plan, step)));
+        }
+}

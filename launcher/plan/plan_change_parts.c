@@ -1,0 +1,342 @@
+/* What has a name in QEMU: what comes, what changes and what goes. */
+#include <ctype.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "launcher/plan/changing.h"
+
+static const struct {
+        const char *add, *remove, *id;
+} commands[PLAN_PART_KINDS] = {
+        [PART_OBJECT] = { "object-add", "object-del", "id" },
+        [PART_FDSET] = { "add-fd", "remove-fd", "fdset-id" },
+        [PART_CHARDEV] = { "chardev-add", "chardev-remove", "id" },
+        [PART_NODE] = { "blockdev-add", "blockdev-del", "node-name" },
+        [PART_NETDEV] = { "netdev_add", "netdev_del", "id" },
+        [PART_DEVICE] = { "device_add", "device_del", "id" },
+};
+
+void changing_add_step(struct changing *c, const char *because, enum plan_effect effect, json_t *args_consume,
+                       json_t *more_consume)
+{
+        json_t *step = json_pack("{s:s, s:o, s:s}", "effect", plan_effect_name(effect), "args", args_consume,
+                                 "because", because);
+
+        if (more_consume) {
+                json_object_update(step, more_consume);
+                json_decref(more_consume);
+        }
+        json_array_append_new(c->steps, step);
+}
+
+json_t *changing_command(const char *name, json_t *arguments_consume)
+{
+        return json_pack("{s:s, s:o}", "execute", name, "arguments", arguments_consume);
+}
+
+void changing_add_qmp(struct changing *c, const char *because, const char *name, json_t *arguments_consume,
+                      json_t *more_consume)
+{
+        changing_add_step(c, because, EFFECT_QMP, changing_command(name, arguments_consume), more_consume);
+}
+
+/* Names and numbers in QEMU. */
+
+/*
+ * The number of a set: QEMU's own where it has it; else one of the name, above all that a command line counts to. Two
+ * names with one number are found by the supervisor, which adds nothing that is there.
+ */
+json_int_t changing_fdset_number(const struct changing *c, const char *name)
+{
+        const json_t *known = json_object_get(c->options->fdsets, name);
+
+        return json_is_integer(known) ? json_integer_value(known)
+                                      : 0x40000000 + (json_int_t)(text_hash(name, strlen(name)) & 0x3fffffff);
+}
+
+static char *fdset_path(const char *name, void *data)
+{
+        return xasprintf("/dev/fdset/%lld", (long long)changing_fdset_number(data, name));
+}
+
+/* A name for getfd: no digit in front, no colon inside. */
+static char *fd_name(const char *source, void *data)
+{
+        char *name = xasprintf("fd-%s", source);
+
+        (void)data;
+        for (char *p = name; *p; p++)
+                if (!isalnum((unsigned char)*p) && !strchr("-._", *p))
+                        *p = '.';
+        return name;
+}
+
+json_t *changing_arguments(struct changing *c, const struct plan_part *part)
+{
+        json_t *arguments = json_deep_copy(part->json), *each;
+        const char *key;
+        void *next;
+
+        plan_part_replace(arguments, PLAN_PART_FDSET, fdset_path, c);
+        plan_part_replace(arguments, PLAN_PART_FD, fd_name, NULL);
+        /* fds=a:b */
+        json_object_foreach_safe (arguments, next, key, each) {
+                _cleanup_text_ struct text list = TEXT_INIT;
+                json_t *name;
+                size_t i;
+
+                if (!json_is_array(each) || !text_starts_with(key, "fd"))
+                        continue;
+                json_array_foreach (each, i, name)
+                        text_addf(&list, "%s%s", i ? ":" : "", json_string_value(name));
+                json_object_set_new(arguments, key, json_string(text_str(&list)));
+        }
+        return arguments;
+}
+
+void changing_tell_next_start(struct changing *c, const char *format, ...)
+{
+        _cleanup_text_ struct text text = TEXT_INIT;
+        struct error *one = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text_vaddf(&text, format, ap);
+        va_end(ap);
+        error_set(&one, ERROR_INVALID, "%s", text_str(&text));
+        error_append(&c->change.next_start, one);
+}
+
+/* What comes. */
+
+static void give_fds(struct changing *c, const struct plan_part *part, json_t *value)
+{
+        const char *text = json_string_value(value), *key;
+        json_t *each;
+        size_t i;
+
+        json_array_foreach (value, i, each)
+                give_fds(c, part, each);
+        json_object_foreach (value, key, each)
+                give_fds(c, part, each);
+        if (text && text_starts_with(text, PLAN_PART_FD)) {
+                const char *source = text + strlen(PLAN_PART_FD);
+                _cleanup_free_ char *name = fd_name(source, NULL);
+
+                changing_add_qmp(c, part->because, "getfd", json_pack("{s:s}", "fdname", name),
+                                 json_pack("{s:s}", "fd", source));
+        }
+}
+
+/* Why a device comes and goes with a start only; NULL: it can be plugged. */
+static const char *not_pluggable(const struct plan_part *part)
+{
+        const char *bus = json_string_value(json_object_get(part->json, "bus")),
+                   *driver = json_string_value(json_object_get(part->json, "driver"));
+
+        if (part->kind != PART_DEVICE || !driver)
+                return NULL;
+        if (text_starts_with(driver, "ide-") || (bus && text_starts_with(bus, "ide.")))
+                return "IDE and SATA have no hotplug: TARGET vda or sda style has";
+        if (text_starts_with(driver, "isa-") || strcmp(driver, "floppy") == 0 ||
+            strcmp(driver, "pvpanic") == 0)
+                return "an ISA device has no hotplug";
+        if (bus && strcmp(bus, "pcie.0") == 0)
+                return "a device on the root complex has no hotplug";
+        return NULL;
+}
+
+void changing_add_part(struct changing *c, const struct plan_part *part)
+{
+        const char *why = not_pluggable(part);
+
+        if (why)
+                changing_tell_next_start(c, "%s: '%s' can come with a start only: %s", part->because,
+                                         part->id, why);
+        if (part->kind == PART_FDSET) {
+                const char *source =
+                        json_string_value(json_object_get(part->json, "fd")) + strlen(PLAN_PART_FD);
+
+                changing_add_qmp(c, part->because, "add-fd",
+                                 json_pack("{s:I, s:s}", "fdset-id", changing_fdset_number(c, part->id),
+                                           "opaque", part->id),
+                                 json_pack("{s:s}", "fd", source));
+                return;
+        }
+        give_fds(c, part, part->json);
+        changing_add_qmp(c, part->because, commands[part->kind].add, changing_arguments(c, part), NULL);
+}
+
+/* What both have: but for the place in the boot order, which is the firmware's and long past. */
+static json_t *comparable(const struct plan_part *part)
+{
+        json_t *copy = json_deep_copy(part->json);
+
+        json_object_del(copy, "bootindex");
+        return copy;
+}
+
+/* A throttle group's limits merge with what it has (qemu-lab 7), so all of them are said. */
+static json_t *limits_between(const json_t *from, const json_t *to)
+{
+        json_t *limits = json_object(), *value;
+        const char *key;
+
+        json_object_foreach (json_object_get(from, "limits"), key, value)
+                json_object_set_new(limits, key, json_integer(text_ends_with(key, "-length")));
+        json_object_foreach (json_object_get(to, "limits"), key, value)
+                json_object_set(limits, key, value);
+        return limits;
+}
+
+static json_t *set_limits(const char *id, json_t *limits_consume)
+{
+        return json_pack("{s:o, s:s, s:o}", "path", json_sprintf("/objects/%s", id), "property", "limits",
+                         "value", limits_consume);
+}
+
+static bool change_throttle(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
+{
+        const char *type = json_string_value(json_object_get(wanted->json, "qom-type"));
+
+        if (wanted->kind != PART_OBJECT || !type || strcmp(type, "throttle-group") != 0)
+                return false;
+        changing_add_qmp(
+                c, wanted->because, "qom-set",
+                set_limits(wanted->id, limits_between(was->json, wanted->json)),
+                json_pack("{s:[o]}", "undo",
+                          changing_command("qom-set",
+                                           set_limits(wanted->id, limits_between(wanted->json, was->json)))));
+        return true;
+}
+
+static json_t *set_requested(const struct plan_part *part)
+{
+        return json_pack("{s:o, s:s, s:O}", "path", json_sprintf("/machine/peripheral/%s", part->id),
+                         "property", "requested-size", "value",
+                         json_object_get(part->json, "requested-size"));
+}
+
+/* The guest takes or gives blocks in its own time. */
+static bool change_virtio_mem(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
+{
+        const char *driver = json_string_value(json_object_get(wanted->json, "driver"));
+
+        if (wanted->kind != PART_DEVICE || !driver || strcmp(driver, "virtio-mem-pci") != 0)
+                return false;
+        changing_add_qmp(c, "MEMORY_PLUGGED", "qom-set", set_requested(wanted),
+                         json_pack("{s:[o]}", "undo", changing_command("qom-set", set_requested(was))));
+        return true;
+}
+
+static void change_part(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
+{
+        json_auto_t *a = comparable(was), *b = comparable(wanted);
+        const char *key;
+        json_t *value;
+
+        if (json_equal(a, b) || change_throttle(c, was, wanted) || change_virtio_mem(c, was, wanted))
+                return;
+        json_object_foreach (b, key, value) {
+                if (!json_equal(json_object_get(a, key), value))
+                        changing_tell_next_start(c, "%s: %s of '%s' changes at the next start",
+                                                 wanted->because, key, wanted->id);
+        }
+        json_object_foreach (a, key, value) {
+                if (!json_object_get(b, key))
+                        changing_tell_next_start(c, "%s: %s of '%s' goes at the next start", wanted->because,
+                                                 key, wanted->id);
+        }
+}
+
+/* Options of the command line are all the same, or come with the next start. Nothing of a run's own is in them. */
+static bool has_option(const struct plan_parts *parts, const struct plan_part *option)
+{
+        for (size_t i = 0; i < parts->n; i++)
+                if (parts->items[i].kind == PART_OPTION && strcmp(parts->items[i].id, option->id) == 0 &&
+                    json_equal(parts->items[i].json, option->json))
+                        return true;
+        return false;
+}
+
+/* "disk2-file" and "disk2" are of the drive "disk2". */
+bool changing_handles(const struct changing *c, const char *id)
+{
+        const char *drive;
+        json_t *value;
+
+        json_object_foreach (c->handled, drive, value) {
+                size_t n = strlen(drive);
+
+                if (strncmp(id, drive, n) == 0 && (id[n] == '-' || !id[n]))
+                        return true;
+        }
+        return false;
+}
+
+bool changing_handles_image(const struct changing *c, const struct plan_step *step)
+{
+        const char *fd = json_string_value(json_object_get(step->args, "fd"));
+
+        return step->effect == EFFECT_IMAGE_OPEN && fd && text_starts_with(fd, "image:") &&
+               changing_handles(c, fd + strlen("image:"));
+}
+
+void changing_add_parts(struct changing *c)
+{
+        for (enum plan_part_kind kind = 0; kind < PART_OPTION; kind++)
+                for (size_t i = 0; i < c->wanted.n; i++) {
+                        const struct plan_part *part = &c->wanted.items[i];
+                        const struct plan_part *was;
+
+                        if (part->kind != kind || changing_handles(c, part->id))
+                                continue;
+                        was = plan_parts_find(&c->was, kind, part->id);
+                        if (was)
+                                change_part(c, was, part);
+                        else
+                                changing_add_part(c, part);
+                }
+        for (size_t i = 0; i < c->wanted.n; i++) {
+                const struct plan_part *part = &c->wanted.items[i];
+
+                if (part->kind == PART_OPTION && !has_option(&c->was, part))
+                        changing_tell_next_start(c, "%s: %s %s comes with the next start", part->because,
+                                                 part->id, json_string_value(part->json));
+        }
+}
+
+/* What goes: newest first, devices before what they are made of. */
+
+static void remove_part(struct changing *c, const struct plan_part *part)
+{
+        const char *why = not_pluggable(part);
+        json_t *more = json_pack("{s:[]}", "undo"), *id = json_string(part->id);
+
+        if (why)
+                changing_tell_next_start(c, "%s: '%s' can go with the next start only: %s", part->because,
+                                         part->id, why);
+        if (part->kind == PART_FDSET) {
+                json_decref(id);
+                id = json_integer(changing_fdset_number(c, part->id));
+        }
+        if (part->kind == PART_DEVICE)
+                json_object_set_new(more, "await",
+                                    json_pack("{s:s, s:s, s:i}", "event", "DEVICE_DELETED", "device",
+                                              part->id, "timeout", (int)c->options->unplug_s));
+        changing_add_qmp(c, part->because, commands[part->kind].remove,
+                         json_pack("{s:o}", commands[part->kind].id, id), more);
+        c->removes = true;
+}
+
+void changing_remove_parts(struct changing *c)
+{
+        for (enum plan_part_kind kind = PART_OPTION; kind-- > 0;)
+                for (size_t i = c->was.n; i-- > 0;) {
+                        const struct plan_part *part = &c->was.items[i];
+
+                        if (part->kind == kind && !changing_handles(c, part->id) &&
+                            !plan_parts_find(&c->wanted, kind, part->id))
+                                remove_part(c, part);
+                }
+}
