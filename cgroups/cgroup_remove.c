@@ -113,19 +113,27 @@ static int remove_places(const struct cgroup_places *places)
         return why;
 }
 
+/* 1: *places, 0: nothing can be written there, so nothing was made, -1: *err. */
+static int places_to_remove(const struct cgroup_host *host, const char *path, struct cgroup_places *places,
+                            struct error **err)
+{
+        if (cgroup_path_check(path, err) < 0)
+                return -1;
+        if (cgroup_places_find(host, path, places, err) == 0)
+                return 1;
+        if ((*err)->code != ERROR_HOST)
+                return -1;
+        forget_error(err);
+        return 0;
+}
+
 int cgroup_remove_empty(const struct cgroup_host *host, const char *path, struct error **err)
 {
         _cleanup_cgroup_places_ struct cgroup_places places = { 0 };
-        int why;
+        int why, found = places_to_remove(host, path, &places, err);
 
-        if (cgroup_path_check(path, err) < 0)
-                return -1;
-        if (cgroup_places_find(host, path, &places, err) < 0) {
-                if ((*err)->code != ERROR_HOST)
-                        return -1;
-                forget_error(err);
-                return 1;
-        }
+        if (found <= 0)
+                return found < 0 ? -1 : 1;
         why = remove_places(&places);
         if (why && why != EBUSY && why != ENOTEMPTY)
                 return error_os(err, why, "remove control group '%s'", path);
@@ -137,16 +145,10 @@ int cgroup_remove(const struct cgroup_host *host, const char *path, int timeout_
         static const struct timespec pause = { .tv_nsec = 1000000 };
         long long deadline_ms = fd_now_ms() + timeout_ms;
         _cleanup_cgroup_places_ struct cgroup_places places = { 0 };
+        int found = places_to_remove(host, path, &places, err);
 
-        if (cgroup_path_check(path, err) < 0)
-                return -1;
-        if (cgroup_places_find(host, path, &places, err) < 0) {
-                /* Nothing can be written, so nothing was made. */
-                if ((*err)->code != ERROR_HOST)
-                        return -1;
-                forget_error(err);
-                return 0;
-        }
+        if (found <= 0)
+                return found;
         for (;;) {
                 _cleanup_cgroup_pids_ struct cgroup_pids pids = { 0 };
                 int why = remove_places(&places);

@@ -219,20 +219,7 @@ int file_open_fd(const json_t *args, int *ret_fd, struct error **err)
 
 int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
-        const char *fd_name = json_string_value(json_object_get(args, "fd"));
-        _cleanup_free_ char *no_lock = NULL;
-        int fd = -1, opened;
-
-        if (!fd_name)
-                return error_set(err, ERROR_FAILED, "step file-open: no fd");
-        opened = effect_opened(run, &no_lock, err);
-        if (opened < 0 || (!opened && file_open_fd(args, &fd, err) < 0))
-                return -1;
-        if (opened)
-                effect_keep_waiting(run, fd_name);
-        else
-                effect_keep_fd(run, fd_name, fd);
-        return 0;
+        return effect_carry_out_open(run, args, "file-open", file_open_fd, err);
 }
 
 static const char *path_in_run(const char *run_dir, const char *path, struct error **err)

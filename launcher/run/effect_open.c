@@ -92,3 +92,23 @@ int effect_opened(struct effect_run *run, char **ret_lock, struct error **err)
         *ret_lock = xstrdup_null(json_string_value(json_object_get(step, "lock")));
         return 1;
 }
+
+int effect_carry_out_open(struct effect_run *run, const json_t *args, const char *what,
+                          int (*open_fd)(const json_t *args, int *ret_fd, struct error **err),
+                          struct error **err)
+{
+        const char *fd_name = json_string_value(json_object_get(args, "fd"));
+        _cleanup_free_ char *no_lock = NULL;
+        int fd = -1, opened;
+
+        if (!fd_name)
+                return error_set(err, ERROR_FAILED, "step %s: no fd", what);
+        opened = effect_opened(run, &no_lock, err);
+        if (opened < 0 || (!opened && open_fd(args, &fd, err) < 0))
+                return -1;
+        if (opened)
+                effect_keep_waiting(run, fd_name);
+        else
+                effect_keep_fd(run, fd_name, fd);
+        return 0;
+}

@@ -116,6 +116,10 @@ const char *effect_path_in_run(const char *run_dir, const char *path);
 int effect_open_files(struct effect_run *run, struct error **err);
 /* What of a step was opened apart: 1 and its lock's name (NULL: none, owned by the caller); 0: not; -1: *err. */
 int effect_opened(struct effect_run *run, char **ret_lock, struct error **err);
+/* The carry_out of a step that only opens a file: keeps what was opened apart, else what open_fd opens now, as args' fd. */
+int effect_carry_out_open(struct effect_run *run, const json_t *args, const char *what,
+                          int (*open_fd)(const json_t *args, int *ret_fd, struct error **err),
+                          struct error **err);
 /* In the child: opens what such a step names. effect_open_path: as whoever may read it, -1 and *err. */
 int effect_open_path(const char *path, int access, struct error **err);
 int image_open_fd(const json_t *args, int *ret_fd, char **ret_lock, struct error **err);

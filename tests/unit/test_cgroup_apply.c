@@ -11,38 +11,11 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
-
-/* Plain directories stand for the hierarchies: enough for what is made and written where. */
-static char root[64];
-
-static int make_root(void **state)
-{
-        (void)state;
-        strcpy(root, "/tmp/vmlaunch-test-XXXXXX");
-        return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-        struct error *err = NULL;
-
-        (void)state;
-        return fd_remove_tree(AT_FDCWD, root, &err);
-}
-
-static void put(const char *dir, const char *file, const char *text)
-{
-        _cleanup_free_ char *whole = xasprintf("%s/%s", root, dir);
-        _cleanup_free_ char *path = xasprintf("%s/%s", whole, file);
-        struct error *err = NULL;
-
-        assert_int_equal(fd_mkdir_p(AT_FDCWD, whole, 0755, &err), 0);
-        assert_int_equal(fd_write_file_at(AT_FDCWD, path, text, strlen(text), 0644, 0, &err), 0);
-}
+#include "tests/unit/cgroup_hosts.h"
 
 static char *get(const char *path)
 {
-        _cleanup_free_ char *whole = xasprintf("%s/%s", root, path);
+        _cleanup_free_ char *whole = xasprintf("%s/%s", cgroup_root, path);
         struct error *err = NULL;
         char *text;
 
@@ -52,18 +25,19 @@ static char *get(const char *path)
 
 static void on_v2_offered_controllers_are_enabled_in_each_parent(void **state)
 {
-        struct cgroup_host host = {
-                .kind = CGROUP_V2, .v2_mount = root, .v2_controllers = (char *)"cpu", .v2_writable = true
-        };
+        struct cgroup_host host = { .kind = CGROUP_V2,
+                                    .v2_mount = cgroup_root,
+                                    .v2_controllers = (char *)"cpu",
+                                    .v2_writable = true };
         _cleanup_argv_ struct argv dirs = ARGV_INIT;
         _cleanup_free_ char *top = NULL, *slice = NULL;
         struct error *err = NULL;
 
         (void)state;
-        put(".", "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
-        put(".", "cgroup.subtree_control", "cpu\n");
-        put("machine.slice", "cgroup.controllers", "cpu memory\n");
-        put("machine.slice", "cgroup.subtree_control", "");
+        put_cgroup_file(".", "cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n");
+        put_cgroup_file(".", "cgroup.subtree_control", "cpu\n");
+        put_cgroup_file("machine.slice", "cgroup.controllers", "cpu memory\n");
+        put_cgroup_file("machine.slice", "cgroup.subtree_control", "");
         assert_int_equal(cgroup_create(&host, "machine.slice/vmlaunch-web", &dirs, &err), 0);
         assert_int_equal(dirs.n, 1);
         assert_true(text_ends_with(dirs.items[0], "/machine.slice/vmlaunch-web"));
@@ -75,15 +49,16 @@ static void on_v2_offered_controllers_are_enabled_in_each_parent(void **state)
 
 static void on_v2_nothing_is_written_when_all_is_enabled_already(void **state)
 {
-        struct cgroup_host host = {
-                .kind = CGROUP_V2, .v2_mount = root, .v2_controllers = (char *)"cpu", .v2_writable = true
-        };
+        struct cgroup_host host = { .kind = CGROUP_V2,
+                                    .v2_mount = cgroup_root,
+                                    .v2_controllers = (char *)"cpu",
+                                    .v2_writable = true };
         _cleanup_free_ char *top = NULL;
         struct error *err = NULL;
 
         (void)state;
-        put(".", "cgroup.controllers", "cpu memory\n");
-        put(".", "cgroup.subtree_control", "memory cpu\n");
+        put_cgroup_file(".", "cgroup.controllers", "cpu memory\n");
+        put_cgroup_file(".", "cgroup.subtree_control", "memory cpu\n");
         assert_int_equal(cgroup_create(&host, "vmlaunch-web", NULL, &err), 0);
         top = get("cgroup.subtree_control");
         assert_string_equal(top, "memory cpu\n");
@@ -91,8 +66,8 @@ static void on_v2_nothing_is_written_when_all_is_enabled_already(void **state)
 
 static void unused_and_read_only_hierarchies_get_no_group(void **state)
 {
-        _cleanup_free_ char *cpu = xasprintf("%s/cpu", root), *net = xasprintf("%s/net", root),
-                            *ro = xasprintf("%s/ro", root);
+        _cleanup_free_ char *cpu = xasprintf("%s/cpu", cgroup_root), *net = xasprintf("%s/net", cgroup_root),
+                            *ro = xasprintf("%s/ro", cgroup_root);
         struct cgroup_hierarchy v1[] = {
                 { .controllers = (char *)"cpu,cpuacct", .mount = cpu, .writable = true },
                 { .controllers = (char *)"net_cls,net_prio", .mount = net, .writable = true },
@@ -120,7 +95,7 @@ static void unused_and_read_only_hierarchies_get_no_group(void **state)
 
 static void comounted_controllers_are_one_group_with_the_files_of_both(void **state)
 {
-        _cleanup_free_ char *cpu = xasprintf("%s/cpu,cpuacct", root);
+        _cleanup_free_ char *cpu = xasprintf("%s/cpu,cpuacct", cgroup_root);
         struct cgroup_hierarchy v1[] = {
                 { .controllers = (char *)"cpu,cpuacct", .mount = cpu, .writable = true },
         };
@@ -133,8 +108,8 @@ static void comounted_controllers_are_one_group_with_the_files_of_both(void **st
         assert_int_equal(mkdir(cpu, 0755), 0);
         assert_int_equal(cgroup_create(&host, "vmlaunch-web", &dirs, &err), 0);
         assert_int_equal(dirs.n, 1);
-        put("cpu,cpuacct/vmlaunch-web", "cpu.shares", "1024\n");
-        put("cpu,cpuacct/vmlaunch-web", "cpuacct.usage", "12\n");
+        put_cgroup_file("cpu,cpuacct/vmlaunch-web", "cpu.shares", "1024\n");
+        put_cgroup_file("cpu,cpuacct/vmlaunch-web", "cpuacct.usage", "12\n");
         assert_int_equal(cgroup_write(&host, "vmlaunch-web", "cpu", "cpu.shares", "2048", &err), 0);
         shares = get("cpu,cpuacct/vmlaunch-web/cpu.shares");
         assert_string_equal(shares, "2048\n"); /* a plain file keeps what is not overwritten */
@@ -144,8 +119,9 @@ static void comounted_controllers_are_one_group_with_the_files_of_both(void **st
 
 static void a_hierarchy_that_fails_takes_the_others_back(void **state)
 {
-        _cleanup_free_ char *cpu = xasprintf("%s/cpu", root), *gone = xasprintf("%s/not-there", root),
-                            *group = xasprintf("%s/cpu/vmlaunch-web", root);
+        _cleanup_free_ char *cpu = xasprintf("%s/cpu", cgroup_root),
+                            *gone = xasprintf("%s/not-there", cgroup_root),
+                            *group = xasprintf("%s/cpu/vmlaunch-web", cgroup_root);
         struct cgroup_hierarchy v1[] = {
                 { .controllers = (char *)"cpu", .mount = cpu, .writable = true },
                 { .controllers = (char *)"memory", .mount = gone, .writable = true },
@@ -166,7 +142,7 @@ static void a_hierarchy_that_fails_takes_the_others_back(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_cgroup_root, remove_cgroup_root)
         const struct CMUnitTest tests[] = {
                 TEST(on_v2_offered_controllers_are_enabled_in_each_parent),
                 TEST(on_v2_nothing_is_written_when_all_is_enabled_already),

@@ -9,23 +9,8 @@
 
 #include "cgroups/cgroup_plan.h"
 #include "cgroups/cgroup_values.h"
+#include "tests/unit/cgroup_hosts.h"
 
-/* Hosts that have everything, and one that has nothing. */
-static struct cgroup_hierarchy all_v1[] = {
-        { .controllers = (char *)"blkio", .mount = (char *)"/c/blkio", .writable = true },
-        { .controllers = (char *)"cpu,cpuacct", .mount = (char *)"/c/cpu", .writable = true },
-        { .controllers = (char *)"memory", .mount = (char *)"/c/memory", .writable = true },
-        { .controllers = (char *)"pids", .mount = (char *)"/c/pids", .writable = true },
-};
-static const struct cgroup_host v1_host = { .kind = CGROUP_V1,
-                                            .v1 = all_v1,
-                                            .n_v1 = 4,
-                                            .files = (char *)"memory.memsw.limit_in_bytes blkio.weight" };
-static const struct cgroup_host v2_host = { .kind = CGROUP_V2,
-                                            .v2_mount = (char *)"/c",
-                                            .v2_controllers = (char *)"cpu io memory pids",
-                                            .v2_writable = true,
-                                            .files = (char *)"io.weight memory.swap.max" };
 static const struct cgroup_host no_host = { .kind = CGROUP_NONE };
 
 static const struct cgroup_limits every_limit = {

@@ -11,39 +11,13 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "cgroups/cgroup_stats.h"
+#include "tests/unit/cgroup_hosts.h"
 
-#include <fcntl.h>
-
-static char root[32];
-
-static int make_root(void **state)
-{
-        (void)state;
-        strcpy(root, "/tmp/vmlaunch-test-XXXXXX");
-        return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state)
-{
-        struct error *err = NULL;
-
-        (void)state;
-        return fd_remove_tree(AT_FDCWD, root, &err);
-}
-
-static void put(const char *file, const char *text)
-{
-        _cleanup_free_ char *dir = xasprintf("%s/web", root), *path = xasprintf("%s/%s", dir, file);
-        struct error *err = NULL;
-
-        assert_int_equal(fd_mkdir_p(AT_FDCWD, dir, 0755, &err), 0);
-        assert_int_equal(fd_write_file_at(AT_FDCWD, path, text, strlen(text), 0644, 0, &err), 0);
-}
-
-static struct cgroup_hierarchy one_v1 = { .controllers = (char *)"blkio,cpu,memory,pids", .mount = root };
+static struct cgroup_hierarchy one_v1 = { .controllers = (char *)"blkio,cpu,memory,pids",
+                                          .mount = cgroup_root };
 static const struct cgroup_host v1 = { .kind = CGROUP_V1, .v1 = &one_v1, .n_v1 = 1 };
 static const struct cgroup_host v2 = { .kind = CGROUP_V2,
-                                       .v2_mount = root,
+                                       .v2_mount = cgroup_root,
                                        .v2_controllers = (char *)"cpu io memory pids",
                                        .v2_writable = true };
 
@@ -60,34 +34,34 @@ static void limits_that_are_not_set_are_not_listed(void **state)
 {
         (void)state;
         assert_limits(&v1, "{}");
-        put("cpu.shares", "1024\n");
-        put("cpu.cfs_quota_us", "-1\n");
-        put("cpu.cfs_period_us", "100000\n");
-        put("pids.max", "max\n");
-        put("memory.limit_in_bytes", "9223372036854771712\n");
+        put_cgroup_file("web", "cpu.shares", "1024\n");
+        put_cgroup_file("web", "cpu.cfs_quota_us", "-1\n");
+        put_cgroup_file("web", "cpu.cfs_period_us", "100000\n");
+        put_cgroup_file("web", "pids.max", "max\n");
+        put_cgroup_file("web", "memory.limit_in_bytes", "9223372036854771712\n");
         assert_limits(&v1, "{\"cpu.shares\":\"1024\"}");
-        put("cpu.weight", "100\n");
-        put("cpu.max", "max 100000\n");
-        put("io.weight", "default 100\n");
-        put("memory.max", "max\n");
+        put_cgroup_file("web", "cpu.weight", "100\n");
+        put_cgroup_file("web", "cpu.max", "max 100000\n");
+        put_cgroup_file("web", "io.weight", "default 100\n");
+        put_cgroup_file("web", "memory.max", "max\n");
         assert_limits(&v2, "{\"cpu.weight\":\"100\"}");
 }
 
 static void limits_that_are_set_are_listed_as_the_kernel_says_them(void **state)
 {
         (void)state;
-        put("cpu.shares", "512\n");
-        put("cpu.cfs_quota_us", "50000\n");
-        put("cpu.cfs_period_us", "20000\n");
-        put("pids.max", "100\n");
-        put("memory.limit_in_bytes", "1073741824\n");
+        put_cgroup_file("web", "cpu.shares", "512\n");
+        put_cgroup_file("web", "cpu.cfs_quota_us", "50000\n");
+        put_cgroup_file("web", "cpu.cfs_period_us", "20000\n");
+        put_cgroup_file("web", "pids.max", "100\n");
+        put_cgroup_file("web", "memory.limit_in_bytes", "1073741824\n");
         assert_limits(
                 &v1, "{\"cpu.shares\":\"512\",\"cpu.cfs_quota_us\":\"50000\",\"cpu.cfs_period_us\":\"20000\","
                      "\"pids.max\":\"100\",\"memory.limit_in_bytes\":\"1073741824\"}");
-        put("cpu.weight", "50\n");
-        put("cpu.max", "50000 20000\n");
-        put("io.weight", "default 300\n");
-        put("memory.swap.max", "0\n");
+        put_cgroup_file("web", "cpu.weight", "50\n");
+        put_cgroup_file("web", "cpu.max", "50000 20000\n");
+        put_cgroup_file("web", "io.weight", "default 300\n");
+        put_cgroup_file("web", "memory.swap.max", "0\n");
         assert_limits(&v2, "{\"cpu.weight\":\"50\",\"cpu.max\":\"50000 20000\",\"io.weight\":\"default 300\","
                            "\"pids.max\":\"100\",\"memory.swap.max\":\"0\"}");
 }
@@ -111,21 +85,21 @@ static void kills_for_want_of_memory_are_read_with_their_numbers_on_v1(void **st
         (void)state;
         cgroup_oom_read(&v1, "web", &oom);
         assert_int_equal(oom.kills, 0);
-        put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
-        put("memory.limit_in_bytes", "9223372036854771712\n");
+        put_cgroup_file("web", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+        put_cgroup_file("web", "memory.limit_in_bytes", "9223372036854771712\n");
         assert_oom(&v1, 2, false, "2 processes killed, the VM has no limit");
-        put("memory.limit_in_bytes", "268435456\n");
-        put("memory.max_usage_in_bytes", "268435456\n");
-        put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
+        put_cgroup_file("web", "memory.limit_in_bytes", "268435456\n");
+        put_cgroup_file("web", "memory.max_usage_in_bytes", "268435456\n");
+        put_cgroup_file("web", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n");
         assert_oom(&v1, 1, true, "1 process killed, the VM's limit is 256 MiB, 256 MiB were in use at most");
         /* Memory and swap together. */
-        put("memory.max_usage_in_bytes", "268431360\n");
-        put("memory.memsw.limit_in_bytes", "536870912\n");
-        put("memory.memsw.max_usage_in_bytes", "536870912\n");
+        put_cgroup_file("web", "memory.max_usage_in_bytes", "268431360\n");
+        put_cgroup_file("web", "memory.memsw.limit_in_bytes", "536870912\n");
+        put_cgroup_file("web", "memory.memsw.max_usage_in_bytes", "536870912\n");
         cgroup_oom_read(&v1, "web", &oom);
         assert_true(oom.at_limit);
         /* A kernel that does not count. */
-        put("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n");
+        put_cgroup_file("web", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n");
         cgroup_oom_read(&v1, "web", &oom);
         assert_int_equal(oom.kills, 0);
 }
@@ -133,19 +107,21 @@ static void kills_for_want_of_memory_are_read_with_their_numbers_on_v1(void **st
 static void kills_for_want_of_memory_are_read_with_their_numbers_on_v2(void **state)
 {
         (void)state;
-        put("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 0\n");
-        put("memory.max", "max\n");
+        put_cgroup_file("web", "memory.events",
+                        "low 0\nhigh 0\nmax 0\noom 0\noom_kill 1\noom_group_kill 0\n");
+        put_cgroup_file("web", "memory.max", "max\n");
         assert_oom(&v2, 1, false, "1 process killed, the VM has no limit");
-        put("memory.events", "low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n");
-        put("memory.max", "268435456\n");
-        put("memory.peak", "268431360\n");
+        put_cgroup_file("web", "memory.events",
+                        "low 0\nhigh 0\nmax 12\noom 1\noom_kill 1\noom_group_kill 0\n");
+        put_cgroup_file("web", "memory.max", "268435456\n");
+        put_cgroup_file("web", "memory.peak", "268431360\n");
         assert_oom(&v2, 1, true,
                    "1 process killed, the VM's limit is 256 MiB, 262140 KiB were in use at most");
 }
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make_cgroup_root, remove_cgroup_root)
         const struct CMUnitTest tests[] = {
                 TEST(limits_that_are_not_set_are_not_listed),
                 TEST(limits_that_are_set_are_listed_as_the_kernel_says_them),

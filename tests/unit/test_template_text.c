@@ -9,20 +9,7 @@
 
 #include "base/text.h"
 #include "conf/template.h"
-
-static void add_value(struct text *out, const char *value)
-{
-        text_add(out, "<");
-        for (; *value; value++) {
-                if (*value == '\n')
-                        text_add(out, "\\n");
-                else if (*value == '\r')
-                        text_add(out, "\\r");
-                else
-                        text_add_bytes(out, value, 1);
-        }
-        text_add(out, ">");
-}
+#include "tests/unit/shown_template.h"
 
 /* A=<1> B=[X=<2> Y=<3>] warnings:1, or the first error's line:column: message. */
 static char *meaning(const char *text, size_t length)
@@ -38,21 +25,7 @@ static char *meaning(const char *text, size_t length)
                 error_free(err);
                 return text_take(&out);
         }
-        for (size_t i = 0; i < template->n_attributes; i++) {
-                const struct template_attribute *attribute = &template->attributes[i];
-
-                text_addf(&out, "%s%s=", i ? " " : "", attribute->name);
-                if (!attribute->is_vector) {
-                        add_value(&out, attribute->value);
-                        continue;
-                }
-                text_add(&out, "[");
-                for (size_t j = 0; j < attribute->n_pairs; j++) {
-                        text_addf(&out, "%s%s=", j ? " " : "", attribute->pairs[j].name);
-                        add_value(&out, attribute->pairs[j].value);
-                }
-                text_add(&out, "]");
-        }
+        show_template(&out, template);
         if (template->warnings)
                 text_addf(&out, " warnings:%u", error_count(template->warnings));
         return text_take(&out);

@@ -13,14 +13,7 @@
 #include "conf/locator.h"
 #include "conf/spec_build.h"
 #include "conf/xml_tree.h"
-
-static void add_value(struct text *out, const char *value)
-{
-        text_add(out, "<");
-        for (; *value; value++)
-                text_add_bytes(out, *value == '\n' ? "|" : value, 1);
-        text_add(out, ">");
-}
+#include "tests/unit/shown_template.h"
 
 /* A=<1> B=[X=<2>] and then the warnings' messages, or the errors as line:column: message, each ended by ';'. */
 static char *meaning(const char *text, size_t length)
@@ -38,21 +31,7 @@ static char *meaning(const char *text, size_t length)
                 error_free(err);
                 return text_take(&out);
         }
-        for (size_t i = 0; i < template->n_attributes; i++) {
-                const struct template_attribute *attribute = &template->attributes[i];
-
-                text_addf(&out, "%s%s=", i ? " " : "", attribute->name);
-                if (!attribute->is_vector) {
-                        add_value(&out, attribute->value);
-                        continue;
-                }
-                text_add(&out, "[");
-                for (size_t j = 0; j < attribute->n_pairs; j++) {
-                        text_addf(&out, "%s%s=", j ? " " : "", attribute->pairs[j].name);
-                        add_value(&out, attribute->pairs[j].value);
-                }
-                text_add(&out, "]");
-        }
+        show_template(&out, template);
         if (template->vm_directory)
                 text_addf(&out, " in:%s", template->vm_directory);
         for (const struct error *warning = template->warnings; warning; warning = warning->next)
@@ -88,7 +67,7 @@ static void an_element_is_an_attribute_or_a_vector(void **state)
                 { "<T>\n <A>\n  <X>1</X>\n </A>\n</T>", "A=[X=<1>]" },
                 { "<T><A>a &lt;b&gt; &amp; &quot;c&quot; &#65;&#x42;</A></T>", "A=<a <b> & \"c\" AB>" },
                 { "<T><A>a<![CDATA[<b>]]>c</A></T>", "A=<a<b>c>" },
-                { "<T><A>a\r\nb\rc</A></T>", "A=<a|b|c>" },
+                { "<T><A>a\r\nb\rc</A></T>", "A=<a\\nb\\nc>" },
                 { "<T><A>a<!-- c -->b<?pi x?></A></T>", "A=<ab>" },
                 /* Nothing at all is no attribute, a section with nothing in it is an empty one. */
                 { "<T><A/><B></B><C><![CDATA[]]></C><D><X/><Y><![CDATA[]]></Y></D></T>", "C=<> D=[Y=<>]" },
