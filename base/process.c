@@ -31,6 +31,26 @@ void process_result_done(struct process_result *result)
         *result = (struct process_result){ 0 };
 }
 
+/* As rt_sigaction(2) takes it: all zeros is SIG_DFL without flags. */
+struct kernel_sigaction {
+        unsigned long handler, flags, restorer, mask;
+};
+
+/*
+ * By the system call: glibc keeps two signals for itself, refuses to touch them in sigaction(), and has them ignored
+ * in every program that posix_spawn() started (GNU make's children, say), from where they would be inherited.
+ */
+int process_signals_default(void)
+{
+        const struct kernel_sigaction dfl = { 0 };
+        sigset_t none;
+
+        for (int sig = 1; sig < NSIG; sig++)
+                syscall(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
+        sigemptyset(&none);
+        return sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* Every fd from 3 on is closed at exec, also what we inherited ourselves; for kernels before 5.11 up to a bound. */
 static void mark_close_on_exec(void)
 {
@@ -44,14 +64,10 @@ static void __attribute__((noreturn))
 child(const struct process_options *options, int in, int out, int err_fd, int exec_fd, pid_t parent)
 {
         static char *const env[] = { "PATH=" HELPER_PATH, "LC_ALL=C", NULL };
-        sigset_t none;
         ssize_t n;
         int why;
 
-        for (int sig = 1; sig < NSIG; sig++)
-                signal(sig, SIG_DFL);
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
+        process_signals_default();
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(127);

@@ -67,12 +67,8 @@ static void __attribute__((noreturn)) child(const char *path, int sock, int stde
         /* clang-format on */
         const struct rlimit no_core = { 0, 0 };
         int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        sigset_t none;
 
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
-        for (int sig = 1; sig < NSIG; sig++)
-                signal(sig, SIG_DFL);
+        process_signals_default();
         setsid();
         /* Out of the way of the numbers they get. */
         sock = fcntl(sock, F_DUPFD_CLOEXEC, 10);

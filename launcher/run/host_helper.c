@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "cgroups/cgroup_apply.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/host_helper_fds.h"
@@ -40,7 +41,6 @@ static void __attribute__((noreturn)) child(const int *fds, int n)
         static char *const argv[] = { "vmlaunch", "__host", NULL };
         static char *const env[] = { NULL };
         int high[HOST_HELPER_FDS];
-        sigset_t none;
 
         for (int i = 0; i < n; i++) {
                 high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, HOST_HELPER_FDS);
@@ -52,10 +52,7 @@ static void __attribute__((noreturn)) child(const int *fds, int n)
                         _exit(127);
         /* Ours are close-on-exec from birth; this is for what was inherited. */
         syscall(SYS_close_range, (unsigned)n, ~0u, CLOSE_RANGE_CLOEXEC);
-        for (int sig = 1; sig < NSIG; sig++)
-                signal(sig, SIG_DFL);
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
+        process_signals_default();
         execve("/proc/self/exe", argv, env);
         _exit(127);
 }

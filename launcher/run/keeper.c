@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 
 /* Children that ended and were not the supervisor: QEMU, and helpers of a supervisor that was killed. */
 #define WORDS_MAX 16
@@ -149,15 +150,11 @@ static void __attribute__((noreturn)) exec_supervisor(const struct keeper *keepe
         static char *const env[] = { NULL };
         int high[] = { fcntl(socket_fd, F_DUPFD_CLOEXEC, KEEPER_LOCK_FD + 1),
                        fcntl(keeper->lock, F_DUPFD_CLOEXEC, KEEPER_LOCK_FD + 1) };
-        sigset_t none;
 
         if (high[0] < 0 || high[1] < 0 || dup2(high[0], KEEPER_SOCKET_FD) < 0 ||
             dup2(high[1], KEEPER_LOCK_FD) < 0)
                 _exit(KEEPER_TRY_AGAIN);
-        for (int sig = 1; sig < NSIG; sig++)
-                signal(sig, SIG_DFL);
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
+        process_signals_default();
         execve("/proc/self/exe", keeper->adopt, env);
         _exit(KEEPER_TRY_AGAIN);
 }

@@ -12,6 +12,7 @@
 #include "base/bus.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
 #include "launcher/state/crash_point.h"
@@ -117,13 +118,9 @@ void machined_begin(struct loop *loop, const struct launch_plan *plan, pid_t qem
                                        plan->name,         plan->uuid,
                                        pid_text,           NULL };
                 static char *const env[] = { NULL };
-                sigset_t none;
 
                 syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
-                for (int sig = 1; sig < NSIG; sig++)
-                        signal(sig, SIG_DFL);
-                sigemptyset(&none);
-                sigprocmask(SIG_SETMASK, &none, NULL);
+                process_signals_default();
                 execve("/proc/self/exe", argv, env);
                 _exit(127);
         }

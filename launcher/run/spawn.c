@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/process.h"
 #include "launcher/run/confine.h"
 
 /* How long exec may take: a program on a network that does not answer. */
@@ -147,27 +148,6 @@ static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp
                         give_up(*sock, "arrange the fds");
 }
 
-/* As rt_sigaction(2) takes it: all zeros is SIG_DFL without flags. */
-struct kernel_sigaction {
-        unsigned long handler, flags, restorer, mask;
-};
-
-/*
- * By the system call: glibc keeps two signals for itself, refuses to touch them in sigaction(), and has them ignored
- * in every program that posix_spawn() started (GNU make's children, say), from where they would be inherited.
- */
-static void reset_signals(int sock)
-{
-        const struct kernel_sigaction dfl = { 0 };
-        sigset_t none;
-
-        for (int sig = 1; sig < NSIG; sig++)
-                syscall(SYS_rt_sigaction, sig, &dfl, NULL, sizeof(dfl.mask));
-        sigemptyset(&none);
-        if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-                give_up(sock, "unblock the signals");
-}
-
 /* The mount of the directory, read-only with all that is mounted below (open_tree(2): a mount that nobody else sees). */
 static int readonly_tree(int dirfd)
 {
@@ -230,7 +210,8 @@ static void __attribute__((noreturn)) child(const struct spawn_request *request,
         if (cgroup_entry_enter(request->cgroup) < 0)
                 give_up(sock, "enter the control group");
         arrange_fds(request, &sock, tmp);
-        reset_signals(sock);
+        if (process_signals_default() < 0)
+                give_up(sock, "unblock the signals");
         umask(077);
         if (chdir("/") < 0)
                 give_up(sock, "change to directory /");

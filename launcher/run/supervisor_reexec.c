@@ -20,6 +20,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
 #include "launcher/run/adopt.h"
@@ -135,15 +136,11 @@ static void __attribute__((noreturn)) say_word(int program_fd, int null_fd, int 
 {
         static char *const argv[] = { "vmlaunch", "__reexec", NULL };
         static char *const env[] = { NULL };
-        sigset_t none;
 
         if (dup2(null_fd, 0) < 0 || dup2(word_fd, 1) < 0 || dup2(null_fd, 2) < 0)
                 _exit(127);
         syscall(SYS_close_range, STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-        for (int sig = 1; sig < NSIG; sig++)
-                signal(sig, SIG_DFL);
-        sigemptyset(&none);
-        sigprocmask(SIG_SETMASK, &none, NULL);
+        process_signals_default();
         fexecve(program_fd, argv, env);
         _exit(127);
 }
