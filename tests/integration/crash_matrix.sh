@@ -176,6 +176,13 @@ strike() {
         NOBODY=1
     else
         for name in $KILLED; do kill -KILL "$name" 2>/dev/null || true; done
+        # Before anybody looks: the record of a QEMU that is about to die says that all is well.
+        for name in $KILLED; do
+            for ((i = 0; i < 1000; i++)); do
+                is_alive "$name" || break
+                nap 0.002
+            done
+        done
     fi
     kill -CONT "$AT" 2>/dev/null || true
 }
@@ -293,14 +300,11 @@ settle() {
             ORPHAN=$(qemu_pids)
             return 1
         fi
-        if [[ ($STATE == running || $STATE == paused) && $FROZEN == false && $LEASES == 0 && $AGENT == answering &&
-            " $KILLED $AT $OLD " != *" $SUPERVISOR "* ]] && is_alive "$SUPERVISOR"; then
-            return 0
-        fi
-        # A supervisor that was not the victim.
-        if [[ $VICTIM != self && ($STATE == running || $STATE == paused) && $FROZEN == false && $LEASES == 0 && $AGENT == answering &&
-            $AT == "$SUPERVISOR" && " $KILLED " != *" $AT "* ]]; then
-            return 0
+        # What the record says of a QEMU that has died is of before.
+        if [[ ($STATE == running || $STATE == paused) && $FROZEN == false && $LEASES == 0 && $AGENT == answering ]] && is_alive "$PID"; then
+            [[ " $KILLED $AT $OLD " == *" $SUPERVISOR "* ]] || ! is_alive "$SUPERVISOR" || return 0
+            # A supervisor that was not the victim.
+            [[ $VICTIM == self || $AT != "$SUPERVISOR" || " $KILLED " == *" $AT "* ]] || return 0
         fi
         nap 0.01
     done
