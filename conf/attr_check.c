@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "conf/attr.h"
+#include "conf/foreign.h"
 
 enum { MAX_REPORTS = 20, MAX_NAMED = 60 };
 
@@ -86,11 +87,14 @@ static void unknown(struct check *check, const struct attr_section *section, con
         /* Of a hundred thousand unknown ones most are counted only. */
         bool is_told = check->n_errors < MAX_REPORTS && !check->template->is_vm;
         const char *nearest = is_told ? attr_nearest(section, name) : NULL;
+        const char *foreign = *section->name ? NULL : foreign_attribute(name);
         _cleanup_free_ char *shown = text_printable(full);
 
         /* OpenNebula's core adds what its data stores and networks say, and nobody can take it away there. */
         if (check->template->is_vm)
                 name_list_add(&check->unknown, shown, pos);
+        else if (foreign)
+                fail(check, pos, "%s: %s", shown, foreign);
         else if (nearest)
                 fail(check, pos, "%s: no such %s; did you mean '%s'?", shown,
                      *section->name ? "key" : "attribute", nearest);

@@ -193,6 +193,11 @@ ALONE(resize, "RESIZE", "filled in by OpenNebula");
 ALONE(monitoring, "MONITORING", "filled in by OpenNebula");
 ALONE(hot_resize, "HOT_RESIZE", "for the web interface");
 ALONE(modification, "MODIFICATION", "for the web interface");
+ALONE(sunstone, "SUNSTONE", "for the web interface");
+ALONE(vmgroup, "VMGROUP", "for OpenNebula's scheduler");
+ALONE(schedule_action, "SCHED_ACTIONS", "for OpenNebula's scheduler");
+ALONE(ec2, "EC2", "for another hypervisor");
+ALONE(public_cloud, "PUBLIC_CLOUD", "for another hypervisor");
 
 /* One a line. */
 /* clang-format off */
@@ -212,6 +217,11 @@ const struct attr_section *const attr_coming_sections[] = {
         &monitoring,
         &hot_resize,
         &modification,
+        &sunstone,
+        &vmgroup,
+        &schedule_action,
+        &ec2,
+        &public_cloud,
         NULL,
 };
 /* clang-format on */

@@ -306,7 +306,26 @@ static void read_launch_security(struct snippet_unit *unit, struct xml_element *
                             policy ? &policy->text_pos : &element->pos);
 }
 
+/* A memory device; which node it is in is the first one's affair. */
+static void read_dimm(struct snippet_unit *unit, struct xml_element *element)
+{
+        static const struct snippet_row rows[] = { PART_SIZE("target/size", "SIZE"), PARTS_END };
+        struct xml_element *target = snippet_find(element, "target"), *node;
+
+        snippet_demand(unit, element, "model", "dimm");
+        snippet_rows(unit, element, rows);
+        node = target ? snippet_child(target, "node") : NULL;
+        if (node) {
+                _cleanup_free_ char *number = snippet_text(node);
+
+                if (strcmp(number, "0") != 0)
+                        snippet_refuse(unit, &node->text_pos,
+                                       "<devices/memory>: a <node> other than 0 has no counterpart");
+        }
+}
+
 const struct snippet_element snippet_capacity[] = {
+        ELEMENT("devices/memory", "DIMM", NULL, read_dimm),
         ELEMENT("memory", "", NULL, read_memory),
         ELEMENT("currentMemory", NULL, NULL, read_current_memory),
         ELEMENT("maxMemory", "", NULL, read_max_memory),

@@ -161,7 +161,17 @@ static void read_iommu(struct snippet_unit *unit, struct xml_element *element)
                 snippet_set(unit, "OPTIONS", text_str(&options), driver ? &driver->pos : &element->pos);
 }
 
+/* No device, though it is among them. */
+static void read_emulator(struct snippet_unit *unit, struct xml_element *element)
+{
+        _cleanup_free_ char *path = snippet_text(element);
+
+        snippet_begin(unit, "", &element->pos);
+        snippet_set(unit, "EMULATOR", path, &element->text_pos);
+}
+
 const struct snippet_element snippet_devices[] = {
+        ELEMENT("devices/emulator", NULL, NULL, read_emulator),
         ELEMENT("devices/panic", "PANIC", NULL, read_panic),
         ELEMENT("devices/memballoon", "BALLOON", balloon_rows, NULL),
         ELEMENT("devices/rng", "RNG", NULL, read_rng),

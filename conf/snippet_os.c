@@ -112,15 +112,23 @@ static void read_os(struct snippet_unit *unit, struct xml_element *os)
                 PARTS_END,
         };
         struct xml_element *type = snippet_find(os, "type"), *bios = snippet_child(os, "bios"), *smbios;
+        const struct xml_attribute *machine = type ? snippet_attribute(type, "machine") : NULL;
         const struct xml_attribute *timeout = bios ? snippet_attribute(bios, "rebootTimeout") : NULL;
 
         snippet_rows(unit, os, rows);
         if (type) {
                 _cleanup_free_ char *kind = snippet_text(type);
 
-                if (strcmp(kind, "hvm") != 0)
+                if (snippet_is(kind, "xen linux exe"))
+                        snippet_refuse(unit, &type->text_pos,
+                                       "<os>: a <type> of '%s' is Xen's or a container's; QEMU's is hvm",
+                                       kind);
+                else if (strcmp(kind, "hvm") != 0)
                         snippet_refuse(unit, &type->text_pos,
                                        "<os>: a <type> other than hvm has no counterpart");
+                if (machine && text_starts_with(machine->value, "xen"))
+                        snippet_refuse(unit, &machine->value_pos,
+                                       "<os>: this machine is Xen's; QEMU's are q35 and pc");
         }
         if (bios)
                 snippet_demand(unit, bios, "useserial", "no");

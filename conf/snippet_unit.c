@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "conf/foreign.h"
 #include "conf/snippet_parts.h"
 
 /* Attributes and text that nobody has read. */
@@ -289,7 +290,10 @@ void snippet_read_element(struct snippet_reader *reader, struct xml_element *ele
         struct snippet_unit unit = { .reader = reader, .path = shown };
 
         if (!row) {
-                snippet_refuse(&unit, &element->pos, "<%s>: has no counterpart", shown);
+                const char *foreign = foreign_element(path);
+
+                snippet_refuse(&unit, &element->pos, "<%s>: %s", shown,
+                               foreign ? foreign : "has no counterpart");
                 snippet_end(&unit);
                 return;
         }
@@ -332,10 +336,15 @@ void snippet_read_domain(struct snippet_reader *reader, struct xml_element *root
 {
         struct snippet_unit own = { .reader = reader, .path = "domain" };
 
+        if (*root->name)
+                snippet_demand(&own, root, "type", "kvm qemu");
         refuse_own(&own, root);
         snippet_end(&own);
         for (struct xml_element *child = root->children; child; child = child->next) {
-                if (strcmp(child->name, "devices") == 0)
+                /* As the guides print it, and as virsh shows it. */
+                if (strcmp(child->name, "domain") == 0 && strcmp(root->name, "domain") != 0)
+                        snippet_read_domain(reader, child);
+                else if (strcmp(child->name, "devices") == 0)
                         snippet_read_inside(reader, child, "devices");
                 else if (strcmp(child->name, "features") == 0)
                         snippet_read_inside(reader, child, "features");

@@ -443,6 +443,11 @@ static void add_plan(const struct golden_case *golden, const struct launch_plan 
         json_t *word;
         size_t i;
 
+        for (const struct error *warning = golden->site->warnings; warning; warning = warning->next) {
+                _cleanup_free_ char *said = error_text(warning);
+
+                text_addf(out, "layers  warning %s\n", said);
+        }
         text_addf(out, "%s\nargv\n", text);
         json_array_foreach (json_object_get(json, "argv"), i, word) {
                 _cleanup_free_ char *encoded = json_dumps(word, JSON_ENCODE_ANY);
@@ -496,8 +501,8 @@ static char *comparable(const char *text, const char *file)
 
         while (*text) {
                 size_t n = strcspn(text, "\n");
-                _cleanup_free_ char *line = xstrndup(text, n), *found = strstr(line, place);
-                char *rest = line;
+                _cleanup_free_ char *line = xstrndup(text, n);
+                char *rest = line, *found = strstr(line, place);
 
                 text += n + (text[n] == '\n');
                 if (strstr(line, ": given twice") && strchr(line, '/'))

@@ -134,10 +134,38 @@ static void what_nothing_can_carry_is_an_error_at_its_place(void **state)
         check_rows(rows, ARRAY_SIZE(rows));
 }
 
+static void names_of_other_worlds_are_told_whose_they_are(void **state)
+{
+        static const struct row rows[] = {
+                { "<bootloader>pygrub</bootloader>",
+                  "2:9: RAW/DATA: <bootloader>: is for Xen's paravirtualised guests; a kernel is OS/KERNEL" },
+                { "<vcpus>4</vcpus>",
+                  "2:9: RAW/DATA: <vcpus>: is no element of libvirt; did you mean <vcpu>?" },
+                { "<os><type machine='xenfv'>hvm</type></os>",
+                  "2:28: RAW/DATA: <os>: this machine is Xen's; QEMU's are q35 and pc" },
+                { "<features><hap/></features>",
+                  "2:19: RAW/DATA: <features/hap>: is Xen's: under KVM the host's CPU decides" },
+                /* A whole domain, as guides print it and virsh shows it. */
+                { "<domain type='kvm'><on_crash>restart</on_crash></domain>", "ON_CRASH=restart" },
+                { "<domain><devices><emulator>/usr/bin/qemu-kvm</emulator></devices></domain>",
+                  "EMULATOR=/usr/bin/qemu-kvm" },
+                { "<domain type='xen'/>", "2:23: RAW/DATA: <domain>: type='xen' has no counterpart" },
+                { "<domain><domain/></domain>", "2:17: RAW/DATA: <domain>: has no counterpart" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
 /* libvirt-behaviour sections 3.2 and 4. */
 static void processors_and_memory_are_translated(void **state)
 {
         static const struct row rows[] = {
+                { "<devices><memory model='dimm'><target><size unit='MiB'>256</size><node>0</node></target></memory></devices>",
+                  "DIMM[SIZE=256 MiB]" },
+                { "<devices><memory model='nvdimm'><target><size>1</size><node>1</node></target></memory></devices>",
+                  "2:33: RAW/DATA: <devices/memory>: model='nvdimm' has no counterpart; 2:55: RAW/DATA: DIMM/SIZE: '1 KiB' is out of "
+                  "range (128 MiB to 256 TiB); 2:69: RAW/DATA: <devices/memory>: a <node> other than 0 has no counterpart" },
                 { "<vcpu>4</vcpu>", "VCPU=4" },
                 { "<vcpu placement='static' current='2'>4</vcpu>", "VCPU=2 VCPU_MAX=4" },
                 { "<vcpu cpuset='0-1'>4</vcpu>",
@@ -731,7 +759,7 @@ static void firmware_and_what_it_tells_are_translated(void **state)
                   "2:30: RAW/DATA: <os>: useserial='yes' has no counterpart" },
                 { "<os><smbios mode='host'/></os>", "2:27: RAW/DATA: <os>: mode='host' has no counterpart" },
                 { "<os><type>xen</type></os>",
-                  "2:19: RAW/DATA: <os>: a <type> other than hvm has no counterpart" },
+                  "2:19: RAW/DATA: <os>: a <type> of 'xen' is Xen's or a container's; QEMU's is hvm" },
                 { "<os><boot dev='network'/></os>", "OS[BOOT=nic0]" },
                 { "<os><boot dev='hd'/></os>",
                   "2:13: RAW/DATA: <os>: there is nothing to <boot dev='hd'/> from" },
@@ -871,6 +899,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_nothing_can_carry_is_an_error_at_its_place),
+                cmocka_unit_test(names_of_other_worlds_are_told_whose_they_are),
                 cmocka_unit_test(processors_and_memory_are_translated),
                 cmocka_unit_test(screen_sound_and_input_are_translated),
                 cmocka_unit_test(options_of_spice_are_for_vms_with_spice),
