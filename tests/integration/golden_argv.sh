@@ -12,6 +12,7 @@ if [[ -z ${IN_NETNS:-} ]]; then
     unshare -Urn true 2>/dev/null || { echo "skip golden_argv: no user namespaces here, and not root"; exit 77; }
     IN_NETNS=1 exec unshare -Urn "$0" "$@"
 fi
+ip link set lo up # a SPICE server of QEMU's own binds its address
 command -v qemu-system-x86_64 >/dev/null || { echo "skip golden_argv: no qemu-system-x86_64"; exit 77; }
 # Not in /tmp: images are opened past the page cache, which tmpfs of older kernels refuses.
 images=$(mktemp -d "${BUILD:-build}/golden_argv.XXXXXX") || { echo "skip golden_argv: ${BUILD:-build} cannot be written"; exit 77; }
@@ -58,6 +59,7 @@ check_one() { # NAME
     [[ -z $missing ]] || { echo "skip $name: needs $missing"; return 0; }
     grep -qE '^# IMAGE:.* block' "$template" && { echo "skip $name: needs a block device"; return 0; }
     grep -qE '"driver":"(rbd|iscsi|gluster|nbd)"' "$plan" && { echo "skip $name: needs a storage server"; return 0; }
+    grep -qE "of ::1  bound|addr=::1" "$plan" && [[ ! -e /proc/net/if_inet6 ]] && { echo "skip $name: no IPv6 here"; return 0; }
     mkdir "$images/$name"
     while read -r line; do
         path=${line%% *}
