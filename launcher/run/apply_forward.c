@@ -81,11 +81,23 @@ static void give_up(struct apply *apply, struct error *why_consume, const char *
         apply_free(apply);
 }
 
+/* A question of ours is on its way to QEMU, and its answer goes on with it. */
+static bool waits_for_answer(struct apply *apply)
+{
+        stop_waiting(apply);
+        if (!apply->asked)
+                return false;
+        apply->state = APPLY_AWAITING;
+        return true;
+}
+
 static void step_done(struct apply *apply)
 {
         const char *device = awaited_device(step_now(apply));
 
-        stop_waiting(apply);
+        apply->seen = true;
+        if (waits_for_answer(apply))
+                return;
         if (device && apply->pending) {
                 apply->pending = false;
                 apply_story(apply, "the guest has given '%s' back", device);
@@ -116,6 +128,8 @@ static void refused(struct apply *apply)
         const char *device = awaited_device(step_now(apply));
         struct error *error = NULL;
 
+        if (waits_for_answer(apply))
+                return;
         error_set(&error, ERROR_GUEST, "the guest does not give '%s' back", device);
         if (apply->at == 0) {
                 apply_story(apply, "the guest refused to give '%s' back", device);
@@ -372,13 +386,15 @@ static void on_whether_there(json_t *reply, const struct error *error, void *dat
         if (apply_is_over(apply))
                 return;
         step = apply->at < apply->fragment->n_steps ? step_now(apply) : NULL;
-        if (!reply || !step || !awaited_device(step) ||
-            ops_objects_have(QEMU_DEVICES, reply, awaited_device(step)))
+        if (!step || !awaited_device(step))
                 return;
-        apply->seen = true;
-        if (apply->state == APPLY_AWAITING)
+        if (reply && !ops_objects_have(QEMU_DEVICES, reply, awaited_device(step)))
+                apply->seen = true;
+        if (apply->state == APPLY_AWAITING && apply->seen)
                 step_done(apply);
-        else if (apply->state == APPLY_OWED)
+        else if (apply->state == APPLY_AWAITING && apply->refused)
+                refused(apply);
+        else if (apply->state == APPLY_OWED && apply->seen)
                 applies_try_again(apply->applies);
 }
 
@@ -441,11 +457,12 @@ bool apply_forward_event(struct apply *apply, const char *name, const json_t *ev
                 apply->seen = true;
                 if (apply->state == APPLY_AWAITING)
                         step_done(apply);
-        } else if (is < 0 && apply->state == APPLY_AWAITING) {
-                refused(apply);
-        } else if (is < 0 && !apply->refused) {
-                error_set(&apply->refused, ERROR_GUEST, "the guest does not give '%s' back",
-                          step->await_value);
+        } else if (is < 0) {
+                if (!apply->refused)
+                        error_set(&apply->refused, ERROR_GUEST, "the guest does not give '%s' back",
+                                  step->await_value);
+                if (apply->state == APPLY_AWAITING)
+                        refused(apply);
         }
         return is != 0;
 }

@@ -8,9 +8,12 @@
 #include "launcher/verb/change.h"
 #include "launcher/verb/config_file.h"
 #include "launcher/verb/device_kind.h"
+#include "launcher/verb/guest_part.h"
 #include "launcher/verb/output.h"
 
 #define UNPLUG_MS 30000
+/* For the guest to look for what came (--online). */
+#define GUEST_MS 10000
 
 struct device_change {
         struct verb_context *context;
@@ -156,11 +159,14 @@ static const json_t *new_device(const struct change *change, const struct prepar
 static int attached(struct change *change, const struct prepared *after, void *data, struct error **err)
 {
         const json_t *device = new_device(change, after);
+        struct verb_context *context = change->context;
+        const struct guest_part part = { .pci = true };
 
-        (void)err;
         tell(data, change->name, "attached", json_string_value(json_object_get(device, "id")), device,
              change->did);
-        return 0;
+        if (!verb_flag(context, "online") || !change->did)
+                return 0;
+        return guest_part_do(change->control, &part, (unsigned)verb_timeout_ms(context, GUEST_MS), err);
 }
 
 /* What is relative to the caller's directory is nothing to the file's. */

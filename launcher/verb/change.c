@@ -181,6 +181,12 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
                 result = apply_client_send(client, err);
         if (result == 0)
                 return plan->after ? send_after(change, plan, err) : 0;
+        if (forward && (*err)->code == ERROR_GUEST)
+                error_hint(err,
+                           "what the guest has in use it keeps, as it does memory of its kernel; nothing is "
+                           "changed, and the same command asks again");
+        else if (forward && (*err)->code == ERROR_DEADLINE)
+                error_hint(err, "it goes as soon as the guest lets go; the same command asks again");
         if (read_live(change, &now, &unread) < 0)
                 error_free(unread);
         else

@@ -11,6 +11,7 @@
 #include "launcher/verb/change.h"
 #include "launcher/verb/config_file.h"
 #include "launcher/verb/device_kind.h"
+#include "launcher/verb/guest_part.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
@@ -28,6 +29,7 @@ struct resize {
         uint64_t memory; /* bytes; 0: as it is */
         const char *cpu; /* NULL: as it is */
         bool grows, shrinks;
+        bool online; /* the agent is asked to do the guest's part */
         struct config_file config;
 };
 
@@ -38,6 +40,7 @@ static int read_options(struct verb_context *context, struct resize *ret, struct
 
         ret->context = context;
         ret->cpu = verb_value(context, "cpu");
+        ret->online = verb_flag(context, "online");
         if (!vcpu && !memory && !ret->cpu)
                 return error_set(err, ERROR_USAGE, "resize: --vcpu, --memory or --cpu says to what");
         if (vcpu && (!text_parse_u32(vcpu, &ret->vcpu) || !ret->vcpu))
@@ -255,23 +258,75 @@ static int verify(struct change *change, const struct prepared *after, const str
         return await_goal(change, &goal, err);
 }
 
+/* What came that the guest has something to do for. */
+static struct guest_part guest_part(const struct change *change, const struct vm_spec *spec)
+{
+        const struct vm_spec *before = change->before.spec;
+        struct guest_part part = { 0 };
+
+        if (spec->vcpu_plugged > before->vcpu_plugged)
+                part.vcpus = spec->vcpu + spec->vcpu_plugged;
+        if (spec->n_dimms > before->n_dimms)
+                part.memory = spec->memory + vm_spec_dimms(spec);
+        return part;
+}
+
+static bool is_emulated(const struct launch_plan *plan)
+{
+        for (size_t i = 1; i < plan->n_args; i++)
+                if (strcmp(plan->args[i - 1].text, "-machine") == 0 &&
+                    strstr(plan->args[i].text, "accel=tcg"))
+                        return true;
+        return false;
+}
+
+/* qemu-lab 5: without KVM the next device_add of a vCPU is a segmentation fault. */
+static void warn_of_emulation(struct change *change, const struct vm_spec *spec)
+{
+        struct error *warning = NULL;
+
+        if (spec->vcpu_plugged >= change->before.spec->vcpu_plugged || !is_emulated(change->before.plan))
+                return;
+        error_set(
+                &warning, ERROR_FAILED,
+                "QEMU 7.2 without KVM crashes when a vCPU comes after one has gone: leave it at %u until the next start",
+                spec->vcpu + spec->vcpu_plugged);
+        output_warnings(warning, change->context);
+        error_free(warning);
+}
+
 static int done(struct change *change, const struct prepared *after, void *data, struct error **err)
 {
         const struct vm_spec *spec = after->spec;
         struct resize *resize = data;
+        struct verb_context *context = resize->context;
+        const struct guest_part part = guest_part(change, spec);
+        json_auto_t *hints = guest_part_hints(&part);
+        json_t *hint;
+        size_t i;
         _cleanup_free_ char *memory =
                 text_from_size(spec->memory + spec->memory_plugged + vm_spec_dimms(spec));
 
         if (verify(change, after, resize, err) < 0)
                 return -1;
-        if (resize->context->output == OUTPUT_JSON)
-                output_json(json_pack("{s:i, s:s, s:i, s:I, s:f}", "schema", 1, "name", spec->name, "vcpu",
-                                      (int)(spec->vcpu + spec->vcpu_plugged), "memory",
+        warn_of_emulation(change, spec);
+        if (resize->online) {
+                json_array_clear(hints);
+                if (guest_part_do(change->control, &part, (unsigned)verb_timeout_ms(context, GUEST_MS), err) <
+                    0)
+                        return -1;
+        }
+        if (context->output == OUTPUT_JSON) {
+                output_json(json_pack("{s:i, s:s, s:i, s:I, s:f, s:O}", "schema", 1, "name", spec->name,
+                                      "vcpu", (int)(spec->vcpu + spec->vcpu_plugged), "memory",
                                       (json_int_t)(spec->memory + spec->memory_plugged + vm_spec_dimms(spec)),
-                                      "cpu", spec->cpu));
-        else if (!resize->context->quiet)
+                                      "cpu", spec->cpu, "hints", hints));
+        } else if (!context->quiet) {
                 printf("'%s' has %u vCPU%s, %s, CPU %g\n", spec->name, spec->vcpu + spec->vcpu_plugged,
                        spec->vcpu + spec->vcpu_plugged == 1 ? "" : "s", memory, spec->cpu);
+                json_array_foreach (hints, i, hint)
+                        printf("in the guest, %s\n", json_string_value(hint));
+        }
         return 0;
 }
 
@@ -338,10 +393,45 @@ static int carry_out(struct resize *resize, struct error **err)
         return 0;
 }
 
+/* --guest: the machine keeps its vCPUs, the guest uses so many of them. */
+static int set_guest_vcpus(struct resize *resize, struct error **err)
+{
+        struct verb_context *context = resize->context;
+        _cleanup_change_ struct change change = { 0 };
+        const struct vm_spec *spec;
+
+        if (!resize->vcpu || resize->memory || resize->cpu || verb_flag(context, "config") ||
+            verb_flag(context, "plan"))
+                return error_set(err, ERROR_USAGE, "resize: --guest goes with --vcpu alone");
+        if (change_open(context, context->args[0], &change, err) < 0)
+                return -1;
+        spec = change.before.spec;
+        if (resize->vcpu > spec->vcpu + spec->vcpu_plugged) {
+                error_set(err, ERROR_FAILED, "it has %u vCPUs", spec->vcpu + spec->vcpu_plugged);
+                return error_hint(err, "vmlaunch resize %s --vcpu %u gives it more", spec->name,
+                                  resize->vcpu);
+        }
+        if (guest_set_vcpus(change.control, resize->vcpu, (unsigned)verb_timeout_ms(context, GUEST_MS), err) <
+            0)
+                return -1;
+        if (context->output == OUTPUT_JSON)
+                output_json(json_pack("{s:i, s:s, s:i}", "schema", 1, "name", spec->name, "online",
+                                      (int)resize->vcpu));
+        else if (!context->quiet)
+                printf("the guest of '%s' uses %u of %u vCPUs\n", spec->name, resize->vcpu,
+                       spec->vcpu + spec->vcpu_plugged);
+        return 0;
+}
+
 int verb_resize(struct verb_context *context, struct error **err)
 {
         struct resize resize = { 0 };
-        int result = read_options(context, &resize, err) < 0 ? -1 : carry_out(&resize, err);
+        int result = read_options(context, &resize, err) < 0 ? -1
+                     : verb_flag(context, "guest")           ? set_guest_vcpus(&resize, err)
+                                                             : carry_out(&resize, err);
+
+        if (result < 0 && verb_flag(context, "guest"))
+                error_wrap(err, "resize of '%s'", context->args[0]);
 
         config_file_done(&resize.config);
         return result;

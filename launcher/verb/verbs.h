@@ -22,7 +22,7 @@ struct verb_option {
         const char *words; /* the values that there are, separated by blanks: for completion; NULL: any */
 };
 
-#define VERB_MAX_OPTIONS 8
+#define VERB_MAX_OPTIONS 12
 
 struct verb;
 

@@ -3,7 +3,8 @@
  *
  * main.c has argv and the sockets, wire.c one connection whose output may be slow, in pieces or endless, scenario.c the
  * scenario file, fault.c the table of faults and what they make of a reply, model.c QEMU's commands on a small model,
- * machine.c what it was started with and the queries about it, agent.c the guest agent's commands.
+ * hotplug.c what changes while it runs, machine.c what it was started with and the queries about it, agent.c the guest
+ * agent's commands.
  */
 #pragma once
 
@@ -242,6 +243,16 @@ void machine_read_argv(struct fake *fake, char **argv);
 bool machine_answers(struct fake *fake, const char *command, const json_t *args, json_t **ret);
 /* Number i of them, NULL behind the last. */
 const char *machine_query_name(size_t i);
+
+/* hotplug.c */
+/* qom-set, block_resize and the commands of media; false: there is no such thing. */
+bool hotplug_command(struct fake *fake, const char *name, const json_t *args);
+bool is_cpu(const json_t *device);
+/* The guest has given a vCPU back: the events as KVM has them. */
+void cpu_gone(struct fake *fake, const char *id);
+json_int_t node_size(const json_t *node);
+/* Of memory modules, and what virtio-mem was asked for. */
+uint64_t plugged_memory(const struct fake *fake);
 
 /* agent.c */
 void agent_open(struct fake *fake, bool open);

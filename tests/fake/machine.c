@@ -133,8 +133,14 @@ static json_t *ask_cpus(struct fake *fake, const json_t *args)
 {
         json_t *list = json_array();
 
+        unsigned count = fake->cpus;
+        const char *id;
+        json_t *device;
+
         (void)args;
-        for (unsigned i = 0; i < fake->cpus; i++)
+        json_object_foreach (fake->devices, id, device)
+                count += is_cpu(device);
+        for (unsigned i = 0; i < count; i++)
                 json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s}", "cpu-index", (int)i, "qom-path",
                                                       "/machine/unattached/device[0]", "thread-id",
                                                       (int)getpid(), "target", "x86_64"));
@@ -144,7 +150,8 @@ static json_t *ask_cpus(struct fake *fake, const json_t *args)
 static json_t *ask_memory(struct fake *fake, const json_t *args)
 {
         (void)args;
-        return json_pack("{s:I, s:i}", "base-memory", (json_int_t)fake->memory, "plugged-memory", 0);
+        return json_pack("{s:I, s:i}", "base-memory", (json_int_t)fake->memory, "plugged-memory",
+                         (json_int_t)plugged_memory(fake));
 }
 
 static json_t *ask_balloon(struct fake *fake, const json_t *args)
@@ -206,12 +213,13 @@ static json_t *ask_block(struct fake *fake, const json_t *args)
                 _cleanup_free_ char *backend = xasprintf("/machine/peripheral/%s/virtio-backend", id);
                 json_t *inserted = NULL;
 
-                if (!arg(device, "drive"))
+                if (!arg(device, "drive") && !text_ends_with(arg(device, "driver") ?: "", "-cd"))
                         continue;
                 if (node)
-                        inserted = json_pack("{s:s, s:s, s:b}", "node-name", arg(device, "drive"), "drv",
-                                             arg(node, "driver") ?: "raw", "ro",
-                                             json_is_true(json_object_get(node, "read-only")));
+                        inserted = json_pack("{s:s, s:s, s:b, s:{s:I}}", "node-name", arg(device, "drive"),
+                                             "drv", arg(node, "driver") ?: "raw", "ro",
+                                             json_is_true(json_object_get(node, "read-only")), "image",
+                                             "virtual-size", node_size(node));
                 json_array_append_new(list,
                                       json_pack("{s:s, s:s, s:o*}", "device", "", "qdev",
                                                 is_virtio(device) ? backend : id, "inserted", inserted));
@@ -260,6 +268,8 @@ static json_t *ask_qom_get(struct fake *fake, const json_t *args)
                 return json_string("");
         device = json_object_get(fake->devices, path + strlen(peripheral));
         value = json_object_get(device, property);
+        if (strcmp(property, "size") == 0)
+                value = json_object_get(device, "requested-size");
         if (!device)
                 return NULL;
         if (strcmp(property, "parent_bus") == 0) {

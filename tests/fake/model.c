@@ -319,6 +319,10 @@ static void device_gone(struct fake *fake, void *data)
                 emit(fake, "DEVICE_UNPLUG_GUEST_ERROR", json_pack("{s:s, s:s}", "device", id, "path", path));
                 return;
         }
+        if (is_cpu(json_object_get(fake->devices, id))) {
+                cpu_gone(fake, id);
+                return;
+        }
         if (json_object_del(fake->devices, id) < 0)
                 return;
         for (int i = fault_hit_kind(fake, DELETED_TWICE, "device_del") ? 2 : 1; i > 0; i--)
@@ -338,6 +342,21 @@ static json_t *cmd_device_del(struct fake *fake, const json_t *args, struct refu
         later(fake, late ? late->ms : GUEST_MS, device_gone, xstrdup(id));
         return json_object();
 }
+
+#define CHANGE(fn, command)                                                               \
+        static json_t *fn(struct fake *fake, const json_t *args, struct refusal *refusal) \
+        {                                                                                 \
+                return hotplug_command(fake, command, args)                               \
+                               ? json_object()                                            \
+                               : refuse(refusal, "GenericError",                          \
+                                        xstrdup(command ": there is no such thing"));     \
+        }
+CHANGE(cmd_qom_set, "qom-set")
+CHANGE(cmd_block_resize, "block_resize")
+CHANGE(cmd_open_tray, "blockdev-open-tray")
+CHANGE(cmd_close_tray, "blockdev-close-tray")
+CHANGE(cmd_remove_medium, "blockdev-remove-medium")
+CHANGE(cmd_insert_medium, "blockdev-insert-medium")
 
 static json_t *cmd_netdev_add(struct fake *fake, const json_t *args, struct refusal *refusal)
 {
@@ -433,7 +452,8 @@ static json_t *cmd_add_fd(struct fake *fake, const json_t *args, struct refusal 
                 fake->next_set = set + 1;
         if (!json_object_get(fake->fdsets, name))
                 json_object_set_new(fake->fdsets, name, json_array());
-        json_array_append_new(json_object_get(fake->fdsets, name), json_integer(fd));
+        json_array_append_new(json_object_get(fake->fdsets, name),
+                              json_pack("{s:i, s:O*}", "fd", fd, "opaque", json_object_get(args, "opaque")));
         return json_pack("{s:i, s:i}", "fdset-id", (int)set, "fd", fd);
 }
 
@@ -448,7 +468,7 @@ static json_t *cmd_remove_fd(struct fake *fake, const json_t *args, struct refus
                 return refuse(refusal, "GenericError",
                               xasprintf("File descriptor named 'fdset-id:%s' not found", name));
         json_array_foreach (list, i, each) {
-                close((int)json_integer_value(each));
+                close((int)json_integer_value(json_object_get(each, "fd")));
         }
         json_object_del(fake->fdsets, name);
         return json_object();
@@ -462,13 +482,7 @@ static json_t *cmd_query_fdsets(struct fake *fake, const json_t *args, struct re
         (void)args;
         (void)refusal;
         json_object_foreach (fake->fdsets, name, set) {
-                json_t *fds = json_array(), *fd;
-                size_t i;
-
-                json_array_foreach (set, i, fd) {
-                        json_array_append_new(fds, json_pack("{s:O}", "fd", fd));
-                }
-                json_array_append_new(list, json_pack("{s:i, s:o}", "fdset-id", atoi(name), "fds", fds));
+                json_array_append_new(list, json_pack("{s:i, s:O}", "fdset-id", atoi(name), "fds", set));
         }
         return list;
 }
@@ -577,7 +591,12 @@ static const struct command {
         { "query-jobs", cmd_query_jobs },
         { "query-block-jobs", cmd_query_jobs },
         { "query-fdsets", cmd_query_fdsets },
-        { "qom-set", cmd_nothing },
+        { "qom-set", cmd_qom_set },
+        { "block_resize", cmd_block_resize },
+        { "blockdev-open-tray", cmd_open_tray },
+        { "blockdev-close-tray", cmd_close_tray },
+        { "blockdev-remove-medium", cmd_remove_medium },
+        { "blockdev-insert-medium", cmd_insert_medium },
         { "cont", cmd_cont },
         { "stop", cmd_stop },
         { "system_reset", cmd_reset },

@@ -7,42 +7,8 @@
 STEPS=${STEPS:-100}
 STEPS_SEED=${STEPS_SEED:-$((SRANDOM % 32768))}
 
-# A guest that runs and answers; $RUN_DIR and its QEMU.
-running() { # [LINES...]
-    need_root
-    template "$@"
-    start_ready
-    RUN_DIR=$ROOT/run/vmlaunch/$VM
-    QEMU=$(status_of pid)
-}
-ended() { expect 0 vml destroy "$VM"; }
-in_guest() { vml agent "$VM" raw "$@"; }
-# What QEMU, live.tmpl and the record say of each other.
-all_agree() {
-    local differences
-    differences=$(vml -o json status "$VM" --compare | jq -c .differences)
-    [[ $differences == '[]' ]] || fail "after $1: $differences"
-}
-# Everything that a change could leave behind.
-holdings() {
-    vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -r '.return[]."node-name"' | sort
-    vml qmp "$VM" '{"execute":"query-fdsets"}' | jq -c '[.return[].fds | length]'
-    vml qmp "$VM" '{"execute":"query-chardev"}' | jq -r '.return[].label' | sort
-    vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' | jq -r '.return[].name' | sort
-    vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/objects"}}' | jq -r '.return[].name' | sort
-    find "/proc/$QEMU/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
-    find "/proc/$(status_of supervisor_pid)/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
-    ip -o link show | awk -F': ' '{ print $2 }' | sort
-    find "$ROOT/run/vmlaunch/images" -type f | sort
-    wc -l <"$RUN_DIR/journal"
-    grep -v '^#' "$RUN_DIR/live.tmpl"
-}
-disks_in_guest() { in_guest '{"execute":"guest-get-disks"}' | jq -r '.. | .name? // empty' | sort -u; }
-has_disk() { disks_in_guest | grep -qx "/dev/$1"; }
-has_no_disk() { ! has_disk "$1"; }
-macs_in_guest() { in_guest '{"execute":"guest-network-get-interfaces"}' | jq -r '.. | ."hardware-address"? // empty'; }
-has_mac() { macs_in_guest | grep -qx "$1"; }
-has_no_mac() { ! has_mac "$1"; }
+# shellcheck source=tests/integration/hotplug_lib.sh
+. "$(dirname "$0")/hotplug_lib.sh"
 
 disks_and_nics_come_and_go() {
     qemu-img create -q -f raw "$ROOT/one.raw" 16M
@@ -96,11 +62,6 @@ test_disks_and_nics_come_and_go_on_pc() {
     disks_and_nics_come_and_go
 }
 
-vcpus_in_guest() { in_guest '{"execute":"guest-get-vcpus"}' | jq length; }
-has_vcpus() { [[ $(vcpus_in_guest) == "$1" ]]; }
-# Pieces of 128 MiB that it uses.
-blocks_in_guest() { in_guest '{"execute":"guest-get-memory-blocks"}' | jq '[.[] | select(.online)] | length'; }
-has_blocks() { [[ $(blocks_in_guest) == "$1" ]]; }
 vcpus_and_memory_modules_come_and_go() {
     running 'VCPU_MAX = "4"' 'VCPU = "1"' 'MEMORY_MAX = "1024"' 'MEMORY_RESIZE_MODE = "HOTPLUG"' 'MEMORY_SLOTS = "2"'
     local id
