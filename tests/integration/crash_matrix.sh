@@ -296,7 +296,8 @@ settle() {
     local end=$((SECONDS + 8))
     while ((SECONDS < end)); do
         look
-        if [[ -z $(our_pids) ]]; then
+        # $RUN may not have become the program yet.
+        if [[ -z $(our_pids) ]] && ! is_alive "$RUN"; then
             ORPHAN=$(qemu_pids)
             return 1
         fi
@@ -406,7 +407,7 @@ verdicts() { # LIFE
 
 check() { # LIFE
     local out i allowed
-    FELL_THROUGH=0 WAS_RUNNING=0 ORPHAN=''
+    FELL_THROUGH=0 WAS_RUNNING=0 ORPHAN='' RUN=''
     if settle; then
         WAS_RUNNING=1
         check_running "$1"
@@ -426,6 +427,11 @@ check() { # LIFE
             WAS_RUNNING=1
             check_running "$1"
         fi
+        for ((i = 0; i < 2000; i++)); do
+            is_alive "$RUN" || break
+            nap 0.01
+        done
+        ((i < 2000)) || fail "$WHERE: 'run' does not end: $(jq -c "[.state, .story[-3:][].text]" "$RECORD")"
         wait "$RUN" || true
         VICTIM=$VICTIM_BEFORE
     fi
