@@ -24,7 +24,7 @@ while IFS='|' read -r point sentence command; do
     *) result=FAIL failed=$((failed + 1)) ;;
     esac
     printf '%-6s %-7s %4d s  %s\n' "${point// /}" "$result" $((SECONDS - begin)) "$(sed 's/^ *//; s/ *$//' <<<"$sentence")"
-    ((status == 0)) || tail -25 "$log" | sed 's/^/         | /'
+    ((status == 0)) || { grep '^not ok' "$log"; tail -25 "$log"; } | sed 's/^/         | /'
 done <"$list"
 echo "$passed passed, $failed failed, $skipped skipped"
 ((failed == 0))
