@@ -43,6 +43,8 @@ const struct attr_section *const attr_sections[] = {
         &attr_tpm,
         &attr_vsock,
         &attr_filesystem,
+        &attr_pci,
+        &attr_usb,
         NULL,
 };
 /* clang-format on */
@@ -92,38 +94,6 @@ static const struct attr_section context = {
         .doc = "Data for the guest's contextualisation, on a CD; any key.",
         .source = "opennebula-semantics 6",
 };
-
-static const struct attr pci_rows[] = {
-        COMING("VENDOR", "Vendor id."),
-        COMING("DEVICE", "Device id."),
-        COMING("CLASS", "Class id."),
-        COMING("SHORT_ADDRESS", "Address on the host."),
-        COMING("ADDRESS", "Address on the host."),
-        COMING("DOMAIN", "Address on the host."),
-        COMING("BUS", "Address on the host."),
-        COMING("SLOT", "Address on the host."),
-        COMING("FUNCTION", "Address on the host."),
-        COMING("NUMA_NODE", "Node of the host."),
-        COMING("UUID", "Mediated device."),
-        COMING("MDEV_MODE", "Mediated device."),
-        COMING("PROFILE", "Mediated device."),
-        COMING("TYPE", "NIC: a virtual function of a network card."),
-        COMING("PCI_ID", "Position."),
-        COMING("VM_DOMAIN", "Address in the guest."),
-        COMING("VM_BUS", "Address in the guest."),
-        COMING("VM_SLOT", "Address in the guest."),
-        COMING("VM_FUNCTION", "Address in the guest."),
-        COMING("VM_ADDRESS", "Address in the guest."),
-        COMING("VM_BUS_INDEX", "Address in the guest."),
-        COMING("ROOT", "SHARED or DEDICATED root port."),
-        COMING("IOMMU", "Behind the virtual IOMMU."),
-        COMING("IOMMUFD", "Use iommufd."),
-        COMING("ACPI_NODES", "Generic initiator nodes."),
-        COMING("MAC", "Of a virtual function."),
-        COMING("VLAN_ID", "Of a virtual function."),
-        COMING("NETWORK", "Of a virtual function."),
-};
-SECTION(pci, "PCI", "A PCI device of the host.", "opennebula-semantics 3.12");
 
 static const struct attr backup_config_rows[] = {
         COMING("FS_FREEZE", "NONE, AGENT or SUSPEND."),
@@ -178,13 +148,6 @@ static const struct attr numatune_rows[] = {
 };
 SECTION(numatune, "NUMATUNE", "Memory placement.", "DESIGN 5.3");
 
-static const struct attr usb_rows[] = {
-        COMING("VENDOR", "Vendor id."),     COMING("PRODUCT", "Product id."),
-        COMING("BUS", "Bus of the host."),  COMING("DEVICE", "Device on the bus."),
-        COMING("PORT", "Port on the bus."),
-};
-SECTION(usb, "USB", "A USB device of the host.", "DESIGN 3");
-
 ALONE(user_inputs, "USER_INPUTS", "asked by OpenNebula when a template is instantiated");
 ALONE(sched_action, "SCHED_ACTION", "for OpenNebula's scheduler");
 ALONE(vcenter, "VCENTER", "for another hypervisor");
@@ -203,12 +166,10 @@ ALONE(public_cloud, "PUBLIC_CLOUD", "for another hypervisor");
 /* clang-format off */
 const struct attr_section *const attr_coming_sections[] = {
         &context,
-        &pci,
         &backup_config,
         &nic_alias,
         &snapshot,
         &numatune,
-        &usb,
         &user_inputs,
         &sched_action,
         &vcenter,

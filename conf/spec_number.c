@@ -75,6 +75,10 @@ void spec_number(struct spec_builder *builder)
                   spec->n_filesystems, sizeof(*spec->filesystems), offsetof(struct filesystem_spec, id) },
                 { &attr_input, attr_find(&attr_input, "INPUT_ID"), (char *)spec->inputs, spec->n_inputs,
                   sizeof(*spec->inputs), offsetof(struct input_spec, id) },
+                { &attr_pci, attr_find(&attr_pci, "PCI_ID"), (char *)spec->pcis, spec->n_pcis,
+                  sizeof(*spec->pcis), offsetof(struct pci_spec, id) },
+                { &attr_usb, attr_find(&attr_usb, "USB_ID"), (char *)spec->usbs, spec->n_usbs,
+                  sizeof(*spec->usbs), offsetof(struct usb_spec, id) },
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)

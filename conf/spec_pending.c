@@ -15,13 +15,15 @@ struct pending {
 /* Worked out at the start, said by another row, of the configuration, or a secret that live.tmpl does not tell. */
 static bool is_worked_out(const struct attr_section *section, const struct attr *row)
 {
-        static const char *const rows[] = { "ADDRESS", "IMAGE", "DRIVER", "SOURCE", "SNIPPETS", "UUID" };
+        static const char *const rows[] = { "ADDRESS", "IMAGE",    "DRIVER",    "SOURCE",
+                                            "UUID",    "SNIPPETS", "VM_ADDRESS" };
 
         if (row->state != ATTR_HERE || !row->has_field || row->lookup == LOOKUP_B || row->secret)
                 return true;
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
                 if (strcmp(row->name, rows[i]) == 0 &&
-                    (section == &attr_disk || strcmp(rows[i], "DRIVER") != 0))
+                    (section == &attr_disk || strcmp(rows[i], "DRIVER") != 0) &&
+                    (section != &attr_pci || i == ARRAY_SIZE(rows) - 1))
                         return true;
         return false;
 }
@@ -35,6 +37,12 @@ static bool is_left_open(const struct attr_section *section, const struct attr *
         return wanted && row->kind == ATTR_U32 && row->words &&
                (head->origins[row - section->rows].layer == LAYER_NONE || !value ||
                 strcmp(value, "auto") == 0);
+}
+
+/* Which device of the host it is, as far as the template leaves it to what was there at the start. */
+static bool is_found(const struct attr_section *section, const char *wanted)
+{
+        return (section == &attr_pci || section == &attr_usb) && !wanted;
 }
 
 static bool says_nothing(const struct attr_section *section, const struct attr *row, const void *record,
@@ -66,7 +74,8 @@ static void compare_rows(const struct pending *pending, const struct attr_sectio
                 /* A vector that is not there says nothing, as one of defaults does. */
                 if ((!wanted || !live) && says_nothing(section, row, wanted ? wanted : live, a ? a : b))
                         continue;
-                if ((!a && !b) || (a && b && strcmp(a, b) == 0) || is_left_open(section, row, wanted, a) ||
+                if (is_found(section, a) || (!a && !b) || (a && b && strcmp(a, b) == 0) ||
+                    is_left_open(section, row, wanted, a) ||
                     (section == &attr_os && strcmp(row->name, "MACHINE") == 0 && is_alias(a, b)))
                         continue;
                 reference = xasprintf("%s%s", prefix, row->name);

@@ -100,6 +100,7 @@ void spec_set_boot_order(struct spec_builder *builder);
 void spec_set_devices(struct spec_builder *builder, const char *base_dir);
 void spec_set_serials(struct spec_builder *builder, const char *base_dir);
 void spec_set_raws(struct spec_builder *builder);
+void spec_set_hostdevs(struct spec_builder *builder);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);

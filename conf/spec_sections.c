@@ -54,6 +54,8 @@ const struct spec_section spec_sections[] = {
         REPEATED(attr_redirfilter, redirfilters, SPEC_MAX_REDIRFILTERS, "rules"),
         REPEATED(attr_console, consoles, SPEC_MAX_DEVICES, "consoles"),
         REPEATED(attr_filesystem, filesystems, SPEC_MAX_DEVICES, "shared directories"),
+        REPEATED(attr_pci, pcis, SPEC_MAX_DEVICES, "PCI devices"),
+        REPEATED(attr_usb, usbs, USB_ID_MAX + 1, "USB devices"),
         REPEATED(attr_raw, raws, SPEC_MAX_RAWS, "pieces"),
         { .section = NULL },
 };

@@ -18,6 +18,7 @@
 #include "conf/device_spec.h"
 #include "conf/disk_spec.h"
 #include "conf/display_spec.h"
+#include "conf/hostdev_spec.h"
 #include "conf/hyperv_spec.h"
 #include "conf/origin.h"
 #include "conf/smbios_spec.h"
@@ -325,6 +326,10 @@ struct vm_spec {
         size_t n_consoles;
         struct filesystem_spec *filesystems;
         size_t n_filesystems;
+        struct pci_spec *pcis;
+        size_t n_pcis;
+        struct usb_spec *usbs;
+        size_t n_usbs;
         struct raw_spec *raws;
         size_t n_raws;
         struct error *warnings; /* list; places where known; owned */

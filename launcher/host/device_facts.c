@@ -6,11 +6,14 @@
 #include "launcher/host/program.h"
 
 #define VSOCK_NODE "/dev/vhost-vsock"
+#define VFIO_NODE  "/dev/vfio/vfio"
 
 static int look_at(struct device_facts *facts, const char *path, struct error **err)
 {
         struct file_facts file;
 
+        if (device_facts_file(facts, path).exists)
+                return 0;
         if (file_facts_read(path, &file, err) < 0)
                 return -1;
         ARRAY_GROW(facts->files, facts->n_files);
@@ -26,6 +29,33 @@ static bool has_virtiofs(const struct vm_spec *spec)
         return false;
 }
 
+/* The nodes of what the host has: which of them the plan wants is its own to decide. */
+static int look_at_hostdevs(const struct vm_spec *spec, struct device_facts *facts, struct error **err)
+{
+        const struct hostdev_facts *hostdevs = &facts->hostdevs;
+
+        if (!spec->n_pcis && !spec->n_usbs)
+                return 0;
+        if (hostdev_facts_read("/sys", spec, &facts->hostdevs, err) < 0 ||
+            (spec->n_pcis && look_at(facts, VFIO_NODE, err) < 0))
+                return -1;
+        for (size_t i = 0; i < hostdevs->n_pcis + hostdevs->n_mdevs; i++) {
+                const char *group = i < hostdevs->n_pcis ? hostdevs->pcis[i].group
+                                                         : hostdevs->mdevs[i - hostdevs->n_pcis].group;
+                _cleanup_free_ char *node = group ? vfio_group_node(group) : NULL;
+
+                if (node && look_at(facts, node, err) < 0)
+                        return -1;
+        }
+        for (size_t i = 0; i < hostdevs->n_usbs; i++) {
+                _cleanup_free_ char *node = usb_node(&hostdevs->usbs[i]);
+
+                if (look_at(facts, node, err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 int device_facts_read(const struct vm_spec *spec, const struct site *site, struct device_facts **ret,
                       struct error **err)
 {
@@ -38,6 +68,8 @@ int device_facts_read(const struct vm_spec *spec, const struct site *site, struc
         if (spec->rng.present && *spec->rng.source == '/' && look_at(facts, spec->rng.source, err) < 0)
                 return -1;
         if (spec->vsock.present && look_at(facts, VSOCK_NODE, err) < 0)
+                return -1;
+        if (look_at_hostdevs(spec, facts, err) < 0)
                 return -1;
         facts->directories = xcalloc(spec->n_filesystems + 1, sizeof(*facts->directories));
         facts->n_directories = spec->n_filesystems;
@@ -55,7 +87,7 @@ struct file_facts device_facts_file(const struct device_facts *facts, const char
 
 json_t *device_facts_to_json(const struct device_facts *facts)
 {
-        json_t *files = json_array();
+        json_t *files = json_array(), *json;
 
         for (size_t i = 0; i < facts->n_files; i++) {
                 json_t *file = file_facts_to_json(&facts->files[i].facts);
@@ -63,8 +95,10 @@ json_t *device_facts_to_json(const struct device_facts *facts)
                 json_object_set_new(file, "path", json_string(facts->files[i].path));
                 json_array_append_new(files, file);
         }
-        return json_pack("{s:s?, s:s?, s:o}", "swtpm", facts->swtpm, "virtiofsd", facts->virtiofsd, "files",
+        json = json_pack("{s:s?, s:s?, s:o}", "swtpm", facts->swtpm, "virtiofsd", facts->virtiofsd, "files",
                          files);
+        hostdev_facts_to_json(&facts->hostdevs, json);
+        return json;
 }
 
 static int files_from_json(const json_t *json, struct device_facts *facts, struct error **err)
@@ -95,7 +129,8 @@ int device_facts_from_json(const json_t *json, struct device_facts **ret, struct
                 return error_set(err, ERROR_FAILED, "device facts: not an object with an array of files");
         facts->swtpm = xstrdup_null(json_string_value(json_object_get(json, "swtpm")));
         facts->virtiofsd = xstrdup_null(json_string_value(json_object_get(json, "virtiofsd")));
-        if (files_from_json(files, facts, err) < 0)
+        if (files_from_json(files, facts, err) < 0 ||
+            hostdev_facts_from_json(json, &facts->hostdevs, err) < 0)
                 return -1;
         *ret = TAKE_PTR(facts);
         return 0;
@@ -111,5 +146,6 @@ void device_facts_free(struct device_facts *facts)
                 free(facts->files[i].path);
         free(facts->files);
         free(facts->directories);
+        hostdev_facts_done(&facts->hostdevs);
         free(facts);
 }

@@ -12,6 +12,7 @@
 #include "conf/site.h"
 #include "conf/vm_spec.h"
 #include "launcher/host/host_facts.h"
+#include "launcher/host/hostdev_facts.h"
 
 struct device_file {
         char *path;
@@ -25,6 +26,7 @@ struct device_facts {
         /* Those of spec->filesystems: their storage may not answer, so the caller reads them. */
         struct file_facts *directories;
         size_t n_directories;
+        struct hostdev_facts hostdevs; /* as far as the spec asks for any; the nodes are among files */
 };
 
 int device_facts_read(const struct vm_spec *spec, const struct site *site, struct device_facts **ret,

@@ -1,7 +1,7 @@
 /* The VM's uid and groups. */
 #include <string.h>
 
-#include "launcher/plan/builder.h"
+#include "launcher/plan/device.h"
 
 static const char *claimant(const struct build *build, uid_t uid)
 {
@@ -60,4 +60,5 @@ void confine_plan(struct build *build)
         if (build->sev_group)
                 add_group(confine, host->sev.node.gid, host->sev_group);
         memory_confine(build);
+        hostdev_confine(build);
 }

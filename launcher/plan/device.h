@@ -1,12 +1,14 @@
 /*
  * device - the devices that are neither disk, network nor display; private to this folder.
  *
- * Each kind is a file: rng.c watchdog.c tpm.c vsock.c filesystem.c serial.c panic.c. plan_build.c calls the devices_
+ * Each kind is a file: rng.c watchdog.c tpm.c vsock.c filesystem.c serial.c panic.c
+ * hostdev.c usb_host.c. plan_build.c calls the devices_
  * functions, in the order of its phases; devices.c passes them on. Builders of JSON (rng_object(), ...) are of use for
  * -object and -device as for object-add and device_add; they return new references.
  */
 #pragma once
 
+#include "launcher/host/hostdev_facts.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/chardev.h"
 
@@ -25,11 +27,26 @@ struct plan_line {
         struct chardev chardev;
 };
 
+/* A device of the host: one of the two, lent by the facts. */
+struct plan_hostdev {
+        const struct pci_facts *pci;
+        const struct mdev_facts *mdev;
+        char *node; /* of its IOMMU group; owned */
+};
+
+struct plan_usb {
+        struct usb_facts facts; /* its strings are lent */
+        char *bus, *device;     /* its numbers as text; owned */
+        struct plan_fdset fdset;
+};
+
 struct device_plan {
         struct plan_fdset rng;
         int vsock_fd, tpm_fd;
         int *filesystem_fds;
         struct plan_line *serials, *consoles;
+        struct plan_hostdev *pcis;
+        struct plan_usb *usbs;
 };
 
 struct device_plan *device_plan_new(const struct vm_spec *spec);
@@ -98,6 +115,31 @@ char *filesystem_id(const struct filesystem_spec *fs);
 const char *filesystem_device_type(const struct filesystem_spec *fs);
 /* It uses the fsdev ID-source, or the chardev ID-socket. */
 json_t *filesystem_device(const struct filesystem_spec *fs, const char *address);
+
+/* hostdev.c */
+int hostdev_check(struct build *build, struct error **err);
+void hostdev_place(struct build *build);
+void hostdev_args(struct build *build);
+void hostdev_steps(struct build *build);
+/* Memory that QEMU may lock; after memory_confine(). */
+void hostdev_confine(struct build *build);
+/* What live.tmpl says of it; the strings are lent by the build. */
+void hostdev_live(const struct build *build, size_t i, struct pci_spec *live);
+/* "hostdev0"; new string. */
+char *hostdev_id(const struct pci_spec *pci);
+/* uuid NULL: the device at the host's address. */
+json_t *hostdev_device(const char *id, const char *host, const char *uuid, const char *address);
+
+/* usb_host.c */
+int usb_host_check(struct build *build, struct error **err);
+void usb_host_number_fds(struct build *build);
+void usb_host_args(struct build *build);
+void usb_host_steps(struct build *build);
+void usb_host_live(const struct build *build, size_t i, struct usb_spec *live);
+/* "usbhost0"; new string. */
+char *usb_host_id(const struct usb_spec *usb);
+/* hostdevice: "/dev/fdset/N". */
+json_t *usb_host_device(const struct usb_spec *usb, const char *hostdevice);
 
 /* serial.c */
 int serial_check(struct build *build, struct error **err);

@@ -7,6 +7,8 @@ struct device_plan *device_plan_new(const struct vm_spec *spec)
         devices->filesystem_fds = xcalloc(spec->n_filesystems + 1, sizeof(int));
         devices->serials = xcalloc(spec->n_serials + 1, sizeof(struct plan_line));
         devices->consoles = xcalloc(spec->n_consoles + 1, sizeof(struct plan_line));
+        devices->pcis = xcalloc(spec->n_pcis + 1, sizeof(struct plan_hostdev));
+        devices->usbs = xcalloc(spec->n_usbs + 1, sizeof(struct plan_usb));
         return devices;
 }
 
@@ -25,6 +27,14 @@ void device_plan_free(struct device_plan *devices, const struct vm_spec *spec)
         free(devices->filesystem_fds);
         free_lines(devices->serials, spec->n_serials);
         free_lines(devices->consoles, spec->n_consoles);
+        for (size_t i = 0; i < spec->n_pcis; i++)
+                free(devices->pcis[i].node);
+        free(devices->pcis);
+        for (size_t i = 0; i < spec->n_usbs; i++) {
+                free(devices->usbs[i].bus);
+                free(devices->usbs[i].device);
+        }
+        free(devices->usbs);
         free(devices);
 }
 
@@ -48,7 +58,7 @@ int devices_check(struct build *build, struct error **err)
 {
         if (serial_check(build, err) < 0 || panic_check(build, err) < 0 || rng_check(build, err) < 0 ||
             watchdog_check(build, err) < 0 || tpm_check(build, err) < 0 || vsock_check(build, err) < 0 ||
-            raw_check(build, err) < 0)
+            hostdev_check(build, err) < 0 || usb_host_check(build, err) < 0 || raw_check(build, err) < 0)
                 return -1;
         return filesystem_check_all(build, err);
 }
@@ -75,6 +85,7 @@ void devices_place(struct build *build)
                 build_place(build, xstrdup("vsock0"), NULL, false);
         for (size_t i = 0; i < spec->n_filesystems; i++)
                 build_place(build, filesystem_id(&spec->filesystems[i]), spec->filesystems[i].address, false);
+        hostdev_place(build);
 }
 
 void devices_number_fds(struct build *build)
@@ -83,6 +94,7 @@ void devices_number_fds(struct build *build)
         tpm_number_fds(build);
         vsock_number_fds(build);
         filesystem_number_fds(build);
+        usb_host_number_fds(build);
 }
 
 void devices_args(struct build *build)
@@ -93,6 +105,7 @@ void devices_args(struct build *build)
         tpm_args(build);
         vsock_args(build);
         filesystem_args(build);
+        hostdev_args(build);
 }
 
 void devices_file_steps(struct build *build)
@@ -101,6 +114,8 @@ void devices_file_steps(struct build *build)
         rng_steps(build);
         vsock_steps(build);
         tpm_file_steps(build);
+        hostdev_steps(build);
+        usb_host_steps(build);
 }
 
 void devices_helper_steps(struct build *build)

@@ -148,7 +148,7 @@ static unsigned usb_redirections_and_sound(const struct vm_spec *spec)
 
 static unsigned usb_devices(const struct vm_spec *spec)
 {
-        unsigned n = usb_redirections_and_sound(spec);
+        unsigned n = usb_redirections_and_sound(spec) + (unsigned)spec->n_usbs;
 
         for (size_t i = 0; i < spec->n_inputs; i++)
                 n += spec->inputs[i].bus == INPUT_USB;
@@ -161,8 +161,9 @@ const char *usb_controller_type(const struct vm_spec *spec)
 
         if (!n)
                 return NULL;
-        /* What guests of that machine have drivers for; a client's devices want to be faster than 12 Mbit/s. */
-        if (!vm_spec_is_q35(spec) && n <= UHCI_PORTS && !redirections(spec))
+        /* What guests of that machine have drivers for; a client's and the host's devices want to be faster than 12
+         * Mbit/s. */
+        if (!vm_spec_is_q35(spec) && n <= UHCI_PORTS && !redirections(spec) && !spec->n_usbs)
                 return "piix3-usb-uhci";
         return "qemu-xhci";
 }
@@ -184,10 +185,13 @@ static void usb_input_ports(const struct vm_spec *spec, unsigned *ports)
         unsigned last = usb_controller_ports(spec);
         bool taken[USB_PORTS + 1] = { false };
 
+        /* Devices of the host count from the last one (usb_host.c). */
+        for (size_t i = 0; i < spec->n_usbs; i++)
+                taken[USB_PORTS - spec->usbs[i].id] = true;
         for (size_t i = 0; i < spec->n_inputs; i++) {
                 unsigned port = before + 1 + spec->inputs[i].id;
 
-                ports[i] = spec->inputs[i].bus == INPUT_USB && port <= last ? port : 0;
+                ports[i] = spec->inputs[i].bus == INPUT_USB && port <= last && !taken[port] ? port : 0;
                 taken[ports[i]] = true;
         }
         for (size_t i = 0; i < spec->n_inputs; i++) {

@@ -20,6 +20,8 @@
  *                                                 which nobody prints; {path} instead of from: in that file;
  *                                                 {random, keep}: so many random characters, also in the new file keep
  *   device-open    {path, fds: [name], access}    a device of the host, once for each name; access "ro", else read and write
+ *                  {usb: "0951:1625"}: a USB device's node, which has to be of these ids
+ *   device-grant   {path, uid}                    the node of a device belongs to uid; undo: to whom it did before
  *   log-open       {path, fd, own: bool}          a file that is added to; own: below LOG, and kept within bounds while the VM
  *                                                 lives. No undo
  *   socket-pair    {fd, peer, listens: bool}      two ends of a connection; listens: fd is the socket that it comes from
@@ -75,6 +77,7 @@
         X(FILE_OPEN, "file-open", file_open)                   \
         X(SECRET, "secret", secret)                            \
         X(DEVICE_OPEN, "device-open", device_open)             \
+        X(DEVICE_GRANT, "device-grant", device_grant)          \
         X(LOG_OPEN, "log-open", log_open)                      \
         X(SOCKET_PAIR, "socket-pair", socket_pair)             \
         X(STATE_DIRECTORY, "state-directory", state_directory) \

@@ -263,6 +263,7 @@ static void write_argv(struct build *build)
         plugged_args(build);
         balloon_args(build);
         display_args(build);
+        usb_host_args(build);
         raw_args(build);
 }
 
@@ -296,6 +297,8 @@ static int live_template_step(struct build *build, struct error **err)
         live.disks = xcalloc(live.n_disks + 1, sizeof(*live.disks));
         live.nics = xcalloc(live.n_nics + 1, sizeof(*live.nics));
         live.filesystems = xcalloc(live.n_filesystems + 1, sizeof(*live.filesystems));
+        live.pcis = xcalloc(live.n_pcis + 1, sizeof(*live.pcis));
+        live.usbs = xcalloc(live.n_usbs + 1, sizeof(*live.usbs));
         for (size_t i = 0; i < live.n_disks; i++) {
                 live.disks[i] = build->spec->disks[i];
                 live.disks[i].address = build->disks[i].address;
@@ -313,10 +316,20 @@ static int live_template_step(struct build *build, struct error **err)
                 live.filesystems[i] = build->spec->filesystems[i];
                 live.filesystems[i].address = (char *)build_pci_address(build, id);
         }
+        for (size_t i = 0; i < live.n_pcis; i++) {
+                live.pcis[i] = build->spec->pcis[i];
+                hostdev_live(build, i, &live.pcis[i]);
+        }
+        for (size_t i = 0; i < live.n_usbs; i++) {
+                live.usbs[i] = build->spec->usbs[i];
+                usb_host_live(build, i, &live.usbs[i]);
+        }
         text = spec_to_template(&live);
         free(live.disks);
         free(live.nics);
         free(live.filesystems);
+        free(live.pcis);
+        free(live.usbs);
         if (!is_utf8(text))
                 return error_set(
                         err, ERROR_INVALID,

@@ -39,6 +39,7 @@ struct plan_input {
         enum plan_group group;
         const char *unit;       /* its name; NULL with PLAN_GROUP_OWN */
         const char *unit_group; /* of PLAN_GROUP_SERVICE, as it is; NULL: where SLICE puts it */
+        bool running;           /* the VM runs with it already: what it has of the host may be gone since */
         bool slice_is_new;      /* nobody has defined SLICE: it is made, and limits nothing */
 };
 

@@ -85,6 +85,9 @@ static void print_file_step(const struct plan_step *step, struct text *out)
                           *string_of(args, "access") ? string_of(args, "access") : "rw",
                           json_array_size(json_object_get(args, "fds")));
                 break;
+        case EFFECT_DEVICE_GRANT:
+                text_addf(out, "file    device        %s  belongs to %lld\n", path, number_of(args, "uid"));
+                break;
         case EFFECT_PORT:
                 text_addf(out, "file    port          %lld of %s%s\n", number_of(args, "port"),
                           string_of(args, "address"), json_object_get(args, "fd") ? "" : "  bound by QEMU");

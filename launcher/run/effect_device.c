@@ -22,11 +22,27 @@ static int unpack_failed(const json_error_t *why, const char *effect, struct err
         return error_set(err, ERROR_FAILED, "step %s: %s", effect, why->text);
 }
 
+/* Its device descriptor is what a USB device's node gives first (usbfs; USB 2.0, 9.6.1). */
+static int check_usb(int fd, const char *path, const char *ids, struct error **err)
+{
+        unsigned char descriptor[18];
+        _cleanup_free_ char *is = NULL;
+
+        if (pread(fd, descriptor, sizeof(descriptor), 0) != (ssize_t)sizeof(descriptor))
+                return error_set(err, ERROR_HOST, "'%s' is no USB device", path);
+        is = xasprintf("%02x%02x:%02x%02x", descriptor[9], descriptor[8], descriptor[11], descriptor[10]);
+        if (strcmp(is, ids) == 0)
+                return 0;
+        error_set(err, ERROR_HOST, "'%s' is the USB device %s by now, not %s", path, is, ids);
+        return error_hint(err, "another one was plugged in meanwhile: try again");
+}
+
 int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         json_t *names = json_object_get(args, "fds"), *name;
         const char *path = json_string_value(json_object_get(args, "path"));
         const char *access = json_string_value(json_object_get(args, "access"));
+        const char *usb = json_string_value(json_object_get(args, "usb"));
         size_t i;
 
         if (!path || !json_is_array(names))
@@ -44,6 +60,8 @@ int device_open_carry_out(struct effect_run *run, const json_t *args, struct err
                 effect_keep_fd(run, json_string_value(name), fd);
                 if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
                         return error_set(err, ERROR_HOST, "'%s' is no device", path);
+                if (usb && check_usb(fd, path, usb, err) < 0)
+                        return -1;
         }
         return 0;
 }

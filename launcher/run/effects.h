@@ -140,6 +140,9 @@ int connect_carry_out(struct effect_run *run, const json_t *args, struct error *
 int file_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int device_grant_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int device_grant_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                      struct error **err);
 int log_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int socket_pair_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int state_directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);

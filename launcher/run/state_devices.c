@@ -88,4 +88,14 @@ void state_expect_devices(const struct vm_spec *spec, json_t *devices, json_t *o
         if (spec->vsock.present)
                 expect(devices, "vsock0", "vhost-vsock-pci");
         expect_filesystems(spec, devices, chardevs);
+        for (size_t i = 0; i < spec->n_pcis; i++) {
+                _cleanup_free_ char *id = hostdev_id(&spec->pcis[i]);
+
+                expect(devices, id, "vfio-pci");
+        }
+        for (size_t i = 0; i < spec->n_usbs; i++) {
+                _cleanup_free_ char *id = usb_host_id(&spec->usbs[i]);
+
+                expect(devices, id, "usb-host");
+        }
 }

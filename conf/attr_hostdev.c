@@ -1,0 +1,122 @@
+/* Devices of the host that the guest gets: PCI, USB. */
+#include <stddef.h>
+
+#include "conf/attr.h"
+#include "conf/vm_spec.h"
+
+#define HEX   "0123456789abcdefABCDEF"
+#define PLACE "abcdefghijklmnopqrstuvwxyzABCDEF0123456789:._-"
+/* A q35 machine has no more root ports (pci.h). */
+#define ROOT_PORTS_MAX 232
+/* USB 3.2: five tiers of hubs below the root's port, 15 ports each. */
+#define PORT_PATH_MAX 16
+
+static const struct attr_word mdev_words[] = {
+        WORD("legacy", MDEV_LEGACY),
+        WORD("nvidia", MDEV_NVIDIA),
+        WORDS_END,
+};
+
+#define ATTR_OF struct pci_spec
+static const struct attr pci_rows[] = {
+        { "PCI_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = "name",
+          .doc = "Number of the device, in its name hostdevN; absent: the first one that is free, from 0.",
+          .source = "opennebula-semantics 3.12" },
+        { "ADDRESS", TEXT(address), .lookup = LOOKUP_D, .chars = HEX ":.", .max = 12, .lands = "argv",
+          .doc = "Which device of the host: 0000:3b:00.1 (lspci -D). It has to be bound to vfio-pci.",
+          .source = "opennebula-semantics 3.12" },
+        { "SHORT_ADDRESS", TEXT(short_address), .lookup = LOOKUP_D, .chars = HEX ":.", .max = 7,
+          .lands = "argv", .doc = "The same without the domain, which is 0000 then: 3b:00.1.",
+          .source = "opennebula-semantics 3.12" },
+        { "DOMAIN", TEXT(domain), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+          .doc = "The same in four parts, hexadecimal digits, as OpenNebula writes them: DOMAIN, BUS, SLOT and FUNCTION "
+                 "go together.",
+          .source = "opennebula-semantics 3.12" },
+        { "BUS", TEXT(bus), .lookup = LOOKUP_D, .chars = HEX, .max = 2, .lands = "argv", .doc = "See DOMAIN.",
+          .source = "opennebula-semantics 3.12" },
+        { "SLOT", TEXT(slot), .lookup = LOOKUP_D, .chars = HEX, .max = 2, .lands = "argv",
+          .doc = "See DOMAIN.", .source = "opennebula-semantics 3.12" },
+        { "FUNCTION", TEXT(function), .lookup = LOOKUP_D, .chars = HEX, .max = 1, .lands = "argv",
+          .doc = "See DOMAIN.", .source = "opennebula-semantics 3.12" },
+        { "VENDOR", TEXT(vendor), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+          .doc = "Vendor id, hexadecimal digits (lspci -n). Without an address the one device of the host that VENDOR, "
+                 "DEVICE and CLASS fit is meant; with one, that device has to be of it.",
+          .source = "opennebula-semantics 3.12" },
+        { "DEVICE", TEXT(device), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+          .doc = "Device id; see VENDOR.", .source = "opennebula-semantics 3.12" },
+        { "CLASS", TEXT(class_id), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+          .doc = "Class and subclass, 0300 for a VGA card; see VENDOR.",
+          .source = "opennebula-semantics 3.12" },
+        { "UUID", UUID(uuid), .lookup = LOOKUP_D, .lands = "argv",
+          .doc = "A mediated device, which is there already: /sys/bus/mdev/devices/UUID.",
+          .source = "opennebula-semantics 3.12" },
+        { "MDEV_MODE", ENUM(mode, mdev_mode, mdev_words), .lookup = LOOKUP_D, .dflt = "legacy",
+          .lands = "argv",
+          .doc = "legacy: UUID names a mediated device; nvidia: the address is a virtual function with a vGPU of the "
+                 "vendor's own driver, and UUID says nothing.",
+          .source = "opennebula-semantics 3.12" },
+        { "PROFILE", TEXT(profile), .lookup = LOOKUP_D, .chars = PLACE, .max = 64, .lands = "rule",
+          .doc = "The type that the mediated device must be of: nvidia-35, i915-GVTg_V5_4.",
+          .source = "opennebula-semantics 3.12" },
+        { "VM_ADDRESS", TEXT(vm_address), .lookup = LOOKUP_D, .chars = PLACE, .max = 16,
+          .lands = "guest address",
+          .doc = "PCI address in the guest, as live.tmpl has it (rp3:0x0), or BUS:SLOT.0 as OpenNebula writes it: on q35 "
+                 "bus N is root port N.",
+          .source = "opennebula-semantics 3.12" },
+        { "VM_BUS_INDEX", U32(vm_bus_index), .lookup = LOOKUP_D, .min = 1, .max = ROOT_PORTS_MAX,
+          .lands = "guest address", .doc = "The root port of a q35 machine that it sits behind.",
+          .source = "opennebula-semantics 3.12" },
+        LEFT_ALONE("NUMA_NODE", "filled in by OpenNebula, the node of the host follows from the address"),
+        LEFT_ALONE("VM_DOMAIN", "VM_ADDRESS says where it is in the guest"),
+        LEFT_ALONE("VM_BUS", "VM_ADDRESS says where it is in the guest"),
+        LEFT_ALONE("VM_SLOT", "VM_ADDRESS says where it is in the guest"),
+        LEFT_ALONE("VM_FUNCTION", "VM_ADDRESS says where it is in the guest"),
+        COMING("TYPE", "NIC: a virtual function of a network card."),
+        COMING("ROOT", "SHARED or DEDICATED root port."),
+        COMING("IOMMU", "Behind the virtual IOMMU."),
+        COMING("IOMMUFD", "Use iommufd."),
+        COMING("ACPI_NODES", "Generic initiator nodes."),
+        COMING("MAC", "Of a virtual function."),
+        COMING("VLAN_ID", "Of a virtual function."),
+        COMING("NETWORK", "Of a virtual function."),
+};
+#undef ATTR_OF
+
+const struct attr_section attr_pci = {
+        .name = "PCI",
+        .repeats = true,
+        .rows = pci_rows,
+        .n_rows = ARRAY_SIZE(pci_rows),
+        .doc = "A PCI device of the host, or a mediated device, for the guest alone.",
+        .source = "opennebula-semantics 3.12",
+};
+
+#define ATTR_OF struct usb_spec
+static const struct attr usb_rows[] = {
+        { "USB_ID", U32(id), .lookup = LOOKUP_D, .max = USB_ID_MAX, .lands = "name",
+          .doc = "Number of the device, in its name usbhostN; absent: the first one that is free, from 0.",
+          .source = "DESIGN 5.5" },
+        { "VENDOR", TEXT(vendor), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+          .doc = "Vendor id, hexadecimal digits (lsusb). Everything that is given has to fit, and fit one device alone.",
+          .source = "DESIGN 3; libvirt-behaviour 9" },
+        { "PRODUCT", TEXT(product), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+          .doc = "Product id.", .source = "DESIGN 3; libvirt-behaviour 9" },
+        { "BUS", TEXT(bus), .lookup = LOOKUP_D, .chars = "0123456789", .max = 3, .lands = "argv",
+          .doc = "Bus of the host, 1 to 255.", .source = "DESIGN 3; libvirt-behaviour 9" },
+        { "DEVICE", TEXT(device), .lookup = LOOKUP_D, .chars = "0123456789", .max = 3, .lands = "argv",
+          .doc = "Number on the bus, 1 to 127; another one each time the device is plugged in.",
+          .source = "DESIGN 3; libvirt-behaviour 9" },
+        { "PORT", TEXT(port), .lookup = LOOKUP_D, .chars = "0123456789.", .max = PORT_PATH_MAX,
+          .lands = "argv", .doc = "Port on the bus, through its hubs: 4, 1.2 (lsusb -t). It stays the same.",
+          .source = "DESIGN 3" },
+};
+#undef ATTR_OF
+
+const struct attr_section attr_usb = {
+        .name = "USB",
+        .repeats = true,
+        .rows = usb_rows,
+        .n_rows = ARRAY_SIZE(usb_rows),
+        .doc = "A USB device of the host, for the guest alone.",
+        .source = "DESIGN 3",
+};

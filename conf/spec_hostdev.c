@@ -1,0 +1,286 @@
+/* Which devices of the host PCI and USB mean, in one spelling, as far as the template says it. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conf/spec_rules.h"
+
+#define USB_BUS_MAX 255
+/* USB 2.0, 9.4.6: seven bits. */
+#define USB_DEVICE_MAX 127
+
+static const struct source_pos *place(const struct attr_section *section, const void *record, const char *key)
+{
+        const struct source_pos *pos = &spec_origin(section, record, key)->pos;
+
+        return pos->file ? pos : &((const struct section *)record)->pos;
+}
+
+static bool given(const struct pci_spec *pci, const char *key)
+{
+        return spec_is_given(&attr_pci, pci, key) && spec_is_read(&attr_pci, pci, key);
+}
+
+/* "3B" as "003b". */
+static void pad(char **text, size_t digits)
+{
+        size_t n = *text ? strlen(*text) : 0;
+        char *padded;
+
+        if (!n || n > digits)
+                return;
+        padded = xasprintf("%.*s%s", (int)(digits - n), "0000", *text);
+        for (char *p = padded; *p; p++)
+                *p = (char)tolower((unsigned char)*p);
+        free(*text);
+        *text = padded;
+}
+
+struct pci_address {
+        unsigned domain, bus, slot, function;
+};
+
+/* "0000:3b:00.1", with a colon in the end as OpenNebula's monitoring has it, or without the domain. */
+static bool read_address(const char *text, bool has_domain, struct pci_address *ret)
+{
+        struct pci_address a = { 0 };
+        char dot = 0;
+        int n = 0;
+
+        if (has_domain ? sscanf(text, "%4x:%2x:%2x%c%1x%n", &a.domain, &a.bus, &a.slot, &dot, &a.function,
+                                &n) != 5
+                       : sscanf(text, "%2x:%2x%c%1x%n", &a.bus, &a.slot, &dot, &a.function, &n) != 4)
+                return false;
+        if (text[n] || (dot != '.' && dot != ':') || a.slot > 0x1f || a.function > 7)
+                return false;
+        *ret = a;
+        return true;
+}
+
+static unsigned hex(const char *text)
+{
+        return (unsigned)strtoul(text, NULL, 16);
+}
+
+/* The four parts, where all are given. */
+static bool read_parts(struct spec_builder *builder, const struct pci_spec *pci, struct pci_address *ret)
+{
+        static const char *const keys[] = { "DOMAIN", "BUS", "SLOT", "FUNCTION" };
+        size_t n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+                if (!spec_is_read(&attr_pci, pci, keys[i]))
+                        return false; /* which has been said */
+                n += given(pci, keys[i]);
+        }
+        for (size_t i = 0; n && n < ARRAY_SIZE(keys) && i < ARRAY_SIZE(keys); i++)
+                if (!given(pci, keys[i])) {
+                        spec_fail(
+                                builder, &pci->section.pos,
+                                "PCI/%s: goes with DOMAIN, BUS, SLOT and FUNCTION, of which others are given",
+                                keys[i]);
+                        return false;
+                }
+        if (n < ARRAY_SIZE(keys))
+                return false;
+        *ret = (struct pci_address){ hex(pci->domain), hex(pci->bus), hex(pci->slot), hex(pci->function) };
+        for (size_t i = 2; i < ARRAY_SIZE(keys); i++)
+                if (i == 2 ? ret->slot > 0x1f : ret->function > 7) {
+                        spec_fail(builder, place(&attr_pci, pci, keys[i]), "PCI/%s: is 0 to %s", keys[i],
+                                  i == 2 ? "1f" : "7");
+                        return false;
+                }
+        return true;
+}
+
+static bool read_one(struct spec_builder *builder, const struct pci_spec *pci, const char *key,
+                     const char *text, bool has_domain, const char *example, struct pci_address *ret)
+{
+        if (read_address(text, has_domain, ret))
+                return true;
+        spec_fail(builder, place(&attr_pci, pci, key), "PCI/%s: '%s' is no PCI address such as %s", key, text,
+                  example);
+        return false;
+}
+
+/* Rightly or not, which has been said. */
+static bool says_any(const struct pci_spec *pci)
+{
+        static const char *const keys[] = { "ADDRESS",  "SHORT_ADDRESS", "DOMAIN", "BUS",  "SLOT",
+                                            "FUNCTION", "VENDOR",        "DEVICE", "CLASS" };
+        bool any = spec_is_given(&attr_pci, pci, "UUID") && pci->mode == MDEV_LEGACY;
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+                any = any || spec_is_given(&attr_pci, pci, keys[i]);
+        return any;
+}
+
+/* The address that any of the keys says; the strongest key is what OpenNebula has chosen at placement. */
+static void set_address(struct spec_builder *builder, struct pci_spec *pci)
+{
+        static const char *const ids[] = { "VENDOR", "DEVICE", "CLASS" };
+        struct pci_address address = { 0 }, parts = { 0 }, shorter = { 0 };
+        bool has_address = given(pci, "ADDRESS"), has_short = given(pci, "SHORT_ADDRESS"), has_parts,
+             has_ids = false;
+
+        for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
+                has_ids = has_ids || given(pci, ids[i]);
+        if (has_address && !read_one(builder, pci, "ADDRESS", pci->address, true, "0000:3b:00.1", &address))
+                return;
+        if (has_short &&
+            !read_one(builder, pci, "SHORT_ADDRESS", pci->short_address, false, "3b:00.1", &shorter))
+                return;
+        has_parts = read_parts(builder, pci, &parts);
+        if (has_address && has_parts && memcmp(&address, &parts, sizeof(parts)) != 0)
+                spec_fail(builder, place(&attr_pci, pci, "ADDRESS"),
+                          "PCI/ADDRESS: is another one than DOMAIN, BUS, SLOT and FUNCTION say");
+        if (!has_address)
+                address = has_parts ? parts : shorter;
+        if (has_short && (address.bus != shorter.bus || address.slot != shorter.slot ||
+                          address.function != shorter.function))
+                spec_fail(builder, place(&attr_pci, pci, "SHORT_ADDRESS"),
+                          "PCI/SHORT_ADDRESS: is another one than the other keys say");
+        if (has_short && has_ids && !has_address && !has_parts)
+                spec_fail(builder, place(&attr_pci, pci, "SHORT_ADDRESS"),
+                          "PCI/SHORT_ADDRESS: cannot be given together with VENDOR, DEVICE or CLASS");
+        if (has_address || has_short || has_parts) {
+                free(pci->address);
+                pci->address = xasprintf("%04x:%02x:%02x.%x", address.domain & 0xffff, address.bus & 0xff,
+                                         address.slot & 0x1f, address.function & 7);
+        } else if (!says_any(pci)) {
+                spec_fail(
+                        builder, &pci->section.pos,
+                        "PCI/ADDRESS: has to be given, or SHORT_ADDRESS, or VENDOR, DEVICE and CLASS, or UUID");
+        }
+}
+
+static void set_mdev(struct spec_builder *builder, const struct pci_spec *pci)
+{
+        if (pci->mode == MDEV_NVIDIA && !pci->address)
+                spec_fail(builder, place(&attr_pci, pci, "MDEV_MODE"),
+                          "PCI/MDEV_MODE: nvidia names the virtual function by its address (try ADDRESS)");
+        if (given(pci, "PROFILE") && !(given(pci, "UUID") && pci->mode == MDEV_LEGACY) &&
+            pci->mode != MDEV_NVIDIA)
+                spec_fail(builder, place(&attr_pci, pci, "PROFILE"),
+                          "PCI/PROFILE: is the type of a mediated device, and there is no UUID");
+}
+
+/* OpenNebula's BUS:SLOT.FUNCTION in the guest as a place of ours. */
+static void set_guest_place(struct spec_builder *builder, struct pci_spec *pci)
+{
+        bool is_q35 = vm_spec_is_q35(builder->spec);
+        const struct source_pos *pos = place(&attr_pci, pci, "VM_ADDRESS");
+        struct pci_address address;
+        char *ours = NULL;
+
+        if (given(pci, "VM_BUS_INDEX")) {
+                if (!is_q35)
+                        spec_fail(builder, place(&attr_pci, pci, "VM_BUS_INDEX"),
+                                  "PCI/VM_BUS_INDEX: root ports are of q35, and OS/MACHINE is '%s'",
+                                  builder->spec->os.machine ? builder->spec->os.machine : "pc");
+                else if (given(pci, "VM_ADDRESS") && !strchr(pci->vm_address, 'p'))
+                        spec_warn(builder, pos,
+                                  "PCI/VM_ADDRESS: without effect, VM_BUS_INDEX says the place");
+                if (!pci->vm_address || !strchr(pci->vm_address, 'p'))
+                        ours = xasprintf("rp%u:0x0", pci->vm_bus_index);
+        } else if (!given(pci, "VM_ADDRESS") || strchr(pci->vm_address, 'p')) {
+                return; /* a place of ours has a p: rp3:0x0, pci.0:0x4 */
+        } else if (!read_address(pci->vm_address, false, &address)) {
+                spec_fail(builder, pos,
+                          "PCI/VM_ADDRESS: '%s' is neither a place such as rp3:0x0 nor BUS:SLOT.0 (01:00.0)",
+                          pci->vm_address);
+        } else if (is_q35 && address.bus && !address.slot && !address.function) {
+                ours = xasprintf("rp%u:0x0", address.bus);
+        } else if (!is_q35 && !address.bus && !address.function) {
+                ours = xasprintf("pci.0:0x%x", address.slot);
+        } else {
+                spec_warn(
+                        builder, pos,
+                        is_q35 ? "PCI/VM_ADDRESS: '%s' is behind no root port, so the place is chosen here"
+                               : "PCI/VM_ADDRESS: '%s' is on another bus than the machine's one, so the place is "
+                                 "chosen here",
+                        pci->vm_address);
+                free(TAKE_PTR(pci->vm_address));
+        }
+        if (ours) {
+                free(pci->vm_address);
+                pci->vm_address = ours;
+        }
+}
+
+/* One device, one guest place, once. */
+static void check_pci(struct spec_builder *builder, const struct pci_spec *pci)
+{
+        for (const struct pci_spec *other = builder->spec->pcis; other < pci; other++) {
+                if (pci->address && other->address && strcmp(pci->address, other->address) == 0 &&
+                    !(pci->uuid && pci->mode == MDEV_LEGACY))
+                        spec_fail(builder, &pci->section.pos, "PCI/ADDRESS: %s is also the device of line %u",
+                                  pci->address, other->section.pos.line);
+                if (pci->uuid && other->uuid && strcmp(pci->uuid, other->uuid) == 0 &&
+                    pci->mode == MDEV_LEGACY && other->mode == MDEV_LEGACY)
+                        spec_fail(builder, place(&attr_pci, pci, "UUID"),
+                                  "PCI/UUID: is also the device of line %u", other->section.pos.line);
+        }
+}
+
+static void read_number(struct spec_builder *builder, const struct usb_spec *usb, const char *key,
+                        char **text, uint32_t most, uint32_t *ret)
+{
+        if (!*text || !**text)
+                return;
+        if (!text_parse_u32(*text, ret) || *ret < 1 || *ret > most) {
+                spec_fail(builder, place(&attr_usb, usb, key), "USB/%s: '%s' is not 1 to %u", key, *text,
+                          most);
+                return;
+        }
+        free(*text);
+        *text = xasprintf("%u", *ret);
+}
+
+static void set_usb(struct spec_builder *builder, struct usb_spec *usb)
+{
+        bool has_bus = spec_is_given(&attr_usb, usb, "BUS");
+
+        pad(&usb->vendor, 4);
+        pad(&usb->product, 4);
+        read_number(builder, usb, "BUS", &usb->bus, USB_BUS_MAX, &usb->bus_number);
+        read_number(builder, usb, "DEVICE", &usb->device, USB_DEVICE_MAX, &usb->device_number);
+        if (usb->port && (*usb->port == '.' || strstr(usb->port, "..") || text_ends_with(usb->port, ".")))
+                spec_fail(builder, place(&attr_usb, usb, "PORT"),
+                          "USB/PORT: '%s' is no path of ports such as 4 or 1.2", usb->port);
+        if (spec_is_given(&attr_usb, usb, "DEVICE") && !has_bus)
+                spec_fail(builder, place(&attr_usb, usb, "DEVICE"),
+                          "USB/DEVICE: goes with BUS, which is not given");
+        if (usb->port && !has_bus)
+                spec_fail(builder, place(&attr_usb, usb, "PORT"),
+                          "USB/PORT: goes with BUS, which is not given");
+        if (has_bus && !spec_is_given(&attr_usb, usb, "DEVICE") && !usb->port && !usb->vendor &&
+            !usb->product)
+                spec_fail(builder, place(&attr_usb, usb, "BUS"),
+                          "USB/BUS: goes with DEVICE, PORT, VENDOR or PRODUCT");
+        if (!has_bus && !usb->port && !spec_is_given(&attr_usb, usb, "VENDOR") &&
+            !spec_is_given(&attr_usb, usb, "PRODUCT") && !spec_is_given(&attr_usb, usb, "DEVICE"))
+                spec_fail(builder, &usb->section.pos,
+                          "USB/VENDOR: has to be given, with PRODUCT, or BUS with DEVICE or PORT");
+}
+
+void spec_set_hostdevs(struct spec_builder *builder)
+{
+        struct vm_spec *spec = builder->spec;
+
+        for (size_t i = 0; i < spec->n_pcis; i++) {
+                struct pci_spec *pci = &spec->pcis[i];
+
+                pad(&pci->vendor, 4);
+                pad(&pci->device, 4);
+                pad(&pci->class_id, 4);
+                set_address(builder, pci);
+                set_mdev(builder, pci);
+                set_guest_place(builder, pci);
+                check_pci(builder, pci);
+        }
+        for (size_t i = 0; i < spec->n_usbs; i++)
+                set_usb(builder, &spec->usbs[i]);
+}
