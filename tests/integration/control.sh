@@ -6,9 +6,9 @@ OPERATOR_GID=1900000018 MONITOR_GID=1900000019
 
 # The file's mount namespace is its own (lib.sh): the groups are nobody else's.
 have_groups() {
-    getent group vmlaunch >/dev/null && return
+    [[ $(getent group vmlaunch) != *":$OPERATOR_GID:" ]] || return 0
     {
-        cat /etc/group
+        grep -vE '^vmlaunch(-monitor)?:' /etc/group # a host that has them already
         echo "vmlaunch:x:$OPERATOR_GID:"
         echo "vmlaunch-monitor:x:$MONITOR_GID:"
     } >"$WORK/group"
