@@ -67,10 +67,14 @@ static int open_vars(const char *path, int access, int *ret_fd, struct error **e
         return 0;
 }
 
+static bool is_zero(const char *bytes, size_t n)
+{
+        return bytes[0] == '\0' && memcmp(bytes, bytes + 1, n - 1) == 0;
+}
+
 /* Zeros stay holes. */
 static int copy_sparse(int from, int to, const char *what, struct error **err)
 {
-        static const char zeros[BLOCK];
         char block[BLOCK];
         off_t at = 0;
 
@@ -85,7 +89,7 @@ static int copy_sparse(int from, int to, const char *what, struct error **err)
                         break;
                 if (at + n > VARS_MAX)
                         return error_set(err, ERROR_FAILED, "'%s' is too large for UEFI variables", what);
-                if (memcmp(block, zeros, (size_t)n) != 0 && pwrite(to, block, (size_t)n, at) != n)
+                if (!is_zero(block, (size_t)n) && pwrite(to, block, (size_t)n, at) != n)
                         return error_os(err, errno ? errno : ENOSPC, "copy '%s'", what);
                 at += n;
         }
