@@ -29,7 +29,7 @@ static void add_string(struct text *out, const char *s, size_t n)
 {
         size_t start = 0;
 
-        text_add_bytes(out, "\"", 1);
+        text_add_char(out, '"');
         for (size_t i = 0; i < n; i++) {
                 unsigned char c = (unsigned char)s[i];
                 const char *escaped;
@@ -45,7 +45,7 @@ static void add_string(struct text *out, const char *s, size_t n)
                 start = i + 1;
         }
         text_add_bytes(out, s + start, n - start);
-        text_add_bytes(out, "\"", 1);
+        text_add_char(out, '"');
 }
 
 static void add_members(struct text *out, json_t *object)
@@ -56,10 +56,10 @@ static void add_members(struct text *out, json_t *object)
                 const char *key = json_object_iter_key(at);
 
                 if (!first)
-                        text_add_bytes(out, ",", 1);
+                        text_add_char(out, ',');
                 first = false;
                 add_string(out, key, strlen(key));
-                text_add_bytes(out, ":", 1);
+                text_add_char(out, ':');
                 json_text_add(out, json_object_iter_value(at));
         }
 }
@@ -68,24 +68,27 @@ void json_text_add(struct text *out, const json_t *json)
 {
         switch (json_typeof(json)) {
         case JSON_OBJECT:
-                text_add_bytes(out, "{", 1);
+                text_add_char(out, '{');
                 add_members(out, (json_t *)json);
-                text_add_bytes(out, "}", 1);
+                text_add_char(out, '}');
                 break;
         case JSON_ARRAY:
-                text_add_bytes(out, "[", 1);
+                text_add_char(out, '[');
                 for (size_t i = 0; i < json_array_size(json); i++) {
                         if (i)
-                                text_add_bytes(out, ",", 1);
+                                text_add_char(out, ',');
                         json_text_add(out, json_array_get(json, i));
                 }
-                text_add_bytes(out, "]", 1);
+                text_add_char(out, ']');
                 break;
         case JSON_STRING:
                 add_string(out, json_string_value(json), json_string_length(json));
                 break;
         case JSON_INTEGER:
-                text_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
+                if (json_integer_value(json) < 0)
+                        text_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
+                else
+                        text_add_u64(out, (uint64_t)json_integer_value(json));
                 break;
         case JSON_REAL: {
                 _cleanup_free_ char *number = json_dumps(json, JSON_ENCODE_ANY);

@@ -114,3 +114,27 @@ void mem_give_back(void)
 #endif
         dl_iterate_phdr(drop_segments, NULL);
 }
+
+void mem_expect(size_t bytes)
+{
+#if defined(__GLIBC__) && defined(MADV_POPULATE_WRITE)
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin, end;
+        void *p;
+
+        /* From the heap, and what is freed stays at its end. */
+        mallopt(M_MMAP_THRESHOLD, (int)(2 * bytes));
+        mallopt(M_TRIM_THRESHOLD, (int)(2 * bytes));
+        p = malloc(bytes);
+        if (!p)
+                return;
+        begin = ((uintptr_t)p + page - 1) & ~(page - 1);
+        end = ((uintptr_t)p + bytes) & ~(page - 1);
+        /* Where the kernel (before 5.14) does not know it, faults do it. */
+        if (end > begin)
+                madvise((void *)begin, end - begin,
+                        MADV_POPULATE_WRITE); /* NOLINT(performance-no-int-to-ptr) */
+        free(p);
+#else
+        (void)bytes;
+#endif
+}

@@ -23,6 +23,9 @@ char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2), ma
  * days. libc only. */
 void mem_give_back(void);
 
+/* So much will be allocated soon: its pages are asked for at once, which takes a fifth of the time that faults do. */
+void mem_expect(size_t bytes);
+
 static inline void mem_freep(void *p)
 {
         free(*(void **)p);

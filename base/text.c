@@ -39,6 +39,16 @@ void text_add(struct text *text, const char *s)
         text_add_bytes(text, s, strlen(s));
 }
 
+void text_add_u64(struct text *text, uint64_t number)
+{
+        char digits[20], *first = digits + sizeof(digits);
+
+        do
+                *--first = (char)('0' + number % 10);
+        while ((number /= 10));
+        text_add_bytes(text, first, (size_t)(digits + sizeof(digits) - first));
+}
+
 void text_vaddf(struct text *text, const char *format, va_list ap)
 {
         va_list again;
@@ -398,24 +408,32 @@ char *text_printable(const char *s)
         return text_take(&out);
 }
 
+void text_add_shell_quoted(struct text *text, const char *s)
+{
+        if (*s &&
+            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%")] ==
+                    '\0') {
+                text_add(text, s);
+                return;
+        }
+        text_add(text, "'");
+        for (;;) {
+                size_t n = strcspn(s, "'");
+
+                text_add_bytes(text, s, n);
+                s += n;
+                if (!*s++)
+                        break;
+                text_add(text, "'\\''");
+        }
+        text_add(text, "'");
+}
+
 char *text_shell_quoted(const char *s)
 {
         struct text out = TEXT_INIT;
 
-        if (*s &&
-            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%")] == '\0')
-                return xstrdup(s);
-        text_add(&out, "'");
-        for (;;) {
-                size_t n = strcspn(s, "'");
-
-                text_add_bytes(&out, s, n);
-                s += n;
-                if (!*s++)
-                        break;
-                text_add(&out, "'\\''");
-        }
-        text_add(&out, "'");
+        text_add_shell_quoted(&out, s);
         return text_take(&out);
 }
 

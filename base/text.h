@@ -25,8 +25,20 @@ void text_done(struct text *text);
 #define _cleanup_text_ _cleanup_(text_done)
 void text_add(struct text *text, const char *s);
 void text_add_bytes(struct text *text, const void *bytes, size_t n);
+/* Punctuation, of which JSON is half. */
+static inline void text_add_char(struct text *text, char c)
+{
+        if (text->length + 1 >= text->capacity) {
+                text_add_bytes(text, &c, 1);
+                return;
+        }
+        text->data[text->length++] = c;
+        text->data[text->length] = '\0';
+}
 /* As text of a manual page: backslashes and hyphens escaped, no line is a request; a leading blank keeps its form. */
 void text_add_roff(struct text *text, const char *s);
+/* Decimal: what plans have most of, and printf takes ten times as long. */
+void text_add_u64(struct text *text, uint64_t number);
 void text_addf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vaddf(struct text *text, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Back to a length that it had. */
@@ -72,6 +84,7 @@ bool text_from_hex(const char *hex, char **ret_bytes, size_t *ret_n);
 char *text_printable(const char *s);
 /* The string as one POSIX shell word; new string. */
 char *text_shell_quoted(const char *s);
+void text_add_shell_quoted(struct text *text, const char *s);
 
 bool text_starts_with(const char *s, const char *prefix);
 bool text_ends_with(const char *s, const char *suffix);

@@ -181,8 +181,11 @@ static void check_vector(struct check *check, const struct template_attribute *v
         for (size_t i = 0; i < vector->n_pairs; i++) {
                 const struct template_value *pair = &vector->pairs[i];
                 const struct attr *row = attr_find(section->keys_of ? section->keys_of : section, pair->name);
-                _cleanup_free_ char *full = xasprintf("%s/%s", vector->name, pair->name);
+                _cleanup_free_ char *full = NULL;
 
+                if (row && !row->means && row->state == ATTR_HERE && counts_in(row->lookup, check->layer))
+                        continue;
+                full = xasprintf("%s/%s", vector->name, pair->name);
                 if (row)
                         check_row(check, section->keys_of ? section->keys_of : section, row, full,
                                   &pair->name_pos);

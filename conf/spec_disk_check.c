@@ -384,11 +384,13 @@ static const struct {
 /* From a layer it is a default for those disks that it fits. */
 static void check_fitting(struct spec_builder *builder, struct disk_spec *disk)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
-                const struct attr *row = attr_find(&attr_disk, rules[i].key);
-                const struct origin *origin = spec_origin(&attr_disk, disk, rules[i].key);
+        static const struct attr *rows[ARRAY_SIZE(rules)];
 
-                if (!spec_disk_has(disk, rules[i].key) || rules[i].fits(disk) ||
+        for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+                const struct attr *row = rows[i] ? rows[i] : (rows[i] = attr_find(&attr_disk, rules[i].key));
+                const struct origin *origin = &disk->section.origins[row - attr_disk.rows];
+
+                if (origin->layer <= LAYER_DEFAULT || !spec_disk_has(disk, rules[i].key) || rules[i].fits(disk) ||
                     (row->kind == ATTR_BOOL && !*(bool *)attr_field(row, disk)))
                         continue;
                 if (origin->layer == LAYER_TEMPLATE && rules[i].passed_over)

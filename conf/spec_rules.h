@@ -60,10 +60,13 @@ struct spec_value {
 
 /*
  * The first layer that has a value for the row, which a text that is present and empty ends and an empty switch or
- * number does not. vector: the one of the template that is asked (NULL: there is none, or the row is top-level).
+ * number does not. given: the value of the template's vector (NULL: there is none, or the row is top-level).
  */
 bool spec_look_up_in(const struct spec_builder *builder, const struct attr_section *section,
-                     const struct template_attribute *vector, const struct attr *row, struct spec_value *ret);
+                     const struct template_value *given, const struct attr *row, struct spec_value *ret);
+/* Which value of a vector (may be NULL) is of which row of its section: the first one. ret: n_rows pointers, all NULL. */
+void spec_sort_values(const struct attr_section *section, const struct template_attribute *vector,
+                      const struct template_value **ret);
 /* Of the top level, or of the first vector of a section. */
 bool spec_look_up(const struct spec_builder *builder, const struct attr_section *section, const char *key,
                   struct spec_value *ret);

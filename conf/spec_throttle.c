@@ -82,9 +82,13 @@ static void check_alone(struct spec_builder *builder, struct disk_spec *disk, co
 static void check_rate(struct spec_builder *builder, struct disk_spec *disk, enum disk_limit limit)
 {
         const struct disk_rate *rate = &disk->throttle.rates[limit];
-        const struct attr *base = row_of(limit, PART_BASE), *burst = row_of(limit, PART_BURST);
-        const struct attr *length = row_of(limit, PART_LENGTH);
+        const struct attr *base, *burst, *length;
 
+        if (!rate->burst && !rate->length)
+                return;
+        base = row_of(limit, PART_BASE);
+        burst = row_of(limit, PART_BURST);
+        length = row_of(limit, PART_LENGTH);
         if (rate->burst && !rate->base)
                 check_alone(builder, disk, burst, base->name);
         if (rate->length && !rate->burst)

@@ -30,6 +30,25 @@ static char *row_value(const struct attr_section *section, const struct attr *ro
         return value;
 }
 
+/* What of a disk is written as something else. */
+static bool is_said_otherwise(const struct attr *row, const struct disk_spec *disk, char **ret_value)
+{
+        static const struct attr *source, *image, *driver, *filesystem;
+
+        if (!source) {
+                source = attr_find(&attr_disk, "SOURCE");
+                image = attr_find(&attr_disk, "IMAGE");
+                driver = attr_find(&attr_disk, "DRIVER");
+                filesystem = attr_find(&attr_disk, "FILESYSTEM");
+        }
+        /* The place is absolute now, and FORMAT says what DRIVER did, FS what FILESYSTEM. */
+        if (row == image || row == driver || row == filesystem)
+                return true;
+        if (row == source)
+                *ret_value = xstrdup_null(disk->path);
+        return false;
+}
+
 static void write_rows(struct text *out, const struct attr_section *section, const void *record)
 {
         bool is_vector = *section->name, first = true;
@@ -40,16 +59,8 @@ static void write_rows(struct text *out, const struct attr_section *section, con
 
                 if (row->state != ATTR_HERE || !(row->has_field || row->kept))
                         continue;
-                if (section == &attr_disk) {
-                        const struct disk_spec *disk = record;
-
-                        /* The place is absolute now, and FORMAT says what DRIVER did, FS what FILESYSTEM. */
-                        if (strcmp(row->name, "IMAGE") == 0 || strcmp(row->name, "DRIVER") == 0 ||
-                            strcmp(row->name, "FILESYSTEM") == 0)
-                                continue;
-                        if (strcmp(row->name, "SOURCE") == 0)
-                                value = xstrdup_null(disk->path);
-                }
+                if (section == &attr_disk && is_said_otherwise(row, record, &value))
+                        continue;
                 /* What snippets mean has become attributes. */
                 if (section == &attr_vm && strcmp(row->name, "SNIPPETS") == 0)
                         value = xstrdup("done");

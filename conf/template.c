@@ -128,16 +128,21 @@ bool template_value_is_writable(const char *value)
 
 void template_write_value(struct text *out, const char *name, const char *value)
 {
-        text_addf(out, "%s = ", name);
+        text_add(out, name);
+        text_add(out, " = ");
         if (!can_be_quoted(value) && can_be_bare(value)) {
                 text_add(out, value);
                 return;
         }
         text_add(out, "\"");
-        for (; *value; value++) {
-                if (*value == '"')
-                        text_add(out, "\\");
-                text_add_bytes(out, value, 1);
+        for (;;) {
+                size_t n = strcspn(value, "\"");
+
+                text_add_bytes(out, value, n);
+                value += n;
+                if (!*value++)
+                        break;
+                text_add(out, "\\\"");
         }
         text_add(out, "\"");
 }

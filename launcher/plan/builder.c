@@ -4,17 +4,23 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
+#include "conf/spec_sections.h"
 
-static void add_arg(struct build *build, const char *because, const char *text, bool is_option)
+static void take_arg(struct build *build, const char *because, char *text_consume, bool is_option)
 {
         struct launch_plan *plan = build->plan;
 
         ARRAY_GROW(plan->args, plan->n_args);
         plan->args[plan->n_args++] = (struct plan_arg){
-                .text = xstrdup(text),
+                .text = text_consume,
                 .because = xstrdup(because),
                 .is_option = is_option,
         };
+}
+
+static void add_arg(struct build *build, const char *because, const char *text, bool is_option)
+{
+        take_arg(build, because, xstrdup(text), is_option);
 }
 
 void build_flag(struct build *build, const char *because, const char *option)
@@ -24,23 +30,22 @@ void build_flag(struct build *build, const char *because, const char *option)
 
 void build_option(struct build *build, const char *because, const char *option, const char *format, ...)
 {
-        _cleanup_text_ struct text text = TEXT_INIT;
+        struct text text = TEXT_INIT;
         va_list ap;
 
         va_start(ap, format);
         text_vaddf(&text, format, ap);
         va_end(ap);
         add_arg(build, because, option, true);
-        add_arg(build, because, text_str(&text), false);
+        take_arg(build, because, text_take(&text), false);
 }
 
 void build_json(struct build *build, const char *because, const char *option, json_t *json)
 {
-        _cleanup_text_ struct text text = TEXT_INIT;
-
-        json_text_add(&text, json);
+        text_cut(&build->scratch, 0);
+        json_text_add(&build->scratch, json);
         add_arg(build, because, option, true);
-        add_arg(build, because, text_str(&text), false);
+        add_arg(build, because, text_str(&build->scratch), false);
         json_decref(json);
 }
 
@@ -56,20 +61,22 @@ void build_step(struct build *build, const char *because, enum plan_effect effec
         };
 }
 
-static void add_fd(struct launch_plan *plan, int child_fd, const char *source, const char *text)
+int build_fd_take(struct build *build, char *source_consume, char *text_consume)
 {
+        struct launch_plan *plan = build->plan;
+
         ARRAY_GROW(plan->fds, plan->n_fds);
         plan->fds[plan->n_fds++] = (struct plan_fd){
-                .child_fd = child_fd,
-                .source = xstrdup(source),
-                .text = xstrdup(text),
+                .child_fd = build->next_fd,
+                .source = source_consume,
+                .text = text_consume,
         };
+        return build->next_fd++;
 }
 
 int build_fd(struct build *build, const char *source, const char *text)
 {
-        add_fd(build->plan, build->next_fd, source, text);
-        return build->next_fd++;
+        return build_fd_take(build, xstrdup(source), xstrdup(text));
 }
 
 void build_env(struct build *build, const char *name, const char *value)
@@ -160,6 +167,23 @@ void build_refer(const struct build *build, struct text *because, const char *fo
         origin = vm_spec_origin(build->spec, because->data + start);
         if (!origin || origin->layer == LAYER_NONE)
                 text_cut(because, before);
+}
+
+void build_refer_key(const struct build *build, struct text *because, const struct attr_section *section,
+                     size_t index, const char *key)
+{
+        const struct section *record = spec_section_record(spec_section_find(section), build->spec, index);
+        const struct attr *row = attr_find(section, key);
+
+        if (!record || !record->origins || !row || record->origins[row - section->rows].layer == LAYER_NONE)
+                return;
+        if (because->length)
+                text_add_char(because, ' ');
+        text_add(because, section->name);
+        text_add_char(because, '[');
+        text_add_u64(because, index);
+        text_add_bytes(because, "]/", 2);
+        text_add(because, key);
 }
 
 const char *build_locked_address(const struct build *build, const char *device)

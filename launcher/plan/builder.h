@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 
+#include "conf/attr.h"
 #include "launcher/plan/pci.h"
 #include "launcher/plan/plan_build.h"
 
@@ -87,6 +88,7 @@ struct build {
         struct plan_firmware firmware;
         int64_t clock_ahead;         /* seconds of UTC: CLOCK OFFSET = "variable" */
         struct device_plan *devices; /* device.h */
+        struct text scratch;         /* what is being put together */
 };
 
 /* One option, or an option and its value. */
@@ -99,6 +101,8 @@ void build_json(struct build *build, const char *because, const char *option, js
 void build_step(struct build *build, const char *because, enum plan_effect effect, json_t *args);
 /* The next child fd; source: the name a step gives it; text: for printers, "tap web-0 queue 0". */
 int build_fd(struct build *build, const char *source, const char *text);
+/* The same, with strings that are the plan's from now on. */
+int build_fd_take(struct build *build, char *source_consume, char *text_consume);
 /* A variable of QEMU's environment, which has no other. */
 void build_env(struct build *build, const char *name, const char *value);
 /* For status: steals device. */
@@ -125,6 +129,10 @@ void build_refer(const struct build *build, struct text *because, const char *fo
 void build_place(struct build *build, char *id_consume, const char *wanted, bool is_legacy);
 /* A listening socket in the VM's private directory; the fd is named listen:NAME. */
 void build_listen_step(struct build *build, const char *because, const char *name);
+/* The same of a key of record number index of a section, of which there may be hundreds. */
+void build_refer_key(const struct build *build, struct text *because, const struct attr_section *section,
+                     size_t index, const char *key);
+
 /* The address that this device had before, from machine.lock; NULL: never seen. */
 const char *build_locked_address(const struct build *build, const char *device);
 /* The address that PCI placement gave to this device; NULL: it is no PCI device of this VM. */

@@ -58,13 +58,15 @@ static void number_layers(struct build *build, size_t i)
 
         for (size_t l = 0; l < build->disks[i].n_layers; l++) {
                 struct disk_layer *layer = &build->disks[i].layers[l];
-                _cleanup_free_ char *node = disk_node_name(disk, l, "file"), *source = NULL, *text = NULL;
+                _cleanup_free_ char *node = NULL;
+                struct text text = TEXT_INIT;
 
                 if (!layer->path)
                         continue;
-                source = xasprintf("image:%s", node);
-                text = xasprintf("image %s %s", layer->readonly ? "ro" : "rw", layer->path);
-                layer->fd = build_fd(build, source, text);
+                node = disk_node_name(disk, l, "file");
+                text_add(&text, layer->readonly ? "image ro " : "image rw ");
+                text_add(&text, layer->path);
+                layer->fd = build_fd_take(build, xasprintf("image:%s", node), text_take(&text));
                 layer->set = build->next_set++;
         }
 }
@@ -73,19 +75,17 @@ void disk_number_fds(struct build *build)
 {
         for (size_t i = 0; i < build->spec->n_disks; i++) {
                 const struct disk_spec *disk = &build->spec->disks[i];
-                _cleanup_free_ char *conf = xasprintf("conf:disk%u", disk->id);
-                _cleanup_free_ char *sock = xasprintf("connect:disk%u", disk->id);
 
                 number_layers(build, i);
                 if (disk->conf_path) {
-                        _cleanup_free_ char *text = xasprintf("configuration %s", disk->conf_path);
-
-                        build->disks[i].conf_fd = build_fd(build, conf, text);
+                        build->disks[i].conf_fd =
+                                build_fd_take(build, xasprintf("conf:disk%u", disk->id),
+                                              xasprintf("configuration %s", disk->conf_path));
                 }
                 if (disk->socket_path) {
-                        _cleanup_free_ char *text = xasprintf("connection %s", disk->socket_path);
-
-                        build->disks[i].socket_fd = build_fd(build, sock, text);
+                        build->disks[i].socket_fd =
+                                build_fd_take(build, xasprintf("connect:disk%u", disk->id),
+                                              xasprintf("connection %s", disk->socket_path));
                 }
                 number_secrets(build, i);
         }
@@ -108,7 +108,7 @@ static void refer_boot(const struct build *build, struct text *because, size_t i
         if (bootindex && build->spec->os.n_boot_order)
                 build_refer(build, because, "OS/BOOT");
         else if (bootindex && build->spec->disks[i].order)
-                build_refer(build, because, "DISK[%zu]/ORDER", i);
+                build_refer_key(build, because, &attr_disk, i, "ORDER");
         else if (bootindex)
                 text_addf(because, "%srule: the first disk is booted from", because->length ? " " : "");
 }
@@ -169,17 +169,17 @@ static void refer_source(const struct build *build, struct text *because, size_t
         const struct disk_spec *disk = &build->spec->disks[i];
 
         if (disk->store == DISK_STORE_VOLATILE)
-                build_refer(build, because, "DISK[%zu]/TYPE", i);
+                build_refer_key(build, because, &attr_disk, i, "TYPE");
         else
-                build_refer(build, because, "DISK[%zu]/%s", i, disk_source_key(disk));
+                build_refer_key(build, because, &attr_disk, i, disk_source_key(disk));
         for (size_t k = 0; disk->store > DISK_STORE_VOLATILE && k < ARRAY_SIZE(network); k++)
-                build_refer(build, because, "DISK[%zu]/%s", i, network[k]);
+                build_refer_key(build, because, &attr_disk, i, network[k]);
         if (disk->store > DISK_STORE_VOLATILE && (disk->clone || !disk->source))
                 build_refer(build, because, "VMID");
         if (disk_is_made(disk)) {
-                build_refer(build, because, "DISK[%zu]/CLONE", i);
-                build_refer(build, because, "DISK[%zu]/PERSISTENT", i);
-                build_refer(build, because, "DISK[%zu]/SIZE", i);
+                build_refer_key(build, because, &attr_disk, i, "CLONE");
+                build_refer_key(build, because, &attr_disk, i, "PERSISTENT");
+                build_refer_key(build, because, &attr_disk, i, "SIZE");
         }
 }
 
@@ -211,24 +211,24 @@ static void layer_args(struct build *build, size_t i, size_t l)
                 text_add(&source, " rule: the image's header names this backing file");
         text_add(&nodes, text_str(&source));
         if (l <= given) {
-                build_refer(build, &nodes, "DISK[%zu]/TYPE", i);
-                build_refer(build, &nodes, "DISK[%zu]/DISK_TYPE", i);
+                build_refer_key(build, &nodes, &attr_disk, i, "TYPE");
+                build_refer_key(build, &nodes, &attr_disk, i, "DISK_TYPE");
         }
-        build_refer(build, &nodes, "DISK[%zu]/CACHE", i);
+        build_refer_key(build, &nodes, &attr_disk, i, "CACHE");
         if (!l) {
-                build_refer(build, &nodes, "DISK[%zu]/READONLY", i);
-                build_refer(build, &nodes, "DISK[%zu]/PERSISTENT_TYPE", i);
+                build_refer_key(build, &nodes, &attr_disk, i, "READONLY");
+                build_refer_key(build, &nodes, &attr_disk, i, "PERSISTENT_TYPE");
         }
         text_add(&format, text_str(&nodes));
-        build_refer(build, &nodes, "DISK[%zu]/IO", i);
-        build_refer(build, &format, "DISK[%zu]/FORMAT", i);
-        build_refer(build, &format, "DISK[%zu]/DRIVER", i);
-        build_refer(build, &format, "DISK[%zu]/DISCARD", i);
-        build_refer(build, &format, "DISK[%zu]/L2_CACHE_SIZE", i);
+        build_refer_key(build, &nodes, &attr_disk, i, "IO");
+        build_refer_key(build, &format, &attr_disk, i, "FORMAT");
+        build_refer_key(build, &format, &attr_disk, i, "DRIVER");
+        build_refer_key(build, &format, &attr_disk, i, "DISCARD");
+        build_refer_key(build, &format, &attr_disk, i, "L2_CACHE_SIZE");
         if (l == 0)
-                build_refer(build, &format, "DISK[%zu]/DETECT_ZEROES", i);
+                build_refer_key(build, &format, &attr_disk, i, "DETECT_ZEROES");
         if (layer->encrypted)
-                build_refer(build, &format, "DISK[%zu]/LUKS_SECRET", i);
+                build_refer_key(build, &format, &attr_disk, i, "LUKS_SECRET");
 
         if (layer->path) {
                 keyval_add(&add, "fd", "%d", layer->fd);
@@ -248,7 +248,7 @@ static void filter_args(struct build *build, size_t i)
         _cleanup_text_ struct text limits = TEXT_INIT, reading = TEXT_INIT;
 
         if (disk->copy_on_read) {
-                build_refer(build, &reading, "DISK[%zu]/COPY_ON_READ", i);
+                build_refer_key(build, &reading, &attr_disk, i, "COPY_ON_READ");
                 build_json(build, text_str(&reading), "-blockdev", disk_copy_on_read_blockdev(disk));
         }
         if (!disk_is_throttled(disk))
@@ -256,7 +256,7 @@ static void filter_args(struct build *build, size_t i)
         for (enum disk_limit limit = 0; limit < DISK_LIMITS; limit++)
                 for (size_t k = 0; k < ARRAY_SIZE(suffixes); k++)
                         build_refer(build, &limits, "DISK[%zu]/%s%s", i, disk_limit_name(limit), suffixes[k]);
-        build_refer(build, &limits, "DISK[%zu]/SIZE_IOPS_SEC", i);
+        build_refer_key(build, &limits, &attr_disk, i, "SIZE_IOPS_SEC");
         build_json(build, text_str(&limits), "-object", disk_throttle_object(disk));
         build_json(build, text_str(&limits), "-blockdev", disk_throttle_blockdev(disk));
 }
@@ -275,22 +275,22 @@ static void refer_device(const struct build *build, struct text *because, size_t
                                             "RERROR_POLICY" };
         const struct disk_spec *disk = &build->spec->disks[i];
         const struct plan_disk *planned = &build->disks[i];
-        _cleanup_free_ char *reference = xasprintf("DISK[%zu]/TARGET", i);
-        const struct origin *target = vm_spec_origin(build->spec, reference);
+        const struct origin *target =
+                &disk->section.origins[attr_find(&attr_disk, "TARGET") - attr_disk.rows];
 
-        build_refer(build, because, "DISK[%zu]/TARGET", i);
-        if (target && target->layer == LAYER_RULE)
-                build_refer(build, because, "DISK[%zu]/DEV_PREFIX", i);
-        build_refer(build, because, "DISK[%zu]/TYPE", i);
+        build_refer_key(build, because, &attr_disk, i, "TARGET");
+        if (target->layer == LAYER_RULE)
+                build_refer_key(build, because, &attr_disk, i, "DEV_PREFIX");
+        build_refer_key(build, because, &attr_disk, i, "TYPE");
         if (disk->medium == DISK_MEDIUM_DISK)
-                build_refer(build, because, "DISK[%zu]/CACHE", i);
-        build_refer(build, because, "DISK[%zu]/ADDRESS", i);
+                build_refer_key(build, because, &attr_disk, i, "CACHE");
+        build_refer_key(build, because, &attr_disk, i, "ADDRESS");
         for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
-                build_refer(build, because, "DISK[%zu]/%s", i, keys[k]);
+                build_refer_key(build, because, &attr_disk, i, keys[k]);
         if (disk->shareable)
-                build_refer(build, because, "DISK[%zu]/SHAREABLE", i);
+                build_refer_key(build, because, &attr_disk, i, "SHAREABLE");
         if (planned->iothread) {
-                build_refer(build, because, "DISK[%zu]/IOTHREAD", i);
+                build_refer_key(build, because, &attr_disk, i, "IOTHREAD");
                 build_refer(build, because, "FEATURES/IOTHREADS");
         }
         if (planned->queues)
@@ -392,8 +392,8 @@ static void network_steps(struct build *build, size_t i)
         const struct disk_spec *disk = &build->spec->disks[i];
         _cleanup_text_ struct text conf = TEXT_INIT, sock = TEXT_INIT;
 
-        build_refer(build, &conf, "DISK[%zu]/CEPH_CONF", i);
-        build_refer(build, &sock, "DISK[%zu]/NBD_SOCKET", i);
+        build_refer_key(build, &conf, &attr_disk, i, "CEPH_CONF");
+        build_refer_key(build, &sock, &attr_disk, i, "NBD_SOCKET");
         if (disk->conf_path)
                 build_step(build, text_str(&conf), EFFECT_FILE_OPEN,
                            json_pack("{s:s, s:o, s:b, s:I}", "path", disk->conf_path, "fd",
@@ -410,11 +410,11 @@ void disk_steps(struct build *build)
         for (size_t i = 0; i < build->spec->n_disks; i++) {
                 _cleanup_text_ struct text because = TEXT_INIT, making = TEXT_INIT;
 
-                build_refer(build, &because, "DISK[%zu]/%s", i, disk_source_key(&build->spec->disks[i]));
-                build_refer(build, &because, "DISK[%zu]/READONLY", i);
+                build_refer_key(build, &because, &attr_disk, i, disk_source_key(&build->spec->disks[i]));
+                build_refer_key(build, &because, &attr_disk, i, "READONLY");
                 refer_source(build, &making, i);
-                build_refer(build, &making, "DISK[%zu]/FS", i);
-                build_refer(build, &making, "DISK[%zu]/FILESYSTEM", i);
+                build_refer_key(build, &making, &attr_disk, i, "FS");
+                build_refer_key(build, &making, &attr_disk, i, "FILESYSTEM");
                 for (size_t l = 0; l < build->disks[i].n_layers; l++) {
                         const struct disk_layer *layer = &build->disks[i].layers[l];
 

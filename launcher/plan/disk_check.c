@@ -71,12 +71,13 @@ static void compare_size(struct build *build, size_t i)
 {
         const struct disk_spec *disk = &build->spec->disks[i];
         const struct plan_disk *planned = &build->disks[i];
-        _cleanup_free_ char *reference = xasprintf("DISK[%zu]/SIZE", i), *found = NULL;
+        _cleanup_free_ char *reference = NULL, *found = NULL;
         uint64_t size = planned->n_layers ? planned->layers[0].virtual_size : 0;
 
         if (!disk->size || disk_is_made(disk) || !size || (size + (1 << 20) - 1) >> 20 == disk->size >> 20 ||
             size == disk->size)
                 return;
+        reference = xasprintf("DISK[%zu]/SIZE", i);
         found = text_from_size(size);
         build_warn(build, reference, "the image has %s, and stays as it is", found);
 }

@@ -47,9 +47,17 @@ const char *disk_write_cache(const struct disk_spec *disk)
 
 char *disk_node_name(const struct disk_spec *disk, size_t layer, const char *kind)
 {
-        if (layer)
-                return xasprintf("disk%u-base%zu-%s", disk->id, layer, kind);
-        return xasprintf("disk%u-%s", disk->id, kind);
+        struct text name = TEXT_INIT;
+
+        text_add(&name, "disk");
+        text_add_u64(&name, disk->id);
+        if (layer) {
+                text_add(&name, "-base");
+                text_add_u64(&name, layer);
+        }
+        text_add(&name, "-");
+        text_add(&name, kind);
+        return text_take(&name);
 }
 
 char *disk_top_node(const struct disk_spec *disk)
@@ -104,11 +112,13 @@ static uint64_t l2_cache_size(const struct disk_spec *disk, uint64_t virtual_siz
 
 static void set_secret(json_t *node, const struct disk_spec *disk, const struct disk_layer *layer)
 {
-        _cleanup_free_ char *secret = disk_secret_id(disk, "luks");
+        _cleanup_free_ char *secret = layer->encrypted ? disk_secret_id(disk, "luks") : NULL;
 
+        if (!secret)
+                return;
         if (layer->format == DISK_FORMAT_LUKS)
                 json_object_set_new(node, "key-secret", json_string(secret));
-        else if (layer->encrypted)
+        else
                 json_object_set_new(node, "encrypt",
                                     json_pack("{s:s, s:s}", "format", "luks", "key-secret", secret));
 }

@@ -152,13 +152,21 @@ static bool has_vhost(const struct build *build, const struct nic_spec *nic)
 static char *number_queues(struct build *build, const struct nic_spec *nic, const char *what,
                            const char *words)
 {
+        _cleanup_free_ char *source_start = xasprintf("%s:%s:", what, nic->target);
+        _cleanup_free_ char *text_start = xasprintf("%s %s queue ", words, nic->target);
         struct text numbers = TEXT_INIT;
 
         for (unsigned queue = 0; queue < nic->queues; queue++) {
-                _cleanup_free_ char *source = xasprintf("%s:%s:%u", what, nic->target, queue);
-                _cleanup_free_ char *text = xasprintf("%s %s queue %u", words, nic->target, queue);
+                struct text source = TEXT_INIT, text = TEXT_INIT;
 
-                text_addf(&numbers, "%s%d", queue ? ":" : "", build_fd(build, source, text));
+                text_add(&source, source_start);
+                text_add_u64(&source, queue);
+                text_add(&text, text_start);
+                text_add_u64(&text, queue);
+                if (queue)
+                        text_add(&numbers, ":");
+                text_add_u64(&numbers,
+                             (uint64_t)build_fd_take(build, text_take(&source), text_take(&text)));
         }
         return text_take(&numbers);
 }
@@ -202,26 +210,26 @@ void nic_args(struct build *build)
                 bool is_user = nic->bridge_type == NIC_BRIDGE_USER;
                 _cleanup_text_ struct text netdev = TEXT_INIT, device = TEXT_INIT;
 
-                build_refer(build, &netdev, "NIC[%zu]/BRIDGE_TYPE", i);
+                build_refer_key(build, &netdev, &attr_nic, i, "BRIDGE_TYPE");
                 if (!is_user)
-                        build_refer(build, &netdev, "NIC[%zu]/TARGET", i);
+                        build_refer_key(build, &netdev, &attr_nic, i, "TARGET");
                 if (nic->queues > 1)
-                        build_refer(build, &netdev, "NIC[%zu]/VIRTIO_QUEUES", i);
+                        build_refer_key(build, &netdev, &attr_nic, i, "VIRTIO_QUEUES");
                 build_json(build, text_str(&netdev), "-netdev", nic_netdev(nic, plan->fds, plan->vhost_fds));
 
-                build_refer(build, &device, "NIC[%zu]/MODEL", i);
-                build_refer(build, &device, "NIC[%zu]/MAC", i);
-                build_refer(build, &device, "NIC[%zu]/ADDRESS", i);
+                build_refer_key(build, &device, &attr_nic, i, "MODEL");
+                build_refer_key(build, &device, &attr_nic, i, "MAC");
+                build_refer_key(build, &device, &attr_nic, i, "ADDRESS");
                 if (nic->queues > 1)
-                        build_refer(build, &device, "NIC[%zu]/VIRTIO_QUEUES", i);
+                        build_refer_key(build, &device, &attr_nic, i, "VIRTIO_QUEUES");
                 if (nic_is_virtio(nic)) {
-                        build_refer(build, &device, "NIC[%zu]/GUEST_MTU", i);
+                        build_refer_key(build, &device, &attr_nic, i, "GUEST_MTU");
                         if (!nic->guest_mtu)
-                                build_refer(build, &device, "NIC[%zu]/MTU", i);
+                                build_refer_key(build, &device, &attr_nic, i, "MTU");
                 }
                 if (plan->bootindex) {
                         build_refer(build, &device, "OS/BOOT");
-                        build_refer(build, &device, "NIC[%zu]/ORDER", i);
+                        build_refer_key(build, &device, &attr_nic, i, "ORDER");
                 }
                 build_json(build, text_str(&device), "-device",
                            nic_device(nic, plan->address, plan->bootindex));
@@ -271,9 +279,9 @@ int nic_steps(struct build *build, struct error **err)
                 memcpy(tap.mac, nic->mac, sizeof(tap.mac));
                 if (net_plan_nic(&tap, ops, &n, err) < 0)
                         return error_wrap(err, "NIC[%zu]", i);
-                build_refer(build, &because, "NIC[%zu]/TARGET", i);
+                build_refer_key(build, &because, &attr_nic, i, "TARGET");
                 build_refer(build, &because, nic->bridge ? "NIC[%zu]/BRIDGE" : "NIC[%zu]/NETWORK_MODE", i);
-                build_refer(build, &because, "NIC[%zu]/MTU", i);
+                build_refer_key(build, &because, &attr_nic, i, "MTU");
                 for (size_t k = 0; k < n; k++)
                         build_step(build, text_str(&because), EFFECT_NET, net_op_to_json(&ops[k]));
                 if (nic->script) {

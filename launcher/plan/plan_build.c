@@ -21,6 +21,7 @@ static void build_done(struct build *build)
         for (size_t i = 0; i < build->n_pci_ids; i++)
                 free(build->pci_ids[i]);
         free(build->pci_ids);
+        text_done(&build->scratch);
         pci_layout_done(&build->pci);
         for (size_t i = 0; build->disks && i < build->spec->n_disks; i++)
                 disk_layers_done(&build->disks[i]);
@@ -292,6 +293,7 @@ static int live_template_step(struct build *build, struct error **err)
 {
         struct vm_spec live = *build->spec;
         _cleanup_free_ char *text = NULL;
+        json_t *json;
 
         live.os.machine = build->machine->name;
         live.disks = xcalloc(live.n_disks + 1, sizeof(*live.disks));
@@ -330,13 +332,14 @@ static int live_template_step(struct build *build, struct error **err)
         free(live.filesystems);
         free(live.pcis);
         free(live.usbs);
-        if (!is_utf8(text))
+        json = json_string(text);
+        if (!json)
                 return error_set(
                         err, ERROR_INVALID,
                         "a value of the template has bytes that are not UTF-8, which a plan cannot hold");
         build_step(build, "rule: the template is the state", EFFECT_LIVE_TEMPLATE,
-                   json_pack("{s:o, s:s}", "path", json_sprintf("%s/live.tmpl", build->plan->run_dir), "text",
-                             text));
+                   json_pack("{s:o, s:o}", "path", json_sprintf("%s/live.tmpl", build->plan->run_dir), "text",
+                             json));
         return 0;
 }
 

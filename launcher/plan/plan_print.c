@@ -26,9 +26,9 @@ static void add_quoted_lines(struct text *out, const char *text)
         while (*text) {
                 size_t n = strcspn(text, "\n");
 
-                _cleanup_free_ char *visible = plan_visible(text, n);
-
-                text_addf(out, "          | %s\n", visible);
+                text_add(out, "          | ");
+                plan_add_visible(out, text, n);
+                text_add(out, "\n");
                 text += n + (text[n] == '\n');
         }
 }
@@ -197,14 +197,8 @@ static void print_exec(const struct launch_plan *plan, struct text *out)
         for (char **variable = plan->env; variable && *variable; variable++)
                 text_addf(out, "env     %s\n", *variable);
         for (size_t i = 0; i < plan->n_args; i++) {
-                _cleanup_free_ char *quoted = plan_word(plan->args[i].text);
-
-                if (i == 0)
-                        text_addf(out, "exec    %s", quoted);
-                else if (plan->args[i].is_option)
-                        text_addf(out, " \\\n          %s", quoted);
-                else
-                        text_addf(out, " %s", quoted);
+                text_add(out, i == 0 ? "exec    " : plan->args[i].is_option ? " \\\n          " : " ");
+                plan_add_word(out, plan->args[i].text);
         }
         text_add(out, "\n");
 }
@@ -291,9 +285,14 @@ char *launch_plan_text(const struct launch_plan *plan)
         for (size_t i = 0; i < plan->n_steps; i++)
                 print_file_step(&plan->steps[i], &out);
         for (size_t i = 0; i < plan->n_fds; i++) {
-                _cleanup_free_ char *what = plan_visible(plan->fds[i].text, strlen(plan->fds[i].text));
+                size_t start;
 
-                text_addf(&out, "fd      %-13d %s\n", plan->fds[i].child_fd, what);
+                text_add(&out, "fd      ");
+                start = out.length;
+                text_add_u64(&out, (uint64_t)plan->fds[i].child_fd);
+                text_add_bytes(&out, "              ", 14 - (out.length - start));
+                plan_add_visible(&out, plan->fds[i].text, strlen(plan->fds[i].text));
+                text_add(&out, "\n");
         }
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_HELPER)

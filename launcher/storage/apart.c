@@ -26,6 +26,7 @@ struct apart {
         int answer;  /* a memory file, for the child's answer */
         int hand[2]; /* what is handed over goes into [1] and waits in [0] */
         int done[2]; /* the child says a byte when it has answered */
+        pid_t pid;
 };
 
 json_t *apart_error_to_json(const struct error *error)
@@ -73,6 +74,7 @@ static void apart_done(struct apart *apart)
                 fd_close(&apart->hand[i]);
                 fd_close(&apart->done[i]);
         }
+        free(apart);
 }
 
 static int apart_init(struct apart *apart, struct error **err)
@@ -187,34 +189,59 @@ static int hear(struct apart *apart, unsigned deadline_ms, json_t **ret, struct 
         return take_answer(apart, ret, err);
 }
 
-int apart_run(apart_fn *fn, void *data, unsigned deadline_ms, json_t **ret, int *ret_sock, struct error **err)
+struct apart *apart_begin(apart_fn *fn, void *data, struct error **err)
 {
-        struct apart apart;
+        struct apart *apart = xcalloc(1, sizeof(*apart));
         sigset_t all, before;
-        pid_t pid;
 
-        if (apart_init(&apart, err) < 0) {
-                apart_done(&apart);
-                return -1;
+        if (apart_init(apart, err) < 0) {
+                apart_done(apart);
+                return NULL;
         }
         /* No handler of ours may run in the child. */
         sigfillset(&all);
         sigprocmask(SIG_SETMASK, &all, &before);
-        pid = fork();
-        if (pid == 0)
-                child(&apart, fn, data);
+        apart->pid = fork();
+        if (apart->pid == 0)
+                child(apart, fn, data);
         sigprocmask(SIG_SETMASK, &before, NULL);
-        if (pid < 0) {
+        if (apart->pid < 0) {
                 error_os(err, errno, "fork to look at files");
-        } else {
-                fd_close(&apart.done[1]);
-                fd_close(&apart.hand[1]);
-                if (hear(&apart, deadline_ms, ret, err) < 0)
-                        kill(pid, SIGKILL);
-                process_reap(pid, *err ? 0 : REAP_MS, NULL);
+                apart_done(apart);
+                return NULL;
         }
-        if (!*err && ret_sock)
-                *ret_sock = TAKE_FD(apart.hand[0]);
-        apart_done(&apart);
-        return *err ? -1 : 0;
+        fd_close(&apart->done[1]);
+        fd_close(&apart->hand[1]);
+        return apart;
+}
+
+int apart_end(struct apart *apart_consume, unsigned deadline_ms, json_t **ret, int *ret_sock,
+              struct error **err)
+{
+        struct apart *apart = apart_consume;
+        int result = hear(apart, deadline_ms, ret, err);
+
+        if (result < 0)
+                kill(apart->pid, SIGKILL);
+        process_reap(apart->pid, result < 0 ? 0 : REAP_MS, NULL);
+        if (result == 0 && ret_sock)
+                *ret_sock = TAKE_FD(apart->hand[0]);
+        apart_done(apart);
+        return result;
+}
+
+void apart_drop(struct apart *apart_consume)
+{
+        if (!apart_consume)
+                return;
+        kill(apart_consume->pid, SIGKILL);
+        process_reap(apart_consume->pid, REAP_MS, NULL);
+        apart_done(apart_consume);
+}
+
+int apart_run(apart_fn *fn, void *data, unsigned deadline_ms, json_t **ret, int *ret_sock, struct error **err)
+{
+        struct apart *apart = apart_begin(fn, data, err);
+
+        return apart ? apart_end(apart, deadline_ms, ret, ret_sock, err) : -1;
 }

@@ -38,7 +38,18 @@ void apart_error_from_json(const json_t *json, struct error **err);
 #define APART_STORAGE_MS 5000u
 
 /*
- * 0 and *ret (new reference), the child's error, or ERROR_DEADLINE that names the file. ret_sock may be NULL when
+ * In two steps, for a caller who has something else to do meanwhile: the child begins at once; data must live, and what
+ * it points to stay as it is, until the end or drop, one of which takes the child. The deadline counts from apart_end().
+ */
+struct apart *apart_begin(apart_fn *fn, void *data, struct error **err);
+int apart_end(struct apart *apart_consume, unsigned deadline_ms, json_t **ret, int *ret_sock,
+              struct error **err);
+/* Its answer is no longer wanted; NULL is nothing. */
+void apart_drop(struct apart *apart_consume);
+DEFINE_FREEP(struct apart, apart_drop)
+
+/*
+ * Both at once. 0 and *ret (new reference), the child's error, or ERROR_DEADLINE that names the file. ret_sock may be NULL when
  * nothing is handed over.
  */
 int apart_run(apart_fn *fn, void *data, unsigned deadline_ms, json_t **ret, int *ret_sock,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -281,15 +282,18 @@ static int read_chain(struct apart *apart, const char *path, enum disk_format fo
         }
         next = xstrdup(path);
         while (next) {
-                _cleanup_free_ char *this = TAKE_PTR(next), *name = image_name(chain, this);
+                _cleanup_free_ char *this = TAKE_PTR(next);
 
                 if (chain->n_layers == IMAGE_CHAIN_MAX)
                         return error_set(err, ERROR_INVALID, "image '%s' has more than %d layers", path,
                                          IMAGE_CHAIN_MAX);
                 if (apart)
                         apart_at(apart, this);
-                if (read_layer(chain, this, format, format_is_guess, &next, &format, err) < 0)
+                if (read_layer(chain, this, format, format_is_guess, &next, &format, err) < 0) {
+                        _cleanup_free_ char *name = image_name(chain, this);
+
                         return error_wrap(err, "%s", name);
+                }
                 format_is_guess = false;
         }
         *ret = TAKE_PTR(chain);
@@ -302,51 +306,118 @@ int image_chain_read(const char *path, enum disk_format format, bool format_is_g
         return read_chain(NULL, path, format, format_is_guess, ret, err);
 }
 
-/* Which files they are is for this process only: a chain in a file says nothing of it. */
-static void add_identities(const struct image_chain *chain, json_t *layers)
-{
-        for (size_t i = 0; i < chain->n_layers; i++)
-                json_object_set_new(json_array_get(layers, i), "identity",
-                                    json_pack("[I, I]", (json_int_t)chain->layers[i].dev,
-                                              (json_int_t)chain->layers[i].ino));
-}
+/*
+ * From child to parent a layer is a line, not image_chain_to_json()'s objects, which took most of a large plan's time:
+ * numbers (mode, uid, gid, size, virtual size, encrypted, device, inode), format, path (none: as it was asked for).
+ */
+enum { LAYER_NUMBERS = 8 };
 
-static void take_identities(const json_t *layers, struct image_chain *chain)
+static json_t *layers_to_parent(const struct image_chain *chain, const char *asked, struct error **err)
 {
+        json_auto_t *layers = json_array();
+
         for (size_t i = 0; i < chain->n_layers; i++) {
-                const json_t *identity = json_object_get(json_array_get(layers, i), "identity");
+                const struct image_layer *layer = &chain->layers[i];
+                const uint64_t numbers[LAYER_NUMBERS] = { layer->file.mode, layer->file.uid,
+                                                          layer->file.gid,  layer->file.size,
+                                                          layer->virtual_size, layer->encrypted,
+                                                          layer->dev,       layer->ino };
+                _cleanup_text_ struct text line = TEXT_INIT;
 
-                chain->layers[i].dev = (dev_t)json_integer_value(json_array_get(identity, 0));
-                chain->layers[i].ino = (ino_t)json_integer_value(json_array_get(identity, 1));
+                for (size_t k = 0; k < LAYER_NUMBERS; k++) {
+                        text_add_u64(&line, numbers[k]);
+                        text_add(&line, " ");
+                }
+                text_add(&line, disk_format_name(layer->format));
+                text_add(&line, " ");
+                if (strcmp(layer->path, asked) != 0)
+                        text_add(&line, layer->path);
+                if (json_array_append_new(layers, json_string(text_str(&line))) < 0) {
+                        _cleanup_free_ char *shown = text_printable(layer->path);
+
+                        error_set(err, ERROR_INVALID,
+                                  "image '%s' has bytes in its name that are not UTF-8, which a plan cannot "
+                                  "hold",
+                                  shown);
+                        return NULL;
+                }
         }
+        return json_incref(layers);
 }
 
-struct chain_child {
-        const struct image_request *requests;
-        size_t n;
-};
+static bool layer_from_child(const char *line, const char *asked, struct image_layer *ret)
+{
+        uint64_t n[LAYER_NUMBERS];
+        _cleanup_free_ char *format = NULL;
+        const char *end;
+
+        for (size_t k = 0; k < LAYER_NUMBERS; k++) {
+                char *rest;
+
+                n[k] = strtoull(line, &rest, 10);
+                if (rest == line || *rest != ' ')
+                        return false;
+                line = rest + 1;
+        }
+        end = strchr(line, ' ');
+        if (!end)
+                return false;
+        format = xstrndup(line, (size_t)(end - line));
+        *ret = (struct image_layer){
+                .file = { .exists = true,
+                          .mode = (mode_t)n[0],
+                          .uid = (uid_t)n[1],
+                          .gid = (gid_t)n[2],
+                          .size = n[3] },
+                .virtual_size = n[4],
+                .encrypted = n[5],
+                .dev = (dev_t)n[6],
+                .ino = (ino_t)n[7],
+                .format = disk_format_by_name(format),
+                .path = xstrdup(end[1] ? end + 1 : asked),
+        };
+        return true;
+}
+
+static int layers_from_child(const json_t *layers, const char *asked, struct image_chain **ret,
+                             struct error **err)
+{
+        _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
+        const json_t *line;
+        size_t i;
+
+        json_array_foreach (layers, i, line) {
+                ARRAY_GROW(chain->layers, chain->n_layers);
+                if (!json_is_string(line) ||
+                    !layer_from_child(json_string_value(line), asked, &chain->layers[chain->n_layers]))
+                        break;
+                chain->n_layers++;
+        }
+        if (!chain->n_layers || chain->n_layers != json_array_size(layers))
+                return error_set(err, ERROR_FAILED, "image '%s': what was found out is not understood",
+                                 asked);
+        *ret = TAKE_PTR(chain);
+        return 0;
+}
 
 /* What the request asks for, as JSON. */
 static json_t *look_at(struct apart *apart, const struct image_request *request, struct error **err)
 {
         _cleanup_(image_chain_freep) struct image_chain *chain = NULL;
         struct file_facts facts;
-        json_t *layers;
 
         apart_at(apart, request->path);
         if (request->ret_facts)
                 return file_facts_read(request->path, &facts, err) < 0 ? NULL : file_facts_to_json(&facts);
         if (read_chain(apart, request->path, request->format, request->format_is_guess, &chain, err) < 0)
                 return NULL;
-        layers = image_chain_to_json(chain);
-        add_identities(chain, layers);
-        return layers;
+        return layers_to_parent(chain, request->path, err);
 }
 
 /* {"answers": [...]}, up to the first that failed: {"answers", "error"}. */
 static json_t *read_in_child(struct apart *apart, void *data, struct error **err)
 {
-        const struct chain_child *work = data;
+        const struct image_reading *work = data;
         json_t *answers = json_array(), *result = json_pack("{s:o}", "answers", answers);
 
         for (size_t i = 0; i < work->n; i++) {
@@ -368,23 +439,23 @@ static int take(const struct image_request *request, const json_t *answer, struc
 {
         if (request->ret_facts)
                 return file_facts_from_json(answer, request->path, request->ret_facts, err);
-        if (image_chain_from_json(answer, ret, err) < 0)
-                return -1;
-        take_identities(answer, *ret);
-        return 0;
+        return layers_from_child(answer, request->path, ret, err);
 }
 
-int image_chains_read(const struct image_request *requests, size_t n, struct image_chain **ret,
-                      size_t *ret_failed, struct error **err)
+struct apart *image_chains_begin(const struct image_reading *reading, struct error **err)
 {
-        struct chain_child work = { .requests = requests, .n = n };
+        return apart_begin(read_in_child, (void *)reading, err);
+}
+
+int image_chains_end(struct apart *apart_consume, const struct image_reading *reading,
+                     struct image_chain **ret, size_t *ret_failed, struct error **err)
+{
         json_auto_t *result = NULL;
         const json_t *answers;
+        size_t n = reading->n;
 
         *ret_failed = n;
-        if (n == 0)
-                return 0;
-        if (apart_run(read_in_child, &work, APART_STORAGE_MS, &result, NULL, err) < 0)
+        if (apart_end(apart_consume, APART_STORAGE_MS, &result, NULL, err) < 0)
                 return -1;
         answers = json_object_get(result, "answers");
         for (size_t i = 0; i < n && !*err; i++) {
@@ -392,10 +463,22 @@ int image_chains_read(const struct image_request *requests, size_t n, struct ima
 
                 if (!answer)
                         apart_error_from_json(json_object_get(result, "error"), err);
-                if (!answer || take(&requests[i], answer, &ret[i], err) < 0)
+                if (!answer || take(&reading->requests[i], answer, &ret[i], err) < 0)
                         *ret_failed = i;
         }
         return *err ? -1 : 0;
+}
+
+int image_chains_read(const struct image_reading *reading, struct image_chain **ret, size_t *ret_failed,
+                      struct error **err)
+{
+        struct apart *apart;
+
+        *ret_failed = reading->n;
+        if (reading->n == 0)
+                return 0;
+        apart = image_chains_begin(reading, err);
+        return apart ? image_chains_end(apart, reading, ret, ret_failed, err) : -1;
 }
 
 json_t *image_chain_to_json(const struct image_chain *chain)

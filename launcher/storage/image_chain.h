@@ -21,6 +21,8 @@
 
 #define IMAGE_CHAIN_MAX 64
 
+struct apart;
+
 struct image_layer {
         char *path; /* absolute */
         enum disk_format format;
@@ -54,8 +56,16 @@ struct image_request {
         bool format_is_guess;
         struct file_facts *ret_facts; /* not NULL: a file that is no image, of which only these are wanted */
 };
-int image_chains_read(const struct image_request *requests, size_t n, struct image_chain **ret,
-                      size_t *ret_failed, struct error **err);
+struct image_reading {
+        struct image_request *requests;
+        size_t n;
+};
+int image_chains_read(const struct image_reading *reading, struct image_chain **ret, size_t *ret_failed,
+                      struct error **err);
+/* In two steps, as apart_begin() and apart_end(); of one request at least. */
+struct apart *image_chains_begin(const struct image_reading *reading, struct error **err);
+int image_chains_end(struct apart *apart_consume, const struct image_reading *reading,
+                     struct image_chain **ret, size_t *ret_failed, struct error **err);
 void image_chain_free(struct image_chain *chain);
 DEFINE_FREEP(struct image_chain, image_chain_free)
 /* One file or device, by whatever names? By their paths where nothing better is known. */

@@ -17,6 +17,7 @@
 #include "launcher/run/unit.h"
 #include "launcher/state/clock_state.h"
 #include "launcher/state/machine_lock.h"
+#include "launcher/storage/apart.h"
 #include "launcher/storage/image_chain.h"
 #include "launcher/verb/prepare_parts.h"
 #include "launcher/verb/vm_find.h"
@@ -109,6 +110,21 @@ static int read_template(const char *path, struct template **ret, char **ret_bas
         return 0;
 }
 
+/* What becomes of a byte of a template with hundreds of disks, which is when it takes time: measured. Not at once, as
+ * the fork between the two makes every page a shared one that has to be faulted in again. */
+#define SPEC_PER_BYTE 72
+#define PLAN_PER_BYTE 160
+#define LARGE_BYTES   4000
+#define EXPECTED_MAX  (8u << 20)
+
+static void expect_memory(const struct template *template, size_t per_byte)
+{
+        size_t length = template->text ? strlen(template->text) : 0;
+
+        if (length >= LARGE_BYTES && length * per_byte <= EXPECTED_MAX)
+                mem_expect(length * per_byte);
+}
+
 static void free_chains(struct image_chain **chains, size_t n)
 {
         for (size_t i = 0; chains && i < n; i++)
@@ -126,47 +142,82 @@ void prepare_add_place(const struct vm_spec *spec, const char *reference, struct
         }
 }
 
-/* What the plan has to know of files on storage that may not answer: images, kernel, initrd, shared directories. */
-static int look_at_files(const struct vm_spec *spec, struct image_chain **chains, struct plan_input *input,
-                         struct device_facts *devices, struct error **err)
-{
-        _cleanup_free_ struct image_request *requests =
-                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*requests));
-        _cleanup_free_ struct image_chain **found =
-                xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(struct image_chain *));
-        _cleanup_free_ size_t *disks = xcalloc(spec->n_disks + 1, sizeof(*disks));
-        size_t n = 0, n_images, failed;
-        int result;
+/* What the plan has to know of files on storage that may not answer: images, kernel, initrd, shared directories. A child
+ * finds it out while this process reads the host's facts. */
+struct look {
+        struct image_reading reading;
+        struct apart *child; /* NULL: there is nothing to look at, or it has ended */
+        size_t n_images;
+        size_t *disks;                  /* which disk an image is of */
+        struct file_facts *directories; /* of FILESYSTEM */
+        struct file_facts kernel, initrd;
+};
 
+static void look_done(struct look *look)
+{
+        apart_drop(look->child);
+        free(look->reading.requests);
+        free(look->disks);
+        free(look->directories);
+}
+
+static int look_begin(const struct vm_spec *spec, struct look *look, struct error **err)
+{
+        struct image_request *requests = xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*requests));
+        size_t n = 0;
+
+        look->disks = xcalloc(spec->n_disks + 1, sizeof(*look->disks));
+        look->directories = xcalloc(spec->n_filesystems + 1, sizeof(*look->directories));
+        look->reading.requests = requests;
         for (size_t i = 0; i < spec->n_disks; i++) {
                 const struct disk_spec *disk = &spec->disks[i];
 
                 if (!disk->path || !*disk->path)
                         continue;
-                disks[n] = i;
+                look->disks[n] = i;
                 requests[n++] = (struct image_request){ .path = disk->path,
                                                         .format = disk->format,
                                                         .format_is_guess = disk->format_is_guess };
         }
-        n_images = n;
+        look->n_images = n;
         if (spec->os.kernel)
                 requests[n++] =
-                        (struct image_request){ .path = spec->os.kernel, .ret_facts = &input->kernel };
+                        (struct image_request){ .path = spec->os.kernel, .ret_facts = &look->kernel };
         if (spec->os.initrd)
                 requests[n++] =
-                        (struct image_request){ .path = spec->os.initrd, .ret_facts = &input->initrd };
+                        (struct image_request){ .path = spec->os.initrd, .ret_facts = &look->initrd };
         for (size_t i = 0; i < spec->n_filesystems; i++)
                 requests[n++] = (struct image_request){ .path = spec->filesystems[i].source,
-                                                        .ret_facts = &devices->directories[i] };
-        result = image_chains_read(requests, n, found, &failed, err);
-        for (size_t i = 0; i < n_images; i++)
-                chains[disks[i]] = found[i];
+                                                        .ret_facts = &look->directories[i] };
+        look->reading.n = n;
+        if (!n)
+                return 0;
+        look->child = image_chains_begin(&look->reading, err);
+        return look->child ? 0 : -1;
+}
+
+static int look_end(const struct vm_spec *spec, struct look *look, struct image_chain **chains,
+                    struct plan_input *input, struct device_facts *devices, struct error **err)
+{
+        _cleanup_free_ struct image_chain **found =
+                xcalloc(look->reading.n + 1, sizeof(struct image_chain *));
+        size_t failed = look->reading.n;
+        int result = 0;
+
+        if (look->child)
+                result = image_chains_end(TAKE_PTR(look->child), &look->reading, found, &failed, err);
+        for (size_t i = 0; i < look->n_images; i++)
+                chains[look->disks[i]] = found[i];
+        input->kernel = look->kernel;
+        input->initrd = look->initrd;
+        for (size_t i = 0; i < spec->n_filesystems; i++)
+                devices->directories[i] = look->directories[i];
         if (result == 0)
                 return 0;
-        if (failed < n_images) {
-                const struct disk_spec *disk = &spec->disks[disks[failed]];
-                _cleanup_free_ char *reference =
-                        xasprintf("DISK[%zu]/%s", disks[failed], disk->source ? "SOURCE" : "IMAGE");
+        if (failed < look->n_images) {
+                const struct disk_spec *disk = &spec->disks[look->disks[failed]];
+                _cleanup_free_ char *reference = xasprintf("DISK[%zu]/%s", look->disks[failed],
+                                                           disk->source ? "SOURCE" : "IMAGE");
 
                 error_wrap(err, "%s", reference);
                 prepare_add_place(spec, reference, err);
@@ -264,6 +315,7 @@ int prepare_template(const struct verb_context *context, const struct template *
 {
         _cleanup_prepared_ struct prepared prepared = { 0 };
         _cleanup_(device_facts_freep) struct device_facts *devices = NULL;
+        _cleanup_(look_done) struct look look = { 0 };
         struct image_chain **chains = NULL;
         struct plan_input input = { .site = context->site };
         _cleanup_(firmware_list_freep) struct firmware_list *firmware = NULL;
@@ -272,6 +324,7 @@ int prepare_template(const struct verb_context *context, const struct template *
         int result;
 
         if (spec_build(template, context->site, base_dir, name, &prepared.spec, err) < 0 ||
+            look_begin(prepared.spec, &look, err) < 0 ||
             read_facts(context, prepared.spec, write_cache, facts, err) < 0)
                 return -1;
         if (prepared.spec->graphics.present && !facts->host->n_addresses &&
@@ -288,7 +341,7 @@ int prepare_template(const struct verb_context *context, const struct template *
         input.clock = clock;
         chains = xcalloc(prepared.spec->n_disks + prepared.spec->n_filesystems + 2,
                          sizeof(struct image_chain *));
-        result = look_at_files(prepared.spec, chains, &input, devices, err);
+        result = look_end(prepared.spec, &look, chains, &input, devices, err);
         input.devices = devices;
         input.spec = prepared.spec;
         input.host = facts->host;
@@ -296,6 +349,7 @@ int prepare_template(const struct verb_context *context, const struct template *
         input.chains = chains;
         input.lock = facts->lock;
         choose_group(context, template, &prepared, facts->host, &input);
+        expect_memory(template, PLAN_PER_BYTE);
         if (result == 0)
                 result = plan_build(&input, &prepared.plan, err);
         free_chains(chains, prepared.spec->n_disks);
@@ -315,6 +369,7 @@ static int gather(const struct verb_context *context, const char *argument, bool
         if (find_template(context, argument, &path, err) < 0 ||
             read_template(path, ret_template, &base_dir, err) < 0)
                 return -1;
+        expect_memory(*ret_template, SPEC_PER_BYTE);
         /* What comes from stdin has no file to be named after. */
         name = strcmp(path, "-") == 0 ? NULL : default_name(path);
         if (prepare_template(context, *ret_template, base_dir, name, write_cache, &facts, ret, err) < 0)

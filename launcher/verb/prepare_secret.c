@@ -23,10 +23,6 @@ struct secret_files {
 
 static void add(struct secret_files *files, char *reference_consume, const char *path, bool is_open)
 {
-        if (!path) {
-                free(reference_consume);
-                return;
-        }
         ARRAY_GROW(files->items, files->n);
         files->items[files->n++] =
                 (struct secret_file){ .reference = reference_consume, .path = path, .is_open = is_open };
@@ -38,9 +34,12 @@ static void add_disk(struct secret_files *files, const struct disk_spec *disk, s
                            : disk->ceph_key && *disk->ceph_key != '\0' ? "CEPH_KEY"
                                                                        : "CEPH_SECRET";
 
-        add(files, xasprintf("DISK[%zu]/LUKS_SECRET", i), disk->luks_path, false);
-        add(files, xasprintf("DISK[%zu]/%s", i, auth), disk->auth_path, false);
-        add(files, xasprintf("DISK[%zu]/CEPH_CONF", i), disk->conf_path, true);
+        if (disk->luks_path)
+                add(files, xasprintf("DISK[%zu]/LUKS_SECRET", i), disk->luks_path, false);
+        if (disk->auth_path)
+                add(files, xasprintf("DISK[%zu]/%s", i, auth), disk->auth_path, false);
+        if (disk->conf_path)
+                add(files, xasprintf("DISK[%zu]/CEPH_CONF", i), disk->conf_path, true);
 }
 
 /* PASSWD = "file:/path" and its like. */
@@ -85,12 +84,13 @@ static int look(struct vm_spec *spec, struct secret_files *files, struct error *
 {
         _cleanup_free_ struct image_request *requests = xcalloc(files->n, sizeof(*requests));
         _cleanup_free_ struct image_chain **none = xcalloc(files->n, sizeof(struct image_chain *));
+        const struct image_reading reading = { .requests = requests, .n = files->n };
         size_t failed;
 
         for (size_t i = 0; i < files->n; i++)
                 requests[i] = (struct image_request){ .path = files->items[i].path,
                                                       .ret_facts = &files->items[i].facts };
-        if (image_chains_read(requests, files->n, none, &failed, err) < 0) {
+        if (image_chains_read(&reading, none, &failed, err) < 0) {
                 if (failed < files->n)
                         prepare_add_place(spec, files->items[failed].reference, err);
                 return -1;
