@@ -10,7 +10,7 @@ VERSION   := 0.1.0
 
 WARN      := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef
 HARDEN    := -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fPIE
-HARDEN_LD := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed -Wl,--gc-sections
+HARDEN_LD := -pie -Wl,-O2 -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed -Wl,--gc-sections
 # The sanitizers bring their own checks and do not go with _FORTIFY_SOURCE or an unoptimised build.
 ifneq ($(findstring -fsanitize,$(CFLAGS)),)
 HARDEN    := -fPIE
@@ -61,8 +61,9 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 	@$(AR) rcs $@ $^
 
 # What a plan of hundreds of disks runs through is made for speed, all the rest waits for kernel and QEMU and is made small.
-FAST      := base/% conf/attr.o conf/spec_% conf/template.o conf/template_text.o $(addprefix launcher/plan/,builder.o disk% machine.o \
-             nic.o pci.o plan_build.o plan_print.o plan_word.o) launcher/storage/%
+FAST      := $(addprefix base/,json_text.o mem.o text.o) launcher/storage/image_chain.o \
+             $(addprefix conf/,attr.o spec_build.o spec_disk% spec_look_up.o spec_sections.o spec_write.o template.o template_text.o) \
+             $(addprefix launcher/plan/,builder.o disk% machine.o nic.o pci.o plan_build.o plan_print.o plan_word.o)
 ifneq ($(filter -O2,$(CFLAGS)),)
 $(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = -Os
 endif
