@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #define FDSET_PATH "/dev/fdset/"
+#define FD_PATH    "/proc/self/fd/"
 
 /* What the numbers of one command line mean. */
 struct numbers {
@@ -115,6 +116,10 @@ static void name_numbers(const struct numbers *numbers, json_t *object)
                                 json_string_value(json_object_get(numbers->sets, text + strlen(FDSET_PATH)));
 
                         named = opaque ? json_sprintf(PLAN_PART_FDSET "%s", opaque) : NULL;
+                } else if (text_starts_with(text, FD_PATH)) {
+                        const char *source = source_of(numbers->plan, text + strlen(FD_PATH));
+
+                        named = source ? json_sprintf(FD_PATH "@%s", source) : NULL;
                 }
                 if (named)
                         json_object_set_new(object, key, named);

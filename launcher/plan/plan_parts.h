@@ -4,7 +4,8 @@
  * The other delivery of the same device (DESIGN section 1, idea 3): argv gives each object, node, netdev, chardev and
  * device as JSON or option text; here it is read back as the arguments of object-add, blockdev-add, ... . Numbers that
  * only one start has are replaced by names, so that the parts of two plans compare: an inherited fd is "@fd:SOURCE", a
- * path in an fd set "@fdset:OPAQUE". Pure.
+ * path in an fd set "@fdset:OPAQUE", the path of an inherited fd (a secret's: only a start has these)
+ * "/proc/self/fd/@SOURCE". Pure.
  */
 #pragma once
 

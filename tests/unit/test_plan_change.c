@@ -176,6 +176,29 @@ static void no_difference_is_no_step(void **state)
         pair_done(&pair);
 }
 
+#define SECRET(fd) "{\"qom-type\":\"secret\",\"id\":\"s\",\"file\":\"/proc/self/fd/" #fd "\"}"
+
+/* A disk that comes or goes moves the numbers of what follows it. */
+static void a_secret_under_another_number_is_the_same(void **state)
+{
+        static const char *const was[] = { "-object", SECRET(10), NULL };
+        static const char *const wanted[] = { "-object", SECRET(12), NULL };
+        const struct plan_change_options options = { .what = "attach disk" };
+        struct plan_change change = { 0 };
+        struct launch_plan *a = plan_of(was, LIVE_ONE), *b = plan_of(wanted, LIVE_ONE);
+        struct error *err = NULL;
+
+        (void)state;
+        give_fd(a, 10, "secret:s");
+        give_fd(b, 12, "secret:s");
+        assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
+        assert_true(plan_change_is_empty(&change));
+        assert_null(change.next_start);
+        plan_change_done(&change);
+        launch_plan_free(a);
+        launch_plan_free(b);
+}
+
 static void what_cannot_change_now_is_told(void **state)
 {
         static const char *const was[] = { "-smp", "1", "-device", DEVICE(0, ""), NULL };
@@ -342,6 +365,7 @@ int main(void)
                 cmocka_unit_test(what_is_new_is_added_as_argv_has_it),
                 cmocka_unit_test(what_is_gone_goes_in_reverse_and_only_forward),
                 cmocka_unit_test(no_difference_is_no_step),
+                cmocka_unit_test(a_secret_under_another_number_is_the_same),
                 cmocka_unit_test(what_cannot_change_now_is_told),
                 cmocka_unit_test(limits_of_a_throttle_group_are_set_and_lifted),
                 cmocka_unit_test(another_vm_is_no_change),
