@@ -231,6 +231,8 @@ static void add_options(struct text *text, const struct verb_option *options, si
         }
 }
 
+#define HELP_USAGE_WIDTH 27
+
 char *command_line_help(void)
 {
         struct text text = TEXT_INIT;
@@ -244,7 +246,11 @@ char *command_line_help(void)
                 if (strcmp(group, verb->group) != 0)
                         text_addf(&text, "\n%s:\n", verb->group);
                 group = verb->group;
-                text_addf(&text, "  %-27s %s\n", verb->usage, verb->summary);
+                if (strlen(verb->usage) <= HELP_USAGE_WIDTH)
+                        text_addf(&text, "  %-*s %s\n", HELP_USAGE_WIDTH, verb->usage, verb->summary);
+                else
+                        text_addf(&text, "  %s\n  %-*s %s\n", verb->usage, HELP_USAGE_WIDTH, "",
+                                  verb->summary);
         }
         text_add(&text, "\noptions:\n");
         add_options(&text, global_options, ARRAY_SIZE(global_options));
@@ -255,8 +261,17 @@ char *command_line_help(void)
         return text_take(&text);
 }
 
+char *command_line_bound(const struct verb *verb)
+{
+        if (!verb->ends_within_s)
+                return NULL;
+        return xasprintf("Ends within %s%u s, whoever does not answer.",
+                         verb->timeout ? "its timeout and " : "", verb->ends_within_s);
+}
+
 char *command_line_verb_help(const struct verb *verb)
 {
+        _cleanup_free_ char *bound = command_line_bound(verb);
         struct text text = TEXT_INIT;
 
         text_addf(&text, "vmlaunch %s\n  %s\n", verb->usage, verb->summary);
@@ -267,9 +282,8 @@ char *command_line_verb_help(const struct verb *verb)
                 text_addf(&text, "  %-20s %s\n", "--timeout=S", verb->timeout);
         if (verb->more)
                 text_addf(&text, "\n%s\n", verb->more);
-        if (verb->ends_within_s)
-                text_addf(&text, "\nEnds within %s%u s, whoever does not answer.\n",
-                          verb->timeout ? "its timeout and " : "", verb->ends_within_s);
+        if (bound)
+                text_addf(&text, "\n%s\n", bound);
         text_add(&text, "\nvmlaunch help lists the options that every verb takes.\n");
         return text_take(&text);
 }

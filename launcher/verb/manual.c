@@ -23,6 +23,8 @@ static void add_options(struct text *out, const struct verb_option *options, siz
 
 static void add_verb(struct text *out, const struct verb *verb)
 {
+        _cleanup_free_ char *bound = command_line_bound(verb);
+
         text_add(out, ".SS \"");
         for (const char *c = verb->usage; *c; c++)
                 text_add(out, *c == '\'' ? "\\(aq" : *c == '-' ? "\\-" : (char[]){ *c, 0 });
@@ -40,6 +42,8 @@ static void add_verb(struct text *out, const struct verb *verb)
                 text_add_roff(out, verb->timeout);
                 text_add(out, "\n");
         }
+        if (bound)
+                text_addf(out, ".PP\n%s\n", bound);
 }
 
 char *manual_page(void)
@@ -163,7 +167,7 @@ char *manual_completion(void)
                 "\n"
                 "# Names of VMs, as the instance that the line means has them.\n"
                 "_vmlaunch_vms() {\n"
-                "    words=$(\"${COMP_WORDS[0]}\" ${root:+--root \"$root\"} --system -q -o tsv list --all 2>/dev/null | cut -f 1)\n"
+                "    words=$(\"${COMP_WORDS[0]}\" ${root:+--root \"$root\"} --system -q -o tsv list --all 2>/dev/null | sed 1d | cut -f 1)\n"
                 "}\n"
                 "\n"
                 "_vmlaunch() {\n"

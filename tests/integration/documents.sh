@@ -30,6 +30,7 @@ test_completion_knows_verbs_options_values_vms_and_attributes() {
     completes "vmlaunch --output=t" "table tsv"
     completes "vmlaunch --root $ROOT status w" "web wiki"
     completes "vmlaunch destroy we" "web"
+    completes "vmlaunch --root $ROOT destroy " "web wiki"
     completes "vmlaunch log --l" "--lines="
     completes "vmlaunch plan --format=" "argv json shell text"
     completes "vmlaunch plan --format=json wi" "wiki"

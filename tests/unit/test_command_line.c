@@ -6,6 +6,8 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
+#include "launcher/run/verdict.h"
 #include "launcher/verb/command_line.h"
 
 static enum command_line_result parse(char **argv, struct verb_context *context, struct error **err)
@@ -134,6 +136,18 @@ static void help_names_every_verb_but_the_hidden_ones(void **state)
                 assert_int_equal(strstr(help, verb->usage) != NULL, verb->group != NULL);
 }
 
+static void help_names_every_verdict_with_its_status(void **state)
+{
+        (void)state;
+        for (enum verdict_kind kind = VERDICT_NEVER_STARTED; kind <= VERDICT_LOST; kind++) {
+                _cleanup_text_ struct text words = TEXT_INIT;
+
+                text_addf(&words, "%d ", verdict_exit_status(kind));
+                text_add(&words, kind == VERDICT_NEVER_STARTED ? "never started" : verdict_name(kind));
+                assert_non_null(strstr(COMMAND_LINE_EXIT_STATUS, text_str(&words)));
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -144,6 +158,7 @@ int main(void)
                 cmocka_unit_test(root_of_the_environment_yields_to_the_option),
                 cmocka_unit_test(every_verb_has_its_words_and_an_option_table_that_ends),
                 cmocka_unit_test(help_names_every_verb_but_the_hidden_ones),
+                cmocka_unit_test(help_names_every_verdict_with_its_status),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/reference.h"
+#include "launcher/verb/command_line.h"
 #include "launcher/verb/manual.h"
 #include "launcher/verb/verbs.h"
 
@@ -92,7 +93,7 @@ static void every_verb_is_in_the_manual_page_and_completed(void **state)
                           list + strlen("_vmlaunch_verbs='"));
         for (const struct verb *verb = verbs; verb->name; verb++) {
                 _cleanup_text_ struct text heading = TEXT_INIT;
-                _cleanup_free_ char *word = xasprintf(" %s ", verb->name);
+                _cleanup_free_ char *word = xasprintf(" %s ", verb->name), *bound = command_line_bound(verb);
 
                 text_add(&heading, ".SS \"");
                 for (const char *c = verb->name; *c; c++)
@@ -100,6 +101,8 @@ static void every_verb_is_in_the_manual_page_and_completed(void **state)
                 if (verb->group) {
                         assert_non_null(strstr(page, text_str(&heading)));
                         assert_non_null(strstr(words, word));
+                        if (bound)
+                                assert_non_null(strstr(strstr(page, text_str(&heading)), bound));
                 } else {
                         assert_null(strstr(page, text_str(&heading)));
                         assert_null(strstr(words, word));
