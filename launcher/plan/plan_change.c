@@ -23,7 +23,6 @@ struct machine_lock *plan_lock(const struct launch_plan *plan)
 void plan_change_done(struct plan_change *change)
 {
         json_decref(change->fragment);
-        json_decref(change->after);
         for (size_t i = 0; i < change->n_files; i++) {
                 free(change->files[i].name);
                 free(change->files[i].path);
@@ -152,8 +151,9 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
         else
                 json_object_set_new(c.change.fragment, "places", place_changes(was, wanted));
         if (json_array_size(c.after))
-                c.change.after =
-                        json_pack("{s:s, s:O, s:b}", "what", options->what, "steps", c.after, "forward", 1);
+                json_object_set_new(
+                        c.change.fragment, "then",
+                        json_pack("{s:s, s:O, s:b}", "what", options->what, "steps", c.after, "forward", 1));
         json_decref(c.after);
         json_decref(c.handled);
         plan_parts_done(&c.was);

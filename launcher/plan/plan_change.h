@@ -19,7 +19,6 @@ struct change_file {
 
 struct plan_change {
         json_t *fragment; /* {"what","steps","live","devices"}; "steps" may be empty: nothing to do. "forward": it removes */
-        json_t *after; /* what is left of an old medium: a fragment to send when that is done; NULL: nothing */
         struct change_file *files;
         size_t n_files;
         struct error *next_start; /* what comes with the next start only; a list, owned */

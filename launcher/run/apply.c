@@ -371,6 +371,51 @@ static struct apply *adopt_open(struct applies *applies, const json_t *fragment)
         return apply;
 }
 
+int apply_begin_forward(struct applies *applies, const json_t *begin, struct error **err)
+{
+        json_auto_t *entry = json_pack("{s:O}", "apply", begin);
+        struct apply *apply;
+
+        if (journal_append(applies->vm->fd, entry, err) < 0)
+                return -1;
+        apply = adopt_open(applies, begin);
+        apply->due = true;
+        append(&applies->owed, apply);
+        return 0;
+}
+
+void apply_pass_answer(struct apply *apply)
+{
+        for (struct apply *owed = apply->applies->owed; owed; owed = owed->next)
+                if (owed->id == apply->then_id) {
+                        owed->answer = TAKE_PTR(apply->answer);
+                        owed->answer_data = apply->answer_data;
+                }
+}
+
+/* One that is committed, and what has to follow was not begun any more. */
+static int follow_committed(struct applies *applies, const json_t *fragments, const json_t *committed,
+                            json_int_t next, struct error **err)
+{
+        const json_t *then = json_object_get(committed, "then");
+        json_auto_t *begin = NULL;
+        const json_t *each;
+        size_t i;
+
+        if (!then)
+                return 0;
+        json_array_foreach ((json_t *)fragments, i, each) {
+                if (json_equal(json_object_get(each, "id"), json_object_get(then, "id")))
+                        return 0;
+        }
+        begin = json_copy((json_t *)then);
+        json_object_set_new(begin, "begin", json_integer(next));
+        json_object_set(begin, "who", json_object_get(committed, "who"));
+        if (json_integer_value(json_object_get(then, "id")) > applies->last_id)
+                applies->last_id = json_integer_value(json_object_get(then, "id"));
+        return apply_begin_forward(applies, begin, err);
+}
+
 int applies_adopt(struct applies *applies, struct error **err)
 {
         json_auto_t *fragments = NULL;
@@ -393,6 +438,8 @@ int applies_adopt(struct applies *applies, struct error **err)
                         applies->host.committed(json_string_value(live),
                                                 json_is_array(devices) ? devices : NULL,
                                                 json_object_get(each, "places"), applies->data);
+                        if (follow_committed(applies, fragments, each, next, err) < 0)
+                                return -1;
                 } else {
                         struct apply *apply = adopt_open(applies, each);
 

@@ -462,6 +462,23 @@ static json_t *id_value(const struct apply *apply)
         return json_pack("{s:I}", "id", apply->id);
 }
 
+/* The one that takes away what this one has left over has its place in the journal before this one leaves it. */
+static void follow(struct apply *apply)
+{
+        struct applies *applies = apply->applies;
+        json_auto_t *entry = json_pack("{s:I, s:I, s:s, s:O}", "id", apply->then_id, "begin",
+                                       apply->first + (json_int_t)apply->fragment->n_steps, "who", apply->who,
+                                       "forward", apply->fragment->then->source);
+        struct error *error = NULL;
+
+        if (apply_begin_forward(applies, entry, &error) < 0) {
+                apply_story(apply, "what is left of it stays: %s", error->message);
+                error_free(error);
+                return;
+        }
+        apply_pass_answer(apply);
+}
+
 void apply_commit_now(struct apply *apply)
 {
         struct applies *applies = apply->applies;
@@ -488,6 +505,12 @@ void apply_commit_now(struct apply *apply)
         }
         if (apply->fragment->places)
                 json_object_set(mark, "places", apply->fragment->places);
+        if (apply->fragment->then) {
+                apply->then_id = ++applies->last_id;
+                json_object_set_new(mark, "then",
+                                    json_pack("{s:I, s:O}", "id", apply->then_id, "forward",
+                                              apply->fragment->then->source));
+        }
         if (journal_append(applies->vm->fd, entry, &error) < 0) {
                 apply_undo(apply, error);
                 return;
@@ -495,6 +518,8 @@ void apply_commit_now(struct apply *apply)
         crash_point(CRASH_APPLY_COMMITTED);
         apply_story(apply, "%s by %s is done", what, apply->who);
         applies->host.committed(apply->live, devices, apply->fragment->places, applies->data);
+        if (apply->fragment->then)
+                follow(apply);
         if (fragment_journal_compact(applies->vm->fd, &unsettled) < 0)
                 apply_story(apply, "%s", unsettled->message);
         crash_point(CRASH_APPLY_SETTLED);

@@ -34,6 +34,7 @@ struct apply {
         char *live; /* live.tmpl's new text */
 
         json_int_t first;      /* number of its first step */
+        json_int_t then_id;    /* of the one that takes away what it leaves over */
         size_t at;             /* the step that is worked on */
         size_t n_host;         /* host steps in the helper's hands */
         unsigned asked;        /* queries without an answer */
@@ -80,6 +81,10 @@ bool apply_is_over(struct apply *apply);
 void apply_leave(struct apply *apply);
 void apply_close_fds(struct apply *apply);
 void apply_unlink(struct apply **list, struct apply *apply);
+/* A fragment with forward ({"id","begin","who","forward"}) is written down, and taken up next. */
+int apply_begin_forward(struct applies *applies, const json_t *begin, struct error **err);
+/* Who waits for this one's answer waits for the end of the one with its then_id. */
+void apply_pass_answer(struct apply *apply);
 /* "change 3 (attach nic1)"; new string. */
 char *apply_title(const struct apply *apply);
 

@@ -48,6 +48,7 @@ void fragment_free(struct fragment *fragment)
         json_decref(fragment->devices);
         json_decref(fragment->source);
         json_decref(fragment->places);
+        fragment_free(fragment->then);
         free(fragment->what);
         free(fragment);
 }
@@ -639,10 +640,27 @@ static int read_live(struct reading *reading, const json_t *json, struct error *
         return 0;
 }
 
+/* What it leaves over is taken away by another one, which changes nothing else. */
+static int read_then(struct reading *reading, const json_t *then, struct error **err)
+{
+        struct fragment *fragment = NULL;
+
+        if (!then)
+                return 0;
+        if (reading->fragment->forward)
+                return error_set(err, ERROR_FAILED, "then goes with no fragment that has forward");
+        if (fragment_read(then, reading->vm, reading->role, 0, &fragment, err) < 0)
+                return error_wrap(err, "then");
+        reading->fragment->then = fragment;
+        if (!fragment->forward || fragment->live || fragment->devices || fragment->places)
+                return error_set(err, ERROR_FAILED, "then has to have forward, and changes nothing else");
+        return 0;
+}
+
 static int read_fragment(struct reading *reading, const json_t *json, size_t n_fds, struct error **err)
 {
-        static const char *const members[] = { "what",    "fds",    "steps",   "live",
-                                               "devices", "places", "forward", NULL };
+        static const char *const members[] = { "what",   "fds",     "steps", "live", "devices",
+                                               "places", "forward", "then",  NULL };
         const json_t *forward = json_object_get(json, "forward");
         const json_t *what = json_object_get(json, "what");
         const char *text = json_string_value(what);
@@ -662,6 +680,8 @@ static int read_fragment(struct reading *reading, const json_t *json, size_t n_f
                 return -1;
         if (reading->fragment->forward)
                 reading->fragment->source = json_deep_copy(json);
+        if (read_then(reading, json_object_get(json, "then"), err) < 0)
+                return -1;
         return read_live(reading, json, err);
 }
 

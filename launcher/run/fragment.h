@@ -4,7 +4,7 @@
  * Pure. The steps are those of a launch plan (launcher/plan/launch_plan.h), of the effects and QMP commands that a
  * fragment may have; each of them has a least role, what is in no table nobody has. A fragment is read and checked
  * whole before anything of it is done: errors name the step, ERROR_NOT_PERMITTED the role. One with "forward" has only
- * commands that take away, and take-back steps.
+ * commands that take away, and take-back steps; "then" is such a one for what is left over when the other is committed.
  */
 #pragma once
 
@@ -76,6 +76,7 @@ struct fragment {
         json_t *places;  /* {"disk1":"rp4:0x0"}: what machine.lock gets; NULL: nothing */
         bool forward;    /* it only takes away: what was begun is finished, never undone (apply_forward.c) */
         json_t *source;  /* of such a one: itself, for the journal */
+        struct fragment *then; /* one with forward, begun with this one's commit; NULL: none */
 };
 
 /* The VM it is for. */

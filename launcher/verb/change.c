@@ -146,15 +146,6 @@ static int send_and_commit(struct apply_client *client, const struct change_requ
         return -1;
 }
 
-/* What an old medium leaves: the new one is in already. */
-static int send_after(struct change *change, struct plan_change *plan, struct error **err)
-{
-        _cleanup_(apply_client_freep) struct apply_client *client =
-                apply_client_new(change->control, json_incref(plan->after));
-
-        return apply_client_send(client, err);
-}
-
 int change_send(struct change *change, struct plan_change *plan, const struct change_request *request,
                 bool *ret_stale, struct error **err)
 {
@@ -180,7 +171,7 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
         else
                 result = apply_client_send(client, err);
         if (result == 0)
-                return plan->after ? send_after(change, plan, err) : 0;
+                return 0;
         if (forward && (*err)->code == ERROR_GUEST)
                 error_hint(err,
                            "what the guest has in use it keeps, as it does memory of its kernel; nothing is "

@@ -365,7 +365,11 @@ static json_t *cmd_netdev_add(struct fake *fake, const json_t *args, struct refu
 
 static json_t *cmd_netdev_del(struct fake *fake, const json_t *args, struct refusal *refusal)
 {
-        return remove_from(fake->netdevs, args, "id", refusal);
+        json_t *done = remove_from(fake->netdevs, args, "id", refusal);
+
+        if (!done)
+                refusal->class = "DeviceNotFound";
+        return done;
 }
 
 static json_t *cmd_blockdev_add(struct fake *fake, const json_t *args, struct refusal *refusal)
