@@ -158,6 +158,12 @@ static const struct attr balloon_rows[] = {
         { "FREE_PAGE_REPORTING", BOOL(free_page_reporting), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
           .doc = "The guest tells which pages it does not use, and the host takes them back.",
           .source = "libvirt-behaviour 10" },
+        { "PRESSURE_FLOOR", SIZE(pressure_floor, 1 << 20, "MiB"), .lookup = LOOKUP_A, .max = 1ull << 48,
+          .lands = "rule",
+          .doc = "While tasks of the host wait for memory (/proc/pressure/memory, more than a tenth of the last 10 s) the "
+                 "guest gives it memory through the balloon, in steps of an eighth of MEMORY and down to this; it gets "
+                 "it back when that is over. 0: the balloon does not follow the host.",
+          .source = "Documentation/accounting/psi.rst" },
 };
 #undef ATTR_OF
 

@@ -197,6 +197,9 @@ static void check_balloon(struct spec_builder *builder)
         const struct balloon_spec *balloon = &spec->balloon;
         bool is_needed = vm_spec_ram(spec) > spec->memory;
 
+        if (balloon->pressure_floor > spec->memory)
+                spec_fail(builder, place(&attr_balloon, balloon, "PRESSURE_FLOOR"),
+                          "BALLOON/PRESSURE_FLOOR: it is above MEMORY, so there is nothing to give");
         if (balloon->model == BALLOON_MODEL_VIRTIO) {
                 if (vm_spec_has_hugepages(spec))
                         spec_fail(builder, place(&attr_balloon, balloon, "MODEL"),
@@ -218,6 +221,8 @@ static void check_balloon(struct spec_builder *builder)
         if (balloon->free_page_reporting &&
             is_of_template(spec_origin(&attr_balloon, balloon, "FREE_PAGE_REPORTING")))
                 fail_without_balloon(builder, "FREE_PAGE_REPORTING");
+        if (balloon->pressure_floor && is_of_template(spec_origin(&attr_balloon, balloon, "PRESSURE_FLOOR")))
+                fail_without_balloon(builder, "PRESSURE_FLOOR");
 }
 
 static void check_hugepages(struct spec_builder *builder)

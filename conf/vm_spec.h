@@ -209,6 +209,7 @@ struct balloon_spec {
         enum balloon_model model;
         uint32_t stats_period; /* seconds; 0: none */
         bool autodeflate, free_page_reporting;
+        uint64_t pressure_floor; /* bytes; 0: the balloon does not follow the host */
 };
 
 struct cputune_spec {

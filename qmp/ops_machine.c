@@ -64,6 +64,17 @@ void ops_stop(struct qmp_client *client, qmp_reply_fn *fn, void *data)
         qmp_client_call(client, "stop", NULL, QMP_MUTATE, NULL, 0, fn, data);
 }
 
+void ops_query_balloon(struct qmp_client *client, qmp_reply_fn *fn, void *data)
+{
+        qmp_client_call(client, "query-balloon", NULL, QMP_QUERY, NULL, 0, fn, data);
+}
+
+void ops_balloon(struct qmp_client *client, uint64_t bytes, qmp_reply_fn *fn, void *data)
+{
+        qmp_client_call(client, "balloon", json_pack("{s:I}", "value", (json_int_t)bytes), QMP_MUTATE, NULL,
+                        0, fn, data);
+}
+
 void ops_system_powerdown(struct qmp_client *client, qmp_reply_fn *fn, void *data)
 {
         qmp_client_call(client, "system_powerdown", NULL, QMP_MUTATE, NULL, 0, fn, data);

@@ -51,6 +51,10 @@ void ops_system_reset(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 /* QEMU may be gone before its reply is read: ERROR_DISCONNECTED is an answer too. */
 void ops_quit(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 
+/* How much memory the guest has, "actual"; and what it is to have: it gets there in its own time. */
+void ops_query_balloon(struct qmp_client *client, qmp_reply_fn *fn, void *data);
+void ops_balloon(struct qmp_client *client, uint64_t bytes, qmp_reply_fn *fn, void *data);
+
 /* Forgets a name given with getfd. */
 void ops_closefd(struct qmp_client *client, const char *name, qmp_reply_fn *fn, void *data);
 

@@ -166,6 +166,7 @@ struct plan_policy {
         bool poweroff_on_watchdog;            /* WATCHDOG/ACTION: QEMU has paused, and the VM ends */
         bool sync_time;                       /* SYNC_TIME: when a paused guest goes on */
         char *agent_allow;                    /* AGENT_ALLOW; owned, NULL: none */
+        uint64_t balloon_floor; /* BALLOON/PRESSURE_FLOOR, bytes; 0: the balloon does not follow the host */
         struct plan_clock clock;
 };
 

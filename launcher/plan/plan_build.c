@@ -408,6 +408,7 @@ static void write_policy(struct build *build)
                 .poweroff_on_watchdog = spec->watchdog.present && spec->watchdog.action == WATCHDOG_POWEROFF,
                 .sync_time = kvmrc->sync_time && spec->features.guest_agent,
                 .agent_allow = xstrdup_null(spec->agent_allow),
+                .balloon_floor = spec->balloon.model == BALLOON_MODEL_NONE ? 0 : spec->balloon.pressure_floor,
         };
         if (spec->clock.offset == CLOCK_VARIABLE)
                 build->plan->policy.clock = (struct plan_clock){

@@ -134,16 +134,16 @@ json_t *plan_policy_to_json(const struct plan_policy *policy)
 
         const struct plan_clock *clock = &policy->clock;
 
-        return json_pack("{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:b, s:b, s:s?, s:o*}", "agent",
-                         policy->has_agent, "acpi", policy->has_acpi, "panic", policy->has_panic, "on_crash",
-                         on_crash, "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy",
-                         policy->force_destroy, "cancel_no_acpi", policy->cancel_no_acpi, "watchdog_poweroff",
-                         policy->poweroff_on_watchdog, "sync_time", policy->sync_time, "ready_on_agent",
-                         policy->ready_on_agent, "agent_allow", policy->agent_allow, "clock",
-                         clock->path
-                                 ? json_pack("{s:s, s:I, s:I}", "path", clock->path, "adjustment",
-                                             (json_int_t)clock->adjustment, "ahead", (json_int_t)clock->ahead)
-                                 : NULL);
+        return json_pack(
+                "{s:b, s:b, s:b, s:s, s:i, s:b, s:b, s:b, s:b, s:b, s:s?, s:I, s:o*}", "agent",
+                policy->has_agent, "acpi", policy->has_acpi, "panic", policy->has_panic, "on_crash", on_crash,
+                "shutdown_timeout", (int)policy->shutdown_timeout_s, "force_destroy", policy->force_destroy,
+                "cancel_no_acpi", policy->cancel_no_acpi, "watchdog_poweroff", policy->poweroff_on_watchdog,
+                "sync_time", policy->sync_time, "ready_on_agent", policy->ready_on_agent, "agent_allow",
+                policy->agent_allow, "balloon_floor", (json_int_t)policy->balloon_floor, "clock",
+                clock->path ? json_pack("{s:s, s:I, s:I}", "path", clock->path, "adjustment",
+                                        (json_int_t)clock->adjustment, "ahead", (json_int_t)clock->ahead)
+                            : NULL);
 }
 
 json_t *launch_plan_json(const struct launch_plan *plan)

@@ -58,6 +58,7 @@ static struct plan_clock clock_from_json(const json_t *json)
 struct plan_policy adopt_policy_from_json(const json_t *json)
 {
         json_int_t timeout = json_integer_value(json_object_get(json, "shutdown_timeout"));
+        json_int_t floor = json_integer_value(json_object_get(json, "balloon_floor"));
         const char *on_crash = string_of(json, "on_crash");
 
         return (struct plan_policy){
@@ -73,6 +74,7 @@ struct plan_policy adopt_policy_from_json(const json_t *json)
                 .poweroff_on_watchdog = flag(json, "watchdog_poweroff", false),
                 .sync_time = flag(json, "sync_time", false),
                 .agent_allow = xstrdup_null(string_of(json, "agent_allow")),
+                .balloon_floor = floor > 0 ? (uint64_t)floor : 0,
                 .clock = clock_from_json(json_object_get(json, "clock")),
         };
 }

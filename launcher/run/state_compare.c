@@ -330,6 +330,9 @@ static void compare_memory(struct state_comparison *c)
                 json_integer_value(base) + json_integer_value(json_object_get(memory, "plugged-memory"));
         long long wanted = (long long)c->spec->memory, least = total < wanted ? total : wanted;
 
+        /* The host's need of memory goes down to here. */
+        if (c->spec->balloon.pressure_floor && (long long)c->spec->balloon.pressure_floor < least)
+                least = (long long)c->spec->balloon.pressure_floor;
         if (memory && !json_is_integer(base))
                 not_understood(c, FACT_MEMORY);
         else if (memory)

@@ -835,6 +835,7 @@ static void done(struct supervisor *s, bool keep)
         wire_close(s);
         reexec_forget(s);
         storage_forget(s);
+        pressure_forget(s);
         helpers_forget(s);
         logs_forget(s);
         applies_free(s->applies);
@@ -873,6 +874,7 @@ int supervisor_loop(struct supervisor *s, bool keep_directory)
         /* A start takes 2 MiB, an adoption a template and all of QEMU's answers, each with code that is not needed
          * again for days: a supervisor is small while nothing happens. */
         loop_set_rest(s->loop, REST_MS, mem_give_back);
+        pressure_begin(s);
         status = loop_run(s->loop);
         flush_clients(s);
         done(s, keep_directory);

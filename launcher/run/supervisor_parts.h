@@ -46,6 +46,13 @@ struct space_wait {
         struct loop_source *timer;
 };
 
+/* BALLOON/PRESSURE_FLOOR */
+struct pressure_watch {
+        struct loop_source *timer;
+        double percent; /* at the last look */
+        uint64_t told;  /* what the guest was told last; 0: nothing yet */
+};
+
 struct supervisor {
         const struct launch_plan *plan;
         const struct supervisor_options *options;
@@ -97,6 +104,7 @@ struct supervisor {
         bool syncing_time;   /* it is being asked */
         struct loop_source *sync_timer;
         struct space_wait space;
+        struct pressure_watch pressure;
 
         struct applies *applies; /* from the control socket on */
         struct control *control;
@@ -225,6 +233,11 @@ void wire_try(struct supervisor *s);
 void wire_status(struct supervisor *s, json_t *reply);
 /* Is the agent's port open in the guest, and which pseudo terminals are there? For a new connection. */
 void wire_ask_chardevs(struct supervisor *s);
+
+/* supervisor_pressure.c */
+/* Looks at the host's memory pressure from now on, where the plan wants it. */
+void pressure_begin(struct supervisor *s);
+void pressure_forget(struct supervisor *s);
 
 /* supervisor_clock.c */
 /* The guest has set its hardware clock: offset seconds from where this run's clock would be. */

@@ -21,6 +21,7 @@ static void policy_of_a_plan_is_the_same_behind_a_record(void **state)
                 .keep_on_panic = true,
                 .sync_time = true,
                 .agent_allow = (char *)"guest-exec",
+                .balloon_floor = 200u << 20,
                 .clock = { .path = (char *)"/s/web/clock", .adjustment = -60, .ahead = 3540 },
         };
         json_auto_t *json = plan_policy_to_json(&policy), *again = NULL;
