@@ -721,6 +721,29 @@ static int kill_stray(const struct survey_process *process, struct error **err)
                          (int)process->pid, KILL_DEADLINE_MS / 1000);
 }
 
+/* Under the VM's lock, and only while the group is what was seen: a start may have made it anew meanwhile. 1: what was in
+ * it is ended; 0: it is another one, or empty; -1: *err. */
+static int kill_group(const struct site *site, const struct cgroup_host *cgroup, const char *name,
+                      const struct cgroup_found *seen, struct error **err)
+{
+        _cleanup_(cgroup_found_done) struct cgroup_found now = { 0 };
+        _cleanup_locked_vm_dir_ struct vm_dir *vm = NULL;
+
+        if (vm_dir_lock_briefly(&site->paths, name, &vm, err) < 0) {
+                if ((*err)->code != ERROR_BUSY)
+                        return -1;
+                /* Its start takes care of it. */
+                error_free(TAKE_PTR(*err));
+                return 0;
+        }
+        if (cgroup_look(cgroup, seen->path, &now, err) <= 0)
+                return *err ? -1 : 0;
+        if (!now.mark || strcmp(now.mark, seen->mark) != 0 || !now.n_pids)
+                return 0;
+        crash_point(CRASH_ORPHAN_REMOVE);
+        return cgroup_remove(cgroup, seen->path, KILL_DEADLINE_MS, err) < 0 ? -1 : 1;
+}
+
 int strays_destroy(const struct site *site, const struct cgroup_host *cgroup, const char *name,
                    undo_line_fn *line, void *data, struct error **err)
 {
@@ -728,7 +751,7 @@ int strays_destroy(const struct site *site, const struct cgroup_host *cgroup, co
         const struct reconcile_request rest = { .site = site, .cgroup = cgroup, .name = name };
         struct teller teller = { .vm = name, .what = "", .line = line, .data = data };
         _cleanup_orphans_ struct orphans orphans = { 0 };
-        int killed = 0;
+        int killed = 0, done;
         size_t n;
 
         if (look_for_orphans(&options, &orphans, err) < 0)
@@ -740,11 +763,15 @@ int strays_destroy(const struct site *site, const struct cgroup_host *cgroup, co
                 if (!orphan->kept || (orphan->kind != ORPHAN_QEMU && orphan->kind != ORPHAN_CGROUP))
                         continue;
                 crash_point(CRASH_ORPHAN_REMOVE);
-                /* The group's mark was looked at a moment ago; who has overwritten its command line is in it. */
-                if (orphan->kind == ORPHAN_QEMU
-                            ? kill_stray(&orphans.survey.processes[orphan->at], err) < 0
-                            : cgroup_remove(cgroup, orphan->what, KILL_DEADLINE_MS, err) < 0)
+                /* Who has overwritten its command line is in the group. */
+                if (orphan->kind == ORPHAN_QEMU)
+                        done = kill_stray(&orphans.survey.processes[orphan->at], err) < 0 ? -1 : 1;
+                else
+                        done = kill_group(site, cgroup, name, &orphans.survey.groups[orphan->at], err);
+                if (done < 0)
                         return error_wrap(err, "destroy '%s'", name);
+                if (!done)
+                        continue;
                 say(teller, said);
                 killed++;
         }
