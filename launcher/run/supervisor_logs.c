@@ -42,16 +42,15 @@ static char *kept_name(const char *path, int n)
         return n ? xasprintf("%s.%d", path, n) : xstrdup(path);
 }
 
-/* Its last LOG_SIZE bytes become PATH.1. */
-static int copy_aside(const struct log_file *file, off_t size)
+int logs_copy_aside(const char *path, int fd, off_t size)
 {
-        _cleanup_free_ char *first = kept_name(file->path, 1);
+        _cleanup_free_ char *first = kept_name(path, 1);
         _cleanup_close_ int to = -1;
         off_t at = size > LOG_SIZE ? size - LOG_SIZE : 0;
-        ssize_t n;
+        ssize_t n = 0;
 
         for (int i = LOG_KEPT; i > 1; i--) {
-                _cleanup_free_ char *old = kept_name(file->path, i - 1), *older = kept_name(file->path, i);
+                _cleanup_free_ char *old = kept_name(path, i - 1), *older = kept_name(path, i);
 
                 rename(old, older);
         }
@@ -59,14 +58,15 @@ static int copy_aside(const struct log_file *file, off_t size)
         to = open(first, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, LOG_MODE);
         if (to < 0)
                 return -1;
-        while ((n = sendfile(to, file->fd, &at, LOG_SIZE)) > 0)
+        /* Not to its end: QEMU can move that as fast as it is copied. */
+        while (at < size && (n = sendfile(to, fd, &at, (size_t)(size - at))) > 0)
                 ;
         return n < 0 ? -1 : 0;
 }
 
 static void rotate(const struct log_keeper *keeper, const struct log_file *file, off_t size)
 {
-        if (copy_aside(file, size) < 0)
+        if (logs_copy_aside(file->path, file->fd, size) < 0)
                 log_warning("%s: '%s.1' cannot be written: %s; what the guest wrote is dropped",
                             keeper->s->plan->name, file->path, strerror(errno));
         /* Bounded in any case. */

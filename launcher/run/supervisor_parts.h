@@ -270,6 +270,8 @@ json_t *helpers_json(const struct supervisor *s);
 /* supervisor_logs.c: the logs of serial ports and consoles that the journal names. */
 void logs_attend(struct supervisor *s);
 void logs_forget(struct supervisor *s);
+/* The last LOG_SIZE bytes of a log of this size become PATH.1; 0, or -1 and errno. */
+int logs_copy_aside(const char *path, int fd, off_t size);
 
 /* supervisor_agent.c */
 void agent_begin(struct supervisor *s);
