@@ -191,19 +191,6 @@ static int prove(struct adoption *adoption, struct error **err)
         return 0;
 }
 
-static void open_stderr(struct adoption *adoption)
-{
-        _cleanup_free_ char *path = xasprintf("/proc/%d/fd/2", (int)adoption->pid);
-        struct stat st;
-        int fd;
-
-        /* Only the memfd that the executor gave it: a regular file. */
-        if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
-                return;
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        adoption->stderr_fd = fd;
-}
-
 /* The server's device of a plan that is gone, when it has a port; NULL. Lent. */
 static const json_t *port_device(const struct launch_plan *plan)
 {
@@ -253,7 +240,7 @@ int adoption_read(const struct site *site, const struct vm_dir *vm, struct adopt
         if (prove(&adoption, err) < 0)
                 return -1;
         if (adoption.pid)
-                open_stderr(&adoption);
+                adoption.stderr_fd = process_open_stderr(adoption.pid);
         if (adoption.pid && adoption.torn)
                 process_add_locks(adoption.pid, adoption.journal.locks);
         adoption.plan = adoption_plan(&site->paths, vm, &adoption);

@@ -117,3 +117,16 @@ char *process_group(const char *vm, pid_t pid)
 
         return is_in_group(pid, group) ? TAKE_PTR(group) : NULL;
 }
+
+int process_open_stderr(pid_t pid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/fd/2", (int)pid);
+        _cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+        _cleanup_free_ char *again = xasprintf("/proc/self/fd/%d", fd);
+        struct stat st;
+
+        /* QEMU can put another file there at any time: what is looked at is what is opened. */
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return -1;
+        return open(again, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+}

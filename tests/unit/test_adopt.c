@@ -6,8 +6,14 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "launcher/run/adopt.h"
+#include "launcher/run/adopt_process.h"
 #include "launcher/run/verdict.h"
 
 static void policy_of_a_plan_is_the_same_behind_a_record(void **state)
@@ -90,9 +96,48 @@ static void every_verdict_is_found_by_its_name(void **state)
         assert_false(verdict_from_name("won", &(enum verdict_kind){ 0 }));
 }
 
+/* It exchanges what it has as fd 2 between two looks, and a pipe without a writer never opens. */
+static void a_stderr_that_changes_under_our_hands_does_not_hang_us(void **state)
+{
+        int memory = memfd_create("stderr", MFD_CLOEXEC), ends[2], fd;
+        unsigned opened = 0;
+        struct stat st;
+        pid_t child;
+
+        (void)state;
+        assert_int_equal(pipe(ends), 0);
+        child = fork();
+        if (child == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                close(ends[1]);
+                for (;;)
+                        if (dup2(ends[0], 2) < 0 || dup2(memory, 2) < 0)
+                                _exit(1);
+        }
+        close(ends[0]);
+        close(ends[1]);
+        /* Its end is the test's: SIGALRM kills. */
+        alarm(60);
+        for (int i = 0; i < 20000; i++) {
+                fd = process_open_stderr(child);
+                if (fd < 0)
+                        continue;
+                assert_int_equal(fstat(fd, &st), 0);
+                assert_true(S_ISREG(st.st_mode));
+                opened++;
+                close(fd);
+        }
+        alarm(0);
+        assert_true(opened > 0);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        close(memory);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_stderr_that_changes_under_our_hands_does_not_hang_us),
                 cmocka_unit_test(policy_of_a_plan_is_the_same_behind_a_record),
                 cmocka_unit_test(policy_of_the_wrong_types_is_the_default),
                 cmocka_unit_test(shutdown_timeout_of_a_record_is_bounded),
