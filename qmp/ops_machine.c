@@ -4,6 +4,9 @@
 
 #include "base/text.h"
 
+/* As many as a number of 32 bits has. */
+#define PTY_DIGITS_MAX 10
+
 static const char *const run_states[] = {
         [RUN_STATE_UNKNOWN] = "unknown",
         [RUN_STATE_COLO] = "colo",
@@ -38,6 +41,20 @@ void ops_query_status(struct qmp_client *client, qmp_reply_fn *fn, void *data)
 void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data)
 {
         qmp_client_call(client, "query-chardev", NULL, QMP_QUERY, NULL, 0, fn, data);
+}
+
+const char *ops_pty_read(const json_t *chardev)
+{
+        static const char start[] = "pty:/dev/pts/";
+        const char *filename = json_string_value(json_object_get(chardev, "filename"));
+        uint32_t number;
+
+        /* It goes into the record and to people: nothing but what it can be. */
+        if (!filename || !text_starts_with(filename, start) ||
+            strspn(filename + strlen(start), "0123456789") > PTY_DIGITS_MAX ||
+            !text_parse_u32(filename + strlen(start), &number))
+                return NULL;
+        return filename + strlen("pty:");
 }
 
 int ops_status_read(json_t *reply, enum run_state *ret, struct error **err)

@@ -43,6 +43,9 @@ int ops_status_read(json_t *reply, enum run_state *ret, struct error **err);
 
 void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 
+/* The pseudo terminal of one of its entries, "/dev/pts/3"; lent, NULL: it has none. */
+const char *ops_pty_read(const json_t *chardev);
+
 void ops_cont(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 void ops_stop(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 /* The reply says that the button was pressed, not that the guest listens. */

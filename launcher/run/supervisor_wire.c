@@ -321,20 +321,20 @@ static void on_qmp_event(const char *name, json_t *event_data, json_t *event, vo
         }
 }
 
-/* Which pseudo terminal a port is on is for QEMU to say: "pty:/dev/pts/3". */
-static bool note_pty(struct supervisor *s, const char *label, const char *filename)
+/* Which pseudo terminal a port is on is for QEMU to say. */
+static bool note_pty(struct supervisor *s, const char *label, const char *pty)
 {
         json_t *device;
         size_t i;
 
-        if (!filename || !text_starts_with(filename, "pty:"))
+        if (!pty)
                 return false;
         json_array_foreach (s->plan->devices, i, device) {
                 const char *id = json_string_value(json_object_get(device, "id"));
 
                 if (!json_object_get(device, "pty") || !id || strcmp(id, label) != 0)
                         continue;
-                json_object_set_new(device, "pty", story_string(filename + strlen("pty:")));
+                json_object_set_new(device, "pty", story_string(pty));
                 return true;
         }
         return false;
@@ -364,7 +364,7 @@ static void on_chardevs(json_t *reply, const struct error *error, void *data)
 
                 if (label && strcmp(label, AGENT_PORT) == 0)
                         set_agent_open(s, json_is_true(json_object_get(chardev, "frontend-open")));
-                if (label && note_pty(s, label, json_string_value(json_object_get(chardev, "filename"))))
+                if (label && note_pty(s, label, ops_pty_read(chardev)))
                         supervisor_changed(s);
         }
 }

@@ -723,10 +723,40 @@ static void what_is_no_state_makes_no_client(void **state)
         finish(f);
 }
 
+static void a_pseudo_terminal_is_one_and_nothing_else(void **state)
+{
+        static const struct {
+                const char *filename, *pty;
+        } cases[] = {
+                { "pty:/dev/pts/3", "/dev/pts/3" },
+                { "pty:/dev/pts/1048575", "/dev/pts/1048575" },
+                { "pty:/dev/sda", NULL },
+                { "pty:/dev/pts/", NULL },
+                { "pty:/dev/pts/../sda", NULL },
+                { "pty:/dev/pts/3/../../sda", NULL },
+                { "pty:/dev/pts/33333333333333333333333333333333", NULL },
+                { "unix:/x", NULL },
+                { "", NULL },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                json_auto_t *chardev = json_pack("{s:s}", "filename", cases[i].filename);
+                const char *pty = ops_pty_read(chardev);
+
+                if (cases[i].pty)
+                        assert_string_equal(pty, cases[i].pty);
+                else
+                        assert_null(pty);
+        }
+        assert_null(ops_pty_read(NULL));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_call_gets_its_reply_once),
+                cmocka_unit_test(a_pseudo_terminal_is_one_and_nothing_else),
                 cmocka_unit_test(replies_find_their_calls_in_any_order),
                 cmocka_unit_test(replies_with_wrong_or_no_id_reach_nobody),
                 cmocka_unit_test(an_error_reply_keeps_class_and_words_on_one_line),
