@@ -150,7 +150,24 @@ int socket_pair_carry_out(struct effect_run *run, const json_t *args, struct err
         return 0;
 }
 
-static int give_files(int fd, const char *path, uid_t uid, gid_t gid, struct error **err)
+/* A link can be to anybody's file. former: whose the directory was, and may have what it likes. */
+static int give_file(int dirfd, const char *name, const char *path, uid_t former, uid_t uid, gid_t gid,
+                     struct error **err)
+{
+        _cleanup_close_ int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return error_os(err, errno, "look at '%s/%s'", path, name);
+        if (!S_ISDIR(st.st_mode) && st.st_nlink > 1 && st.st_uid != former && st.st_uid != uid)
+                return error_set(err, ERROR_HOST, "'%s/%s' is a link to a file of uid %u", path, name,
+                                 (unsigned)st.st_uid);
+        if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+                return error_os(err, errno, "give '%s/%s' to uid %u", path, name, (unsigned)uid);
+        return 0;
+}
+
+static int give_files(int fd, const char *path, uid_t former, uid_t uid, gid_t gid, struct error **err)
 {
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         DIR *dir = copy < 0 ? NULL : fdopendir(copy);
@@ -160,9 +177,8 @@ static int give_files(int fd, const char *path, uid_t uid, gid_t gid, struct err
                 return error_os(err, errno, "read '%s'", path);
         }
         for (struct dirent *entry; !*err && (entry = readdir(dir));)
-                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-                    fchownat(fd, entry->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
-                        error_os(err, errno, "give '%s/%s' to uid %u", path, entry->d_name, (unsigned)uid);
+                if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+                        give_file(fd, entry->d_name, path, former, uid, gid, err);
         closedir(dir);
         return *err ? -1 : 0;
 }
@@ -174,7 +190,7 @@ static int give_directory(int fd, const char *path, mode_t mode, uid_t uid, gid_
 
         if (fstat(fd, &st) < 0)
                 return error_os(err, errno, "look at '%s'", path);
-        if ((st.st_uid != uid || st.st_gid != gid) && give_files(fd, path, uid, gid, err) < 0)
+        if ((st.st_uid != uid || st.st_gid != gid) && give_files(fd, path, st.st_uid, uid, gid, err) < 0)
                 return -1;
         if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
                 return error_os(err, errno, "set owner and mode of '%s'", path);
