@@ -77,9 +77,9 @@ static void add_quoted(struct line *line, const char *s)
 static bool is_secret(const char *member, const json_t *value)
 {
         /* Of QMP, of its secret objects, of the guest agent (guest-exec, guest-file-*, guest-set-user-password). */
-        static const char *const names[] = { "password", "passwd",   "passphrase", "secret",      "data",
-                                             "keyid",    "arg",      "env",        "input-data",  "buf-b64",
-                                             "out-data", "err-data", "value",      "command-line" };
+        static const char *const names[] = { "password", "passwd",   "passphrase", "secret",       "data",
+                                             "keyid",    "arg",      "env",        "input-data",   "buf-b64",
+                                             "out-data", "err-data", "value",      "command-line", "cookie" };
 
         /* Objects are looked into: the data of an event is one. */
         if (!json_is_string(value) && !json_is_array(value))

@@ -70,6 +70,7 @@ static void secrets_are_not_recorded(void **state)
                 "{\"return\":{\"exited\":true,\"out-data\":\"hidden\",\"err-data\":\"hidden\"}}",
                 "{\"return\":\"hidden\",\"id\":1}",
                 "{\"execute\":\"qom-set\",\"arguments\":{\"property\":\"data\",\"value\":\"hidden\"}}",
+                "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"https\",\"cookie\":\"hidden\"}}",
                 "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"hidden\"}}",
                 "{\"execute\":\"guest-set-user-password\",\"arguments\":{\"username\":\"r\",\"password\":\"hidden\"}}",
         };
