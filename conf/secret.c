@@ -57,11 +57,18 @@ static void cover(char *text, size_t from, size_t to)
                         text[from] = '*';
 }
 
-/* The end of the native value that starts at from: behind its closing quote, or where a bare one ends. */
+/* The end of the native value that starts at from: behind its closing quote, or where a bare one ends. One in single
+ * quotes is an XML attribute, or bare: then a bit more is covered. */
 static size_t native_end(const char *text, size_t length, size_t from)
 {
         bool quoted = text[from] == '"', escaped = false;
+        const char *end = memchr(text + from, '\n', length - from), *again = NULL;
 
+        if (text[from] == '\'')
+                again = memchr(text + from + 1, '\'',
+                               (size_t)((end ? end : text + length) - text) - from - 1);
+        if (again)
+                return (size_t)(again - text) + 1;
         for (size_t i = from + quoted; i < length; i++) {
                 if (quoted && text[i] == '"' && !escaped)
                         return i + 1;
@@ -72,11 +79,13 @@ static size_t native_end(const char *text, size_t length, size_t from)
         return length;
 }
 
-static size_t xml_end(const char *text, size_t length, size_t from)
+/* The element's own end tag: another one may be in its CDATA. */
+static size_t xml_end(const char *text, size_t length, size_t from, const char *name, size_t name_length)
 {
-        const char *tag = memmem(text + from, length - from, "</", 2);
-
-        return tag ? (size_t)(tag - text) : length;
+        for (const char *at = text + from; (at = memmem(at, (size_t)(text + length - at), "</", 2)); at += 2)
+                if ((size_t)(text + length - at) - 2 >= name_length && memcmp(at + 2, name, name_length) == 0)
+                        return (size_t)(at - text);
+        return length;
 }
 
 char *secret_mask(const char *text, size_t length)
@@ -100,13 +109,15 @@ char *secret_mask(const char *text, size_t length)
                 if (!has_name(&names, text + start, i - start))
                         continue;
                 after = i;
+                while (after < length && strchr(" \t\r\n", text[after]))
+                        after++;
                 if (start > 0 && text[start - 1] == '<' && after < length && text[after] == '>') {
-                        i = xml_end(text, length, after + 1);
+                        size_t name_length = i - start;
+
+                        i = xml_end(text, length, after + 1, text + start, name_length);
                         cover(masked, after + 1, i);
                         continue;
                 }
-                while (after < length && strchr(" \t\r\n", text[after]))
-                        after++;
                 if (after == length || text[after] != '=')
                         continue;
                 for (after++; after < length && strchr(" \t\r", text[after]);)
