@@ -132,8 +132,10 @@ bool spec_look_up_in(const struct spec_builder *builder, const struct attr_secti
                 } else {
                         found = find_in_tree(section, row, layers[i].tree, ret);
                 }
-                if (!found || (spec_text_is_empty(ret->text) && !empty_ends))
+                if (!found || (spec_text_is_empty(ret->text) && !empty_ends)) {
+                        *ret = (struct spec_value){ 0 };
                         continue;
+                }
                 if (!ret->layer)
                         ret->layer = layers[i].layer;
                 return true;
