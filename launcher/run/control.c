@@ -323,6 +323,21 @@ static bool is_too_busy(struct client *client, const json_t *id)
         return true;
 }
 
+/* What clients that have gone meanwhile had asked counts too. */
+static bool are_others_too_busy(struct client *client, const json_t *id)
+{
+        unsigned n = 0;
+
+        if (client->peer.role == ROLE_ADMIN)
+                return false;
+        for (const struct control_call *call = client->control->calls; call; call = call->next)
+                n += call->name && call->role != ROLE_ADMIN;
+        if (n < CONTROL_OTHERS_IN_FLIGHT)
+                return false;
+        send_error(client, id, "Busy", "too many commands of all clients wait for QEMU's answers");
+        return true;
+}
+
 static void forward(struct client *client, const struct control_command *command, json_t *message,
                     const json_t *id, const int *fds, size_t n_fds)
 {
@@ -334,7 +349,7 @@ static void forward(struct client *client, const struct control_command *command
         struct qmp_client *qmp;
         struct control_call *call;
 
-        if (is_too_busy(client, id))
+        if (is_too_busy(client, id) || are_others_too_busy(client, id))
                 return;
         if ((keys && check_settled(control, command, keys, &err) < 0) ||
             (keys && control->handlers.on_keys && control->handlers.on_keys(keys, control->data, &err) < 0) ||

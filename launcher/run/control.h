@@ -31,6 +31,9 @@
 #define CONTROL_MAX_ADMIN   (1024u * 1024)
 #define CONTROL_MAX_FDS     16
 
+/* Of all who are no admins: what QEMU has not answered yet. qmp_client.c takes twice that from everybody. */
+#define CONTROL_OTHERS_IN_FLIGHT 128
+
 /* Who sent a command. */
 struct control_peer {
         uid_t uid;

@@ -234,6 +234,36 @@ static void a_stranger_is_told_and_closed(void **state)
         assert_int_equal(status, 0);
 }
 
+/* QEMU is stopped, say: what it has not answered is bounded, for all clients together. */
+static void monitors_cannot_keep_an_admins_commands_out(void **state)
+{
+        struct fixture *f = *state;
+        struct text lines = TEXT_INIT;
+        int monitors[6], admin;
+
+        if (geteuid() != 0)
+                skip();
+        greet(f);
+        admin = negotiated_client(f);
+        for (size_t i = 0; i < ARRAY_SIZE(monitors); i++)
+                monitors[i] = negotiated_as(f, 65534, MONITOR_GID, NULL, 0);
+        for (int i = 0; i < CONTROL_IN_FLIGHT; i++)
+                text_add(&lines, "{\"execute\":\"query-status\"}\n");
+        for (size_t i = 0; i < ARRAY_SIZE(monitors); i++)
+                peer_write(monitors[i], text_str(&lines));
+        peer_write(admin, "{\"execute\":\"query-name\"}\n");
+        peer_settle(f->loop, 50);
+        for (bool found = false; !found;) {
+                json_auto_t *command = peer_read_json(f->qemu);
+
+                found = strcmp(json_string_value(json_object_get(command, "execute")), "query-name") == 0;
+        }
+        for (size_t i = 0; i < ARRAY_SIZE(monitors); i++)
+                close(monitors[i]);
+        close(admin);
+        text_done(&lines);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -245,6 +275,7 @@ int main(void)
                 cmocka_unit_test(every_row_is_once_there_and_means_what_its_name_says),
                 TEST(operators_cannot_keep_an_admin_out),
                 TEST(a_stranger_is_told_and_closed),
+                TEST(monitors_cannot_keep_an_admins_commands_out),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
