@@ -79,6 +79,19 @@ static void reap(void *data)
         }
 }
 
+/* Whoever may connect has a hand in it. */
+static void tell_cut_off(struct control *control, const struct control_peer *peer, const char *why)
+{
+        _cleanup_free_ char *more = NULL;
+        unsigned unsaid = 0;
+
+        if (!control->handlers.on_cut_off || !story_may_say(&control->cut_offs, fd_now_ms(), &unsaid))
+                return;
+        if (unsaid)
+                more = xasprintf("%s (and %u others were before, within a minute)", why, unsaid);
+        control->handlers.on_cut_off(peer, more ? more : why, control->data);
+}
+
 static void cut_off(struct client *client, const char *why)
 {
         struct control *control = client->control;
@@ -90,8 +103,8 @@ static void cut_off(struct client *client, const char *why)
         json_stream_set_reading(client->stream, false);
         if (!control->reaper)
                 control->reaper = loop_add_deadline(control->loop, 0, reap, control);
-        if (why && control->handlers.on_cut_off)
-                control->handlers.on_cut_off(&client->peer, why, control->data);
+        if (why)
+                tell_cut_off(control, &client->peer, why);
 }
 
 static void send_message(struct client *client, const json_t *message)
@@ -556,8 +569,8 @@ static void refuse_peer(struct control *control, int fd_consume, const struct co
                 fd_consume, "NotPermitted",
                 "the control socket is for root, the VM's owner and members of the groups '" CONTROL_OPERATOR_GROUP
                 "' and '" CONTROL_MONITOR_GROUP "'");
-        if (control->handlers.on_cut_off && peer->uid == control->roles.vm_uid)
-                control->handlers.on_cut_off(peer, "it has the uid of the VM's QEMU", control->data);
+        if (peer->uid == control->roles.vm_uid)
+                tell_cut_off(control, peer, "it has the uid of the VM's QEMU");
 }
 
 static bool has_room_for(const struct control *control, enum control_role role)

@@ -7,6 +7,7 @@
 
 #include "launcher/run/control.h"
 #include "launcher/run/fd_names.h"
+#include "launcher/run/story.h"
 #include "launcher/run/unsettled.h"
 #include "qmp/json_stream.h"
 
@@ -53,6 +54,7 @@ struct control {
         struct client *asking;
         const json_t *asking_id;
         bool finished;
+        struct story_pace cut_offs;
 };
 
 /* Its number is peer's. */

@@ -1,5 +1,6 @@
 #include <sys/resource.h>
 
+#include "launcher/run/story.h"
 #include "tests/unit/control_fixture.h"
 
 static void the_socket_is_for_all_and_its_greeting_names_the_vm(void **state)
@@ -332,6 +333,25 @@ static void the_end_of_a_connection_is_told_once_with_its_number(void **state)
         peer_spin_until(f->loop, &f->gone, 2);
 }
 
+/* The log is on a disk, and anybody who may connect, QEMU among them, can have lines written into it. */
+static void who_is_cut_off_again_and_again_does_not_fill_the_log(void **state)
+{
+        struct fixture *f = *state;
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", f->dir);
+        for (int i = 0; i < 2 * STORY_PER_MINUTE; i++) {
+                int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+                assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+                peer_write(fd, "]\n");
+                for (unsigned gone = f->gone; f->gone == gone;)
+                        loop_step(f->loop, 1000);
+                close(fd);
+        }
+        assert_in_range(f->cut_off, 1, STORY_PER_MINUTE);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -352,6 +372,7 @@ int main(void)
                 TEST(client_is_served_when_there_are_fds_again),
                 TEST(an_own_command_may_be_answered_later_with_its_own_id),
                 TEST(the_end_of_a_connection_is_told_once_with_its_number),
+                TEST(who_is_cut_off_again_and_again_does_not_fill_the_log),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
