@@ -491,6 +491,7 @@ void apply_commit_now(struct apply *apply)
         loop_remove(applies->loop, apply->timer);
         apply->timer = NULL;
         if (apply->fragment->forward && apply->fragment->live) {
+                free(apply->live);
                 apply->live = applies->host.change_live(apply->fragment->live, applies->data, &error);
                 if (!apply->live) {
                         apply_story(apply, "live.tmpl stays as it is: %s", error->message);
@@ -512,7 +513,10 @@ void apply_commit_now(struct apply *apply)
                                               apply->fragment->then->source));
         }
         if (journal_append(applies->vm->fd, entry, &error) < 0) {
-                apply_undo(apply, error);
+                if (apply->fragment->forward)
+                        apply_forward_uncommitted(apply, error);
+                else
+                        apply_undo(apply, error);
                 return;
         }
         crash_point(CRASH_APPLY_COMMITTED);

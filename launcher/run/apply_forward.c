@@ -60,6 +60,12 @@ static void park(struct apply *apply, struct error *why_consume, bool retry)
         apply_step_aside(apply);
 }
 
+void apply_forward_uncommitted(struct apply *apply, struct error *why_consume)
+{
+        error_wrap(&why_consume, "it is taken away, which could not be written down");
+        park(apply, why_consume, true);
+}
+
 /* Nothing was taken away. */
 static void give_up(struct apply *apply, struct error *why_consume, const char *device_state)
 {
@@ -372,6 +378,8 @@ void apply_forward_again(struct apply *apply)
                         on_not_given_back(apply);
                 return;
         }
+        /* Owed no more: what steps aside in that state is kept. */
+        apply->state = APPLY_QMP;
         go(apply);
 }
 

@@ -109,6 +109,8 @@ int apply_image_open(struct apply *apply, const struct fragment_step *step, int 
 
 /* apply_forward.c: fragments that only take away */
 void apply_forward_begin(struct apply *apply);
+/* All is taken away and the journal cannot say so: tried again. Steals the error. */
+void apply_forward_uncommitted(struct apply *apply, struct error *why_consume);
 /* It has become current again. */
 void apply_forward_again(struct apply *apply);
 /* Is the event about what it waits for? */

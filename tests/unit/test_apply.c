@@ -1,0 +1,198 @@
+/* Fragments on a QEMU that the test plays, with a journal that cannot be written. */
+#include "tests/unit/peer.h"
+#include "tests/unit/scratch.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "launcher/run/apply.h"
+
+#define GENERATION "0123456789abcdef01234567"
+
+struct scene {
+        struct fixture *f;
+        struct loop *loop;
+        struct vm_dir vm;
+        struct qmp_client *qmp;
+        int qemu;
+        struct applies *applies;
+        struct text story;
+        json_t *devices;
+        unsigned ready, committed, answered;
+        char *refusal; /* of the last answer; NULL: it was none */
+};
+
+static struct qmp_client *qemu(void *data)
+{
+        struct scene *s = data;
+
+        return s->qmp;
+}
+
+static const json_t *devices(void *data)
+{
+        struct scene *s = data;
+
+        return s->devices;
+}
+
+static void committed(const char *live, const json_t *new_devices, const json_t *places, void *data)
+{
+        struct scene *s = data;
+
+        (void)live, (void)places;
+        s->committed++;
+        json_decref(s->devices);
+        s->devices = json_deep_copy(new_devices);
+}
+
+static void tell(const char *text, void *data)
+{
+        struct scene *s = data;
+
+        text_addf(&s->story, "%s\n", text);
+}
+
+static struct fragment_vm fragment_vm(void *data)
+{
+        (void)data;
+        return (struct fragment_vm){ .name = "web", .generation = GENERATION };
+}
+
+static const struct apply_host host = {
+        .qemu = qemu,
+        .devices = devices,
+        .committed = committed,
+        .story = tell,
+        .fragment_vm = fragment_vm,
+};
+
+static void on_ready(json_t *greeting, void *data)
+{
+        struct scene *s = data;
+
+        (void)greeting;
+        s->ready++;
+}
+
+static void qemu_answers(struct scene *s, const char *command)
+{
+        json_auto_t *asked = NULL;
+        char line[64];
+
+        peer_settle(s->loop, 20);
+        asked = peer_read_json(s->qemu);
+        assert_string_equal(json_string_value(json_object_get(asked, "execute")), command);
+        snprintf(line, sizeof(line), "{\"return\":{},\"id\":%lld}\n",
+                 json_integer_value(json_object_get(asked, "id")));
+        peer_write(s->qemu, line);
+}
+
+static int scene_new(void **state)
+{
+        static const struct qmp_client_handlers handlers = { .on_ready = on_ready };
+        struct scene *s = xcalloc(1, sizeof(*s));
+        struct error *err = NULL;
+        void *fixture = NULL;
+        int ours;
+
+        assert_int_equal(set_up(&fixture), 0);
+        s->f = fixture;
+        *state = s;
+        s->loop = loop_new();
+        s->vm = (struct vm_dir){ .name = (char *)"web", .path = s->f->path, .fd = s->f->fd, .lock_fd = -1 };
+        s->devices = json_pack("[{s:s, s:s}]", "id", "disk1", "kind", "disk");
+        json_auto_t *run = json_pack("{s:{s:s, s:s, s:s, s:i}}", "run", "name", "web", "generation",
+                                     GENERATION, "run_dir", s->f->path, "executor", 1);
+        assert_int_equal(journal_append(s->vm.fd, run, &err), 0);
+        peer_pair(&ours, &s->qemu);
+        s->qmp = qmp_client_new(s->loop, ours, 5000, &handlers, s);
+        peer_write(s->qemu, "{\"QMP\":{}}\n");
+        qemu_answers(s, "qmp_capabilities");
+        peer_spin_until(s->loop, &s->ready, 1);
+        s->applies = applies_new(s->loop, &s->vm, NULL, GENERATION, &host, s);
+        return 0;
+}
+
+static int scene_done(void **state)
+{
+        struct scene *s = *state;
+        void *fixture = s->f;
+
+        applies_end(s->applies);
+        qmp_client_free(TAKE_PTR(s->qmp));
+        applies_free(s->applies);
+        close(s->qemu);
+        loop_free(s->loop);
+        json_decref(s->devices);
+        text_done(&s->story);
+        free(s->refusal);
+        free(s);
+        return tear_down(&fixture);
+}
+
+static void on_answer(json_t *value_consume, const struct error *error, void *data)
+{
+        struct scene *s = data;
+
+        s->answered++;
+        free(s->refusal);
+        s->refusal = error ? error_text(error) : NULL;
+        json_decref(value_consume);
+}
+
+static void begin(struct scene *s, json_t *fragment_consume)
+{
+        const struct fragment_vm vm = fragment_vm(s);
+        struct apply_request request = { .client = 1, .who = "uid 0 (pid 1)" };
+        struct error *err = NULL;
+
+        assert_int_equal(fragment_read(fragment_consume, &vm, ROLE_ADMIN, 0, &request.fragment, &err), 0);
+        json_decref(fragment_consume);
+        applies_begin(s->applies, &request, on_answer, s);
+}
+
+/* As a full file system does: what is there can be read, and nothing be added. */
+static void fill_disk(const struct scene *s, bool full)
+{
+        struct rlimit limit;
+        struct stat st;
+
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+        assert_int_equal(fstatat(s->vm.fd, "journal", &st, 0), 0);
+        limit.rlim_cur = full ? (rlim_t)st.st_size : limit.rlim_max;
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void what_is_taken_away_is_committed_when_the_journal_can_be_written_again(void **state)
+{
+        struct scene *s = *state;
+
+        begin(s, json_pack("{s:b, s:[{s:s, s:{s:s, s:{s:s}}, s:[]}], s:{s:[s]}}", "forward", 1, "steps",
+                           "effect", "qmp", "args", "execute", "netdev_del", "arguments", "id", "net1",
+                           "undo", "devices", "remove", "disk1"));
+        qemu_answers(s, "netdev_del");
+        fill_disk(s, true);
+        peer_settle(s->loop, 50);
+        fill_disk(s, false);
+        /* It is gone in QEMU: nobody may be told that it was undone. */
+        assert_null(strstr(text_str(&s->story), "is undone"));
+        assert_int_equal(s->committed, 0);
+        assert_int_equal(s->answered, 1);
+        assert_non_null(s->refusal);
+        peer_spin_until(s->loop, &s->committed, 1);
+        assert_int_equal(json_array_size(s->devices), 0);
+        assert_true(applies_are_idle(s->applies));
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(
+                        what_is_taken_away_is_committed_when_the_journal_can_be_written_again, scene_new,
+                        scene_done),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
