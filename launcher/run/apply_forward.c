@@ -265,10 +265,11 @@ static int take_back_image(struct apply *apply, const json_t *step, struct error
         json_auto_t *entry = json_pack("{s:O, s:b}", "n", json_object_get(step, "n"), "undone", 1);
 
         crash_point_effect(plan_effect_name(EFFECT_IMAGE_OPEN), CRASH_UNDO);
-        if (lock_of(step))
-                applies->host.drop_lock(lock_of(step), applies->data);
+        /* First: what is tried again drops no other disk's lock of the same image. */
         if (journal_append(applies->vm->fd, entry, err) < 0)
                 return -1;
+        if (lock_of(step))
+                applies->host.drop_lock(lock_of(step), applies->data);
         crash_point_effect(plan_effect_name(EFFECT_IMAGE_OPEN), CRASH_UNDONE);
         return 0;
 }

@@ -18,7 +18,7 @@ struct scene {
         struct applies *applies;
         struct text story;
         json_t *devices;
-        unsigned ready, committed, answered;
+        unsigned ready, committed, dropped, answered;
         char *refusal; /* of the last answer; NULL: it was none */
 };
 
@@ -53,6 +53,14 @@ static void tell(const char *text, void *data)
         text_addf(&s->story, "%s\n", text);
 }
 
+static void drop_lock(const char *name, void *data)
+{
+        struct scene *s = data;
+
+        assert_string_equal(name, "images/1:2-3");
+        s->dropped++;
+}
+
 static struct fragment_vm fragment_vm(void *data)
 {
         (void)data;
@@ -64,6 +72,7 @@ static const struct apply_host host = {
         .devices = devices,
         .committed = committed,
         .story = tell,
+        .drop_lock = drop_lock,
         .fragment_vm = fragment_vm,
 };
 
@@ -186,11 +195,41 @@ static void what_is_taken_away_is_committed_when_the_journal_can_be_written_agai
         assert_true(applies_are_idle(s->applies));
 }
 
+static void a_lock_is_given_back_once_though_the_journal_cannot_be_written(void **state)
+{
+        struct scene *s = *state;
+        /* Two disks of one image hold it twice. */
+        for (int n = 0; n < 2; n++) {
+                json_auto_t *step =
+                        json_pack("{s:i, s:s, s:{s:s, s:s}}", "n", n, "effect", "image-open", "args", "path",
+                                  "/base.raw", "fd", n ? "image:disk1" : "image:disk0");
+                json_auto_t *learned = json_pack("{s:i, s:{s:s}}", "n", n, "learned", "lock", "images/1:2-3");
+                struct error *err = NULL;
+
+                assert_int_equal(journal_append(s->vm.fd, step, &err), 0);
+                assert_int_equal(journal_append(s->vm.fd, learned, &err), 0);
+        }
+        begin(s,
+              json_pack("{s:b, s:[{s:s, s:{s:s, s:{s:s}}, s:[]}, {s:s, s:{s:s, s:s, s:s}}], s:{s:[s]}}",
+                        "forward", 1, "steps", "effect", "qmp", "args", "execute", "netdev_del", "arguments",
+                        "id", "net1", "undo", "effect", "take-back", "args", "effect", "image-open", "member",
+                        "fd", "value", "image:disk1", "devices", "remove", "disk1"));
+        qemu_answers(s, "netdev_del");
+        fill_disk(s, true);
+        peer_settle(s->loop, 50);
+        fill_disk(s, false);
+        peer_spin_until(s->loop, &s->committed, 1);
+        assert_int_equal(s->dropped, 1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
                         what_is_taken_away_is_committed_when_the_journal_can_be_written_again, scene_new,
+                        scene_done),
+                cmocka_unit_test_setup_teardown(
+                        a_lock_is_given_back_once_though_the_journal_cannot_be_written, scene_new,
                         scene_done),
         };
 
