@@ -292,7 +292,9 @@ static void end_list(struct apply **list, const struct error *error)
 
                 *list = apply->next;
                 apply_answer(apply, NULL, error);
-                apply_free(apply);
+                /* Else its callback does (apply_is_over()). */
+                if (!is_awaited(apply))
+                        apply_free(apply);
         }
 }
 

@@ -61,6 +61,11 @@ static void drop_lock(const char *name, void *data)
         s->dropped++;
 }
 
+static void device_state(const char *id, const char *is, void *data)
+{
+        (void)id, (void)is, (void)data;
+}
+
 static struct fragment_vm fragment_vm(void *data)
 {
         (void)data;
@@ -73,6 +78,7 @@ static const struct apply_host host = {
         .committed = committed,
         .story = tell,
         .drop_lock = drop_lock,
+        .device_state = device_state,
         .fragment_vm = fragment_vm,
 };
 
@@ -222,12 +228,34 @@ static void a_lock_is_given_back_once_though_the_journal_cannot_be_written(void 
         assert_int_equal(s->dropped, 1);
 }
 
+/* QEMU ends before it has answered whether a device is there that somebody still waits for. */
+static void an_owed_change_that_asks_qemu_outlives_its_end(void **state)
+{
+        struct scene *s = *state;
+        json_auto_t *deleted = json_pack("{s:s}", "path", "/machine/peripheral/cpu2/x");
+
+        begin(s,
+              json_pack("{s:b, s:[{s:s, s:{s:s, s:{s:s}}, s:[], s:{s:s, s:s, s:f}}]}", "forward", 1, "steps",
+                        "effect", "qmp", "args", "execute", "device_del", "arguments", "id", "cpu2", "undo",
+                        "await", "event", "DEVICE_DELETED", "device", "cpu2", "timeout", 0.01));
+        qemu_answers(s, "device_del");
+        peer_spin_until(s->loop, &s->answered, 1);
+        applies_event(s->applies, "DEVICE_DELETED", deleted);
+        peer_settle(s->loop, 5);
+        json_decref(peer_read_json(s->qemu));
+        assert_true(applies_end(s->applies));
+        qmp_client_free(TAKE_PTR(s->qmp));
+        assert_int_equal(s->answered, 1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
                         what_is_taken_away_is_committed_when_the_journal_can_be_written_again, scene_new,
                         scene_done),
+                cmocka_unit_test_setup_teardown(an_owed_change_that_asks_qemu_outlives_its_end, scene_new,
+                                                scene_done),
                 cmocka_unit_test_setup_teardown(
                         a_lock_is_given_back_once_though_the_journal_cannot_be_written, scene_new,
                         scene_done),
