@@ -60,6 +60,16 @@ static bool is_alias(const char *wanted, const char *live)
         return wanted && live && !strchr(wanted, '-') && strchr(live, '-');
 }
 
+/* The most that a guest can have is what it has where nobody says more; resize and balloon write it down. */
+static bool is_same_most(const struct pending *pending, const struct attr_section *section,
+                         const struct attr *row)
+{
+        const struct vm_spec *wanted = pending->wanted, *live = pending->live;
+
+        return section == &attr_vm && strcmp(row->name, "MEMORY_MAX") == 0 &&
+               (wanted->memory_max ?: wanted->memory) == (live->memory_max ?: live->memory);
+}
+
 static void compare_rows(const struct pending *pending, const struct attr_section *section,
                          const char *prefix, const void *wanted, const void *live)
 {
@@ -74,7 +84,7 @@ static void compare_rows(const struct pending *pending, const struct attr_sectio
                 /* A vector that is not there says nothing, as one of defaults does. */
                 if ((!wanted || !live) && says_nothing(section, row, wanted ? wanted : live, a ? a : b))
                         continue;
-                if (is_found(section, a) || (!a && !b) || (a && b && strcmp(a, b) == 0) ||
+                if (is_same_most(pending, section, row) || is_found(section, a) || (!a && !b) || (a && b && strcmp(a, b) == 0) ||
                     is_left_open(section, row, wanted, a) ||
                     (section == &attr_os && strcmp(row->name, "MACHINE") == 0 && is_alias(a, b)))
                         continue;

@@ -9,7 +9,6 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "launcher/live/apply_client.h"
-#include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
@@ -31,18 +30,6 @@ void change_done(struct change *change)
         free(change->live);
         free(change->name);
         *change = (struct change){ 0 };
-}
-
-static int read_live(const struct change *change, char **ret, struct error **err)
-{
-        struct vm_dir *vm = NULL;
-        int result;
-
-        if (vm_dir_open(&change->context->site->paths, change->name, &vm, err) < 0)
-                return -1;
-        result = fd_read_file_at(vm->fd, LIVE, TEMPLATE_MAX_BYTES, ret, NULL, err);
-        vm_dir_release(vm, true);
-        return result;
 }
 
 int change_edit_again(struct change *change, struct error **err)
@@ -78,7 +65,7 @@ int change_open(struct verb_context *context, const char *argument, struct chang
 
         if (vm_find(&context->site->paths, argument, &change.name, err) < 0 ||
             control_client_open(&context->site->paths, change.name, &change.control, err) < 0 ||
-            read_live(&change, &change.live, err) < 0 ||
+            vm_live_template(&context->site->paths, change.name, &change.live, err) < 0 ||
             template_parse(LIVE, change.live, strlen(change.live), &change.was, err) < 0 ||
             change_edit_again(&change, err) < 0 ||
             prepare_template(context, change.was, "/", change.name, false, &change.facts, &change.before,
@@ -178,7 +165,7 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
                            "changed, and the same command asks again");
         else if (forward && (*err)->code == ERROR_DEADLINE)
                 error_hint(err, "it goes as soon as the guest lets go; the same command asks again");
-        if (read_live(change, &now, &unread) < 0)
+        if (vm_live_template(&change->context->site->paths, change->name, &now, &unread) < 0)
                 error_free(unread);
         else
                 *ret_stale = strcmp(now, change->live) != 0;

@@ -24,15 +24,9 @@
 /* New string; NULL: *err. */
 static char *read_live(const struct verb_context *context, const char *name, struct error **err)
 {
-        struct vm_dir *vm = NULL;
         char *text = NULL;
 
-        if (vm_dir_open(&context->site->paths, name, &vm, err) < 0)
-                return NULL;
-        if (fd_read_file_at(vm->fd, "live.tmpl", TEMPLATE_MAX_BYTES, &text, NULL, err) < 0)
-                text = NULL;
-        vm_dir_release(vm, true);
-        return text;
+        return vm_live_template(&context->site->paths, name, &text, err) < 0 ? NULL : text;
 }
 
 /* The record of one that runs; the pid in it is its QEMU and nobody else. */

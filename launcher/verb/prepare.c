@@ -33,8 +33,9 @@ void prepared_done(struct prepared *prepared)
 }
 
 /* A VM that was started from a file elsewhere is known, but not by a template of its name. */
-static int no_template(const struct paths *paths, const char *argument, struct error **err)
+static int no_template(const struct verb_context *context, const char *argument, struct error **err)
 {
+        const struct paths *paths = &context->site->paths;
         _cleanup_error_ struct error *ignored = NULL;
         _cleanup_free_ char *name = NULL, *shown = text_printable(argument);
         json_auto_t *record = NULL;
@@ -48,7 +49,7 @@ static int no_template(const struct paths *paths, const char *argument, struct e
         template = json_string_value(json_object_get(record, "template"));
         error_set(err, ERROR_NO_SUCH_VM, "'%s' has no template in %s/vms: its last start was from %s", name,
                   paths->etc, template ? template : "stdin");
-        return template ? error_hint(err, "vmlaunch start %s", template) : -1;
+        return template ? error_hint(err, "vmlaunch %s %s", context->verb->name, template) : -1;
 }
 
 /* Where the argument's template is: its path as messages show it. */
@@ -72,7 +73,7 @@ static int find_template(const struct verb_context *context, const char *argumen
                 return 0;
         if (text_ends_with(argument, ".tmpl"))
                 return error_os(err, ENOENT, "open '%s'", argument);
-        return no_template(paths, argument, err);
+        return no_template(context, argument, err);
 }
 
 /* NAME of the template's file without directory and suffix: the VM's name when the template gives none. */

@@ -68,14 +68,22 @@ static void print_device(struct text *out, const json_t *device)
 {
         static const char *const disk[] = { "target", "bus", "format", "source", "address", NULL },
                                  *const nic[] = { "target", "bridge", "model", "mac", "address", NULL },
+                                 *const graphics[] = { "type", "listen", "socket", NULL },
                                  *const other[] = { "model", "socket", "address", NULL };
+        const json_t *port = json_object_get(device, "port");
         const char *id = string_of(device, "id"), *kind = string_of(device, "kind");
         _cleanup_text_ struct text words = TEXT_INIT;
 
         /* The agent has a line of its own. */
         if (!id || !kind || strcmp(kind, "agent") == 0)
                 return;
-        add_words(&words, device, strcmp(kind, "disk") == 0 ? disk : strcmp(kind, "nic") == 0 ? nic : other);
+        add_words(&words, device,
+                  json_object_get(device, "bus")   ? disk
+                  : strcmp(kind, "nic") == 0       ? nic
+                  : strcmp(kind, "graphics") == 0 ? graphics
+                                                   : other);
+        if (json_is_integer(port))
+                text_addf(&words, "  port %lld", (long long)json_integer_value(port));
         if (json_is_true(json_object_get(device, "readonly")))
                 text_add(&words, "  read-only");
         line(out, id, "%s", text_str(&words));
@@ -292,7 +300,7 @@ int verb_status(struct verb_context *context, struct error **err)
 {
         const struct paths *paths = &context->site->paths;
         _cleanup_error_ struct error *error = NULL;
-        _cleanup_free_ char *name = NULL, *text = NULL;
+        _cleanup_free_ char *name = NULL, *text = NULL, *path = NULL;
         bool compare = verb_flag(context, "compare");
         json_auto_t *status = NULL;
 
@@ -307,8 +315,12 @@ int verb_status(struct verb_context *context, struct error **err)
         if (compare)
                 return show_comparison(context, name, err);
         if (ask(paths, name, &status, &error) < 0) {
-                if (vm_record(paths, name, &status, err) < 0)
-                        return -1;
+                if (vm_record(paths, name, &status, err) < 0) {
+                        if ((*err)->code != ERROR_NO_SUCH_VM || !vm_is_defined(paths, name, &path))
+                                return -1;
+                        error_free(TAKE_PTR(*err));
+                        return show_defined(context, name);
+                }
                 /* Whoever may not ask reads what the supervisor has written last. */
                 if (error->code != ERROR_NOT_PERMITTED && !is_stopped(status)) {
                         _cleanup_free_ char *why = error_text(error);

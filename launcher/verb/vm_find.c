@@ -1,12 +1,15 @@
 #include "launcher/verb/vm_find.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
+#include "conf/template.h"
 #include "launcher/state/state_dir.h"
 
 int vm_record(const struct paths *paths, const char *name, json_t **ret, struct error **err)
@@ -18,6 +21,27 @@ int vm_record(const struct paths *paths, const char *name, json_t **ret, struct 
                 return -1;
         result = record_read(dir->fd, ret, err);
         vm_dir_release(dir, true);
+        /* A start that failed early leaves a directory without one. */
+        if (result < 0 && (*err)->code == ERROR_NO_SUCH_VM) {
+                error_free(TAKE_PTR(*err));
+                return error_set(err, ERROR_NO_SUCH_VM, "VM '%s' has not run", name);
+        }
+        return result;
+}
+
+int vm_live_template(const struct paths *paths, const char *name, char **ret, struct error **err)
+{
+        struct vm_dir *dir = NULL;
+        int result;
+
+        if (vm_dir_open(paths, name, &dir, err) < 0)
+                return -1;
+        result = fd_read_file_at(dir->fd, "live.tmpl", TEMPLATE_MAX_BYTES, ret, NULL, err);
+        vm_dir_release(dir, true);
+        if (result < 0 && (*err)->os_errno == EACCES) {
+                error_free(TAKE_PTR(*err));
+                return error_set(err, ERROR_NOT_PERMITTED, "only root may read the template that '%s' runs with", name);
+        }
         return result;
 }
 

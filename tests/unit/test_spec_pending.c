@@ -48,6 +48,14 @@ static void what_differs_is_named(void **state)
                        " MEMTUNE/HARD_LIMIT");
 }
 
+static void the_most_is_what_there_is_where_nobody_says_more(void **state)
+{
+        (void)state;
+        assert_pending("MEMORY=256", "MEMORY=256\nMEMORY_MAX=256", "");
+        assert_pending("MEMORY=256", "MEMORY=100\nMEMORY_MAX=256", " MEMORY");
+        assert_pending("MEMORY=256\nMEMORY_MAX=512", "MEMORY=256", " MEMORY_MAX");
+}
+
 static void a_vector_that_came_or_went_is_named_by_what_it_says(void **state)
 {
         (void)state;
@@ -74,6 +82,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_differs_is_named),
+                cmocka_unit_test(the_most_is_what_there_is_where_nobody_says_more),
                 cmocka_unit_test(a_vector_that_came_or_went_is_named_by_what_it_says),
                 cmocka_unit_test(what_a_start_works_out_is_no_difference),
         };
