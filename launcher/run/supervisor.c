@@ -56,6 +56,8 @@ static void tell_failed(struct supervisor *s, const struct error *error, int exi
         /* Who reads ready_fd knows which VM it starts. */
         if (s->ready_fd < 0)
                 log_error("start '%s': %s", s->plan->name, text);
+        else
+                log_info("%s: the start failed: %s", s->plan->name, text);
         tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}, s:b}", "error", "code",
                                    error_code_name(error->code), "message", story_string(text), "hint",
                                    story_string(error->hint), "exit_status", exit_status, "stuck", s->stuck));
@@ -769,6 +771,33 @@ void supervisor_hear_signals(struct supervisor *s)
         signal(SIGPIPE, SIG_IGN);
 }
 
+/* What the last run has left to read stays when this one does not come to be. */
+static void keep_former(struct supervisor *s)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+        const char *state;
+
+        if (record_read(s->vm->fd, &s->former, &ignored) < 0)
+                return;
+        state = json_string_value(json_object_get(s->former, "state"));
+        if (!state || strcmp(state, "stopped") != 0) {
+                json_decref(s->former);
+                s->former = NULL;
+        }
+}
+
+static bool has_record(const struct supervisor *s)
+{
+        return s->vm && faccessat(s->vm->fd, "record.json", F_OK, 0) == 0;
+}
+
+static bool restore_former(struct supervisor *s)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+
+        return s->former && record_write(s->vm->fd, s->former, &ignored) == 0;
+}
+
 static int start(struct supervisor *s, struct error **err)
 {
         const struct supervisor_options *options = s->options;
@@ -787,6 +816,7 @@ static int start(struct supervisor *s, struct error **err)
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0)
                 return -1;
+        keep_former(s);
         s->state = VM_STARTING;
         note_warnings(s);
         supervisor_changed(s);
@@ -804,7 +834,7 @@ static int start(struct supervisor *s, struct error **err)
         return 0;
 }
 
-/* What is left of a run is its record; of a start that came to nothing, nothing. */
+/* What is left of a run is its record; of a start that came to nothing, the record of the run before. */
 static void leave_directory(struct supervisor *s, bool keep)
 {
         if (!s->vm)
@@ -859,6 +889,7 @@ static void done(struct supervisor *s, bool keep)
         error_free(s->start_error);
         verdict_done(&s->verdict);
         json_decref(s->story);
+        json_decref(s->former);
         json_decref(s->warnings);
         json_decref(s->differences);
         free(s->compared);
@@ -901,9 +932,9 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
 
         if (start(&s, &err) < 0) {
                 status = error_exit_status(err);
-                /* Not ours to remove when another run has left it: its record, or a journal that is owed. */
                 tell_failed(&s, err, status);
-                done(&s, s.state != VM_STARTING);
+                /* Not ours to remove when another run has left it: its record, or a journal that is owed. */
+                done(&s, s.state == VM_STARTING ? restore_former(&s) : has_record(&s));
                 return status;
         }
         return supervisor_loop(&s, true);

@@ -60,6 +60,7 @@ struct supervisor {
         struct vm_dir *vm;
         struct execution *execution;
         char *generation;
+        json_t *former; /* the record of the run before this one, NULL: there is none */
         int log_fd, ready_fd;
         bool lowered; /* capabilities are no longer effective: host steps are the host helper's */
 

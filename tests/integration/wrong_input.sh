@@ -78,6 +78,28 @@ test_missing_bridge_is_named_with_those_there_are() {
     template "NIC = [ BRIDGE = \"nobr9\" ]"
     refused 10 "nobr9" "$BRIDGE"
 }
+test_failed_start_leaves_the_last_run_to_read_and_says_why_in_the_log() {
+    need_root
+    template
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml destroy "$VM"
+    template 'NIC = [ BRIDGE = "nosuchbr" ]'
+    expect 10 vml start "$TEMPLATE"
+    expect 0 vml status "$VM"
+    assert_match "$OUT" "stopped: asked"
+    expect 0 vml log "$VM" -n 1
+    assert_match "$OUT" "the start failed: .*no bridge 'nosuchbr' on this host"
+}
+
+test_start_that_fails_before_its_record_leaves_no_directory() {
+    need_root
+    template
+    mkdir -p "$ROOT/var/lib/vmlaunch/.instance"
+    expect 1 vml start "$TEMPLATE"
+    [[ ! -e $ROOT/run/vmlaunch/$VM ]] || fail "a directory is left: $(ls -R "$ROOT/run/vmlaunch/$VM")"
+    rmdir "$ROOT/var/lib/vmlaunch/.instance"
+}
+
 test_second_start_of_a_running_vm_names_its_holder() {
     need_root
     template
