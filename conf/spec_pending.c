@@ -84,8 +84,8 @@ static void compare_rows(const struct pending *pending, const struct attr_sectio
                 /* A vector that is not there says nothing, as one of defaults does. */
                 if ((!wanted || !live) && says_nothing(section, row, wanted ? wanted : live, a ? a : b))
                         continue;
-                if (is_same_most(pending, section, row) || is_found(section, a) || (!a && !b) || (a && b && strcmp(a, b) == 0) ||
-                    is_left_open(section, row, wanted, a) ||
+                if (is_same_most(pending, section, row) || is_found(section, a) || (!a && !b) ||
+                    (a && b && strcmp(a, b) == 0) || is_left_open(section, row, wanted, a) ||
                     (section == &attr_os && strcmp(row->name, "MACHINE") == 0 && is_alias(a, b)))
                         continue;
                 reference = xasprintf("%s%s", prefix, row->name);

@@ -676,8 +676,9 @@ static int settle_journal(struct supervisor *s, struct error **err)
         if (lives > 0) {
                 error_set(err, ERROR_BUSY, "'%s' runs already: its QEMU (pid %d) lives without a supervisor",
                           s->plan->name, (int)pid);
-                return error_hint(err, "'vmlaunch reconcile %s' gives it another one, 'vmlaunch destroy %s' ends it",
-                                  s->plan->name, s->plan->name);
+                return error_hint(
+                        err, "'vmlaunch reconcile %s' gives it another one, 'vmlaunch destroy %s' ends it",
+                        s->plan->name, s->plan->name);
         }
         if (!journal_is_empty(s->vm->fd) &&
             undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)

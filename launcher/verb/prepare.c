@@ -182,11 +182,9 @@ static int look_begin(const struct vm_spec *spec, struct look *look, struct erro
         }
         look->n_images = n;
         if (spec->os.kernel)
-                requests[n++] =
-                        (struct image_request){ .path = spec->os.kernel, .ret_facts = &look->kernel };
+                requests[n++] = (struct image_request){ .path = spec->os.kernel, .ret_facts = &look->kernel };
         if (spec->os.initrd)
-                requests[n++] =
-                        (struct image_request){ .path = spec->os.initrd, .ret_facts = &look->initrd };
+                requests[n++] = (struct image_request){ .path = spec->os.initrd, .ret_facts = &look->initrd };
         for (size_t i = 0; i < spec->n_filesystems; i++)
                 requests[n++] = (struct image_request){ .path = spec->filesystems[i].source,
                                                         .ret_facts = &look->directories[i] };
@@ -217,8 +215,8 @@ static int look_end(const struct vm_spec *spec, struct look *look, struct image_
                 return 0;
         if (failed < look->n_images) {
                 const struct disk_spec *disk = &spec->disks[look->disks[failed]];
-                _cleanup_free_ char *reference = xasprintf("DISK[%zu]/%s", look->disks[failed],
-                                                           disk->source ? "SOURCE" : "IMAGE");
+                _cleanup_free_ char *reference =
+                        xasprintf("DISK[%zu]/%s", look->disks[failed], disk->source ? "SOURCE" : "IMAGE");
 
                 error_wrap(err, "%s", reference);
                 prepare_add_place(spec, reference, err);

@@ -78,10 +78,10 @@ static void print_device(struct text *out, const json_t *device)
         if (!id || !kind || strcmp(kind, "agent") == 0)
                 return;
         add_words(&words, device,
-                  json_object_get(device, "bus")   ? disk
-                  : strcmp(kind, "nic") == 0       ? nic
+                  json_object_get(device, "bus")  ? disk
+                  : strcmp(kind, "nic") == 0      ? nic
                   : strcmp(kind, "graphics") == 0 ? graphics
-                                                   : other);
+                                                  : other);
         if (json_is_integer(port))
                 text_addf(&words, "  port %lld", (long long)json_integer_value(port));
         if (json_is_true(json_object_get(device, "readonly")))

@@ -40,7 +40,8 @@ int vm_live_template(const struct paths *paths, const char *name, char **ret, st
         vm_dir_release(dir, true);
         if (result < 0 && (*err)->os_errno == EACCES) {
                 error_free(TAKE_PTR(*err));
-                return error_set(err, ERROR_NOT_PERMITTED, "only root may read the template that '%s' runs with", name);
+                return error_set(err, ERROR_NOT_PERMITTED,
+                                 "only root may read the template that '%s' runs with", name);
         }
         return result;
 }
