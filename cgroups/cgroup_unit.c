@@ -80,7 +80,7 @@ see(struct cgroup_unit_plan *plan, bool v2, const char *controller, const char *
 
 static void add_cpu(struct cgroup_unit_plan *plan, const struct cgroup_limits *limits, bool v2)
 {
-        uint64_t weight = cgroup_v2_cpu_weight(limits->cpu), per_second;
+        uint64_t weight = cgroup_v2_cpu_weight(limits->cpu), per_second, quota;
 
         if (has_limit(plan->files, CGROUP_LIMIT_CPU)) {
                 add(plan, CGROUP_LIMIT_CPU, "CPUWeight", weight);
@@ -93,16 +93,18 @@ static void add_cpu(struct cgroup_unit_plan *plan, const struct cgroup_limits *l
         if (!has_limit(plan->files, CGROUP_LIMIT_CPU_QUOTA))
                 return;
         per_second = quota_per_second(limits);
+        quota = per_second * limits->period_us / 1000000;
+        /* v2 has both in one file, and what is in force is asked of each property. */
         add(plan, CGROUP_LIMIT_CPU_QUOTA, "CPUQuotaPeriodUSec", limits->period_us);
-        if (!v2)
+        if (v2)
+                see(plan, v2, "cpu", "cpu.max", "%" PRIu64 " %" PRIu64, quota, limits->period_us);
+        else
                 see(plan, v2, "cpu", "cpu.cfs_period_us", "%" PRIu64, limits->period_us);
         add(plan, CGROUP_LIMIT_CPU_QUOTA, "CPUQuotaPerSecUSec", per_second);
         if (v2)
-                see(plan, v2, "cpu", "cpu.max", "%" PRIu64 " %" PRIu64,
-                    per_second * limits->period_us / 1000000, limits->period_us);
+                see(plan, v2, "cpu", "cpu.max", "%" PRIu64 " %" PRIu64, quota, limits->period_us);
         else
-                see(plan, v2, "cpu", "cpu.cfs_quota_us", "%" PRIu64,
-                    per_second * limits->period_us / 1000000);
+                see(plan, v2, "cpu", "cpu.cfs_quota_us", "%" PRIu64, quota);
 }
 
 /* systemd writes BFQ's file too, where there is one. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -50,6 +51,18 @@ static int read_spec(const struct site *site, const char *path, const char *base
         return error_set(err, ERROR_INVALID, "%s: NAME is not the file's name, by which its unit goes", path);
 }
 
+/* One line: systemd gives its generators nobody to talk to, so they talk to the kernel's log, which the journal reads. One
+ * write is one line there. */
+static void complain(const char *text, const char *vm)
+{
+        _cleanup_close_ int kmsg =
+                getenv("SYSTEMD_SCOPE") ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY) : -1;
+        _cleanup_free_ char *line =
+                xasprintf("<4>vmlaunch-generator: %s; the unit of '%s' has its defaults\n", text, vm);
+
+        (void)!write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, strlen(line));
+}
+
 /* What it runs with, or what it would be started with. One line about a template that is none. */
 static void add_vm(const struct site *site, const char *directory, const char *name, struct vms *vms)
 {
@@ -66,8 +79,8 @@ static void add_vm(const struct site *site, const char *directory, const char *n
         if (error || !spec) {
                 _cleanup_free_ char *text = error ? error_text(error) : xstrdup(path);
 
-                /* The first of a list; how the journal likes it. */
-                fprintf(stderr, "<4>%s; the unit of '%s' has its defaults\n", text, name);
+                /* The first of a list. */
+                complain(text, name);
                 return;
         }
         vms->specs = xreallocarray(vms->specs, vms->n + 1, sizeof(struct vm_spec *));

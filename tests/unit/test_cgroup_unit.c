@@ -51,7 +51,7 @@ static void every_limit_is_a_property_on_v2(void **state)
                 &v2_host,
                 "CPUWeight=150 CPUQuotaPeriodUSec=70000 CPUQuotaPerSecUSec=476200 IOWeight=300 TasksMax=200 "
                 "MemoryHigh=2147483648 MemoryMax=3221225472 MemorySwapMax=1073741824",
-                "cpu.weight=150, cpu.max=33334 70000, io.weight=default 300, pids.max=200, "
+                "cpu.weight=150, cpu.max=33334 70000, cpu.max=33334 70000, io.weight=default 300, pids.max=200, "
                 "memory.high=2147483648, memory.max=3221225472, memory.swap.max=1073741824",
                 "", 0);
 }
@@ -75,7 +75,7 @@ static void what_the_host_lacks_is_no_property(void **state)
         (void)state;
         host.v2_controllers = (char *)"cpu pids";
         assert_unit(&host, "CPUWeight=150 CPUQuotaPeriodUSec=70000 CPUQuotaPerSecUSec=476200 TasksMax=200",
-                    "cpu.weight=150, cpu.max=33334 70000, pids.max=200", "", 4);
+                    "cpu.weight=150, cpu.max=33334 70000, cpu.max=33334 70000, pids.max=200", "", 4);
 }
 
 static void a_unit_file_says_the_same_as_the_properties(void **state)
