@@ -204,7 +204,7 @@ fuzz-coverage: ## line coverage of each parser by its corpus, at least 90 %
 	@tests/coverage.sh $(COVERAGE_B)
 
 .PHONY: demo bench install
-demo: ## from nothing to a running guest and its clean end, each step shown (root)
+demo: ## from nothing to a running guest and its clean end, each step shown
 	@BUILD=$B tests/demo.sh
 
 BENCH_BIN := $B/tests/bare $B/tests/qmp_call

@@ -18,6 +18,7 @@
 
 #define ANSWER_MAX 65536
 #define REAP_MS    200
+#define USER_BUS   "DBUS_SESSION_BUS_ADDRESS"
 
 static bool use_program;
 
@@ -63,10 +64,19 @@ static char *read_value(const char *printed)
         return text_take(&out);
 }
 
+/* Where the user's own systemd listens, whatever else calls itself the session's bus (sd_bus_open_user(3)). */
+static char *user_address(void)
+{
+        const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+        return runtime ? xasprintf("unix:path=%s/bus", runtime)
+                       : xasprintf("unix:path=/run/user/%u/bus", (unsigned)geteuid());
+}
+
 static int program_call(const struct bus_call *call, int deadline_ms, char **ret_text, struct error **err)
 {
         _cleanup_free_ char *timeout = xasprintf("--timeout=%dms", deadline_ms);
-        const char *address = getenv(call->user ? "DBUS_SESSION_BUS_ADDRESS" : "DBUS_SYSTEM_BUS_ADDRESS");
+        const char *address = getenv(call->user ? USER_BUS : "DBUS_SYSTEM_BUS_ADDRESS");
         _cleanup_argv_ struct argv argv = ARGV_INIT;
         struct process_result result = { 0 };
         struct process_options options = { .deadline_ms = deadline_ms + 1000, .output_max = ANSWER_MAX };
@@ -125,6 +135,11 @@ static void __attribute__((noreturn)) child(const struct bus_call *call, int dea
         if (dup2(sock, 3) < 0)
                 _exit(1);
         fd_close_from(4);
+        if (call->user) {
+                _cleanup_free_ char *address = user_address();
+
+                setenv(USER_BUS, address, 1);
+        }
         done = use_program ? 0 : bus_library_call(call, deadline_ms, &reply, &err);
         if (done > 0)
                 text_addf(&answer, "y%s", reply ? reply : "");

@@ -4,7 +4,7 @@
  * The call is made in a child process, so that neither the library's memory nor a connection stays with the caller, and a
  * bus that does not answer costs no more than the deadline. Arguments are words as busctl takes them: a basic value is one
  * word, an array is its number of elements and these, a variant its signature and its value. Nothing is read from the
- * environment but the bus's address (DBUS_SYSTEM_BUS_ADDRESS, DBUS_SESSION_BUS_ADDRESS).
+ * environment but the bus's address (DBUS_SYSTEM_BUS_ADDRESS) or, of the user's, XDG_RUNTIME_DIR.
  */
 #pragma once
 

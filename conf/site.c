@@ -13,7 +13,7 @@
 
 enum { MAX_KVMRC_BYTES = 1 << 20 };
 
-void paths_init(struct paths *paths, const char *root)
+void paths_init(struct paths *paths, const char *root, const struct owner *owner)
 {
         size_t n = root ? strlen(root) : 0;
 
@@ -25,6 +25,15 @@ void paths_init(struct paths *paths, const char *root)
                 paths->root = xasprintf("%s/%.*s", cwd && strcmp(cwd, "/") != 0 ? cwd : "", (int)n, root);
         } else {
                 paths->root = xstrndup(root ? root : "", n);
+        }
+        paths->user = owner && owner->user;
+        if (paths->user && !*paths->root) {
+                paths->etc = xasprintf("%s/vmlaunch", owner->config);
+                paths->run = xasprintf("%s/vmlaunch", owner->runtime);
+                paths->state = xasprintf("%s/vmlaunch", owner->data);
+                paths->log = xasprintf("%s/vmlaunch", owner->state);
+                paths->cache = xasprintf("%s/vmlaunch", owner->cache);
+                return;
         }
         paths->etc = xasprintf("%s/etc/vmlaunch", paths->root);
         paths->run = xasprintf("%s/run/vmlaunch", paths->root);
@@ -56,6 +65,7 @@ void site_free(struct site *site)
         if (!site)
                 return;
         paths_done(&site->paths);
+        owner_done(&site->owner);
         template_free(site->driver);
         template_free(site->cluster);
         template_free(site->host);
@@ -117,6 +127,10 @@ static int read_uid_range(struct site *site, struct error **err)
         char *dash = strchr(first, '-');
         uint32_t from, to;
 
+        if (site->owner.user) {
+                site->uid_first = site->uid_last = site->owner.uid;
+                return 0;
+        }
         if (dash)
                 *dash = '\0';
         /* The last two ids mean "nobody" and "no change" to the kernel. */
@@ -163,8 +177,8 @@ static int read_programs(const struct site *site, const char *name, bool plain_n
         return 0;
 }
 
-/* The directory of a setting, or its default below root (NULL: as it is). */
-static int read_directory(const struct site *site, const char *name, const char *root, char **ret,
+/* The directory of a setting, or ours (NULL: the row's default). */
+static int read_directory(const struct site *site, const char *name, const char *ours, char **ret,
                           struct error **err)
 {
         const struct template *layer;
@@ -172,7 +186,7 @@ static int read_directory(const struct site *site, const char *name, const char 
         _cleanup_free_ char *shown = NULL;
 
         if (!single) {
-                *ret = xasprintf("%s%s", root ? root : "", attr_find(&attr_vm, name)->dflt);
+                *ret = xstrdup(ours ? ours : attr_find(&attr_vm, name)->dflt);
                 return 0;
         }
         if (single->value[0] == '/' && !strchr(single->value, '\n') &&
@@ -192,7 +206,14 @@ static int read_settings(struct site *site, struct error **err)
         const struct attr *row = attr_find(&attr_vm, "Q35_ROOT_PORTS");
         uint64_t ports = 0;
 
-        if (read_directory(site, "IMAGE_DIR", site->paths.root, &site->image_dir, err) < 0 ||
+        _cleanup_free_ char *images = NULL;
+
+        /* "images" can be no VM's name (spec_name_is_reserved()). */
+        if (site->paths.user && !*site->paths.root)
+                images = xasprintf("%s/images", site->paths.state);
+        else
+                images = xasprintf("%s%s", site->paths.root, attr_find(&attr_vm, "IMAGE_DIR")->dflt);
+        if (read_directory(site, "IMAGE_DIR", images, &site->image_dir, err) < 0 ||
             read_directory(site, "DATASTORE_LOCATION", NULL, &site->datastore_location, err) < 0)
                 return -1;
 
@@ -217,12 +238,15 @@ struct site_texts {
         size_t driver_length, cluster_length, host_length, kvmrc_length;
 };
 
-static int site_build(const char *root, const struct site_texts *texts, struct site **ret, struct error **err)
+static int site_build(const char *root, const struct owner *owner, const struct site_texts *texts,
+                      struct site **ret, struct error **err)
 {
         _cleanup_(site_freep) struct site *site = xcalloc(1, sizeof(*site));
         _cleanup_free_ char *kvmrc = NULL;
 
-        paths_init(&site->paths, root);
+        paths_init(&site->paths, root, owner);
+        if (owner)
+                owner_copy(owner, &site->owner);
         kvmrc_init(&site->kvmrc);
         if (parse_layer(site, LAYER_DRIVER, "vmm_exec_kvm.conf", texts->driver, texts->driver_length,
                         &site->driver, err) < 0 ||
@@ -254,13 +278,13 @@ static int read_optional(const char *directory, const char *name, size_t max, ch
         return 0;
 }
 
-int site_load(const char *root, struct site **ret, struct error **err)
+int site_load(const char *root, const struct owner *owner, struct site **ret, struct error **err)
 {
         struct site_texts texts = { 0 };
         struct paths paths;
         int result = -1;
 
-        paths_init(&paths, root);
+        paths_init(&paths, root, owner);
         if (read_optional(paths.etc, "vmm_exec_kvm.conf", TEMPLATE_MAX_BYTES, &texts.driver,
                           &texts.driver_length, err) == 0 &&
             read_optional(paths.etc, "cluster.conf", TEMPLATE_MAX_BYTES, &texts.cluster,
@@ -268,7 +292,7 @@ int site_load(const char *root, struct site **ret, struct error **err)
             read_optional(paths.etc, "host.conf", TEMPLATE_MAX_BYTES, &texts.host, &texts.host_length, err) ==
                     0 &&
             read_optional(paths.etc, "kvmrc", MAX_KVMRC_BYTES, &texts.kvmrc, &texts.kvmrc_length, err) == 0)
-                result = site_build(root, &texts, ret, err);
+                result = site_build(root, owner, &texts, ret, err);
         free(texts.driver);
         free(texts.cluster);
         free(texts.host);
@@ -291,5 +315,13 @@ int site_from_text(const char *root, const char *driver, const char *cluster, co
                 .kvmrc_length = kvmrc ? strlen(kvmrc) : 0,
         };
 
-        return site_build(root, &texts, ret, err);
+        return site_build(root, NULL, &texts, ret, err);
+}
+
+int site_of_user(const char *root, const struct owner *owner, const char *host, struct site **ret,
+                 struct error **err)
+{
+        const struct site_texts texts = { .host = (char *)host, .host_length = host ? strlen(host) : 0 };
+
+        return site_build(root, owner, &texts, ret, err);
 }

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "launcher/verb/command_line.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 
 /* Whoever started us without stdin, stdout or stderr: a socket of ours would become 1, and be written to. */
@@ -47,13 +48,7 @@ static enum log_level level_of(const struct verb_context *context)
 static int run_verb(struct verb_context *context, struct error **err)
 {
         if (context->verb->needs_site) {
-                if (geteuid() != 0 && !context->system) {
-                        error_set(err, ERROR_NOT_PERMITTED, "%s: the VMs of this host belong to root",
-                                  context->verb->name);
-                        return error_hint(err,
-                                          "run it as root, or add --system to look at the system's instance");
-                }
-                if (site_load(context->root, &context->site, err) < 0)
+                if (instance_load(context, &context->site, err) < 0)
                         return -1;
                 output_warnings(context->site->warnings, context);
         }

@@ -50,7 +50,7 @@ bool systemd_has_unit(const struct paths *paths)
         struct systemd_facts facts = { 0 };
 
         systemd_facts_read(&facts);
-        return !*paths->root && facts.has_unit;
+        return !paths->user && !*paths->root && facts.has_unit;
 }
 
 void systemd_facts_to_json(const struct systemd_facts *facts, json_t *host)

@@ -64,6 +64,7 @@ struct build {
         struct launch_plan *plan;
 
         uid_t uid;
+        gid_t gid;
         enum accel accel; /* KVM or TCG */
         bool kvm_group;   /* the VM's processes are in the group of /dev/kvm */
         bool sev_group;   /* and of /dev/sev */
@@ -146,6 +147,9 @@ void keyval_add(struct text *out, const char *key, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
 /* confine_plan.c: uid and groups. */
+/* May the VM's processes, put into this group ((gid_t)-1: none), open the file so? */
+bool confine_allows(const struct build *build, const struct file_facts *file, gid_t group, bool read,
+                    bool write);
 int confine_decide_uid(struct build *build, struct error **err);
 void confine_plan(struct build *build);
 

@@ -32,8 +32,16 @@ static uid_t acting_uid(const struct build *build, const struct filesystem_spec 
 static gid_t acting_gid(const struct build *build, const struct filesystem_spec *fs)
 {
         if (fs->driver == FILESYSTEM_9P)
-                return (gid_t)build->uid;
+                return build->gid;
         return fs->access == FILESYSTEM_PASSTHROUGH ? 0 : fs->gid_map;
+}
+
+static bool serves(const struct build *build, const struct filesystem_spec *fs, const struct file_facts *file,
+                   bool read, bool write)
+{
+        return fs->driver == FILESYSTEM_9P ? confine_allows(build, file, (gid_t)-1, read, write)
+                                           : file_facts_allow(file, acting_uid(build, fs),
+                                                              acting_gid(build, fs), (gid_t)-1, read, write);
 }
 
 static int check_directory(struct build *build, size_t i, struct error **err)
@@ -52,13 +60,13 @@ static int check_directory(struct build *build, size_t i, struct error **err)
                                    fs->source);
         if (uid == 0)
                 return 0;
-        if (!file_facts_allow(file, uid, gid, (gid_t)-1, true, false)) {
+        if (!serves(build, fs, file, true, false)) {
                 build_error(build, err, ERROR_HOST, reference,
                             "user %u, as which it is served, may not read '%s'", (unsigned)uid, fs->source);
                 return error_hint(err, "chown %u:%u it, or give ACCESSMODE = \"passthrough\"", (unsigned)uid,
                                   (unsigned)gid);
         }
-        if (!fs->readonly && !file_facts_allow(file, uid, gid, (gid_t)-1, true, true))
+        if (!fs->readonly && !serves(build, fs, file, true, true))
                 build_warn(build, reference,
                            "the guest can only read it: user %u, as which it is served, may not write",
                            (unsigned)uid);
@@ -79,6 +87,11 @@ int filesystem_check_all(struct build *build, struct error **err)
                         build_error(build, err, ERROR_HOST, driver, "there is no virtiofsd on this host");
                         return error_hint(err, "apt-get install qemu-system-common or virtiofsd; kvmrc's "
                                                "VIRTIOFSD_BINARY_PATH says where it is looked for");
+                }
+                if (fs->driver == FILESYSTEM_VIRTIOFS && build->in->site->owner.user) {
+                        build_error(build, err, ERROR_HOST, driver,
+                                    "virtiofsd needs ids that an ordinary user does not have");
+                        return error_hint(err, "DRIVER = \"9p\" is served by QEMU, with your own rights");
                 }
                 if (check_directory(build, i, err) < 0)
                         return -1;

@@ -228,12 +228,13 @@ void graphics_file_steps(struct build *build)
                 build_step(build, text_str(&because), EFFECT_DIRECTORY,
                            json_pack("{s:o, s:i, s:I, s:I}", "path",
                                      json_sprintf("%s/" SPICE_DIRECTORY, build->plan->run_dir), "mode", 0700,
-                                     "uid", (json_int_t)build->uid, "gid", (json_int_t)build->uid));
+                                     "uid", (json_int_t)build->uid, "gid", (json_int_t)build->gid));
         else if (is_unix(graphics))
                 build_step(build, text_str(&because), EFFECT_LISTEN,
-                           json_pack("{s:o, s:i, s:i, s:i, s:s}", "path",
+                           json_pack("{s:o, s:i, s:I, s:I, s:s}", "path",
                                      json_sprintf("%s/%s", build->plan->run_dir, socket_name(graphics)),
-                                     "mode", 0600, "uid", 0, "gid", 0, "fd", LISTENER));
+                                     "mode", 0600, "uid", (json_int_t)build->in->site->owner.uid, "gid",
+                                     (json_int_t)build->in->site->owner.gid, "fd", LISTENER));
         else
                 build_step(build, text_str(&because), EFFECT_PORT,
                            json_pack("{s:i, s:s, s:s*}", "port", (int)build->graphics_port, "address",

@@ -39,7 +39,7 @@
  *   cgroup-create  {path}                         path below each hierarchy, "machine.slice/vmlaunch-web"
  *                  {path, below: true}           v2: a sub-group of systemd's, without controllers
  *   cgroup-write   {path, controller, file, value}
- *   scope          {unit, slice, description, group, stop_s, properties}
+ *   scope          {unit, slice, description, group, stop_s, properties, user: bool}
  *                  the executor moves into a transient scope of systemd's, which has these properties
  *   unit-set       {unit, group, properties}      properties of a unit, as far as its control files differ
  *   live-template  {path, text}                   RUN/NAME/live.tmpl

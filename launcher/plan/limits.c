@@ -9,6 +9,8 @@
 
 /* Beyond the guest's own deadline: QEMU's end, the undo, and systemd's patience. */
 #define STOP_GRACE_S 30
+/* Where a user's systemd puts what the user starts (systemd.special(7)). */
+#define USER_SLICE "app.slice"
 
 static const char *const references[CGROUP_LIMITS] = {
         [CGROUP_LIMIT_CPU] = "CPU",
@@ -99,20 +101,72 @@ static void add_scope(struct build *build, const char *slice, const char *becaus
         const struct plan_policy *policy = &build->plan->policy;
 
         build_step(build, because, EFFECT_SCOPE,
-                   json_pack("{s:s, s:s, s:s+, s:s, s:i, s:o}", "unit", build->plan->unit, "slice", slice,
-                             "description", "VM ", build->spec->name, "group", build->plan->cgroup, "stop_s",
-                             (int)policy->shutdown_timeout_s + STOP_GRACE_S, "properties", properties));
+                   json_pack("{s:s, s:s, s:s+, s:s, s:i, s:o, s:o*}", "unit", build->plan->unit, "slice",
+                             slice, "description", "VM ", build->spec->name, "group", build->plan->cgroup,
+                             "stop_s", (int)policy->shutdown_timeout_s + STOP_GRACE_S, "properties",
+                             properties, "user", build->in->site->owner.user ? json_true() : NULL));
+}
+
+/* What the template asks for is listed; nothing is said of a VM that asks for nothing. */
+static void no_group(struct build *build, const struct cgroup_limits *limits)
+{
+        const struct origin *cpu = vm_spec_origin(build->spec, "CPU");
+        const bool asked[CGROUP_LIMITS] = {
+                [CGROUP_LIMIT_CPU] = cpu && cpu->layer > LAYER_DEFAULT,
+                [CGROUP_LIMIT_CPU_QUOTA] = limits->quota_us,
+                [CGROUP_LIMIT_IO_WEIGHT] = limits->io_weight,
+                [CGROUP_LIMIT_PIDS] = limits->pids,
+                [CGROUP_LIMIT_MEMORY_SOFT] = limits->memory_soft,
+                [CGROUP_LIMIT_MEMORY_HARD] = limits->memory_hard,
+                [CGROUP_LIMIT_MEMORY_SWAP] = limits->memory_swap_hard,
+        };
+        _cleanup_text_ struct text others = TEXT_INIT;
+        const char *first = NULL;
+
+        for (size_t i = 0; i < CGROUP_LIMITS; i++) {
+                if (asked[i] && first)
+                        text_addf(&others, "%s%s", others.length ? ", " : "; nor has ", references[i]);
+                else if (asked[i])
+                        first = references[i];
+        }
+        if (first)
+                build_warn(build, first,
+                           "has no effect: an ordinary user has control groups from a systemd of its own, on "
+                           "cgroup v2, and here is none%s",
+                           text_str(&others));
+}
+
+/* What a user's own systemd can do: the controllers that it was given, in the unified hierarchy. Strings are lent. */
+static struct cgroup_host user_cgroup_host(const struct build *build)
+{
+        return (struct cgroup_host){ .kind = CGROUP_V2,
+                                     .v2_mount = build->in->host->cgroup.v2_mount,
+                                     .v2_controllers = build->in->site->owner.manager_controllers,
+                                     .v2_writable = true,
+                                     .files = build->in->host->cgroup.files };
+}
+
+/* "user.slice/.../app.slice/vmlaunch-web.scope"; new string. */
+static char *unit_group_path(const struct build *build, const char *slice)
+{
+        _cleanup_free_ char *below = cgroup_unit_path(slice, build->in->unit);
+        const char *manager = build->in->site->owner.manager_group;
+
+        if (build->in->unit_group)
+                return xstrdup(build->in->unit_group);
+        return manager ? xasprintf("%s/%s", manager, below) : TAKE_PTR(below);
 }
 
 /* Its group is made by systemd, which has to know the limits. */
 static int unit_group(struct build *build, const struct cgroup_limits *limits, struct error **err)
 {
         const struct plan_input *in = build->in;
-        const struct cgroup_host *host = &in->host->cgroup;
-        const char *slice = build->spec->slice ? build->spec->slice : CGROUP_VM_PARENT;
+        bool user = in->site->owner.user;
+        const char *slice = build->spec->slice ? build->spec->slice : user ? USER_SLICE : CGROUP_VM_PARENT;
         _cleanup_free_ char *inside = cgroup_unit_path(slice, "");
-        _cleanup_free_ char *group =
-                in->unit_group ? xstrdup(in->unit_group) : cgroup_unit_path(slice, in->unit);
+        _cleanup_free_ char *group = unit_group_path(build, slice);
+        const struct cgroup_host of_user = user_cgroup_host(build);
+        const struct cgroup_host *host = user ? &of_user : &in->host->cgroup;
         _cleanup_(cgroup_unit_plan_freep) struct cgroup_unit_plan *plan =
                 cgroup_unit_plan_build(limits, host, group, err);
         _cleanup_text_ struct text because = TEXT_INIT;
@@ -129,7 +183,7 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
                            "systemd has put the VM's unit into '%s': 'systemctl daemon-reload' tells "
                            "it of the change, for the next start",
                            group);
-        if (in->group == PLAN_GROUP_SCOPE && !in->host->systemd.has_bus) {
+        if (in->group == PLAN_GROUP_SCOPE && !user && !in->host->systemd.has_bus) {
                 build_warn(
                         build, NULL,
                         "systemd cannot be talked to, there is no D-Bus: the VM gets no control group, and CPU "
@@ -165,7 +219,7 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
 
 void unit_late_steps(struct build *build)
 {
-        if (build->plan->unit)
+        if (build->plan->unit && !build->in->site->owner.user)
                 build_step(build, "rule: systemd-machined knows the VMs of units, where it runs",
                            EFFECT_MACHINED,
                            json_pack("{s:s, s:s}", "name", build->plan->name, "uuid", build->plan->uuid));
@@ -180,6 +234,8 @@ int limits_steps(struct build *build, struct error **err)
         if (spec->cgroups_version && version && version != spec->cgroups_version)
                 build_warn(build, "CGROUPS_VERSION", "is %u and this host has version %u, which counts",
                            spec->cgroups_version, version);
+        if (build->in->group == PLAN_GROUP_NONE)
+                return no_group(build, &limits), 0;
         return build->in->group == PLAN_GROUP_OWN ? own_group(build, &limits, err)
                                                   : unit_group(build, &limits, err);
 }

@@ -20,9 +20,11 @@ static const char *kvm_obstacle(struct build *build)
                 return "there is no /dev/kvm";
         if (!host->cpu_has_virt)
                 return "the CPU has neither vmx nor svm";
-        if (!file_facts_allow(node, build->uid, (gid_t)build->uid, group, true, true))
-                return "the VM's user may not open /dev/kvm, even in the node's group";
-        build->kvm_group = node->gid != 0;
+        if (!confine_allows(build, node, group, true, true))
+                return build->in->site->owner.user
+                               ? "this user may not open /dev/kvm ('adduser USER kvm' puts it into the group)"
+                               : "the VM's user may not open /dev/kvm, even in the node's group";
+        build->kvm_group = node->gid != 0 && !build->in->site->owner.user;
         return NULL;
 }
 
@@ -297,7 +299,7 @@ static void file_step(struct build *build, const char *reference, const char *so
 {
         const struct host_facts *host = build->in->host;
         gid_t group = build->kvm_group ? host->kvm_node.gid : (gid_t)-1;
-        bool copy = !file_facts_allow(file, build->uid, (gid_t)build->uid, group, true, false);
+        bool copy = !confine_allows(build, file, group, true, false);
 
         build_step(build, reference, EFFECT_FILE_OPEN,
                    json_pack("{s:s, s:s, s:b, s:I}", "path", path, "fd", source, "copy", copy, "uid",

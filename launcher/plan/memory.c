@@ -126,14 +126,14 @@ static int check_encryption(struct build *build, struct error **err)
                                    type == MEMORY_ENCRYPTION_SEV ? "SEV" : "SEV-ES");
         if (!node->exists || !S_ISCHR(node->mode))
                 return build_error(build, err, ERROR_HOST, reference, "there is no /dev/sev");
-        if (!file_facts_allow(node, build->uid, (gid_t)build->uid, group, true, true)) {
+        if (!confine_allows(build, node, group, true, true)) {
                 build_error(build, err, ERROR_HOST, reference,
                             "the VM's user may not open /dev/sev, even in the node's group");
                 return error_hint(
                         err,
                         "a udev rule can give it a group: KERNEL==\"sev\", GROUP=\"kvm\", MODE=\"0660\"");
         }
-        build->sev_group = node->gid != 0;
+        build->sev_group = node->gid != 0 && !build->in->site->owner.user;
         return 0;
 }
 

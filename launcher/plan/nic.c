@@ -124,6 +124,22 @@ static int unknown_model(struct build *build, const char *reference, const char 
         return error_hint(err, "it can be %s", text_str(&known));
 }
 
+/* Taps, bridges and scripts are root's. */
+static int check_owner(struct build *build, size_t i, struct error **err)
+{
+        const struct nic_spec *nic = &build->spec->nics[i];
+        _cleanup_free_ char *reference = xasprintf("NIC[%zu]/%s", i, nic->script ? "SCRIPT" : "BRIDGE");
+
+        if (!build->in->site->owner.user || (nic->bridge_type == NIC_BRIDGE_USER && !nic->script))
+                return 0;
+        if (nic->script)
+                return build_error(build, err, ERROR_NOT_PERMITTED, reference,
+                                   "a script is run by root, and this VM is an ordinary user's");
+        build_error(build, err, ERROR_NOT_PERMITTED, reference,
+                    "a tap needs root, and this VM is an ordinary user's");
+        return error_hint(err, "BRIDGE_TYPE = \"user\" is user-mode networking, or run it as root");
+}
+
 int nic_check_all(struct build *build, struct error **err)
 {
         for (size_t i = 0; i < build->spec->n_nics; i++) {
@@ -131,6 +147,8 @@ int nic_check_all(struct build *build, struct error **err)
                 _cleanup_free_ char *reference = xasprintf("NIC[%zu]/MODEL", i);
                 const struct nic_model *model = find_model(nic->model);
 
+                if (check_owner(build, i, err) < 0)
+                        return -1;
                 if (!model || !qemu_has_device(build->in->qemu, model->device))
                         return unknown_model(build, reference, nic->model, model ? ERROR_HOST : ERROR_INVALID,
                                              err);

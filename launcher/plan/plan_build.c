@@ -268,12 +268,24 @@ static void write_argv(struct build *build)
         raw_args(build);
 }
 
+/* Of what only the supervisor reaches. */
+static json_int_t owner_uid(const struct build *build)
+{
+        return build->in->site->owner.uid;
+}
+
+static json_int_t owner_gid(const struct build *build)
+{
+        return build->in->site->owner.gid;
+}
+
 void build_listen_step(struct build *build, const char *because, const char *name)
 {
         build_step(build, because, EFFECT_LISTEN,
-                   json_pack("{s:o, s:i, s:i, s:i, s:o}", "path",
+                   json_pack("{s:o, s:i, s:I, s:I, s:o}", "path",
                              json_sprintf("%s/private/%s.sock", build->plan->run_dir, name), "mode", 0600,
-                             "uid", 0, "gid", 0, "fd", json_sprintf("listen:%s", name)));
+                             "uid", owner_uid(build), "gid", owner_gid(build), "fd",
+                             json_sprintf("listen:%s", name)));
 }
 
 static void lock_step(struct build *build)
@@ -345,15 +357,16 @@ static int live_template_step(struct build *build, struct error **err)
 
 static int write_steps(struct build *build, struct error **err)
 {
-        build_step(build, "rule: a uid for each VM", EFFECT_UID_CLAIM,
-                   json_pack("{s:I, s:o}", "uid", (json_int_t)build->uid, "path",
-                             json_sprintf("%s/uids/%u", build->in->site->paths.run, build->uid)));
+        if (!build->in->site->owner.user)
+                build_step(build, "rule: a uid for each VM", EFFECT_UID_CLAIM,
+                           json_pack("{s:I, s:o}", "uid", (json_int_t)build->uid, "path",
+                                     json_sprintf("%s/uids/%u", build->in->site->paths.run, build->uid)));
         disk_steps(build);
         machine_file_steps(build);
         firmware_steps(build);
         build_step(build, "rule: nobody but the supervisor reaches QEMU", EFFECT_DIRECTORY,
-                   json_pack("{s:o, s:i, s:i, s:i}", "path", json_sprintf("%s/private", build->plan->run_dir),
-                             "mode", 0700, "uid", 0, "gid", 0));
+                   json_pack("{s:o, s:i, s:I, s:I}", "path", json_sprintf("%s/private", build->plan->run_dir),
+                             "mode", 0700, "uid", owner_uid(build), "gid", owner_gid(build)));
         secret_steps(build);
         graphics_file_steps(build);
         build_listen_step(build, "rule: the supervisor's control channel", "qmp");

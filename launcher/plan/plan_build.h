@@ -20,6 +20,7 @@
 /* Who makes the VM's control group (DESIGN section 7). */
 enum plan_group {
         PLAN_GROUP_OWN,     /* vmlaunch: no systemd */
+        PLAN_GROUP_NONE,    /* nobody: an ordinary user has none to give */
         PLAN_GROUP_SCOPE,   /* systemd, for a VM that is started by hand: a transient scope */
         PLAN_GROUP_SERVICE, /* systemd, whose unit runs vmlaunch */
 };

@@ -65,14 +65,14 @@ void tpm_file_steps(struct build *build)
         directory = state_directory(build);
         build_step(build, MODEL, EFFECT_STATE_DIRECTORY,
                    json_pack("{s:s, s:i, s:I, s:I}", "path", directory, "mode", 0700, "uid",
-                             (json_int_t)build->uid, "gid", (json_int_t)build->uid));
+                             (json_int_t)build->uid, "gid", (json_int_t)build->gid));
 }
 
 void tpm_helper_steps(struct build *build)
 {
         _cleanup_text_ struct text state = TEXT_INIT;
         _cleanup_free_ char *directory = NULL;
-        struct helper helper = { .id = "tpm0", .because = MODEL, .uid = build->uid, .gid = build->uid };
+        struct helper helper = { .id = "tpm0", .because = MODEL, .uid = build->uid, .gid = build->gid };
 
         if (!build->spec->tpm.present)
                 return;

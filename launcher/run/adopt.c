@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -338,8 +339,9 @@ int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct e
         run = json_pack("{s:{s:s, s:s, s:s, s:i}}", "run", "name", vm->name, "generation",
                         adoption->generation, "run_dir", vm->path, "executor", (int)getpid());
         if ((!adoption->journal.name && journal_append(vm->fd, run, err) < 0) ||
-            owe(vm, n++, EFFECT_UID_CLAIM, json_pack("{s:I}", "uid", (json_int_t)plan->confine.uid), NULL,
-                err) < 0 ||
+            (plan->confine.uid != geteuid() &&
+             owe(vm, n++, EFFECT_UID_CLAIM, json_pack("{s:I}", "uid", (json_int_t)plan->confine.uid), NULL,
+                 err) < 0) ||
             owe(vm, n++, EFFECT_DIRECTORY, json_pack("{s:s+}", "path", vm->path, "/private"), NULL, err) <
                     0 ||
             owe(vm, n++, EFFECT_LIVE_TEMPLATE, json_pack("{s:s+}", "path", vm->path, "/live.tmpl"), NULL,

@@ -28,7 +28,7 @@
 /* Where systemd keeps what SetUnitProperties() was told with runtime = true. */
 #define RUNTIME_PROPERTIES "/run/systemd/system.control"
 
-static bool is_inactive(const char *unit, struct error **err)
+static bool is_inactive(const char *unit, bool user, struct error **err)
 {
         _cleanup_free_ char *escaped = bus_path_escape(unit),
                             *path = xasprintf(SYSTEMD_AT "/unit/%s", escaped);
@@ -38,6 +38,7 @@ static bool is_inactive(const char *unit, struct error **err)
                                        .interface = "org.freedesktop.DBus.Properties",
                                        .member = "Get",
                                        .signature = "ss",
+                                       .user = user,
                                        .words = &words };
         _cleanup_free_ char *state = NULL;
 
@@ -65,6 +66,7 @@ static int start_scope(const struct effect_run *run, const json_t *args, struct 
                                        .interface = MANAGER,
                                        .member = "StartTransientUnit",
                                        .signature = "ssa(sv)a(sa(sv))",
+                                       .user = json_is_true(json_object_get(args, "user")),
                                        .words = &words };
         json_t *list, *property;
         json_error_t why;
@@ -109,12 +111,13 @@ static int start_scope(const struct effect_run *run, const json_t *args, struct 
 int scope_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         const char *unit = json_string_value(json_object_get(args, "unit"));
+        bool user = json_is_true(json_object_get(args, "user"));
         long long deadline = fd_now_ms() + SCOPE_MS;
         bool there = false;
 
         if (!unit)
                 return error_set(err, ERROR_FAILED, "step scope: no unit");
-        while (!*err && !is_inactive(unit, err) && !*err) {
+        while (!*err && !is_inactive(unit, user, err) && !*err) {
                 if (fd_now_ms() >= deadline)
                         return error_set(err, ERROR_BUSY, "systemd still has the unit '%s' of an earlier run",
                                          unit);

@@ -41,10 +41,9 @@ int keeper_prepare(int ret_sockets[2], struct error **err)
         return 0;
 }
 
-void keeper_become(pid_t supervisor, int supervisor_fd, char *const *adopt)
+void keeper_become(pid_t supervisor, int supervisor_fd, char *const *adopt, char *const *env)
 {
         char pid[16], *argv[16] = { "vmlaunch", "__keeper", pid };
-        static char *const env[] = { NULL };
         size_t n = 3;
 
         snprintf(pid, sizeof(pid), "%d", (int)supervisor);
@@ -147,7 +146,6 @@ static void hear_supervisor(struct keeper *keeper)
 /* In the child: the new supervisor, which finds everything else by itself. */
 static void __attribute__((noreturn)) exec_supervisor(const struct keeper *keeper, int socket_fd)
 {
-        static char *const env[] = { NULL };
         int high[] = { fcntl(socket_fd, F_DUPFD_CLOEXEC, KEEPER_LOCK_FD + 1),
                        fcntl(keeper->lock, F_DUPFD_CLOEXEC, KEEPER_LOCK_FD + 1) };
 
@@ -155,7 +153,7 @@ static void __attribute__((noreturn)) exec_supervisor(const struct keeper *keepe
             dup2(high[1], KEEPER_LOCK_FD) < 0)
                 _exit(KEEPER_TRY_AGAIN);
         process_signals_default();
-        execve("/proc/self/exe", keeper->adopt, env);
+        execve("/proc/self/exe", keeper->adopt, environ);
         _exit(KEEPER_TRY_AGAIN);
 }
 

@@ -37,9 +37,10 @@ struct keeper_word {
 
 /*
  * Becomes the keeper of the supervisor that this process has forked: execs. supervisor_fd: the keeper's end of the
- * socket. adopt: the arguments of a new supervisor, NULL-terminated. Returns only when that is not possible.
+ * socket. adopt: the arguments of a new supervisor, NULL-terminated; env: its environment. Returns only when that is not
+ * possible.
  */
-void keeper_become(pid_t supervisor, int supervisor_fd, char *const *adopt);
+void keeper_become(pid_t supervisor, int supervisor_fd, char *const *adopt, char *const *env);
 /* What a keeper-to-be does before it forks, so that QEMU becomes its child however early the supervisor dies. */
 int keeper_prepare(int ret_sockets[2], struct error **err);
 /* `vmlaunch __keeper PID ADOPT...`; argv begins at PID. */

@@ -11,6 +11,7 @@ static const struct verb_option global_options[] = {
         { .name = "quiet", .letter = 'q', .doc = "nothing but errors and what was asked for" },
         { .name = "verbose", .letter = 'v', .doc = "more on stderr; twice: all" },
         { .name = "system", .doc = "the system's instance, whoever asks" },
+        { .name = "user", .doc = "the caller's own instance, as always but for root" },
         { .name = "help", .letter = 'h', .doc = "help, of the verb when one is given" },
         { .name = "version", .doc = "the version" },
         { 0 },
@@ -65,6 +66,8 @@ static int set_global(struct verb_context *context, const struct verb_option *op
                 context->verbose++;
         } else if (strcmp(option->name, "system") == 0) {
                 context->system = true;
+        } else if (strcmp(option->name, "user") == 0) {
+                context->user = true;
         } else if (strcmp(option->name, "help") == 0) {
                 *result = COMMAND_LINE_HELP;
         } else if (strcmp(option->name, "version") == 0) {

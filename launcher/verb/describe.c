@@ -8,6 +8,7 @@
 #include "launcher/host/qemu_device.h"
 #include "launcher/host/qemu_facts.h"
 #include "launcher/plan/offers.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 
@@ -20,7 +21,7 @@ static int find_facts(const struct verb_context *context, struct qemu_facts **re
         _cleanup_(site_freep) struct site *site = NULL;
         _cleanup_free_ char *path = NULL;
 
-        if (site_load(context->root, &site, err) < 0 ||
+        if (instance_load(context, &site, err) < 0 ||
             template_parse("describe", text, strlen(text), &template, err) < 0 ||
             spec_build(template, site, "/", NULL, &spec, err) < 0 || qemu_find(spec, &path, err) < 0)
                 return -1;

@@ -13,6 +13,7 @@
 #include "launcher/run/reconcile.h"
 #include "launcher/run/story.h"
 #include "launcher/verb/command_line.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 
@@ -66,11 +67,8 @@ int verb_reconcile(struct verb_context *context, struct error **err)
         };
         int status;
 
-        if (geteuid() != 0) {
-                error_set(err, ERROR_NOT_PERMITTED,
-                          "reconcile: only root can read what the VMs have to undo");
+        if (instance_need_owner(context, "reconciling the VMs", err) < 0)
                 return -1;
-        }
         if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
         request.cgroup = &host->cgroup;

@@ -13,6 +13,7 @@
 #include "launcher/run/stuck.h"
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/autostart.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
@@ -324,7 +325,7 @@ static int destroy_strays(struct verb_context *context, const char *name, struct
         _cleanup_(host_facts_freep) struct host_facts *host = NULL;
         int killed;
 
-        if (geteuid() != 0)
+        if (!instance_is_own(context->site))
                 return 0;
         if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;

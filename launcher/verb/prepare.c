@@ -280,7 +280,7 @@ static bool is_of_unit(const struct verb_context *context, const struct template
         const struct paths *paths = &context->site->paths;
         _cleanup_free_ char *path = xasprintf("%s/vms/%s.tmpl", paths->etc, spec->name);
 
-        return !*paths->root && strcmp(template->file, path) == 0;
+        return !paths->user && !*paths->root && strcmp(template->file, path) == 0;
 }
 
 /* Who makes the VM's group: systemd where it runs. What is only printed is what `start` would do. */
@@ -290,6 +290,12 @@ static void choose_group(const struct verb_context *context, const struct templa
         const char *name = prepared->spec->name;
 
         input->group = PLAN_GROUP_OWN;
+        if (context->site->owner.user) {
+                prepared->group = input->group =
+                        context->site->owner.manager_group ? PLAN_GROUP_SCOPE : PLAN_GROUP_NONE;
+                input->unit = prepared->unit = unit_scope_name(&context->site->paths, name);
+                return;
+        }
         if (!host->systemd.runs)
                 return;
         if (context->verb->run == verb_run && unit_is_own(&prepared->unit, &prepared->unit_group)) {

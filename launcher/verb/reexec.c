@@ -15,6 +15,7 @@
 #include "launcher/run/keeper.h"
 #include "launcher/run/reexec.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
@@ -231,7 +232,7 @@ int verb_reexecuted(struct verb_context *context, struct error **err)
         if (take_arguments(context, &how, err) < 0 || confine_lower_capabilities(err) < 0)
                 return -1;
         prctl(PR_SET_NAME, "vmlaunch");
-        status = site_load(context->root, &context->site, err);
+        status = instance_load(context, &context->site, err);
         if (status == 0)
                 status = take_over(context, &how, err);
         if (status >= 0)

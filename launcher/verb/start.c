@@ -15,11 +15,13 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "conf/spec_build.h"
+#include "launcher/host/caller.h"
 #include "launcher/run/keeper.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor.h"
 #include "launcher/verb/autostart.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
@@ -36,14 +38,6 @@
 #define TAKE_BACK_MS 15000
 /* For a keeper whose supervisor has said its last word. */
 #define KEEPER_END_MS 5000
-
-static int need_root(struct error **err)
-{
-        if (geteuid() == 0)
-                return 0;
-        error_set(err, ERROR_NOT_PERMITTED, "starting a VM of the system's instance needs root");
-        return error_hint(err, "run it as root; plan, explain and validate work as any user");
-}
 
 /* Its stderr is nobody's, and the supervisor that would have a log did not come to be. */
 void adoption_log_failed(const struct verb_context *context, const struct error *error)
@@ -122,7 +116,7 @@ int verb_adopt(struct verb_context *context, struct error **err)
         struct vm_dir *vm = NULL;
         int status = -1;
 
-        if (need_root(err) < 0)
+        if (instance_need_owner(context, "starting a VM", err) < 0)
                 return -1;
         if (fcntl(KEEPER_SOCKET_FD, F_SETFD, FD_CLOEXEC) < 0 ||
             fcntl(KEEPER_LOCK_FD, F_SETFD, FD_CLOEXEC) < 0)
@@ -145,7 +139,7 @@ int verb_run(struct verb_context *context, struct error **err)
                 .site = context->site, .ready_fd = -1, .foreground = true, .fail_step = -1, .keeper_fd = -1
         };
 
-        if (need_root(err) < 0)
+        if (instance_need_owner(context, "starting a VM", err) < 0)
                 return -1;
         /* A QEMU that lives needs no template any more. */
         if (spec_name_is_valid(context->args[0]) && orphan_exists(context->site, context->args[0]))
@@ -207,6 +201,7 @@ become_keeper(struct verb_context *context, char *name, struct prepared *prepare
         char *root = context->site->paths.root;
         char *adopt_argv[] = { "vmlaunch", "--root", root, "__adopt", name, NULL };
         char *plain_argv[] = { "vmlaunch", "__adopt", name, NULL };
+        char *env[CALLER_VARIABLES + 1];
         int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), sockets[2], status = 0;
         _cleanup_error_ struct error *ignored = NULL;
         pid_t pid;
@@ -228,7 +223,8 @@ become_keeper(struct verb_context *context, char *name, struct prepared *prepare
         close(ready_fd);
         if (pid < 0)
                 _exit(1);
-        keeper_become(pid, sockets[0], *root ? adopt_argv : plain_argv);
+        caller_environment(&context->site->owner, env);
+        keeper_become(pid, sockets[0], *root ? adopt_argv : plain_argv, env);
         /* The supervisor does without; its status is still start's to know. */
         /* waits: for the supervisor, which is all that is left to do */
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -497,7 +493,7 @@ int verb_start(struct verb_context *context, struct error **err)
 
         if (all == (context->n_args > 0))
                 return error_set(err, ERROR_USAGE, "start takes a template or a VM's name, or --autostart");
-        if (need_root(err) < 0)
+        if (instance_need_owner(context, "starting a VM", err) < 0)
                 return -1;
         return all ? autostart_all(context, err) : start_vm(context, context->args[0], err);
 }

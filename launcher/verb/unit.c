@@ -16,6 +16,7 @@
 #include "launcher/run/reconcile.h"
 #include "launcher/run/unit.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
 #include "launcher/verb/verbs.h"
@@ -179,9 +180,8 @@ static int set_autostart(struct verb_context *context, bool enable, struct error
         _cleanup_free_ char *path = NULL, *unit = NULL;
         const char *name = context->args[0];
 
-        if (geteuid() != 0)
-                return error_set(err, ERROR_NOT_PERMITTED, "%s: only root says what is started at boot",
-                                 context->verb->name);
+        if (instance_need_owner(context, "choosing what is started at boot", err) < 0)
+                return -1;
         if (!vm_is_defined(paths, name, &path) && (enable || !spec_name_is_valid(name))) {
                 _cleanup_free_ char *shown = text_printable(name);
 

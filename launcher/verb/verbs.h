@@ -31,7 +31,7 @@ struct verb_context {
         enum output_format output;
         const char *root; /* --root or VMLAUNCH_ROOT, NULL: the system's directories */
         double timeout_s; /* --timeout, negative: not given */
-        bool quiet, system;
+        bool quiet, system, user;
         unsigned verbose;
         char **args; /* what is neither option nor verb, NULL-terminated */
         size_t n_args;

@@ -23,7 +23,7 @@ test_errors_of_every_exit_status_are_one_json_document() {
     is_json_error 2 vml list --output=json surplus
     is_json_error 4 vml -o json status nobody
     chmod -R a+rX "$WORK"
-    is_json_error 5 setpriv --reuid 65534 --regid 65534 --clear-groups "$VMLAUNCH" --root "$ROOT" -o json list
+    is_json_error 5 setpriv --reuid 65534 --regid 65534 --clear-groups "$VMLAUNCH" --root "$ROOT" --system -o json reconcile
     is_json_error 5 setpriv --reuid 65534 --regid 65534 --clear-groups "$VMLAUNCH" --root "$ROOT" --system -o json start "$TEMPLATE"
     sed 's/^MEMORY/MEMROY/' "$TEMPLATE" >"$ROOT/wrong.tmpl"
     is_json_error 6 vml -o json validate "$ROOT/wrong.tmpl"

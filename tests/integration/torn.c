@@ -239,7 +239,7 @@ static int set_up(void **state)
         f->root = xstrdup(root);
         f->vm_name = xasprintf("torn-%d", (int)getpid());
         f->group = cgroup_vm_path(f->vm_name);
-        paths_init(&f->site.paths, root);
+        paths_init(&f->site.paths, root, NULL);
         f->site.uid_first = f->site.uid_last = VM_UID;
         assert_int_equal(cgroup_host_read("", &f->cgroup, &err), 0);
         assert_int_equal(instance_id(&f->site.paths, true, &instance, &err), 0);

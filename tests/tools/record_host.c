@@ -26,7 +26,7 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: record_host /usr/bin/qemu-system-x86_64\n");
                 return 2;
         }
-        paths_init(&paths, NULL);
+        paths_init(&paths, NULL, NULL);
         if (host_facts_read(&paths, &host, &err) < 0 ||
             qemu_facts_get(argv[1], &paths, false, &qemu, &err) < 0)
                 return complain(err);

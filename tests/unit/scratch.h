@@ -31,7 +31,7 @@ static inline int set_up(void **state)
         assert_non_null(mkdtemp(f->path));
         assert_int_equal(chmod(f->path, 0755), 0);
         f->fd = open(f->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        paths_init(&f->paths, f->path);
+        paths_init(&f->paths, f->path, NULL);
         *state = f;
         return 0;
 }

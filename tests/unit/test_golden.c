@@ -14,6 +14,8 @@
  *   # CLAIMED: UID NAME [PORT]            another VM's machine.lock keeps this uid, and this port
  *   # LOCK: line                          a line of machine.lock
  *   # DRIVER: line, # CLUSTER: line, # HOST_CONF: line   a line of vmm_exec_kvm.conf, cluster.conf, host.conf
+ *   # USER: UID [GID...]                 of an ordinary user's instance, with these further groups
+ *   # MANAGER: cpu memory                the user has a systemd of its own, which was given these controllers
  *   # UNIT: service                       it is run by its unit; or: scope, started by hand
  *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
  *   # NO_XML: control character           why the template has no twin in XML, which is planned as well
@@ -26,6 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -244,11 +247,48 @@ static void read_clock(struct golden_case *golden)
         golden->clock->change = change;
 }
 
+static int read_site(struct golden_case *golden, const char *driver, const char *cluster,
+                     const char *host_conf, const char *kvmrc, struct error **err)
+{
+        size_t cursor = 0;
+        _cleanup_free_ char *line = next_line(golden->text, "USER", &cursor), *manager = NULL;
+        gid_t groups[8];
+        struct owner owner = { .user = true,
+                               .groups = groups,
+                               .config = (char *)"/home/u/.config",
+                               .data = (char *)"/home/u/.local/share",
+                               .state = (char *)"/home/u/.local/state",
+                               .cache = (char *)"/home/u/.cache",
+                               .runtime = (char *)"/run/user/1000" };
+
+        if (!line)
+                return site_from_text(NULL, driver, cluster, host_conf, kvmrc, &golden->site, err);
+        for (char *save = NULL, *word = strtok_r(line, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+                if (!owner.uid)
+                        owner.uid = owner.gid = (uid_t)atoi(word);
+                else if (owner.n_groups < ARRAY_SIZE(groups))
+                        groups[owner.n_groups++] = (gid_t)atoi(word);
+        }
+        cursor = 0;
+        manager = next_line(golden->text, "MANAGER", &cursor);
+        if (manager) {
+                owner.manager_group = (char *)"user.slice/user-1000.slice/user@1000.service";
+                owner.manager_controllers = manager;
+        }
+        return site_of_user(NULL, &owner, host_conf, &golden->site, err);
+}
+
 static void choose_group(struct golden_case *golden)
 {
         size_t cursor = 0;
         _cleanup_free_ char *kind = next_line(golden->text, "UNIT", &cursor);
 
+        if (golden->site->owner.user) {
+                golden->input.group = golden->site->owner.manager_group ? PLAN_GROUP_SCOPE : PLAN_GROUP_NONE;
+                golden->unit = unit_scope_name(&golden->site->paths, golden->spec->name);
+                golden->input.unit = golden->unit;
+                return;
+        }
         if (!kind)
                 return;
         if (strcmp(kind, "service") == 0) {
@@ -293,7 +333,7 @@ static int build_plan(struct golden_case *golden, const char *template_text, str
 
         file = xasprintf("%s.tmpl", golden->name);
         if (template_parse(file, template_text, strlen(template_text), &golden->template, err) < 0 ||
-            site_from_text(NULL, driver, cluster, host_conf, kvmrc, &golden->site, err) < 0 ||
+            read_site(golden, driver, cluster, host_conf, kvmrc, err) < 0 ||
             spec_build(golden->template, golden->site, "/vm", golden->name, &golden->spec, err) < 0)
                 return -1;
         read_clock(golden);

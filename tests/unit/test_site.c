@@ -56,11 +56,49 @@ static void a_root_is_in_front_of_every_directory(void **state)
         struct error *err = NULL;
 
         (void)state;
-        assert_int_equal(site_load("/nowhere/at/all//", &site, &err), 0);
+        assert_int_equal(site_load("/nowhere/at/all//", NULL, &site, &err), 0);
         assert_string_equal(site->paths.root, "/nowhere/at/all");
         assert_string_equal(site->paths.cache, "/nowhere/at/all/var/cache/vmlaunch");
         assert_string_equal(site->image_dir, "/nowhere/at/all/var/lib/vmlaunch/images");
         site_free(site);
+}
+
+static void a_user_has_the_directories_of_xdg(void **state)
+{
+        gid_t groups[] = { 44 };
+        const struct owner owner = { .user = true,
+                                     .uid = 1000,
+                                     .gid = 100,
+                                     .groups = groups,
+                                     .n_groups = 1,
+                                     .config = (char *)"/h/.config",
+                                     .data = (char *)"/h/.local/share",
+                                     .state = (char *)"/h/.local/state",
+                                     .cache = (char *)"/h/.cache",
+                                     .runtime = (char *)"/run/user/1000" };
+        _cleanup_(site_freep) struct site *site = NULL, *below = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        /* UID_RANGE is the system's: a user has one uid. */
+        assert_int_equal(site_of_user(NULL, &owner, "UID_RANGE = \"5-9\"", &site, &err), 0);
+        assert_true(site->paths.user);
+        assert_string_equal(site->paths.etc, "/h/.config/vmlaunch");
+        assert_string_equal(site->paths.run, "/run/user/1000/vmlaunch");
+        assert_string_equal(site->paths.state, "/h/.local/share/vmlaunch");
+        assert_string_equal(site->paths.log, "/h/.local/state/vmlaunch");
+        assert_string_equal(site->paths.cache, "/h/.cache/vmlaunch");
+        assert_string_equal(site->image_dir, "/h/.local/share/vmlaunch/images");
+        assert_int_equal(site->uid_first, 1000);
+        assert_int_equal(site->uid_last, 1000);
+        assert_true(owner_has_group(&site->owner, 44));
+        assert_true(owner_has_group(&site->owner, 100));
+        assert_false(owner_has_group(&site->owner, 1000));
+
+        assert_int_equal(site_of_user("/r", &owner, NULL, &below, &err), 0);
+        assert_string_equal(below->paths.run, "/r/run/vmlaunch");
+        assert_string_equal(below->image_dir, "/r/var/lib/vmlaunch/images");
+        assert_int_equal(below->uid_first, 1000);
 }
 
 static void host_settings_are_read(void **state)
@@ -226,6 +264,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(nothing_configured_gives_the_defaults),
                 cmocka_unit_test(a_root_is_in_front_of_every_directory),
+                cmocka_unit_test(a_user_has_the_directories_of_xdg),
                 cmocka_unit_test(host_settings_are_read),
                 cmocka_unit_test(wrong_settings_are_rejected_with_their_place),
                 cmocka_unit_test(the_configuration_that_upstream_ships_is_read),

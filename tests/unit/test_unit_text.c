@@ -95,8 +95,8 @@ static void units_of_instances_have_names_of_their_own(void **state)
         _cleanup_free_ char *service = unit_service_name("web"), *a = NULL, *b = NULL;
 
         (void)state;
-        paths_init(&ours, NULL);
-        paths_init(&other, "/srv/other");
+        paths_init(&ours, NULL, NULL);
+        paths_init(&other, "/srv/other", NULL);
         a = unit_scope_name(&ours, "web");
         b = unit_scope_name(&other, "web");
         assert_string_equal(service, "vmlaunch@web.service");
