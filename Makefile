@@ -123,9 +123,10 @@ deps: ## install the Debian packages that are missing (GROUPS="build demo test g
 	@tests/deps.sh $(GROUPS)
 
 # All variants boot the same guest, so it is not below $B. build.sh knows whether there is anything to do.
-guest: ## build the test guest, build/guest/vmlinuz and initrd.img
+guest: ## build the test guests, build/guest/vmlinuz and initrd.img, and unpack the inits
 	@tests/guest/build.sh build/guest
 	@tests/guest/systemd.sh build/guest
+	@tests/guest/inits.sh build/guest
 
 # Integration programs: root tests in C, each in namespaces of its own.
 IT_SRC    := $(sort $(wildcard tests/integration/*.c))
@@ -167,7 +168,7 @@ $(PROOF):
 	@:
 endif
 
--include $(shell find $B -name '*.d' 2>/dev/null)
+-include $(shell find $B -path $B/guest -prune -o -name '*.d' -type f -print 2>/dev/null)
 
 # Chains of implicit rules keep their objects.
 .SECONDARY:
