@@ -177,8 +177,9 @@ endif
 check-unit: $(UNIT_BIN) $(REPLAY_BIN) ## unit tests and corpus replay: seconds, any user, nothing installed
 	@tests/unit.sh $(UNIT_BIN) $(REPLAY_BIN)
 
-bless: $B/tests/test_golden docs ## write the golden plans and docs/template-reference.md anew: review the diff like code
+bless: $B/tests/test_golden $B/tests/test_precedence docs ## write the golden plans and docs/template-reference.md anew: review the diff like code
 	@BLESS=1 $B/tests/test_golden >/dev/null 2>&1 || $B/tests/test_golden
+	@BLESS=1 $B/tests/test_precedence >/dev/null 2>&1 || $B/tests/test_precedence
 
 asan: ## check-unit with address and undefined behaviour sanitizers
 	$(MAKE) B=build/asan CFLAGS='-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all' \

@@ -42,7 +42,7 @@ const struct kvmrc_row kvmrc_rows[] = {
         { "SYNC_TIME", "yes", "set the guest's clock by its agent when a paused guest goes on", .here = true,
           .ours = "yes" },
         { "VIRSH_RETRIES", "3", without_libvirt, .plain = "3" },
-        { "VIRSH_TIMEOUT", "60", later, .plain = "60" },
+        { "VIRSH_TIMEOUT", "60", without_libvirt, .plain = "60" },
         UNSET("VIRSH_TRIES", without_libvirt),
         { "CLEANUP_MEMORY_ON_START", NULL, later, .plain = "no" },
         { "CLEANUP_MEMORY_ON_STOP", "no", later, .plain = "no" },
@@ -156,8 +156,9 @@ struct reader {
         size_t length;
         struct error **warnings;
         unsigned n_warnings;
-        struct text unused; /* names of variables that are set and not used by this version */
-        struct source_pos unused_pos;
+        struct text unused;  /* names of variables that are set and not used by this version */
+        struct text libvirt; /* those that say how to reach it */
+        struct source_pos unused_pos, libvirt_pos;
 };
 
 static void __attribute__((format(printf, 3, 4)))
@@ -192,6 +193,14 @@ static void set_attach(struct kvmrc *kvmrc, const char *key, const char *value)
         ARRAY_GROW(kvmrc->attach, kvmrc->n_attach);
         kvmrc->attach[kvmrc->n_attach++] =
                 (struct kvmrc_attach){ .key = xstrdup(key), .value = xstrdup(value) };
+}
+
+static void add_name(struct text *names, struct source_pos *first, const char *name,
+                     const struct source_pos *pos)
+{
+        if (!names->length)
+                *first = *pos;
+        text_addf(names, "%s%s", names->length ? ", " : "", name);
 }
 
 static int assign(struct reader *reader, const char *name, const char *value, const struct source_pos *pos,
@@ -250,9 +259,8 @@ static int assign(struct reader *reader, const char *name, const char *value, co
         }
         if (!*value || (row->plain && strcmp(row->plain, value) == 0))
                 return 0;
-        if (!reader->unused.length)
-                reader->unused_pos = *pos;
-        text_addf(&reader->unused, "%s%s", reader->unused.length ? ", " : "", name);
+        add_name(row->doc == without_libvirt ? &reader->libvirt : &reader->unused,
+                 row->doc == without_libvirt ? &reader->libvirt_pos : &reader->unused_pos, name, pos);
         return 0;
 }
 
@@ -283,10 +291,13 @@ int kvmrc_parse(const char *file, const char *text, size_t length, struct kvmrc 
         }
         if (result < 0)
                 (*err)->excerpt = template_excerpt(reader.text, reader.length, &(*err)->pos);
-        else if (reader.unused.length)
+        if (result == 0 && reader.unused.length)
                 warn(&reader, &reader.unused_pos,
                      "not supported by this version of vmlaunch, going on without: %s",
                      text_str(&reader.unused));
+        if (result == 0 && reader.libvirt.length)
+                warn(&reader, &reader.libvirt_pos, "%s: %s", without_libvirt, text_str(&reader.libvirt));
         text_done(&reader.unused);
+        text_done(&reader.libvirt);
         return result;
 }

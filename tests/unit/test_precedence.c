@@ -1,19 +1,27 @@
 /*
  * Which layer's value counts: for a row of each class and kind, every combination of layers that are silent, empty, right
  * and wrong. What is expected is worked out here from opennebula-semantics section 3.1, not by the code under test.
+ *
+ * docs/precedence.md is the same as a table, of what the code does and of the attribute tables; BLESS=1 writes it.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "base/fd.h"
 #include "base/text.h"
 #include "conf/attr.h"
+#include "conf/kvmrc.h"
 #include "conf/spec_build.h"
+
+#define GUIDE "docs/precedence.md"
 
 enum { DRIVER, CLUSTER, HOST, VM, N_LAYERS };
 enum said { SILENT, EMPTY, RIGHT, WRONG, N_SAID };
@@ -58,6 +66,8 @@ static const struct row rows[] = {
           "" },
         { "", "CPU", { "2", "3", "4", "5" }, "much", false, "" },
         { "DISK", "READONLY", { "yes", "yes", "yes", "yes" }, "maybe", false, "SOURCE=d" },
+        /* E: cluster, driver */
+        { "", "EVC_MODE", { "EPYC", "Haswell", "qemu64", "max" }, "a b", true, "" },
         /* The host's alone */
         { "", "IMAGE_DIR", { "/a", "/b", "/c", "/d" }, "a", false, "" },
 };
@@ -264,11 +274,133 @@ static void every_attribute_of_opennebula_has_its_class(void **state)
         }
 }
 
+static const char *const letters[] = { [LOOKUP_A] = "A", [LOOKUP_B] = "B", [LOOKUP_C] = "C",
+                                       [LOOKUP_D] = "D", [LOOKUP_E] = "E", [LOOKUP_HOST] = "host" };
+
+/* What a layer that says this comes to, when each weaker one that counts has a value. */
+static const char *outcome(const struct row *row, unsigned layer, enum said say)
+{
+        enum said said[N_LAYERS] = { SILENT };
+        const struct attr *attr = find(row);
+        _cleanup_free_ char *result = NULL, *own = xasprintf("%s: ", files[layer]);
+
+        for (unsigned i = 0; i < layer; i++)
+                if (counts(attr->lookup, i))
+                        said[i] = RIGHT;
+        said[layer] = say;
+        result = got(row, said);
+        if (text_starts_with(result, "error"))
+                return "error";
+        if (text_starts_with(result, own))
+                return "its value";
+        if (strcmp(result, "default") != 0)
+                return "the next layer's";
+        return say != SILENT && attr->lookup == LOOKUP_D && layer != VM ? "a warning" : "the default";
+}
+
+static void add_outcomes(struct text *out)
+{
+        static const char *const layers[N_LAYERS] = { "`vmm_exec_kvm.conf`", "`cluster.conf`", "`host.conf`",
+                                                      "VM template" };
+
+        text_add(out, "| class | for example | who says it | absent | empty | right | wrong |\n"
+                      "|---|---|---|---|---|---|---|\n");
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                for (unsigned n = 0; n < N_LAYERS; n++) {
+                        unsigned layer = VM - n;
+
+                        text_addf(out, "| %s | `%s%s%s` | %s |", letters[find(&rows[i])->lookup],
+                                  rows[i].section, *rows[i].section ? "/" : "", rows[i].key, layers[layer]);
+                        for (enum said say = SILENT; say < N_SAID; say++)
+                                text_addf(out, " %s |", outcome(&rows[i], layer, say));
+                        text_add(out, "\n");
+                }
+}
+
+static void add_members(struct text *out)
+{
+        static const enum attr_lookup classes[] = { LOOKUP_A, LOOKUP_B, LOOKUP_C, LOOKUP_E, LOOKUP_HOST };
+
+        text_add(out, "| class | who counts | attributes |\n|---|---|---|\n");
+        for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+                text_addf(out, "| %s | %s%s |", letters[classes[i]], attr_lookup_name(classes[i]),
+                          classes[i] == LOOKUP_C ? "; each device by itself" : "");
+                /* They are many, and nearly all. */
+                if (classes[i] == LOOKUP_A || classes[i] == LOOKUP_C) {
+                        text_add(out, " as `dist/etc/vmm_exec_kvm.conf` shows them |\n");
+                        continue;
+                }
+                for (size_t j = 0; attr_sections[j]; j++)
+                        for (size_t k = 0; k < attr_sections[j]->n_rows; k++) {
+                                const struct attr *row = &attr_sections[j]->rows[k];
+
+                                if (row->lookup == classes[i] && row->state == ATTR_HERE && !row->means)
+                                        text_addf(out, " `%s%s%s`", attr_sections[j]->name,
+                                                  *attr_sections[j]->name ? "/" : "", row->name);
+                        }
+                text_add(out, " |\n");
+        }
+}
+
+static void add_variables(struct text *out)
+{
+        text_add(out, "| variable | upstream ships | here |\n|---|---|---|\n");
+        for (const struct kvmrc_row *row = kvmrc_rows; row->name; row++)
+                text_addf(out, "| `%s` | %s | %s%s |\n", row->name, row->dflt ? row->dflt : "", row->doc,
+                          row->here                   ? ""
+                          : row->plain && *row->plain ? "; another value is named in a warning"
+                                                      : "; named in a warning when it is set");
+}
+
+static char *guide(void)
+{
+        struct text out = TEXT_INIT;
+
+        text_add(
+                &out,
+                "# Where a value comes from\n\n"
+                "A VM template is stronger than `host.conf`, that than `cluster.conf`, that than "
+                "`vmm_exec_kvm.conf`, and what nobody\nsays has a default of ours. It goes by the key, not by "
+                "the vector: `OS/ARCH` may come from one and `OS/MACHINE` from\nanother. `vmlaunch explain` says "
+                "for each value which one it was. Not every layer may say everything: an attribute\nhas a class. "
+                "What is in no class below is of D, for VM templates only.\n\n"
+                "This page is made of the tables and of what the program does (`make bless`).\n\n");
+        add_members(&out);
+        text_add(
+                &out,
+                "\n## What a layer's saying comes to\n\n"
+                "Each weaker layer that counts has a value here. An empty text ends the search, and the default "
+                "counts; an empty number or\nswitch is passed over. A value that is wrong is an error when it is "
+                "the one that counts; of `host.conf`'s own settings always.\nA key that nobody knows is an error in any layer, with the one that was probably meant.\n\n");
+        add_outcomes(&out);
+        text_add(
+                &out,
+                "\n## kvmrc\n\nRead line by line, `[export] NAME=value`, never executed. Any other line and any "
+                "other name is reported and has no effect.\n\n");
+        add_variables(&out);
+        return text_take(&out);
+}
+
+static void the_guide_is_what_the_program_does(void **state)
+{
+        _cleanup_free_ char *want = guide(), *have = NULL;
+        struct error *err = NULL;
+
+        (void)state;
+        if (getenv("BLESS"))
+                assert_int_equal(fd_write_file_at(AT_FDCWD, GUIDE, want, strlen(want), 0644, 0, &err), 0);
+        if (fd_read_file_at(AT_FDCWD, GUIDE, 1 << 20, &have, NULL, &err) < 0)
+                fail_msg("%s", err->message);
+        if (strcmp(want, have) != 0)
+                fail_msg("%s is not what the tables say: make bless", GUIDE);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_combination_of_layers_gives_what_its_class_says),
                 cmocka_unit_test(every_attribute_of_opennebula_has_its_class),
+                cmocka_unit_test(the_guide_is_what_the_program_does),
         };
 
         return cmocka_run_group_tests_name("precedence", tests, NULL, NULL);
