@@ -6,6 +6,12 @@
 #include "base/text.h"
 
 /*
+ * Elements and attributes of all snippets of a VM: QEMU's longest argument list, twice over. Readers look for an element
+ * among its siblings, and add what they find to lists.
+ */
+enum { MAX_ITEMS = 4096 };
+
+/*
  * The children of <devices>, for a guest with SPICE. Our defaults are what upstream ships in SPICE_OPTIONS: what other
  * ones leave out is not there.
  */
@@ -33,6 +39,16 @@ static const struct template *tree_of(const struct spec_builder *builder, const 
                 if (all[i] && pos->file && strcmp(all[i]->file, pos->file) == 0)
                         return all[i];
         return NULL;
+}
+
+/* As deep as XML_MAX_DEPTH. */
+static size_t count_items(const struct xml_element *element)
+{
+        size_t n = 1 + element->n_attributes;
+
+        for (const struct xml_element *child = element->children; child; child = child->next)
+                n += count_items(child);
+        return n;
 }
 
 struct snippet_text {
@@ -70,6 +86,13 @@ static void read_text(struct spec_builder *builder, struct template **tree, cons
         else
                 locator_init(&locator, text->name, text->value, strlen(text->value));
         if (xml_tree_parse(&locator, text->value, strlen(text->value), true, &root, &error) == 0) {
+                builder->n_snippet_items += count_items(root);
+                if (builder->n_snippet_items > MAX_ITEMS) {
+                        spec_fail(builder, &text->pos,
+                                  "%s: more than %d elements and attributes in all pieces of libvirt XML",
+                                  text->name, MAX_ITEMS);
+                        return;
+                }
                 read(&reader, root);
                 free(reader.seen);
                 return;

@@ -29,6 +29,7 @@ struct spec_builder {
         struct vm_spec *spec;
         struct error *errors;
         unsigned n_errors;
+        size_t n_snippet_items; /* elements and attributes of snippets (snippet.c) */
         const struct template_attribute
                 *defaults[4]; /* NIC_DEFAULT and its like that were given; ends with NULL */
 };

@@ -19,6 +19,7 @@
  *   # UNIT: service                       it is run by its unit; or: scope, started by hand
  *   # EXPECT_ERROR: 6                     planning fails with this exit status; NAME.plan has the message
  *   # NO_XML: control character           why the template has no twin in XML, which is planned as well
+ *   # EFFECT: words                       what libvirt makes of a snippet (libvirt-behaviour): they are in the plan
  *   # EXPLAIN                             NAME.plan ends with what explain says
  */
 #include <dirent.h>
@@ -610,6 +611,22 @@ static void check_xml_twin(struct golden_case *golden, const struct launch_plan 
         compare("XML twin of the text, and ", wanted, found);
 }
 
+/* Written by hand, and not by `make bless`. */
+static void check_effects(const struct golden_case *golden, const struct launch_plan *plan)
+{
+        _cleanup_free_ char *text = launch_plan_text(plan);
+        size_t cursor = 0;
+
+        for (;;) {
+                _cleanup_free_ char *effect = next_line(golden->text, "EFFECT", &cursor);
+
+                if (!effect)
+                        return;
+                if (!strstr(text, effect))
+                        fail_msg("%s: '%s' is not in the plan", golden->name, effect);
+        }
+}
+
 static void gives_its_plan(void **state)
 {
         struct golden_case golden = { .name = *state };
@@ -630,6 +647,7 @@ static void gives_its_plan(void **state)
                 check_xml_twin(&golden, plan, NULL);
                 check_live_template(&golden, plan);
                 check_running(&golden, plan);
+                check_effects(&golden, plan);
                 if (expect_error)
                         fail_msg("%s: planned, though an error is expected", golden.name);
         } else {
