@@ -213,7 +213,7 @@ static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
                           nic->mtu);
 }
 
-/* One warning for all of them: what only CONTEXT could tell the guest. */
+/* One warning for all of them: what only CONTEXT could tell the guest. OpenNebula has made its CD. */
 static void warn_of_kept(struct spec_builder *builder)
 {
         static const char *const for_the_guest[] = { "IP",           "IP6",     "IP6_GLOBAL", "IP6_ULA",
@@ -224,6 +224,8 @@ static void warn_of_kept(struct spec_builder *builder)
         const struct source_pos *first = NULL;
         _cleanup_text_ struct text names = TEXT_INIT;
 
+        if (builder->template->is_vm)
+                return;
         for (size_t k = 0; k < ARRAY_SIZE(for_the_guest); k++)
                 for (size_t i = 0; i < spec->n_nics; i++) {
                         if (!is_asked(builder, &spec->nics[i], for_the_guest[k]))

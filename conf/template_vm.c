@@ -216,7 +216,10 @@ static void read_context(struct vm_reader *r, const struct template_attribute *c
         add_attribute(r->template, &disk);
 }
 
-/* The network drivers have made bridges, VLANs and filters (VN_MAD). */
+/*
+ * The network drivers have made bridges, VLANs and filters (VN_MAD), and CONTEXT tells the guest its addresses, which are
+ * kept for status.
+ */
 static void read_nic(struct vm_reader *r, struct template_attribute *nic)
 {
         static const char *const done[] = { "VLAN_ID",
@@ -224,33 +227,13 @@ static void read_nic(struct vm_reader *r, struct template_attribute *nic)
                                             "VLAN_TAGGED_ID",
                                             "PHYDEV",
                                             "MTU",
+                                            "GUEST_MTU",
                                             "SECURITY_GROUPS",
                                             "NETWORK_MODE",
+                                            "ORDER",
                                             "FILTER_IP_SPOOFING",
                                             "FILTER_MAC_SPOOFING",
-                                            "ORDER",
                                             "ATTACH",
-                                            "IP6",
-                                            "IP6_GLOBAL",
-                                            "IP6_ULA",
-                                            "IP6_LINK",
-                                            "IP6_METHOD",
-                                            "IP6_METRIC",
-                                            "METHOD",
-                                            "METRIC",
-                                            "NETWORK_ADDRESS",
-                                            "NETWORK_MASK",
-                                            "PREFIX_LENGTH",
-                                            "GATEWAY",
-                                            "GATEWAY6",
-                                            "DNS",
-                                            "SEARCH_DOMAIN",
-                                            "ROUTES",
-                                            "VROUTER_IP6",
-                                            "VROUTER_IP6_GLOBAL",
-                                            "VROUTER_MANAGEMENT",
-                                            "EXTERNAL",
-                                            "GUEST_MTU",
                                             "RDP",
                                             "SSH",
                                             NULL };

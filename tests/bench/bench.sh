@@ -134,6 +134,40 @@ big_plans() {
         "$(($(vml -q plan "$root/s4.tmpl" --format argv | wc -c) / 1024))" KiB $(($(getconf ARG_MAX) / 1024))
 }
 
+# The same as OpenNebula would send it: each value a CDATA section, and beside each what its core fills in.
+vm_xml() {
+    local i key
+    echo '<VM><NAME>large</NAME><TEMPLATE><MEMORY><![CDATA[64]]></MEMORY><ACCEL><![CDATA[tcg]]></ACCEL>'
+    for ((i = 0; i < 20; i++)); do
+        echo "<DISK><SOURCE><![CDATA[$root/disk$i.qcow2]]></SOURCE><DEV_PREFIX><![CDATA[sd]]></DEV_PREFIX>"
+        for key in DATASTORE DATASTORE_ID IMAGE_ID IMAGE_STATE IMAGE_UNAME LN_TARGET TM_MAD CLUSTER_ID ORIGINAL_SIZE; do
+            echo "<$key><![CDATA[7]]></$key>"
+        done
+        echo '</DISK><NIC><BRIDGE><![CDATA[vbr0]]></BRIDGE>'
+        for key in AR_ID NETWORK NETWORK_ID NETWORK_UID NETWORK_UNAME VN_MAD CLUSTER_ID NAME; do
+            echo "<$key><![CDATA[7]]></$key>"
+        done
+        echo '</NIC>'
+    done
+    echo '</TEMPLATE><USER_TEMPLATE>'
+    for ((i = 0; i < 500; i++)); do echo "<NOTE_$i><![CDATA[for people]]></NOTE_$i>"; done
+    echo '</USER_TEMPLATE></VM>'
+}
+large_plans() {
+    mkdir -p "$root/etc/vmlaunch"
+    echo 'Q35_ROOT_PORTS = "32"' >"$root/etc/vmlaunch/host.conf"
+    local i disks=()
+    for ((i = 0; i < 20; i++)); do
+        qemu-img create -q -f qcow2 "$root/disk$i.qcow2" 1G
+        disks+=("DISK = [ SOURCE = \"disk$i.qcow2\", DEV_PREFIX = \"sd\" ]")
+    done
+    template large 20 "${disks[@]}"
+    query "plan of a VM with 20 disks and 20 NICs" 5 plan "$root/large.tmpl"
+    vm_xml >"$root/large.xml"
+    query "the same from VM XML, with what OpenNebula adds" 10 plan "$root/large.xml"
+    rm "$root/etc/vmlaunch/host.conf"
+}
+
 printf '%-52s %9s %-4s %9s\n' "what (medians of $pairs)" measured '' bar
 
 if [[ ${BENCH_ONLY:-} == plans ]]; then
@@ -141,6 +175,7 @@ if [[ ${BENCH_ONLY:-} == plans ]]; then
     template b0 0
     vml -q start "$root/b0.tmpl"
     vml -q destroy b0
+    large_plans
     big_plans
     exit 0
 fi
@@ -224,37 +259,7 @@ vml -q destroy b1
 
 # --- plans
 query "plan of a VM with 1 NIC" 5 plan "$root/b1.tmpl"
-mkdir -p "$root/etc/vmlaunch"
-echo 'Q35_ROOT_PORTS = "32"' >"$root/etc/vmlaunch/host.conf"
-disks=()
-for ((i = 0; i < 20; i++)); do
-    qemu-img create -q -f qcow2 "$root/disk$i.qcow2" 1G
-    disks+=("DISK = [ SOURCE = \"disk$i.qcow2\", DEV_PREFIX = \"sd\" ]")
-done
-template large 20 "${disks[@]}"
-query "plan of a VM with 20 disks and 20 NICs" 5 plan "$root/large.tmpl"
-# The same as OpenNebula would send it: each value a CDATA section, and beside each what its core fills in.
-vm_xml() {
-    local i key
-    echo '<VM><NAME>large</NAME><TEMPLATE><MEMORY><![CDATA[64]]></MEMORY><ACCEL><![CDATA[tcg]]></ACCEL>'
-    for ((i = 0; i < 20; i++)); do
-        echo "<DISK><SOURCE><![CDATA[$root/disk$i.qcow2]]></SOURCE><DEV_PREFIX><![CDATA[sd]]></DEV_PREFIX>"
-        for key in DATASTORE DATASTORE_ID IMAGE_ID IMAGE_STATE IMAGE_UNAME LN_TARGET TM_MAD CLUSTER_ID ORIGINAL_SIZE; do
-            echo "<$key><![CDATA[7]]></$key>"
-        done
-        echo '</DISK><NIC><BRIDGE><![CDATA[vbr0]]></BRIDGE>'
-        for key in AR_ID NETWORK NETWORK_ID NETWORK_UID NETWORK_UNAME VN_MAD CLUSTER_ID NAME; do
-            echo "<$key><![CDATA[7]]></$key>"
-        done
-        echo '</NIC>'
-    done
-    echo '</TEMPLATE><USER_TEMPLATE>'
-    for ((i = 0; i < 500; i++)); do echo "<NOTE_$i><![CDATA[for people]]></NOTE_$i>"; done
-    echo '</USER_TEMPLATE></VM>'
-}
-vm_xml >"$root/large.xml"
-query "the same from VM XML, with what OpenNebula adds" 10 plan "$root/large.xml"
-rm "$root/etc/vmlaunch/host.conf"
+large_plans
 
 big_plans
 
