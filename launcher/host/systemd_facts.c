@@ -5,15 +5,17 @@
 
 #include "base/mem.h"
 #include "cgroups/cgroup_plan.h"
-#include "cgroups/cgroup_unit.h"
 
 /* Where systemd looks for units (systemd.unit(5)). */
+static const char *const directories[] = {
+        "/etc/systemd/system.control",  "/run/systemd/system.control",   "/run/systemd/transient",
+        "/run/systemd/generator.early", "/etc/systemd/system",           "/run/systemd/system",
+        "/run/systemd/generator",       "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+        "/lib/systemd/system",          "/run/systemd/generator.late",
+};
+
 static bool has_unit_file(const char *name)
 {
-        static const char *const directories[] = { "/etc/systemd/system", "/run/systemd/system",
-                                                   "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-                                                   "/lib/systemd/system" };
-
         for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
                 _cleanup_free_ char *path = xasprintf("%s/%s", directories[i], name);
 
@@ -23,16 +25,11 @@ static bool has_unit_file(const char *name)
         return false;
 }
 
-bool slice_is_known(const char *slice, const struct cgroup_host *cgroup)
+bool slice_is_known(const char *slice)
 {
-        _cleanup_free_ char *inside = cgroup_unit_path(slice, "x"), *path = NULL;
-        const char *mount = cgroup->n_v1 ? cgroup->v1[0].mount : cgroup->v2_mount;
+        _cleanup_free_ char *dropins = xasprintf("%s.d", slice);
 
-        if (strcmp(slice, CGROUP_VM_PARENT) == 0 || has_unit_file(slice))
-                return true;
-        inside[strlen(inside) - 2] = '\0';
-        path = xasprintf("%s/%s", mount ? mount : "", inside);
-        return mount && access(path, F_OK) == 0;
+        return strcmp(slice, CGROUP_VM_PARENT) == 0 || has_unit_file(slice) || has_unit_file(dropins);
 }
 
 void systemd_facts_read(struct systemd_facts *ret)

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "cgroups/cgroup_host.h"
 #include "conf/site.h"
 
 /* The host's systemd; runs false: another init, the rest says nothing then. */
@@ -23,5 +22,6 @@ void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret);
 
 /* Does systemd run here, and has it vmlaunch's units? Those are of the system's instance only. */
 bool systemd_has_unit(const struct paths *paths);
-/* Has systemd a unit file of this slice, or a group? machine.slice it brings itself. */
-bool slice_is_known(const char *slice, const struct cgroup_host *cgroup);
+/* Has somebody defined this slice, by a unit file or a drop-in? A group of that name says nothing: systemd makes one of any
+ * slice that a unit names. machine.slice it brings itself. */
+bool slice_is_known(const char *slice);

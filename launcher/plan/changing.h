@@ -41,6 +41,8 @@ bool changing_handles_image(const struct changing *c, const struct plan_step *st
 
 /* plan_change_host.c */
 void changing_add_file(struct changing *c, const json_t *args);
+/* What the VM's group is to allow, as far as that changes. */
+void changing_add_limit_steps(struct changing *c);
 void changing_add_host_steps(struct changing *c);
 void changing_remove_host_steps(struct changing *c);
 void changing_add_qmp_steps(struct changing *c);

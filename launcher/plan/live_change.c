@@ -113,10 +113,12 @@ json_t *live_change(const char *was, const char *wanted, struct error **err)
         left = pair_up(a, b);
         known = pair_up(b, a);
         for (size_t i = 0; i < a->n_attributes; i++)
-                if (a->attributes[i].is_vector && left[i] < 0)
-                        json_array_append_new(removing,
-                                              json_pack("{s:s, s:o}", "vector", a->attributes[i].name,
-                                                        "match", match_of(&a->attributes[i])));
+                if (left[i] < 0)
+                        json_array_append_new(
+                                removing, a->attributes[i].is_vector
+                                                  ? json_pack("{s:s, s:o}", "vector", a->attributes[i].name,
+                                                              "match", match_of(&a->attributes[i]))
+                                                  : json_pack("{s:s}", "attribute", a->attributes[i].name));
         for (size_t i = 0; i < b->n_attributes; i++)
                 set(setting, known[i] < 0 ? NULL : &a->attributes[known[i]], &b->attributes[i]);
         return json_pack("{s:o, s:o}", "set", setting, "remove", removing);

@@ -138,6 +138,7 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
         plan_parts_read(was, &c.was);
         plan_parts_read(wanted, &c.wanted);
         changing_media(&c);
+        changing_add_limit_steps(&c);
         changing_add_host_steps(&c);
         changing_add_parts(&c);
         changing_add_qmp_steps(&c);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "launcher/plan/change_limits.h"
 #include "launcher/plan/changing.h"
 
 static bool has_step(const struct launch_plan *plan, const struct plan_step *step)
@@ -72,14 +73,27 @@ void changing_add_file(struct changing *c, const json_t *args)
 static bool is_of_a_start(enum plan_effect effect)
 {
         return effect == EFFECT_LIVE_TEMPLATE || effect == EFFECT_MACHINE_LOCK || effect == EFFECT_SPAWN ||
-               effect == EFFECT_UID_CLAIM || effect == EFFECT_STDERR || effect == EFFECT_DIRECTORY;
+               effect == EFFECT_UID_CLAIM || effect == EFFECT_STDERR || effect == EFFECT_DIRECTORY ||
+               effect == EFFECT_MACHINED || effect == EFFECT_CGROUP_CREATE;
+}
+
+void changing_add_limit_steps(struct changing *c)
+{
+        const char *was = c->was_plan->cgroup, *wanted = c->wanted_plan->cgroup;
+        json_auto_t *steps = NULL;
+
+        if (was && wanted && strcmp(was, wanted) != 0) {
+                changing_tell_next_start(c, "SLICE: the VM's group changes at the next start");
+                return;
+        }
+        steps = change_limits(c->was_plan, c->wanted_plan);
+        json_array_extend(c->steps, steps);
 }
 
 /* What a running VM can be given: launcher/run/fragment.c takes no other effect. */
 static bool comes_live(enum plan_effect effect)
 {
-        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_CGROUP_WRITE ||
-               effect == EFFECT_IMAGE_OPEN;
+        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_IMAGE_OPEN;
 }
 
 void changing_add_host_steps(struct changing *c)
@@ -88,7 +102,8 @@ void changing_add_host_steps(struct changing *c)
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
                 if (step->effect == EFFECT_QMP || is_of_a_start(step->effect) ||
-                    has_step(c->was_plan, step) || changing_handles_image(c, step))
+                    change_limits_has(step->effect) || has_step(c->was_plan, step) ||
+                    changing_handles_image(c, step))
                         continue;
                 if (counterpart(c->was_plan, step)) {
                         change_step(c, counterpart(c->was_plan, step), step);
@@ -101,7 +116,7 @@ void changing_add_host_steps(struct changing *c)
                 }
                 if (step->effect == EFFECT_IMAGE_OPEN)
                         changing_add_file(c, step->args);
-                else if (step->effect != EFFECT_NET && step->effect != EFFECT_CGROUP_WRITE)
+                else if (step->effect != EFFECT_NET)
                         changing_tell_next_start(c, "%s: it comes with a start only (%s)", step->because,
                                                  plan_effect_name(step->effect));
                 changing_add_step(c, step->because, step->effect, json_incref(step->args), NULL);

@@ -1,4 +1,5 @@
 /* What systemd is asked for: a scope for a VM that was started by hand, and properties of the VM's unit. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,7 +29,9 @@
 /* Where systemd keeps what SetUnitProperties() was told with runtime = true. */
 #define RUNTIME_PROPERTIES "/run/systemd/system.control"
 
-static bool is_inactive(const char *unit, bool user, struct error **err)
+/* A property of a unit as text; interface: behind the bus's name. New string; NULL and *err. */
+static char *get_property(const char *unit, bool user, const char *interface, const char *property,
+                          struct error **err)
 {
         _cleanup_free_ char *escaped = bus_path_escape(unit),
                             *path = xasprintf(SYSTEMD_AT "/unit/%s", escaped);
@@ -40,11 +43,18 @@ static bool is_inactive(const char *unit, bool user, struct error **err)
                                        .signature = "ss",
                                        .user = user,
                                        .words = &words };
-        _cleanup_free_ char *state = NULL;
+        char *value = NULL;
 
-        argv_add(&words, SYSTEMD ".Unit");
-        argv_add(&words, "ActiveState");
-        return bus_call(&call, BUS_MS, &state, err) == 0 && strcmp(state, "inactive") == 0;
+        argv_addf(&words, SYSTEMD ".%s", interface);
+        argv_add(&words, property);
+        return bus_call(&call, BUS_MS, &value, err) < 0 ? NULL : value;
+}
+
+static bool is_inactive(const char *unit, bool user, struct error **err)
+{
+        _cleanup_free_ char *state = get_property(unit, user, "Unit", "ActiveState", err);
+
+        return state && strcmp(state, "inactive") == 0;
 }
 
 static void add_property(struct argv *words, unsigned *n, const char *name, const char *type,
@@ -154,19 +164,61 @@ static bool is_in_force(const struct cgroup_host *host, const char *group, const
         return strcmp(now, expected) == 0;
 }
 
-int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+static int set_properties(const char *unit, bool user, const json_t *properties, struct error **err)
 {
-        _cleanup_argv_ struct argv words = ARGV_INIT, properties = ARGV_INIT;
+        _cleanup_argv_ struct argv words = ARGV_INIT;
         const struct bus_call call = { .destination = SYSTEMD,
                                        .path = SYSTEMD_AT,
                                        .interface = MANAGER,
                                        .member = "SetUnitProperties",
                                        .signature = "sba(sv)",
+                                       .user = user,
                                        .words = &words };
-        json_t *list, *property;
+        const json_t *property;
+        size_t i;
+
+        argv_add(&words, unit);
+        argv_add(&words, "true");
+        argv_addf(&words, "%zu", json_array_size(properties));
+        json_array_foreach (properties, i, property) {
+                if (!cgroup_property_words(property, &words))
+                        return error_set(err, ERROR_FAILED, "property %zu is none", i + 1);
+        }
+        if (bus_call(&call, BUS_MS, NULL, err) < 0)
+                return error_wrap(err, "set the limits of unit '%s'", unit);
+        return 0;
+}
+
+/* The same properties with the values that they have now. */
+static json_t *read_properties(const char *unit, bool user, const json_t *properties, struct error **err)
+{
+        json_t *now = json_array();
+        const json_t *property;
+        size_t i;
+
+        json_array_foreach (properties, i, property) {
+                const char *name = json_string_value(json_object_get(property, "name"));
+                _cleanup_free_ char *value = get_property(
+                        unit, user, text_ends_with(unit, ".scope") ? "Scope" : "Service", name, err);
+
+                if (!value) {
+                        json_decref(now);
+                        error_wrap(err, "read the limits of unit '%s'", unit);
+                        return NULL;
+                }
+                json_array_append_new(now, json_pack("{s:s, s:O, s:s}", "name", name, "type",
+                                                     json_object_get(property, "type"), "value", value));
+        }
+        return now;
+}
+
+int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        bool user = json_is_true(json_object_get(args, "user"));
+        json_auto_t *wanted = json_array();
+        json_t *list, *property, *previous;
         const char *unit, *group;
         json_error_t why;
-        unsigned n = 0;
         size_t i;
 
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s, s:o}", "unit", &unit, "group", &group,
@@ -174,45 +226,57 @@ int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error 
                 return error_set(err, ERROR_FAILED, "step unit-set: %s", why.text);
         json_array_foreach (list, i, property) {
                 if (!is_in_force(run->cgroup, group, property))
-                        n += cgroup_property_words(property, &properties);
+                        json_array_append(wanted, property);
         }
-        if (n == 0)
+        if (!json_array_size(wanted))
                 return 0;
-        argv_add(&words, unit);
-        argv_add(&words, "true");
-        argv_addf(&words, "%u", n);
-        for (i = 0; i < properties.n; i++)
-                argv_add(&words, properties.items[i]);
-        if (bus_call(&call, BUS_MS, NULL, err) < 0)
-                return error_wrap(err, "set the limits of unit '%s'", unit);
-        return 0;
+        if (run->restores) {
+                previous = read_properties(unit, user, wanted, err);
+                if (!previous || effect_learn(run, json_pack("{s:o}", "previous", previous), err) < 0)
+                        return -1;
+        }
+        return set_properties(unit, user, wanted, err);
 }
 
-/* systemd would apply what was set for this run to the next one too. The file of a property that was not set is not
- * there. */
+/* What was set for this run is not for the next one: systemd keeps it in files, and in its memory until it reads those
+ * anew. */
+static int forget_properties(const char *unit, struct error **err)
+{
+        const struct bus_call call = { .destination = SYSTEMD,
+                                       .path = SYSTEMD_AT,
+                                       .interface = MANAGER,
+                                       .member = "Reload",
+                                       .signature = "" };
+        _cleanup_free_ char *directory = xasprintf(RUNTIME_PROPERTIES "/%s.d", unit);
+        _cleanup_error_ struct error *ignored = NULL;
+        DIR *dir = opendir(directory);
+        int forgotten = 0;
+
+        if (!dir)
+                return errno == ENOENT ? 0 : error_os(err, errno, "read directory '%s'", directory);
+        for (struct dirent *entry; (entry = readdir(dir));)
+                if (text_starts_with(entry->d_name, "50-") && unlinkat(dirfd(dir), entry->d_name, 0) == 0)
+                        forgotten = 1;
+        closedir(dir);
+        rmdir(directory);
+        rmdir(RUNTIME_PROPERTIES);
+        /* It is undone once systemd has heard of it; one that does not answer finds the files gone later. */
+        if (forgotten)
+                bus_call(&call, BUS_MS, NULL, &ignored);
+        return forgotten;
+}
+
 int unit_set_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
         const char *unit = json_string_value(json_object_get(args, "unit"));
-        _cleanup_free_ char *directory = NULL;
-        const json_t *property;
-        int undone = 0;
-        size_t i;
+        const json_t *previous = json_object_get(learned, "previous");
 
-        (void)undo, (void)learned;
+        (void)undo;
         if (!unit || strchr(unit, '/'))
                 return error_set(err, ERROR_FAILED, "no unit");
-        directory = xasprintf(RUNTIME_PROPERTIES "/%s.d", unit);
-        json_array_foreach (json_object_get(args, "properties"), i, property) {
-                const char *name = json_string_value(json_object_get(property, "name"));
-                _cleanup_free_ char *path = name ? xasprintf("%s/50-%s.conf", directory, name) : NULL;
-
-                if (!path || strchr(name, '/'))
-                        return error_set(err, ERROR_FAILED, "no property");
-                if (unlink(path) == 0)
-                        undone = 1;
-                else if (errno != ENOENT && errno != ENOTDIR)
-                        return error_os(err, errno, "remove '%s'", path);
-        }
-        rmdir(directory);
-        return undone;
+        if (previous)
+                return set_properties(unit, json_is_true(json_object_get(args, "user")), previous, err) < 0
+                               ? -1
+                               : 1;
+        return forget_properties(unit, err);
 }

@@ -270,6 +270,42 @@ static int read_take_back(struct reading *reading, struct fragment_step *step, s
         return 0;
 }
 
+/* Limits as properties of the VM's unit. Others are not a VM's to have. */
+static int read_unit_set(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "unit", "group", "properties", "user", NULL };
+        static const char *const names[] = { "CPUWeight", "CPUQuotaPeriodUSec", "CPUQuotaPerSecUSec",
+                                             "IOWeight",  "TasksMax",           "MemoryHigh",
+                                             "MemoryMax", "MemorySwapMax" };
+        json_t *properties = json_object_get(step->args, "properties"), *property;
+        const char *unit = json_string_value(json_object_get(step->args, "unit"));
+        const char *group = json_string_value(json_object_get(step->args, "group"));
+        size_t i;
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (!reading->vm->unit || !unit || strcmp(unit, reading->vm->unit) != 0 || !group ||
+            !reading->vm->cgroup || strcmp(group, reading->vm->cgroup) != 0)
+                return error_set(err, ERROR_FAILED, "unit and group are not the VM's own");
+        if (!json_is_array(properties) || json_array_size(properties) > ARRAY_SIZE(names))
+                return error_set(err, ERROR_FAILED, "properties is not an array of at most %zu",
+                                 ARRAY_SIZE(names));
+        json_array_foreach (properties, i, property) {
+                const char *name = json_string_value(json_object_get(property, "name"));
+                const char *type = json_string_value(json_object_get(property, "type"));
+                const char *value = json_string_value(json_object_get(property, "value"));
+                uint64_t number;
+                size_t n = 0;
+
+                while (n < ARRAY_SIZE(names) && (!name || strcmp(names[n], name) != 0))
+                        n++;
+                if (n == ARRAY_SIZE(names) || !type || strcmp(type, "t") != 0 || !value ||
+                    !text_parse_u64(value, &number))
+                        return error_set(err, ERROR_FAILED, "property %zu is none of a limit", i + 1);
+        }
+        return 0;
+}
+
 /* Effects on the host: with the role each needs. */
 static const struct host_effect {
         enum plan_effect effect;
@@ -279,6 +315,7 @@ static const struct host_effect {
         { EFFECT_NET, ROLE_ADMIN, read_net },
         { EFFECT_DEVICE_OPEN, ROLE_ADMIN, read_device_open },
         { EFFECT_CGROUP_WRITE, ROLE_ADMIN, read_cgroup_write },
+        { EFFECT_UNIT_SET, ROLE_ADMIN, read_unit_set },
         { EFFECT_IMAGE_OPEN, ROLE_ADMIN, read_image_open },
         { EFFECT_TAKE_BACK, ROLE_ADMIN, read_take_back },
 };

@@ -84,6 +84,7 @@ struct fragment_vm {
         const char *name, *generation;
         uint32_t link_group; /* of its taps */
         const char *cgroup;  /* NULL: none */
+        const char *unit;    /* of systemd, whose group that is; NULL: none */
 };
 
 int fragment_read(const json_t *json, const struct fragment_vm *vm, enum control_role role, size_t n_fds,

@@ -173,12 +173,31 @@ static int set_one(json_t *list, const json_t *change, struct error **err)
         return match ? json_array_set_new(list, at, entry) : json_array_append_new(list, entry);
 }
 
+static int remove_attribute(json_t *list, const json_t *change, struct error **err)
+{
+        json_error_t why;
+        const char *name;
+        json_t *each;
+        size_t i;
+
+        if (json_unpack_ex((json_t *)change, &why, JSON_STRICT, "{s:s}", "attribute", &name) < 0)
+                return error_set(err, ERROR_FAILED, "%s", why.text);
+        json_array_foreach (list, i, each) {
+                if (strcmp(json_string_value(json_array_get(each, 0)), name) == 0 &&
+                    json_is_string(json_array_get(each, 1)))
+                        return json_array_remove(list, i);
+        }
+        return error_set(err, ERROR_FAILED, "there is no such attribute");
+}
+
 static int remove_one(json_t *list, const json_t *change, struct error **err)
 {
         const json_t *match, *attributes;
         const char *vector;
         size_t at;
 
+        if (json_object_get(change, "attribute"))
+                return remove_attribute(list, change, err);
         if (unpack_vector(change, &vector, &match, &attributes, err) < 0)
                 return -1;
         if (!match || attributes)

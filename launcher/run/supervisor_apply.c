@@ -126,6 +126,7 @@ static struct fragment_vm fragment_vm(void *data)
                 .generation = s->generation,
                 .link_group = (uint32_t)s->plan->confine.uid,
                 .cgroup = s->plan->cgroup,
+                .unit = s->plan->unit,
         };
 }
 

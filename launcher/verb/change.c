@@ -27,6 +27,7 @@ void change_done(struct change *change)
         template_free(change->edit);
         control_client_free(change->control);
         json_decref(change->fdsets);
+        json_decref(change->record);
         free(change->live);
         free(change->name);
         *change = (struct change){ 0 };
@@ -59,12 +60,24 @@ static int read_fdsets(struct change *change, struct error **err)
         return 0;
 }
 
+/* Limits are changed where they are. */
+static int use_group(struct change *change, struct error **err)
+{
+        if (vm_record(&change->context->site->paths, change->name, &change->record, err) < 0)
+                return -1;
+        change->facts.is_running = true;
+        change->facts.unit = json_string_value(json_object_get(change->record, "unit"));
+        change->facts.group = json_string_value(json_object_get(change->record, "cgroup"));
+        return 0;
+}
+
 int change_open(struct verb_context *context, const char *argument, struct change *ret, struct error **err)
 {
         struct change change = { .context = context };
 
         if (vm_find(&context->site->paths, argument, &change.name, err) < 0 ||
             control_client_open(&context->site->paths, change.name, &change.control, err) < 0 ||
+            use_group(&change, err) < 0 ||
             vm_live_template(&context->site->paths, change.name, &change.live, err) < 0 ||
             template_parse(LIVE, change.live, strlen(change.live), &change.was, err) < 0 ||
             change_edit_again(&change, err) < 0 ||

@@ -18,6 +18,7 @@ struct change {
         char *name;
         struct control_client *control;
         struct prepare_facts facts;
+        json_t *record;         /* what facts borrows from */
         char *live;             /* live.tmpl's text */
         struct template *was;   /* its tree */
         struct template *edit;  /* a second one, for the verb */

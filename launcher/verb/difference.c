@@ -231,6 +231,26 @@ void difference_apply(struct change *change, const struct differences *differenc
                 template_remove_pair(&edit->attributes[difference->at], difference->key);
 }
 
+/* Values of one vector may go together only, as limits that grow do. */
+static bool goes_together(struct change *change, const struct differences *list,
+                          const struct difference *difference)
+{
+        _cleanup_plan_change_ struct plan_change plan = { 0 };
+        _cleanup_prepared_ struct prepared after = { 0 };
+        _cleanup_error_ struct error *why = NULL;
+
+        if (!difference->vector || !difference->key || change_edit_again(change, &why) < 0)
+                return false;
+        for (size_t i = 0; i < list->n; i++) {
+                const struct difference *other = &list->items[i];
+
+                if (other->kind == DIFFERENCE_VALUE && other->vector && other->at == difference->at)
+                        difference_apply(change, list, other);
+        }
+        return change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) == 0 &&
+               !plan.next_start && !plan_change_is_empty(&plan);
+}
+
 /* Each is tried alone: what it would be done by. */
 static int judge(struct change *change, const struct differences *list, struct difference *difference,
                  struct error **err)
@@ -243,6 +263,10 @@ static int judge(struct change *change, const struct differences *list, struct d
                 return -1;
         difference_apply(change, list, difference);
         if (change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) < 0) {
+                if (goes_together(change, list, difference)) {
+                        difference->effect = DIFFERENCE_NOW;
+                        return 0;
+                }
                 difference->effect = DIFFERENCE_IMPOSSIBLE;
                 difference->why = error_text(why);
         } else if (plan.next_start) {

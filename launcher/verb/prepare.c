@@ -285,9 +285,11 @@ static bool is_of_unit(const struct verb_context *context, const struct template
 
 /* Who makes the VM's group: systemd where it runs. What is only printed is what `start` would do. */
 static void choose_group(const struct verb_context *context, const struct template *template,
-                         struct prepared *prepared, const struct host_facts *host, struct plan_input *input)
+                         struct prepared *prepared, const struct prepare_facts *facts,
+                         struct plan_input *input)
 {
         const char *name = prepared->spec->name;
+        const struct host_facts *host = facts->host;
 
         input->group = PLAN_GROUP_OWN;
         if (context->site->owner.user) {
@@ -296,8 +298,16 @@ static void choose_group(const struct verb_context *context, const struct templa
                 input->unit = prepared->unit = unit_scope_name(&context->site->paths, name);
                 return;
         }
-        if (!host->systemd.runs)
+        if (facts->is_running ? !facts->unit : !host->systemd.runs)
                 return;
+        if (facts->is_running) {
+                bool is_scope = text_ends_with(facts->unit, ".scope");
+
+                prepared->group = input->group = is_scope ? PLAN_GROUP_SCOPE : PLAN_GROUP_SERVICE;
+                input->unit = prepared->unit = xstrdup(facts->unit);
+                input->unit_group = prepared->unit_group = xstrdup_null(facts->group);
+                return;
+        }
         if (context->verb->run == verb_run && unit_is_own(&prepared->unit, &prepared->unit_group)) {
                 input->group = PLAN_GROUP_SERVICE;
         } else if (context->verb->run != verb_run && host->systemd.has_unit &&
@@ -311,7 +321,7 @@ static void choose_group(const struct verb_context *context, const struct templa
         prepared->group = input->group;
         input->unit = prepared->unit;
         input->unit_group = prepared->unit_group;
-        input->slice_is_new = prepared->spec->slice && !slice_is_known(prepared->spec->slice, &host->cgroup);
+        input->slice_is_new = prepared->spec->slice && !slice_is_known(prepared->spec->slice);
 }
 
 int prepare_template(const struct verb_context *context, const struct template *template,
@@ -353,7 +363,7 @@ int prepare_template(const struct verb_context *context, const struct template *
         input.qemu = facts->qemu;
         input.chains = chains;
         input.lock = facts->lock;
-        choose_group(context, template, &prepared, facts->host, &input);
+        choose_group(context, template, &prepared, facts, &input);
         expect_memory(template, PLAN_PER_BYTE);
         if (result == 0)
                 result = plan_build(&input, &prepared.plan, err);

@@ -25,6 +25,8 @@ void prepared_done(struct prepared *prepared);
 
 /* What a plan is made with besides the template: read once for several of one VM. Starts all zero. */
 struct prepare_facts {
+        bool is_running; /* the VM runs: its group is made, as the next two say; else who will make it is worked out */
+        const char *unit, *group; /* of its record, borrowed; NULL: none */
         struct host_facts *host;
         struct qemu_facts *qemu;
         struct machine_lock *lock;

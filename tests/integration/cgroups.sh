@@ -195,6 +195,26 @@ test_a_host_without_control_groups_is_one_warning() {
         'CPU: has no effect on this host, which has no control groups; nor has PIDS_LIMIT, MEMTUNE/HARD_LIMIT'
 }
 
+test_limits_of_a_running_vm_change_with_its_template() {
+    need_v1 cpu memory pids
+    fake_template 'PIDS_LIMIT = "200"' 'MEMTUNE = [ HARD_LIMIT = "512", SWAP_HARD_LIMIT = "600" ]'
+    # The one that answers what a change asks.
+    install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
+    expect 0 vml start "$TEMPLATE"
+    sed -i 's/^CPU = .*/CPU = "2"/; /^PIDS_LIMIT/d; s/"512"/"1024"/; s/"600"/"1200"/' "$TEMPLATE"
+    echo 'CPUTUNE = [ QUOTA = "30000" ]' >>"$TEMPLATE"
+    assert_eq "$(status_of 'pending | sort | join(" ")')" \
+        "CPU CPUTUNE/QUOTA MEMTUNE/HARD_LIMIT MEMTUNE/SWAP_HARD_LIMIT PIDS_LIMIT" "what is pending"
+    expect 0 vml update "$VM" --file "$TEMPLATE"
+    group_has cpu cpu.shares 2048
+    group_has cpu cpu.cfs_quota_us 30000
+    group_has pids pids.max max
+    group_has memory memory.limit_in_bytes $((1 << 30))
+    group_has memory memory.memsw.limit_in_bytes $((1200 << 20))
+    assert_eq "$(status_of 'pending | join(" ")')" "" "what is pending"
+    expect 0 vml destroy "$VM"
+}
+
 test_a_slice_is_a_group_of_that_name() {
     need_v1 cpu
     local at=/sys/fs/cgroup/cpu/vmltest$$.slice

@@ -20,6 +20,11 @@ static const struct fragment_vm vm = { .name = "web",
                                        .generation = "0123456789abcdef",
                                        .link_group = 1900000017,
                                        .cgroup = "machine.slice/vmlaunch-web" };
+static const struct fragment_vm unit_vm = { .name = "web",
+                                            .generation = "0123456789abcdef",
+                                            .link_group = 1900000017,
+                                            .unit = "vmlaunch@web.service",
+                                            .cgroup = "machine.slice/vmlaunch@web.service" };
 
 #define TAP \
         "{\"effect\":\"net\",\"args\":{\"op\":\"tap-create\",\"ifname\":\"t1\",\"queues\":1,\"vnet-hdr\":true}}"
@@ -196,6 +201,53 @@ static void only_so_many_steps_are_taken(void **state)
         text_add(&many, "]}");
         text = refusal(text_str(&many), ROLE_ADMIN, 0, NULL);
         assert_non_null(strstr(text, "steps is not an array of 1 to 64"));
+}
+
+#define UNIT_SET(unit, group, properties)                                                   \
+        STEPS("{\"effect\":\"unit-set\",\"args\":{\"unit\":\"" unit "\",\"group\":\"" group \
+              "\",\"properties\":" properties "}}")
+#define PROPERTY(name, type, value) "{\"name\":\"" name "\",\"type\":\"" type "\",\"value\":\"" value "\"}"
+#define OWN_UNIT                    "vmlaunch@web.service"
+#define OWN_GROUP                   "machine.slice/vmlaunch@web.service"
+
+static void limits_of_the_vms_own_unit_are_taken_and_nothing_else_of_it(void **state)
+{
+        static const struct {
+                const char *text, *says;
+        } cases[] = {
+                { UNIT_SET(OWN_UNIT, OWN_GROUP, "[" PROPERTY("TasksMax", "t", "200") "]"), NULL },
+                { UNIT_SET("ssh.service", OWN_GROUP, "[]"), "unit and group are not the VM's own" },
+                { UNIT_SET(OWN_UNIT, "system.slice", "[]"), "unit and group are not the VM's own" },
+                { UNIT_SET(OWN_UNIT, OWN_GROUP, "{}"), "properties is not an array" },
+                { UNIT_SET(OWN_UNIT, OWN_GROUP, "[" PROPERTY("ExecStart", "t", "1") "]"),
+                  "property 1 is none of a limit" },
+                { UNIT_SET(OWN_UNIT, OWN_GROUP, "[" PROPERTY("TasksMax", "s", "200") "]"),
+                  "property 1 is none of a limit" },
+                { UNIT_SET(OWN_UNIT, OWN_GROUP, "[" PROPERTY("TasksMax", "t", "-1") "]"),
+                  "property 1 is none of a limit" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_(fragment_freep) struct fragment *fragment = NULL;
+                json_auto_t *json = json_loads(cases[i].text, 0, NULL);
+                _cleanup_error_ struct error *err = NULL;
+                int status = fragment_read(json, &unit_vm, ROLE_ADMIN, 0, &fragment, &err);
+
+                assert_int_equal(status, cases[i].says ? -1 : 0);
+                if (cases[i].says && !strstr(err->message, cases[i].says)) {
+                        _cleanup_free_ char *text = error_text(err);
+
+                        if (!strstr(text, cases[i].says))
+                                fail_msg("%s: %s", cases[i].text, text);
+                }
+        }
+        /* A VM without a unit has none to set. */
+        {
+                _cleanup_free_ char *why = refusal(cases[0].text, ROLE_ADMIN, 0, NULL);
+
+                assert_non_null(strstr(why, "unit and group are not the VM's own"));
+        }
 }
 
 static void an_operator_may_only_what_a_row_gives_him(void **state)
@@ -473,6 +525,7 @@ int main(void)
                 cmocka_unit_test(what_is_wrong_is_named_with_its_step),
                 cmocka_unit_test(a_mark_of_another_run_or_group_is_refused),
                 cmocka_unit_test(only_so_many_steps_are_taken),
+                cmocka_unit_test(limits_of_the_vms_own_unit_are_taken_and_nothing_else_of_it),
                 cmocka_unit_test(an_operator_may_only_what_a_row_gives_him),
                 cmocka_unit_test(effects_and_commands_without_a_row_are_nobodys),
                 cmocka_unit_test(each_command_has_a_deadline_and_what_it_creates_an_undo),
