@@ -15,8 +15,7 @@ if [[ ${1:-} == -j ]]; then
 fi
 
 if (($# == 0)); then
-    mapfile -t files < <(git ls-files --cached --others --exclude-standard 'tests/integration/*.sh' 'tests/integration/*.c' | grep -vE '/(lib|hotplug_lib|crash_changes|fragments)\.sh$')
-    [[ ${SYSTEMD:-} ]] || mapfile -t files < <(printf '%s\n' "${files[@]}" | grep -v '/systemd\.sh$')
+    mapfile -t files < <(git ls-files --cached --others --exclude-standard 'tests/integration/*.sh' 'tests/integration/*.c' | grep -vE '/(lib|hotplug_lib|crash_changes|fragments|booted)\.sh$')
 else
     files=("$@")
 fi
