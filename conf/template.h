@@ -30,6 +30,7 @@ struct template_attribute {
         char *value;                  /* when !is_vector */
         struct template_value *pairs; /* when is_vector; may be empty */
         size_t n_pairs;
+        bool attaches; /* of a VM XML: the one with ATTACH = YES */
         struct source_pos name_pos, value_pos;
         int layer; /* as of a pair, when !is_vector */
         size_t start, end;

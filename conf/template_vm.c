@@ -161,6 +161,7 @@ static void read_disk(struct vm_reader *r, struct template_attribute *disk)
         const char *storage = key_text(disk, "DISK_TYPE"), *id = key_text(disk, "DISK_ID");
         uint32_t number;
 
+        disk->attaches = strcasecmp(key_text(disk, "ATTACH"), "YES") == 0;
         if (!text_parse_u32(id, &number) || number > MAX_ID) {
                 template_fail(r->template, r->errors, &disk->name_pos,
                               "DISK/DISK_ID: OpenNebula's number of the disk is missing");
@@ -238,6 +239,7 @@ static void read_nic(struct vm_reader *r, struct template_attribute *nic)
                                             "SSH",
                                             NULL };
 
+        nic->attaches = strcasecmp(key_text(nic, "ATTACH"), "YES") == 0;
         if (strcasecmp(key_text(nic, "NETWORK_MODE"), "DUMMY") == 0 || !find_key(nic, "BRIDGE"))
                 set_key(nic, "BRIDGE", xstrdup(""));
         drop_keys(r, nic, done, true);

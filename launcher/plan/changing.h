@@ -39,6 +39,9 @@ void changing_remove_parts(struct changing *c);
 bool changing_handles(const struct changing *c, const char *id);
 bool changing_handles_image(const struct changing *c, const struct plan_step *step);
 
+/* The name behind FILE of a secret object, "secret:disk1-luks"; NULL: it is none. */
+const char *changing_secret(const struct plan_part *part);
+
 /* plan_change_host.c */
 void changing_add_file(struct changing *c, const json_t *args);
 /* What the VM's group is to allow, as far as that changes. */

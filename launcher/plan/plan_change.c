@@ -28,6 +28,16 @@ void plan_change_done(struct plan_change *change)
                 free(change->files[i].path);
         }
         free(change->files);
+        for (size_t i = 0; i < change->n_secrets; i++) {
+                struct change_secret *secret = &change->secrets[i];
+
+                if (secret->value)
+                        explicit_bzero(secret->value, strlen(secret->value));
+                free(secret->name);
+                free(secret->path);
+                free(secret->value);
+        }
+        free(change->secrets);
         error_free(change->next_start);
         *change = (struct plan_change){ 0 };
 }

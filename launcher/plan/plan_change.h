@@ -15,12 +15,22 @@
 struct change_file {
         char *name, *path;
         bool rw, direct;
+        bool connects; /* it is a socket to connect to */
+};
+
+/* A secret whose value the client puts in place of "@secret:disk1-luks" before it sends the fragment. */
+#define CHANGE_SECRET "@secret:"
+struct change_secret {
+        char *name;         /* "secret:disk1-luks", as the plan has it */
+        char *path, *value; /* the file it is in, or itself */
 };
 
 struct plan_change {
         json_t *fragment; /* {"what","steps","live","devices"}; "steps" may be empty: nothing to do. "forward": it removes */
         struct change_file *files;
         size_t n_files;
+        struct change_secret *secrets;
+        size_t n_secrets;
         struct error *next_start; /* what comes with the next start only; a list, owned */
 };
 

@@ -93,7 +93,43 @@ void changing_add_limit_steps(struct changing *c)
 /* What a running VM can be given: launcher/run/fragment.c takes no other effect. */
 static bool comes_live(enum plan_effect effect)
 {
-        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_IMAGE_OPEN;
+        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_IMAGE_OPEN ||
+               effect == EFFECT_SCRIPT;
+}
+
+/* Of an object that comes: then the client has its value. */
+static bool take_secret(struct changing *c, const struct plan_step *step)
+{
+        const char *name = json_string_value(json_object_get(step->args, "fd")),
+                   *path = json_string_value(json_object_get(step->args, "path"));
+        struct change_secret secret = { 0 };
+
+        for (size_t i = 0; i < c->wanted.n; i++) {
+                const struct plan_part *part = &c->wanted.items[i];
+                const char *source = changing_secret(part);
+
+                if (!source || strcmp(source, name) != 0 || plan_parts_find(&c->was, PART_OBJECT, part->id))
+                        continue;
+                for (size_t k = 0; k < c->wanted_plan->n_secrets; k++)
+                        if (strcmp(c->wanted_plan->secrets[k].source, name) == 0)
+                                secret.value = xstrdup_null(c->wanted_plan->secrets[k].value);
+                if (!path && !secret.value)
+                        return false;
+                secret.name = xstrdup(name);
+                secret.path = xstrdup_null(path);
+                ARRAY_GROW(c->change.secrets, c->change.n_secrets);
+                c->change.secrets[c->change.n_secrets++] = secret;
+                return true;
+        }
+        return false;
+}
+
+/* The kernel's side of a tap: launcher/run/fragment.c opens no other device. */
+static bool is_vhost(const struct plan_step *step)
+{
+        const char *path = json_string_value(json_object_get(step->args, "path"));
+
+        return path && strcmp(path, "/dev/vhost-net") == 0;
 }
 
 void changing_add_host_steps(struct changing *c)
@@ -109,6 +145,14 @@ void changing_add_host_steps(struct changing *c)
                         change_step(c, counterpart(c->was_plan, step), step);
                         continue;
                 }
+                /* QEMU is given the connection by name, and has it alone. */
+                if (step->effect == EFFECT_CONNECT) {
+                        changing_add_file(c, step->args);
+                        c->change.files[c->change.n_files - 1].connects = true;
+                        continue;
+                }
+                if (step->effect == EFFECT_SECRET && take_secret(c, step))
+                        continue;
                 if (!comes_live(step->effect)) {
                         changing_tell_next_start(c, "%s: %s comes with the next start", step->because,
                                                  plan_effect_name(step->effect));
@@ -116,7 +160,7 @@ void changing_add_host_steps(struct changing *c)
                 }
                 if (step->effect == EFFECT_IMAGE_OPEN)
                         changing_add_file(c, step->args);
-                else if (step->effect != EFFECT_NET)
+                else if (step->effect == EFFECT_DEVICE_OPEN && !is_vhost(step))
                         changing_tell_next_start(c, "%s: it comes with a start only (%s)", step->because,
                                                  plan_effect_name(step->effect));
                 changing_add_step(c, step->because, step->effect, json_incref(step->args), NULL);

@@ -107,6 +107,31 @@ void changing_tell_next_start(struct changing *c, const char *format, ...)
         error_append(&c->change.next_start, one);
 }
 
+const char *changing_secret(const struct plan_part *part)
+{
+        static const char begin[] = "/proc/self/fd/@secret:";
+        const char *type = json_string_value(json_object_get(part->json, "qom-type")),
+                   *file = json_string_value(json_object_get(part->json, "file"));
+
+        if (part->kind != PART_OBJECT || !type || strcmp(type, "secret") != 0 || !file ||
+            !text_starts_with(file, begin))
+                return NULL;
+        return strchr(file, '@') + 1;
+}
+
+/* A hot-plugged secret has no file of QEMU's: its value goes with the command, which nobody writes down. */
+static json_t *secret_arguments(const struct plan_part *part, const char *name)
+{
+        const char *format = json_string_value(json_object_get(part->json, "format"));
+
+        /* Text of base64 is what QEMU takes out of it; everything else travels so. */
+        return json_pack(
+                "{s:s, s:s, s:o, s:s}", "qom-type", "secret", "id", part->id, "data",
+                json_sprintf("%s%s%s", CHANGE_SECRET,
+                             format && strcmp(format, "base64") == 0 ? "" : "raw:", name + strlen("secret:")),
+                "format", "base64");
+}
+
 /* What comes. */
 
 static void give_fds(struct changing *c, const struct plan_part *part, json_t *value)
@@ -161,6 +186,11 @@ void changing_add_part(struct changing *c, const struct plan_part *part)
                                  json_pack("{s:I, s:s}", "fdset-id", changing_fdset_number(c, part->id),
                                            "opaque", part->id),
                                  json_pack("{s:s}", "fd", source));
+                return;
+        }
+        if (changing_secret(part)) {
+                changing_add_qmp(c, part->because, commands[part->kind].add,
+                                 secret_arguments(part, changing_secret(part)), NULL);
                 return;
         }
         give_fds(c, part, part->json);

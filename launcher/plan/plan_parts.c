@@ -109,7 +109,10 @@ static void name_numbers(const struct numbers *numbers, json_t *object)
                         name_numbers(numbers, value);
                 if (!text)
                         continue;
-                if (is_fd_member(key))
+                /* SocketAddress: {"type":"fd","str":"10"} */
+                if (is_fd_member(key) ||
+                    (strcmp(key, "str") == 0 && json_object_get(object, "type") &&
+                     strcmp(json_string_value(json_object_get(object, "type")), "fd") == 0))
                         named = name_fds(numbers->plan, text);
                 else if (text_starts_with(text, FDSET_PATH)) {
                         const char *opaque =

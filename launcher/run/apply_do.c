@@ -297,11 +297,14 @@ static void do_host_steps(struct apply *apply)
         const struct fragment *fragment = apply->fragment;
         json_auto_t *steps = json_array();
         struct error *error = NULL;
+        unsigned ms = APPLY_HOST_MS;
         size_t i;
 
         for (i = apply->at; i < fragment->n_steps && is_helpers(fragment->steps[i].effect); i++) {
                 _cleanup_free_ char *text = fragment_step_text(fragment, i);
 
+                if (fragment->steps[i].effect == EFFECT_SCRIPT)
+                        ms += APPLY_SCRIPT_MS;
                 json_array_append_new(
                         steps, json_pack("{s:I, s:s, s:O, s:I, s:s}", "n", apply->first + (json_int_t)i,
                                          "effect", plan_effect_name(fragment->steps[i].effect), "args",
@@ -310,7 +313,7 @@ static void do_host_steps(struct apply *apply)
         apply->n_host = i - apply->at;
         apply->state = APPLY_HOST;
         apply->helper = host_helper_do(applies->loop, applies->vm, applies->cgroup, applies->generation,
-                                       steps, APPLY_HOST_MS, on_host_done, apply, &error);
+                                       steps, ms, on_host_done, apply, &error);
         if (!apply->helper)
                 apply_undo(apply, error);
 }

@@ -29,17 +29,13 @@ static int make_address(const char *path, int *dirfd, struct sockaddr_un *ret, s
         return 0;
 }
 
-int connect_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+int connect_open_fd(const char *path, int *ret_fd, struct error **err)
 {
-        /* A server that does not accept must not hold the start up. */
+        /* A server that does not accept must not hold its client up. */
         _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         _cleanup_close_ int dirfd = -1;
         struct sockaddr_un address;
-        const char *path, *name;
-        json_error_t why;
 
-        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s}", "path", &path, "fd", &name) < 0)
-                return error_set(err, ERROR_FAILED, "step connect: %s", why.text);
         if (fd < 0)
                 return error_os(err, errno, "make a socket for '%s'", path);
         if (make_address(path, &dirfd, &address, err) < 0)
@@ -49,6 +45,20 @@ int connect_carry_out(struct effect_run *run, const json_t *args, struct error *
                 return error_os(err, errno, "connect to '%s'", path);
         if (fcntl(fd, F_SETFL, 0) < 0)
                 return error_os(err, errno, "connect to '%s'", path);
-        effect_keep_fd(run, name, TAKE_FD(fd));
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+int connect_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *path, *name;
+        json_error_t why;
+        int fd;
+
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:s}", "path", &path, "fd", &name) < 0)
+                return error_set(err, ERROR_FAILED, "step connect: %s", why.text);
+        if (connect_open_fd(path, &fd, err) < 0)
+                return -1;
+        effect_keep_fd(run, name, fd);
         return 0;
 }

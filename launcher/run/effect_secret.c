@@ -30,8 +30,7 @@ static int make_file(const char *value, size_t length, uid_t uid, int *ret_fd, s
         return 0;
 }
 
-/* An editor ends a text with a newline that nobody means; random bytes are taken as they are. */
-static size_t without_line_end(const char *text, size_t length)
+size_t secret_without_line_end(const char *text, size_t length)
 {
         size_t n = length;
 
@@ -75,7 +74,7 @@ int secret_open_fd(const json_t *args, int *ret_fd, struct error **err)
                 return -1;
         if (fd_read_all(fd, path, SECRET_MAX, &text, &length, err) < 0)
                 return -1;
-        length = without_line_end(text, length);
+        length = secret_without_line_end(text, length);
         if (!length)
                 return error_set(err, ERROR_FAILED, "the secret in '%s' is empty", path);
         result = make_file(text, length, uid, ret_fd, err);

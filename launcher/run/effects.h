@@ -203,3 +203,9 @@ int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, st
 int helper_prove(const json_t *args, const json_t *learned, int *ret_pidfd, struct error **err);
 /* Has every id in /proc/PID/status this uid? */
 bool process_has_uid(pid_t pid, uid_t uid);
+
+/* Of a file with a secret what is the secret: an editor ends a text with a newline that nobody means; random bytes are taken
+ * as they are. */
+size_t secret_without_line_end(const char *text, size_t length);
+/* A connected stream socket, with the caller's rights. */
+int connect_open_fd(const char *path, int *ret_fd, struct error **err);

@@ -224,6 +224,25 @@ static int read_cgroup_write(struct reading *reading, struct fragment_step *step
         return 0;
 }
 
+/* A program of the host's for a tap of this fragment; that it is one which may run (NIC_SCRIPTS) its client has seen. */
+static int read_script(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "op", "path", "ifname", NULL };
+        const char *op, *path, *ifname;
+        json_error_t why;
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s}", "op", &op, "path", &path, "ifname",
+                           &ifname) < 0)
+                return error_set(err, ERROR_FAILED, "%s", why.text);
+        if (strcmp(op, "script") != 0 || *path != '/' || !is_line(path, VALUE_MAX))
+                return error_set(err, ERROR_FAILED, "path is no absolute one of one line");
+        if (!json_is_true(json_object_get(reading->taps, ifname)))
+                return error_set(err, ERROR_FAILED, "no step before it makes and marks the tap");
+        return 0;
+}
+
 /* The supervisor has the file from the client: what it opens itself it would open with root's rights. */
 static int read_image_open(struct reading *reading, struct fragment_step *step, struct error **err)
 {
@@ -317,6 +336,7 @@ static const struct host_effect {
         { EFFECT_CGROUP_WRITE, ROLE_ADMIN, read_cgroup_write },
         { EFFECT_UNIT_SET, ROLE_ADMIN, read_unit_set },
         { EFFECT_IMAGE_OPEN, ROLE_ADMIN, read_image_open },
+        { EFFECT_SCRIPT, ROLE_ADMIN, read_script },
         { EFFECT_TAKE_BACK, ROLE_ADMIN, read_take_back },
 };
 

@@ -112,13 +112,14 @@ int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_
         return 0;
 }
 
-/* Does the end of the VM undo it? Not what ends with QEMU or with its group; of its unit the start's own step forgets all
+/* Does the end of the VM undo it? Not what ends with QEMU or with its group, or has no undo; of its unit the start's own step forgets all
  * that was set. */
 static bool outlives_qemu(const char *effect)
 {
         return strcmp(effect, plan_effect_name(EFFECT_QMP)) != 0 &&
                strcmp(effect, plan_effect_name(EFFECT_CGROUP_WRITE)) != 0 &&
-               strcmp(effect, plan_effect_name(EFFECT_UNIT_SET)) != 0;
+               strcmp(effect, plan_effect_name(EFFECT_UNIT_SET)) != 0 &&
+               strcmp(effect, plan_effect_name(EFFECT_SCRIPT)) != 0;
 }
 
 enum keeping { KEEP, KEEP_AS_RUNS, DROP };

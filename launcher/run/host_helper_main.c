@@ -76,7 +76,7 @@ static int do_step(struct effect_run *run, const json_t *step, struct error **er
                 return error_set(err, ERROR_USAGE, "a step of the request: %s", why.text);
         if (!plan_effect_from_name(name, &effect) ||
             (effect != EFFECT_NET && effect != EFFECT_CGROUP_WRITE && effect != EFFECT_UNIT_SET &&
-             effect != EFFECT_DEVICE_OPEN))
+             effect != EFFECT_DEVICE_OPEN && effect != EFFECT_SCRIPT))
                 return error_set(err, ERROR_USAGE, "a step of the request: effect '%s'", name);
         json_object_set(more, "apply", apply);
         if (effect_do(run, (unsigned)n, effect, args, more, false, err) < 0)

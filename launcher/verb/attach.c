@@ -72,6 +72,48 @@ static int carry_out(struct device_change *change, struct change_request *reques
         return config_file_write(&change->config, err);
 }
 
+/* A VM XML says ATTACH=YES of the one that is meant (opennebula-semantics 5.10, 5.12); NULL: it does not, or not once. */
+static const struct template_attribute *find_attached(const struct template *template, const char *vector)
+{
+        const struct template_attribute *found = NULL;
+
+        for (size_t i = 0; i < template->n_attributes; i++) {
+                const struct template_attribute *each = &template->attributes[i];
+
+                if (!each->attaches || strcmp(each->name, vector) != 0)
+                        continue;
+                if (found)
+                        return NULL;
+                found = each;
+        }
+        return found;
+}
+
+/* What is left is that one; its files lie in the VM's directory. */
+static int keep_attached(struct device_change *change, struct error **err)
+{
+        struct template *template = change->request;
+        const char *directory = template->vm_directory;
+        const struct template_attribute *found = find_attached(template, change->kind->vector);
+
+        if (directory) {
+                free(change->base_dir);
+                change->base_dir =
+                        *directory == '/'
+                                ? xstrdup(directory)
+                                : xasprintf("%s/%s", change->context->site->datastore_location, directory);
+        }
+        if (!found)
+                return error_set(err, ERROR_INVALID, "%s: one %s with ATTACH = YES is wanted", template->file,
+                                 change->kind->vector);
+        for (size_t i = template->n_attributes; i-- > 0;)
+                if (&template->attributes[i] != found) {
+                        found -= &template->attributes[i] < found;
+                        template_remove(template, i);
+                }
+        return 0;
+}
+
 static int read_vector(struct device_change *change, struct error **err)
 {
         const struct verb_context *context = change->context;
@@ -83,6 +125,8 @@ static int read_vector(struct device_change *change, struct error **err)
                                  context->verb->name, kind->word, kind->word);
         if ((text ? change_read_vector(kind->vector, text, &change->request, err)
                   : change_read_file(file, &change->request, err)) < 0)
+                return -1;
+        if (change->request->is_xml && keep_attached(change, err) < 0)
                 return -1;
         if (change->request->n_attributes == 1 && change->request->attributes[0].is_vector &&
             strcmp(change->request->attributes[0].name, kind->vector) == 0)
@@ -169,16 +213,39 @@ static int attached(struct change *change, const struct prepared *after, void *d
         return guest_part_do(change->control, &part, (unsigned)verb_timeout_ms(context, GUEST_MS), err);
 }
 
+static void make_path_absolute(struct template_attribute *vector, const char *key, const char *base_dir)
+{
+        const char *value = template_pair(vector, key);
+        _cleanup_free_ char *path = NULL;
+
+        if (!value || !*value || *value == '/' || strchr(value, ':'))
+                return;
+        path = xasprintf("%s/%s", strcmp(base_dir, "/") == 0 ? "" : base_dir, value);
+        template_set_pair(vector, key, path, &vector->name_pos);
+}
+
+/* Is SOURCE a name of a server's, and no path? */
+static bool is_of_a_server(const struct template_attribute *vector)
+{
+        static const char *const types[] = { "nbd", "rbd", "iscsi", "gluster", "sheepdog" };
+        static const char *const keys[] = { "TYPE", "DISK_TYPE" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+                for (size_t k = 0; k < ARRAY_SIZE(types); k++) {
+                        const char *value = template_pair(vector, keys[i]);
+
+                        if (value && strncasecmp(value, types[k], strlen(types[k])) == 0)
+                                return true;
+                }
+        return false;
+}
+
 /* What is relative to the caller's directory is nothing to the file's. */
 static void make_absolute(struct template_attribute *vector, const char *base_dir)
 {
-        const char *source = template_pair(vector, "SOURCE");
-        _cleanup_free_ char *path = NULL;
-
-        if (!source || !*source || *source == '/' || strchr(source, ':'))
-                return;
-        path = xasprintf("%s/%s", strcmp(base_dir, "/") == 0 ? "" : base_dir, source);
-        template_set_pair(vector, "SOURCE", path, &vector->name_pos);
+        if (!is_of_a_server(vector))
+                make_path_absolute(vector, "SOURCE", base_dir);
+        make_path_absolute(vector, "NBD_SOCKET", base_dir);
 }
 
 /* kvmrc's DEFAULT_ATTACH_*: for what the vector leaves open (opennebula-semantics 4.2, 6). */

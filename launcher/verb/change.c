@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "launcher/live/apply_client.h"
+#include "launcher/run/effects.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
@@ -117,7 +118,11 @@ int change_plan(struct change *change, const char *what, const char *base_dir, c
 
 static int open_file(const struct change_file *file, struct error **err)
 {
-        int fd = open(file->path, (file->rw ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        int fd = -1;
+
+        if (file->connects)
+                return connect_open_fd(file->path, &fd, err) < 0 ? -1 : fd;
+        fd = open(file->path, (file->rw ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
         if (fd < 0)
                 return error_os(err, errno, "open '%s'", file->path);
@@ -153,10 +158,14 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
         bool forward = json_is_true(json_object_get(plan->fragment, "forward"));
         _cleanup_free_ char *now = NULL;
         struct error *unread = NULL;
+        json_t *fragment;
         int result;
 
         *ret_stale = false;
-        client = apply_client_new(change->control, json_incref(plan->fragment));
+        fragment = change_with_secrets(plan, err);
+        if (!fragment)
+                return -1;
+        client = apply_client_new(change->control, fragment);
         for (size_t i = 0; i < plan->n_files; i++) {
                 int fd = open_file(&plan->files[i], err);
 

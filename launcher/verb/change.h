@@ -64,6 +64,8 @@ int change_do(struct verb_context *context, const struct change_request *request
 /* dump --diff: the running VM and its template (file NULL: the one that it starts from), a line for each difference. */
 int print_differences(struct verb_context *context, const char *vm, const char *file, struct error **err);
 
+/* The fragment with the values of its secrets (change_secret.c); new reference, NULL: *err. */
+json_t *change_with_secrets(const struct plan_change *plan, struct error **err);
 /* Sends the fragment with its files. *ret_stale: nothing was done, for live.tmpl is not what it was: begin again. */
 int change_send(struct change *change, struct plan_change *plan, const struct change_request *request,
                 bool *ret_stale, struct error **err);

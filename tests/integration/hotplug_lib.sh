@@ -39,7 +39,7 @@ holdings() {
     find "/proc/$QEMU/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
     find "/proc/$(status_of supervisor_pid)/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
     ip -o link show | awk -F': ' '{ print $2 }' | sort
-    find "$ROOT/run/vmlaunch/images" -type f | sort
+    find "$ROOT/run/vmlaunch/images" -type f 2>/dev/null | sort
     group_dirs | sort
     wc -l <"$RUN_DIR/journal"
     grep -v '^#' "$RUN_DIR/live.tmpl"
