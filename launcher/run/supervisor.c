@@ -1,5 +1,6 @@
 #include "launcher/run/supervisor.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -835,12 +836,26 @@ static int start(struct supervisor *s, struct error **err)
         return 0;
 }
 
+/* "record.json.new.PID": of a supervisor of this run that died while it wrote. */
+static void sweep_half_written(int dirfd)
+{
+        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+        crash_point(CRASH_LEAVE);
+        for (struct dirent *entry; dir && (entry = readdir(dir));)
+                if (strstr(entry->d_name, ".new."))
+                        unlinkat(dirfd, entry->d_name, 0);
+        if (dir)
+                closedir(dir);
+}
+
 /* What is left of a run is its record; of a start that came to nothing, the record of the run before. */
 static void leave_directory(struct supervisor *s, bool keep)
 {
         if (!s->vm)
                 return;
-        crash_point(CRASH_LEAVE);
+        sweep_half_written(s->vm->fd);
         unlinkat(s->vm->fd, "control.sock", 0);
         if (journal_is_empty(s->vm->fd)) {
                 unlinkat(s->vm->fd, "journal", 0);

@@ -251,10 +251,12 @@ END
 # talk FAULT LINES: what a fake with this fault answers on QMP within a second
 talk() {
     local sock=$WORK/talk.sock pid said
+    rm -f "$sock"
     "$FAKE_QEMU" --qmp "$sock" --agent "$WORK/talk-agent.sock" --fault "$1" &
     pid=$!
-    await 5 test -S "$sock"
-    said=$( (printf '%s\n' '{"execute":"qmp_capabilities"}' "$2"; sleep 0.5) | timeout 5 socat - "UNIX-CONNECT:$sock")
+    # It may not listen yet.
+    said=$( (printf '%s\n' '{"execute":"qmp_capabilities"}' "$2"; sleep 0.5) |
+        timeout 10 socat - "UNIX-CONNECT:$sock,retry=100,interval=0.05" 2>/dev/null)
     kill "$pid" && wait "$pid"
     echo "$said"
 }
@@ -277,9 +279,8 @@ test_a_scenario_scripts_replies_events_and_expectations() {
 END
     "$FAKE_QEMU" --qmp "$sock" -S --scenario "$WORK/scenario.json" 2>"$WORK/err" &
     pid=$!
-    await 5 test -S "$sock"
     said=$( (printf '{"execute":"%s"}\n' qmp_capabilities query-pci query-pci cont; sleep 0.3
-        echo '{"execute":"quit"}'; sleep 0.2) | timeout 5 socat - "UNIX-CONNECT:$sock")
+        echo '{"execute":"quit"}'; sleep 0.2) | timeout 10 socat - "UNIX-CONNECT:$sock,retry=100,interval=0.05" 2>/dev/null)
     wait "$pid" || status=$?
     assert_eq "$status" 3 "exit status with an expectation unmet"
     assert_contains "$(<"$WORK/err")" "expectation 2 of 2 did not come: balloon"
