@@ -107,14 +107,17 @@ static void cut_off(struct client *client, const char *why)
                 tell_cut_off(control, &client->peer, why);
 }
 
-static void send_message(struct client *client, const json_t *message)
+/* False: it is larger than what any client may leave unread, which is not this one's fault, and not sent. */
+static bool send_message(struct client *client, const json_t *message)
 {
         _cleanup_error_ struct error *err = NULL;
 
-        if (client->dead)
-                return;
-        if (json_stream_send(client->stream, message, NULL, 0, &err) < 0)
-                cut_off(client, err->code == ERROR_BUSY ? "it does not read what it is sent" : NULL);
+        if (client->dead || json_stream_send(client->stream, message, NULL, 0, &err) == 0)
+                return true;
+        if (err->code == ERROR_BUSY && json_dumpb(message, NULL, 0, JSON_COMPACT) >= CONTROL_MAX_QUEUE)
+                return false;
+        cut_off(client, err->code == ERROR_BUSY ? "it does not read what it is sent" : NULL);
+        return true;
 }
 
 static void tell_wire(const struct client *client, bool sent, const json_t *message)
@@ -123,6 +126,18 @@ static void tell_wire(const struct client *client, bool sent, const json_t *mess
 
         if (control->handlers.on_wire && !client->dead)
                 control->handlers.on_wire(&client->peer, sent, message, control->data);
+}
+
+static void send_error(struct client *client, const json_t *id, const char *class, const char *desc);
+
+static void send_answer(struct client *client, const json_t *id, const json_t *reply)
+{
+        _cleanup_free_ char *why = NULL;
+
+        if (send_message(client, reply))
+                return;
+        why = xasprintf("the answer is larger than %u bytes", CONTROL_MAX_QUEUE);
+        send_error(client, id, "GenericError", why);
 }
 
 /* told: the recorder is. Who asks for the status every second would leave nothing else in it. */
@@ -135,7 +150,7 @@ static void send_return(struct client *client, const json_t *id, json_t *value_c
                 json_object_set(reply, "id", (json_t *)id);
         if (told)
                 tell_wire(client, true, reply);
-        send_message(client, reply);
+        send_answer(client, id, reply);
 }
 
 static json_t *error_message(const char *class, const char *desc, const json_t *id)
@@ -273,7 +288,7 @@ static void pass_reply(struct control_call *call, json_t *reply)
                                     commands_for(call->role, json_object_get(reply, "return")));
         if (call->id)
                 json_object_set(copy, "id", call->id);
-        send_message(call->client, copy);
+        send_answer(call->client, call->id, copy);
 }
 
 /* The deadline has ended the waiting only. */

@@ -342,6 +342,43 @@ static void events_reach_every_client_that_has_negotiated(void **state)
         close(shy);
 }
 
+/* More than the socket takes at once. */
+static void write_all(struct fixture *f, const char *s)
+{
+        for (size_t length = strlen(s); length;) {
+                ssize_t n = send(f->qemu, s, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                s += n > 0 ? n : 0;
+                length -= n > 0 ? (size_t)n : 0;
+                loop_step(f->loop, 10);
+        }
+        peer_settle(f->loop, 20);
+}
+
+/* It is QEMU's doing, not the client's, who may hold a lease. */
+static void what_is_larger_than_a_client_may_leave_unread_does_not_end_it(void **state)
+{
+        struct fixture *f = *state;
+        _cleanup_free_ char *filler = xmalloc(CONTROL_MAX_QUEUE + 1), *event = NULL, *answer = NULL;
+        int client;
+
+        memset(filler, 'x', CONTROL_MAX_QUEUE);
+        filler[CONTROL_MAX_QUEUE] = '\0';
+        event = xasprintf("{\"event\":\"HUGE\",\"data\":{\"x\":\"%s\"}}\n", filler);
+        greet(f);
+        client = negotiated_client(f);
+        write_all(f, event);
+        peer_write(client, "{\"execute\":\"query-name\",\"id\":7}\n");
+        peer_settle(f->loop, 5);
+        json_auto_t *command = peer_read_json(f->qemu);
+        answer = xasprintf("{\"return\":\"%s\",\"id\":%lld}\n", filler,
+                           json_integer_value(json_object_get(command, "id")));
+        write_all(f, answer);
+        expect_error(peer_read_json(client), "GenericError", "larger than");
+        assert_int_equal(f->cut_off + f->gone, 0);
+        close(client);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -356,6 +393,7 @@ int main(void)
                 TEST(qemus_own_errors_pass_and_a_missing_qemu_is_said),
                 TEST(a_client_that_goes_before_its_answer_harms_nobody),
                 TEST(events_reach_every_client_that_has_negotiated),
+                TEST(what_is_larger_than_a_client_may_leave_unread_does_not_end_it),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
