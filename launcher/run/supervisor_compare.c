@@ -13,6 +13,8 @@
 #define LIVE_MAX (1u << 20)
 /* Questions on their way at once; QEMU answers them one by one anyway. */
 #define WINDOW 4
+/* What is kept of all answers together; those of a machine with some hundred disks are less than 1 MiB. */
+#define FACTS_MAX (8u << 20)
 /* Beyond these a line in the story says how many more there are. */
 #define STORY_LINES 8
 
@@ -29,7 +31,7 @@ struct gathering {
         char *trouble;
         json_t *facts;
         struct question *questions;
-        size_t n_questions, n_sent, n_answered;
+        size_t n_questions, n_sent, n_answered, bytes;
         struct error *failed;     /* QEMU does not answer */
         const char *record_state; /* "running", "paused" */
         bool adoption;
@@ -216,7 +218,12 @@ static void on_answer(json_t *reply, const struct error *error, void *data)
         struct gathering *g = question->gathering;
 
         g->n_answered++;
-        if (reply || error->code == ERROR_QMP)
+        g->bytes += reply ? json_dumpb(reply, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) : 0;
+        if (g->bytes > FACTS_MAX) {
+                if (!g->failed)
+                        error_set(&g->failed, ERROR_FAILED, "what it answers is larger than %u bytes",
+                                  FACTS_MAX);
+        } else if (reply || error->code == ERROR_QMP)
                 keep_answer(g, question, reply, error);
         else if (!g->failed)
                 g->failed = error_copy(error);

@@ -205,7 +205,7 @@ static void on_status(json_t *reply, const struct error *error, void *data)
                 return;
         }
         if (ops_status_read(reply, &s->run_state, &err) < 0) {
-                log_warning("%s: query-status: %s", s->plan->name, err->message);
+                supervisor_story(s, "%s", err->message);
                 return;
         }
         switch (s->run_state) {

@@ -248,6 +248,30 @@ END
     MODE=agent faults_are '' <"$WORK/table"
 }
 
+test_answers_that_are_wrong_again_and_again_fill_neither_memory_nor_log() {
+    need_root
+    local command faults='' stops='' i pid rss
+    for command in qom-list query-name query-uuid qom-get query-memory-size-summary query-balloon query-cpus-fast \
+        query-block query-named-block-nodes query-chardev human-monitor-command query-jobs query-block-exports; do
+        faults+="{\"fault\":\"huge-reply\",\"command\":\"$command\",\"count\":12,\"times\":0},"
+    done
+    for ((i = 0; i < 400; i++)); do
+        stops+="${stops:+,}{\"after\":\"cont\",\"ms\":100,\"event\":\"STOP\",\"data\":{}}"
+    done
+    install -m 755 "$FAKE_QEMU" "$WORK/fake"
+    fake wild "{\"faults\":[$faults{\"fault\":\"return-odd\",\"command\":\"query-status\",\"times\":0}],\"events\":[$stops]}"
+    expect 0 vml start "$ROOT/wild.tmpl"
+    pid=$(field wild supervisor_pid)
+    vml --timeout 30 status wild --compare >"$WORK/compared" 2>&1 || true
+    assert_contains "$(<"$WORK/compared")" "larger than"
+    rss=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status")
+    # One answer of the largest size takes some of it, all that is kept of them no more.
+    ((rss < 98304)) || fail "the supervisor had $rss KiB"
+    i=$(wc -l <"$ROOT/var/log/vmlaunch/wild.log")
+    ((i < 200)) || fail "the log has $i lines"
+    expect 0 vml destroy wild
+}
+
 # talk FAULT LINES: what a fake with this fault answers on QMP within a second
 talk() {
     local sock=$WORK/talk.sock pid said
