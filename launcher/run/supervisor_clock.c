@@ -1,5 +1,4 @@
 /* CLOCK OFFSET = "variable": what the guest makes of its clock, for its next run. */
-#include "base/log.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/clock_state.h"
 
@@ -24,6 +23,6 @@ void clock_was_set(struct supervisor *s, json_int_t offset)
         } else if (clock_state_write(clock->path, &state, &err) < 0) {
                 _cleanup_free_ char *text = error_text(err);
 
-                log_warning("%s: the guest's clock is not kept: %s", s->plan->name, text);
+                supervisor_story(s, "the guest's clock is not kept: %s", text);
         }
 }

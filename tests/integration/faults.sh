@@ -256,12 +256,17 @@ test_answers_that_are_wrong_again_and_again_fill_neither_memory_nor_log() {
         faults+="{\"fault\":\"huge-reply\",\"command\":\"$command\",\"count\":12,\"times\":0},"
     done
     for ((i = 0; i < 400; i++)); do
-        stops+="${stops:+,}{\"after\":\"cont\",\"ms\":100,\"event\":\"STOP\",\"data\":{}}"
+        stops+="${stops:+,}{\"after\":\"cont\",\"ms\":1000,\"event\":\"STOP\",\"data\":{}}"
+        stops+=",{\"after\":\"cont\",\"ms\":1000,\"event\":\"RTC_CHANGE\",\"data\":{\"offset\":$i}}"
     done
     install -m 755 "$FAKE_QEMU" "$WORK/fake"
     fake wild "{\"faults\":[$faults{\"fault\":\"return-odd\",\"command\":\"query-status\",\"times\":0}],\"events\":[$stops]}"
+    echo 'CLOCK = [ OFFSET = "variable" ]' >>"$ROOT/wild.tmpl"
     expect 0 vml start "$ROOT/wild.tmpl"
+    # What the guest makes of its clock cannot be kept.
+    mkdir -p "$ROOT/var/lib/vmlaunch/wild/clock/in-the-way"
     pid=$(field wild supervisor_pid)
+    await 10 grep -q "clock is not kept" "$ROOT/var/log/vmlaunch/wild.log"
     vml --timeout 30 status wild --compare >"$WORK/compared" 2>&1 || true
     assert_contains "$(<"$WORK/compared")" "larger than"
     rss=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status")
