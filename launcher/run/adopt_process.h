@@ -23,5 +23,5 @@ int process_find(const struct site *site, const char *vm, const char *generation
 void process_add_locks(pid_t pid, json_t *locks);
 /* Its control group if that has the VM's name; new string or NULL. */
 char *process_group(const char *vm, pid_t pid);
-/* What it has as its stderr, to read: only the memory file that the executor gave it. -1: it is none. */
+/* What QEMU or a helper has as its stderr, to read: only the memory file that the executor gave it. -1: it is none. */
 int process_open_stderr(pid_t pid);

@@ -3,13 +3,12 @@
  * them, and what is left is ended by the undo; one that ends before leaves the guest with a device that does not answer.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/run/adopt_process.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/supervisor_parts.h"
 
@@ -87,17 +86,6 @@ static void on_end(int pidfd, void *data)
         watch->timer = loop_add_deadline(watch->s->loop, TELL_AFTER_MS, on_told, watch);
 }
 
-static int open_stderr(pid_t pid)
-{
-        _cleanup_free_ char *path = xasprintf("/proc/%d/fd/2", (int)pid);
-        struct stat st;
-
-        /* Only the memfd that the executor gave it: a regular file. */
-        if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
-                return -1;
-        return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-}
-
 static void watch(struct supervisor *s, const json_t *args, const json_t *learned)
 {
         const char *id = json_string_value(json_object_get(args, "id"));
@@ -121,7 +109,7 @@ static void watch(struct supervisor *s, const json_t *args, const json_t *learne
         s->helpers = new;
         if (helper_prove(args, learned, &pidfd, &unproven) > 0) {
                 new->pidfd = pidfd;
-                new->stderr_fd = open_stderr(new->pid);
+                new->stderr_fd = process_open_stderr(new->pid);
                 new->child = loop_add_child(s->loop, new->pidfd, on_end, new);
         } else {
                 new->how = xstrdup("");
