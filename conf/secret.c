@@ -1,6 +1,7 @@
 #include "conf/secret.h"
 
 #include <ctype.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -79,12 +80,49 @@ static size_t native_end(const char *text, size_t length, size_t from)
         return length;
 }
 
-/* The element's own end tag: another one may be in its CDATA. */
-static size_t xml_end(const char *text, size_t length, size_t from, const char *name, size_t name_length)
+/* Behind the next of these bytes, or the end. */
+static size_t behind(const char *text, size_t length, size_t from, const char *bytes)
 {
-        for (const char *at = text + from; (at = memmem(at, (size_t)(text + length - at), "</", 2)); at += 2)
-                if ((size_t)(text + length - at) - 2 >= name_length && memcmp(at + 2, name, name_length) == 0)
-                        return (size_t)(at - text);
+        const char *found = memmem(text + from, length - from, bytes, strlen(bytes));
+
+        return found ? (size_t)(found - text) + strlen(bytes) : length;
+}
+
+/* Behind the '>' of the tag whose name ends at from; attributes may hold one in quotes. *ret_is_empty: <KEY/>. Of a tag
+ * that does not end all is content. */
+static size_t tag_end(const char *text, size_t length, size_t from, bool *ret_is_empty)
+{
+        char quote = 0;
+
+        for (size_t i = from; i < length; i++) {
+                if (quote) {
+                        quote = text[i] == quote ? 0 : quote;
+                } else if (text[i] == '"' || text[i] == '\'') {
+                        quote = text[i];
+                } else if (text[i] == '>') {
+                        *ret_is_empty = text[i - 1] == '/';
+                        return i + 1;
+                }
+        }
+        *ret_is_empty = false;
+        return from;
+}
+
+/* Where the element whose content starts at from ends; "</" inside of CDATA and comments is none. */
+static size_t xml_end(const char *text, size_t length, size_t from)
+{
+        static const char cdata[] = "<![CDATA[", comment[] = "<!--";
+
+        for (size_t i = from; i < length;) {
+                if (length - i >= strlen(cdata) && memcmp(text + i, cdata, strlen(cdata)) == 0)
+                        i = behind(text, length, i, "]]>");
+                else if (length - i >= strlen(comment) && memcmp(text + i, comment, strlen(comment)) == 0)
+                        i = behind(text, length, i, "-->");
+                else if (length - i >= 2 && memcmp(text + i, "</", 2) == 0)
+                        return i;
+                else
+                        i++;
+        }
         return length;
 }
 
@@ -109,15 +147,16 @@ char *secret_mask(const char *text, size_t length)
                 if (!has_name(&names, text + start, i - start))
                         continue;
                 after = i;
-                while (after < length && strchr(" \t\r\n", text[after]))
-                        after++;
-                if (start > 0 && text[start - 1] == '<' && after < length && text[after] == '>') {
-                        size_t name_length = i - start;
+                if (start > 0 && text[start - 1] == '<') {
+                        bool is_empty;
 
-                        i = xml_end(text, length, after + 1, text + start, name_length);
-                        cover(masked, after + 1, i);
+                        after = tag_end(text, length, after, &is_empty);
+                        i = is_empty ? after : xml_end(text, length, after);
+                        cover(masked, after, i);
                         continue;
                 }
+                while (after < length && strchr(" \t\r\n", text[after]))
+                        after++;
                 if (after == length || text[after] != '=')
                         continue;
                 for (after++; after < length && strchr(" \t\r", text[after]);)

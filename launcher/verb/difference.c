@@ -6,7 +6,9 @@
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/spec_build.h"
+#include "conf/secret.h"
 #include "launcher/verb/device_kind.h"
+#include "launcher/verb/difference_secret.h"
 
 void differences_done(struct differences *differences)
 {
@@ -231,50 +233,92 @@ void difference_apply(struct change *change, const struct differences *differenc
                 template_remove_pair(&edit->attributes[difference->at], difference->key);
 }
 
-/* Values of one vector may go together only, as limits that grow do. */
-static bool goes_together(struct change *change, const struct differences *list,
-                          const struct difference *difference)
+/* What the edited template would be done by. */
+static enum difference_effect effect_of(struct change *change, char **ret_why)
 {
         _cleanup_plan_change_ struct plan_change plan = { 0 };
         _cleanup_prepared_ struct prepared after = { 0 };
         _cleanup_error_ struct error *why = NULL;
 
-        if (!difference->vector || !difference->key || change_edit_again(change, &why) < 0)
-                return false;
-        for (size_t i = 0; i < list->n; i++) {
-                const struct difference *other = &list->items[i];
-
-                if (other->kind == DIFFERENCE_VALUE && other->vector && other->at == difference->at)
-                        difference_apply(change, list, other);
+        *ret_why = NULL;
+        if (change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) < 0) {
+                *ret_why = error_text(why);
+                return DIFFERENCE_IMPOSSIBLE;
         }
-        return change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) == 0 &&
-               !plan.next_start && !plan_change_is_empty(&plan);
+        if (plan.next_start) {
+                *ret_why = error_text(plan.next_start);
+                return DIFFERENCE_NEXT_START;
+        }
+        return plan_change_is_empty(&plan) ? DIFFERENCE_NONE : DIFFERENCE_NOW;
 }
 
-/* Each is tried alone: what it would be done by. */
+/* Each is tried alone. */
 static int judge(struct change *change, const struct differences *list, struct difference *difference,
                  struct error **err)
 {
-        _cleanup_plan_change_ struct plan_change plan = { 0 };
-        _cleanup_prepared_ struct prepared after = { 0 };
-        _cleanup_error_ struct error *why = NULL;
-
         if (change_edit_again(change, err) < 0)
                 return -1;
         difference_apply(change, list, difference);
-        if (change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) < 0) {
-                if (goes_together(change, list, difference)) {
-                        difference->effect = DIFFERENCE_NOW;
-                        return 0;
-                }
-                difference->effect = DIFFERENCE_IMPOSSIBLE;
-                difference->why = error_text(why);
-        } else if (plan.next_start) {
-                difference->effect = DIFFERENCE_NEXT_START;
-                difference->why = error_text(plan.next_start);
-        } else {
-                difference->effect = plan_change_is_empty(&plan) ? DIFFERENCE_NONE : DIFFERENCE_NOW;
+        difference->effect = effect_of(change, &difference->why);
+        return 0;
+}
+
+static void set_effect(struct difference *difference, enum difference_effect effect, const char *why)
+{
+        free(difference->why);
+        difference->effect = effect;
+        difference->why = xstrdup_null(why);
+}
+
+/* Of one vector, or (vector NULL) all: what changes and comes; what goes has a fragment of its own, later. */
+static bool belongs(const struct difference *one, const struct difference *to)
+{
+        return one->kind != DIFFERENCE_REMOVED &&
+               (!to || one == to ||
+                (one->kind == DIFFERENCE_VALUE && one->vector && to->vector && one->at == to->at));
+}
+
+/*
+ * What is impossible alone may need another change of its vector (PASSWD goes and LISTEN is no longer for everybody), or of
+ * another one (a disk's IOTHREAD and how many there are). Done together they have one effect.
+ */
+static int judge_together(struct change *change, const struct differences *list, const struct difference *of,
+                          struct error **err)
+{
+        _cleanup_free_ char *why = NULL;
+        enum difference_effect effect;
+
+        if (change_edit_again(change, err) < 0)
+                return -1;
+        for (size_t i = 0; i < list->n; i++)
+                if (belongs(&list->items[i], of))
+                        difference_apply(change, list, &list->items[i]);
+        effect = effect_of(change, &why);
+        if (effect == DIFFERENCE_IMPOSSIBLE)
+                return 0;
+        for (size_t i = 0; i < list->n; i++) {
+                struct difference *one = &list->items[i];
+
+                if (belongs(one, of) && (one->effect == DIFFERENCE_IMPOSSIBLE || effect == DIFFERENCE_NOW))
+                        set_effect(one, effect, why);
         }
+        return 0;
+}
+
+static int judge_all(struct change *change, struct differences *list, struct error **err)
+{
+        for (size_t i = 0; i < list->n; i++)
+                if (judge(change, list, &list->items[i], err) < 0)
+                        return -1;
+        for (size_t i = 0; i < list->n; i++)
+                if (list->items[i].effect == DIFFERENCE_IMPOSSIBLE &&
+                    list->items[i].kind == DIFFERENCE_VALUE && list->items[i].vector &&
+                    judge_together(change, list, &list->items[i], err) < 0)
+                        return -1;
+        for (size_t i = 0; i < list->n; i++)
+                if (list->items[i].effect == DIFFERENCE_IMPOSSIBLE &&
+                    list->items[i].kind != DIFFERENCE_REMOVED)
+                        return judge_together(change, list, NULL, err);
         return 0;
 }
 
@@ -292,6 +336,7 @@ int differences_find(struct change *change, const struct template *template, con
 {
         _cleanup_differences_ struct differences list = { 0 };
         _cleanup_(vm_spec_freep) struct vm_spec *spec = NULL;
+        const char *why = NULL;
 
         if (spec_build(template, change->context->site, base_dir, change->name, &spec, err) < 0)
                 return -1;
@@ -302,12 +347,19 @@ int differences_find(struct change *change, const struct template *template, con
         if (template_parse(template->file, list.wanted_text, strlen(list.wanted_text), &list.wanted, err) < 0)
                 return -1;
         compare(&list, change->was);
-        for (size_t i = list.n; i-- > 0;) {
-                if (judge(change, &list, &list.items[i], err) < 0)
-                        return -1;
+        if (judge_all(change, &list, err) < 0)
+                return -1;
+        for (size_t i = list.n; i-- > 0;)
                 if (list.items[i].effect == DIFFERENCE_NONE)
                         forget(&list, i);
-        }
+        if (difference_of_secret(change, spec, &why))
+                add(&list, (struct difference){ .effect = DIFFERENCE_NEXT_START,
+                                                .vector = xstrdup(attr_graphics.name),
+                                                .key = xstrdup("PASSWD"),
+                                                .name = xstrdup("GRAPHICS PASSWD"),
+                                                .was = xstrdup(SECRET_SHOWN),
+                                                .wanted = xstrdup(SECRET_SHOWN),
+                                                .why = xstrdup(why) });
         *ret = list;
         list = (struct differences){ 0 };
         return 0;

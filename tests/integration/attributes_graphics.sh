@@ -93,6 +93,12 @@ test_vnc_with_its_devices() {
     at_the_next_start 'GRAPHICS TYPE' -e 's/TYPE = "vnc"/TYPE = "spice"/' -e '/SOUND/d'
     at_the_next_start 'GRAPHICS KEYMAP' 's/5917"/5917", KEYMAP = "de"/'
     at_the_next_start 'GRAPHICS PASSWD' -e 's/, PASSWD = "[^"]*"//'
+    # Another password is told from the same one, which neither live.tmpl nor a plan has.
+    at_the_next_start 'GRAPHICS PASSWD' 's/canary-1/canary-2/'
+    [[ $OUT != *canary-* ]] || fail "the update tells the password: $OUT"
+    gets_in canary-1 vnc 10.77.0.1 5917
+    # What is impossible alone, a socket file with a port, is not when both change.
+    at_the_next_start 'GRAPHICS LISTEN' 's/"10.77.0.1", PORT = "5917"/"unix"/'
     at_the_next_start 'VIDEO TYPE' 's/"vga"/"virtio"/'
     at_the_next_start 'VIDEO RESOLUTION' 's/1152x864/800x600/'
     at_the_next_start 'SOUND CODEC' 's/micro/duplex/'
