@@ -219,6 +219,8 @@ test_vnc_on_a_unix_socket_and_a_password_in_a_file() {
     qom peripheral/sound0 type usb-audio
     has_no_secret in-file
     agrees
+    printf 'other-file\n' >"$ROOT/vnc.password"
+    at_the_next_start 'GRAPHICS PASSWD' -e ''
     ended
 }
 
