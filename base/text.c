@@ -410,9 +410,8 @@ char *text_printable(const char *s)
 
 void text_add_shell_quoted(struct text *text, const char *s)
 {
-        if (*s &&
-            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%")] ==
-                    '\0') {
+        if (*s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%")] ==
+                          '\0') {
                 text_add(text, s);
                 return;
         }

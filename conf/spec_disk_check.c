@@ -390,8 +390,8 @@ static void check_fitting(struct spec_builder *builder, struct disk_spec *disk)
                 const struct attr *row = rows[i] ? rows[i] : (rows[i] = attr_find(&attr_disk, rules[i].key));
                 const struct origin *origin = &disk->section.origins[row - attr_disk.rows];
 
-                if (origin->layer <= LAYER_DEFAULT || !spec_disk_has(disk, rules[i].key) || rules[i].fits(disk) ||
-                    (row->kind == ATTR_BOOL && !*(bool *)attr_field(row, disk)))
+                if (origin->layer <= LAYER_DEFAULT || !spec_disk_has(disk, rules[i].key) ||
+                    rules[i].fits(disk) || (row->kind == ATTR_BOOL && !*(bool *)attr_field(row, disk)))
                         continue;
                 if (origin->layer == LAYER_TEMPLATE && rules[i].passed_over)
                         spec_warn(builder, &origin->pos, "DISK/%s: without effect here, it %s", row->name,

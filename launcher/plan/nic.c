@@ -183,8 +183,7 @@ static char *number_queues(struct build *build, const struct nic_spec *nic, cons
                 text_add_u64(&text, queue);
                 if (queue)
                         text_add(&numbers, ":");
-                text_add_u64(&numbers,
-                             (uint64_t)build_fd_take(build, text_take(&source), text_take(&text)));
+                text_add_u64(&numbers, (uint64_t)build_fd_take(build, text_take(&source), text_take(&text)));
         }
         return text_take(&numbers);
 }

@@ -318,10 +318,10 @@ static json_t *layers_to_parent(const struct image_chain *chain, const char *ask
 
         for (size_t i = 0; i < chain->n_layers; i++) {
                 const struct image_layer *layer = &chain->layers[i];
-                const uint64_t numbers[LAYER_NUMBERS] = { layer->file.mode, layer->file.uid,
-                                                          layer->file.gid,  layer->file.size,
+                const uint64_t numbers[LAYER_NUMBERS] = { layer->file.mode,    layer->file.uid,
+                                                          layer->file.gid,     layer->file.size,
                                                           layer->virtual_size, layer->encrypted,
-                                                          layer->dev,       layer->ino };
+                                                          layer->dev,          layer->ino };
                 _cleanup_text_ struct text line = TEXT_INIT;
 
                 for (size_t k = 0; k < LAYER_NUMBERS; k++) {

@@ -5,8 +5,8 @@
 
 #include "base/text.h"
 #include "conf/attr.h"
-#include "conf/spec_build.h"
 #include "conf/secret.h"
+#include "conf/spec_build.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/difference_secret.h"
 
