@@ -240,7 +240,8 @@ static void read_nic(struct vm_reader *r, struct template_attribute *nic)
                                             NULL };
 
         nic->attaches = strcasecmp(key_text(nic, "ATTACH"), "YES") == 0;
-        if (strcasecmp(key_text(nic, "NETWORK_MODE"), "DUMMY") == 0 || !find_key(nic, "BRIDGE"))
+        if (strcasecmp(key_text(nic, "NETWORK_MODE"), "DUMMY") == 0 ||
+            (!find_key(nic, "BRIDGE") && strcasecmp(key_text(nic, "BRIDGE_TYPE"), "user") != 0))
                 set_key(nic, "BRIDGE", xstrdup(""));
         drop_keys(r, nic, done, true);
 }
