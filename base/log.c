@@ -34,6 +34,11 @@ void log_set_file(int fd)
         log_file = fd;
 }
 
+int log_get_file(void)
+{
+        return log_file;
+}
+
 void log_set_stderr(int on)
 {
         to_stderr = on;

@@ -20,6 +20,7 @@ void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 /* fd of a log file, borrowed, -1: none. Lines are written with date and level, whatever the level set. */
 void log_set_file(int fd);
+int log_get_file(void);
 /* false: nothing goes to stderr any more (it belongs to somebody who is gone). */
 void log_set_stderr(int on);
 

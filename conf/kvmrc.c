@@ -44,8 +44,13 @@ const struct kvmrc_row kvmrc_rows[] = {
         { "VIRSH_RETRIES", "3", without_libvirt, .plain = "3" },
         { "VIRSH_TIMEOUT", "60", without_libvirt, .plain = "60" },
         UNSET("VIRSH_TRIES", without_libvirt),
-        { "CLEANUP_MEMORY_ON_START", NULL, later, .plain = "no" },
-        { "CLEANUP_MEMORY_ON_STOP", "no", later, .plain = "no" },
+        { "CLEANUP_MEMORY_ON_START", NULL,
+          "drop the host's caches and compact its memory before a VM starts or grows, at most once a minute; the start waits "
+          "for it up to 30 s",
+          .here = true, .ours = "no" },
+        { "CLEANUP_MEMORY_ON_STOP", "no",
+          "the same once a VM has ended or shrunk, in the background; no when unset", .here = true,
+          .ours = "no", .shipped = "yes" },
         UNSET("MIGRATE_OPTIONS", later),
         ATTACH("CACHE", "none"),
         ATTACH("DISCARD", "unmap"),
@@ -247,9 +252,11 @@ static int assign(struct reader *reader, const char *name, const char *value, co
                 return 0;
         }
         if (row->here) {
-                bool *field = strcmp(name, "FORCE_DESTROY") == 0 ? &kvmrc->force_destroy
-                              : strcmp(name, "SYNC_TIME") == 0   ? &kvmrc->sync_time
-                                                                 : &kvmrc->cancel_no_acpi;
+                bool *field = strcmp(name, "FORCE_DESTROY") == 0             ? &kvmrc->force_destroy
+                              : strcmp(name, "SYNC_TIME") == 0               ? &kvmrc->sync_time
+                              : strcmp(name, "CLEANUP_MEMORY_ON_START") == 0 ? &kvmrc->cleanup_on_start
+                              : strcmp(name, "CLEANUP_MEMORY_ON_STOP") == 0  ? &kvmrc->cleanup_on_stop
+                                                                             : &kvmrc->cancel_no_acpi;
 
                 if (!*value)
                         return *field = false, 0;

@@ -11,11 +11,12 @@
 
 struct kvmrc_row {
         const char *name;
-        const char *dflt;  /* upstream's value as shipped; NULL: not set there */
-        const char *doc;   /* what it does here */
-        bool here;         /* acted on by this version */
-        const char *plain; /* what goes without saying: a variable with this value is not reported */
-        const char *ours;  /* our own default; NULL: not set */
+        const char *dflt;    /* upstream's value as shipped; NULL: not set there */
+        const char *doc;     /* what it does here */
+        bool here;           /* acted on by this version */
+        const char *plain;   /* what goes without saying: a variable with this value is not reported */
+        const char *ours;    /* our own default; NULL: not set */
+        const char *shipped; /* what our own file sets it to; NULL: it leaves it at its default */
 };
 
 extern const struct kvmrc_row kvmrc_rows[]; /* ends with a NULL name */

@@ -155,7 +155,10 @@ char *shipped_kvmrc(void)
                 if (!row->here)
                         continue;
                 add_comment(&out, "", row->doc);
-                text_addf(&out, "#%s=%s\n\n", row->name, row->ours ? row->ours : "");
+                text_addf(&out, "%s%s=%s\n\n", row->shipped ? "" : "#", row->name,
+                          row->shipped ? row->shipped
+                          : row->ours  ? row->ours
+                                       : "");
         }
         add_comment(&out, "", "Known, and without effect here:");
         for (const struct kvmrc_row *row = kvmrc_rows; row->name; row++) {

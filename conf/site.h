@@ -39,6 +39,8 @@ struct kvmrc {
         bool force_destroy;          /* FORCE_DESTROY, no */
         bool cancel_no_acpi;         /* CANCEL_NO_ACPI, no */
         bool sync_time;              /* SYNC_TIME, yes */
+        bool cleanup_on_start;       /* CLEANUP_MEMORY_ON_START, no */
+        bool cleanup_on_stop;        /* CLEANUP_MEMORY_ON_STOP, no */
         char *ovmf_nvram;            /* OVMF_NVRAM; owned, NULL: not set */
         struct kvmrc_attach *attach; /* DEFAULT_ATTACH_*, each key once; owned */
         size_t n_attach;

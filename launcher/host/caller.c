@@ -1,7 +1,6 @@
 #include "launcher/host/caller.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,15 +39,12 @@ static char *directory(const char *variable, const char *home, const char *other
         return value && *value == '/' ? xstrdup(value) : xasprintf("%s/%s", home, otherwise);
 }
 
+/* NULL: not known. A name service is not asked: it may ask the network. */
 static const char *find_home(void)
 {
         const char *home = getenv("HOME");
-        const struct passwd *entry;
 
-        if (home && *home == '/')
-                return home;
-        entry = getpwuid(geteuid());
-        return entry && entry->pw_dir && *entry->pw_dir == '/' ? entry->pw_dir : NULL;
+        return home && *home == '/' ? home : NULL;
 }
 
 /* Of a systemd that runs for this user and can be talked to; on v1 it has no group that it could give away. */

@@ -52,6 +52,8 @@
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
+ *   memory-cleanup {interval_s, wait_ms}          the host's page cache is dropped and its memory compacted by the host helper,
+ *                  unless it was in the last interval_s seconds; what becomes of it is not the start's business
  *   machined       {name, uuid}                   after spawn; the supervisor's: known to systemd-machined, if it runs
  *   qmp            {execute, arguments, [fd]}     after spawn; sent in order, fd (that a step named) with it; "cont" is
  *                                                 the last
@@ -94,6 +96,7 @@
         X(SCOPE, "scope", scope)                               \
         X(UNIT_SET, "unit-set", unit_set)                      \
         X(MACHINED, "machined", machined)                      \
+        X(MEMORY_CLEANUP, "memory-cleanup", memory_cleanup)    \
         X(LIVE_TEMPLATE, "live-template", live_template)       \
         X(NVRAM, "nvram", nvram)                               \
         X(HELPER, "helper", helper)                            \
@@ -109,6 +112,10 @@ enum plan_effect { PLAN_EFFECT_LIST(PLAN_EFFECT_ENUM) PLAN_EFFECTS /* how many *
 const char *plan_effect_name(enum plan_effect effect);
 /* false: no such name. */
 bool plan_effect_from_name(const char *name, enum plan_effect *ret);
+
+/* Of memory-cleanup: how long after the last one there is another, and how long a start waits for it. */
+#define PLAN_CLEANUP_INTERVAL_S 60
+#define PLAN_CLEANUP_WAIT_MS    30000
 
 struct plan_step {
         enum plan_effect effect;

@@ -355,8 +355,28 @@ static int live_template_step(struct build *build, struct error **err)
         return 0;
 }
 
+/* opennebula-semantics 4.2; root's, as /proc/sys is. */
+static void memory_cleanup_step(struct build *build)
+{
+        const struct kvmrc *kvmrc = &build->in->site->kvmrc;
+
+        if (build->in->site->owner.user) {
+                if (kvmrc->cleanup_on_start || kvmrc->cleanup_on_stop)
+                        build_warn(
+                                build, NULL,
+                                "CLEANUP_MEMORY_ON_START and CLEANUP_MEMORY_ON_STOP of kvmrc have no effect: "
+                                "they need root");
+                return;
+        }
+        if (kvmrc->cleanup_on_start)
+                build_step(build, "rule: CLEANUP_MEMORY_ON_START of kvmrc", EFFECT_MEMORY_CLEANUP,
+                           json_pack("{s:i, s:i}", "interval_s", PLAN_CLEANUP_INTERVAL_S, "wait_ms",
+                                     PLAN_CLEANUP_WAIT_MS));
+}
+
 static int write_steps(struct build *build, struct error **err)
 {
+        memory_cleanup_step(build);
         if (!build->in->site->owner.user)
                 build_step(build, "rule: a uid for each VM", EFFECT_UID_CLAIM,
                            json_pack("{s:I, s:o}", "uid", (json_int_t)build->uid, "path",

@@ -279,6 +279,10 @@ char *launch_plan_text(const struct launch_plan *plan)
                 else if (effect == EFFECT_MACHINED)
                         text_addf(&out, "unit    register      %s with systemd-machined\n",
                                   string_of(plan->steps[i].args, "name"));
+                else if (effect == EFFECT_MEMORY_CLEANUP)
+                        text_addf(&out,
+                                  "host    drop caches   and compact memory, unless in the last %lld s\n",
+                                  number_of(plan->steps[i].args, "interval_s"));
                 else if (effect == EFFECT_SCOPE || effect == EFFECT_UNIT_SET)
                         print_unit_step(&plan->steps[i], &out);
         }

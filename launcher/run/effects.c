@@ -29,7 +29,8 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
 /* It goes when the last process has left it, and the one that undoes this is in it. */
 #define scope_undo undo_nothing
 /* systemd-machined sees the unit's end. */
-#define machined_undo undo_nothing
+#define machined_undo       undo_nothing
+#define memory_cleanup_undo undo_nothing
 /* The supervisor's own. */
 #define qmp_carry_out       NULL
 #define take_back_carry_out NULL

@@ -171,6 +171,7 @@ int script_carry_out(struct effect_run *run, const json_t *args, struct error **
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err);
+int memory_cleanup_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int scope_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int unit_set_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);

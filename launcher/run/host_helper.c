@@ -281,6 +281,35 @@ static struct host_helper *start(struct loop *loop, const struct vm_dir *vm, con
         return helper;
 }
 
+int host_helper_leave(int run_dirfd, int log_fd, json_t *request_consume, struct error **err)
+{
+        json_auto_t *json = request_consume;
+        _cleanup_close_ int request = -1, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), pidfd = -1;
+        struct cgroup_entry no_group = CGROUP_ENTRY_INIT;
+        _cleanup_free_ char *text = NULL;
+        pid_t pid;
+
+        json_object_set_new(json, "schema", json_integer(1));
+        text = json_dumps(json, JSON_COMPACT);
+        if (null_fd < 0)
+                return error_os(err, errno, "open /dev/null");
+        request = memory_file("vmlaunch-request", text, err);
+        if (request < 0)
+                return -1;
+        pid = cgroup_entry_fork(&no_group, &pidfd);
+        if (pid == 0) {
+                const int fds[] = { request, null_fd, null_fd, run_dirfd, log_fd < 0 ? null_fd : log_fd };
+
+                /* It outlives who started it. */
+                setsid();
+                child(fds, ARRAY_SIZE(fds));
+        }
+        if (pid < 0)
+                return error_os(err, errno, "start the host helper");
+        crash_point(CRASH_HELPER_STARTED);
+        return TAKE_FD(pidfd);
+}
+
 struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
                                      const struct cgroup_host *cgroup, unsigned deadline_ms,
                                      host_helper_fn *fn, void *data, struct error **err)

@@ -11,6 +11,7 @@
  *   do          {"name","run_dir","generation","steps":[{"n","effect","args","apply","text"}],"parent"}: journals each step
  *               and does it, up to the first that fails; what they opened goes to the socket that is its fd 5
  *   undo-steps  {"first","last","parent"}: those steps of a run that goes on
+ *   memory-cleanup  memory_cleanup.h: nobody reads its answer; fd 3 is RUN, fd 4 the VM's log
  *
  * The last two end with the supervisor ("parent"), and hold the journal (journal_hold()) while they work: a successor
  * finds it at rest.
@@ -48,6 +49,11 @@ struct host_helper *host_helper_do(struct loop *loop, const struct vm_dir *vm,
                                    const struct cgroup_host *cgroup, const char *generation,
                                    const json_t *steps, unsigned deadline_ms, host_steps_fn *fn, void *data,
                                    struct error **err);
+/*
+ * A helper that nobody hears: its pidfd, -1 and *err when it cannot be started. run_dirfd becomes its fd 3, log_fd
+ * (-1: none) its fd 4; request_consume has no deadline.
+ */
+int host_helper_leave(int run_dirfd, int log_fd, json_t *request_consume, struct error **err);
 /* Before the callback: forgets the helper, which goes on by itself until its deadline. Accepts NULL. */
 void host_helper_forget(struct host_helper *helper);
 

@@ -17,9 +17,12 @@
 #include "launcher/run/execute.h"
 #include "launcher/run/host_helper.h"
 #include "launcher/run/host_helper_fds.h"
+#include "launcher/run/memory_cleanup.h"
 #include "launcher/state/crash_point.h"
 
 #define REQUEST_MAX (2u << 20)
+/* A host with much memory takes its time to compact it. */
+#define CLEANUP_MS 300000u
 
 static void add_line(const char *line, void *data)
 {
@@ -143,6 +146,13 @@ static int undo_steps(const json_t *request, const struct cgroup_host *cgroup, j
         return undo_journal_steps(HOST_HELPER_VM_DIR, cgroup, first, last, add_line, undone, err);
 }
 
+static bool is_cleanup(const json_t *request)
+{
+        const char *action = json_string_value(json_object_get(request, "action"));
+
+        return action && strcmp(action, "memory-cleanup") == 0;
+}
+
 static int serve(json_t *answer, json_t *undone, struct error **err)
 {
         /* QEMU's uid, taps, files and groups of whatever owner; nothing else is done or undone. */
@@ -162,13 +172,18 @@ static int serve(json_t *answer, json_t *undone, struct error **err)
                 return error_set(err, ERROR_USAGE, "__host is started by a supervisor, which gives it a VM");
         for (int fd = HOST_HELPER_VM_DIR; fd < HOST_HELPER_FDS; fd++)
                 fcntl(fd, F_SETFD, FD_CLOEXEC);
+        if (fd_read_all(0, "the request", REQUEST_MAX, &text, NULL, err) < 0)
+                return -1;
+        request = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+        if (is_cleanup(request)) {
+                crash_points_init(HOST_HELPER_VM_DIR);
+                set_alarm(CLEANUP_MS);
+                return confine_keep_capabilities(NULL, 0, err) < 0 ? -1 : memory_cleanup_serve(request, err);
+        }
         run_dirfd = openat(HOST_HELPER_VM_DIR, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (run_dirfd < 0)
                 return error_os(err, errno, "open the directory of the VMs");
         crash_points_init(run_dirfd);
-        if (fd_read_all(0, "the request", REQUEST_MAX, &text, NULL, err) < 0)
-                return -1;
-        request = json_loads(text, JSON_REJECT_DUPLICATES, &why);
         if (!request ||
             json_unpack_ex(request, &why, 0, "{s:i, s:s, s:I, s:o}", "schema", &(int){ 0 }, "action", &action,
                            "deadline_ms", &deadline_ms, "cgroup", &cgroup_json) < 0)

@@ -17,6 +17,7 @@
 #include "launcher/run/generation.h"
 #include "launcher/run/host_helper.h"
 #include "launcher/run/machined.h"
+#include "launcher/run/memory_cleanup.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/run/reexec.h"
 #include "launcher/run/sd_notify.h"
@@ -892,6 +893,8 @@ static void done(struct supervisor *s, bool keep)
         leave_directory(s, keep);
         /* Last of all: whoever waits for the connection's end may start the VM, or another with its images. */
         control_free(s->control);
+        if (s->end.ready && s->options->site->kvmrc.cleanup_on_stop)
+                memory_cleanup_of(s->options->site, s->plan->name, 0);
         log_set_file(-1);
         fd_close(&s->log_fd);
         fd_close(&s->ready_fd);

@@ -68,6 +68,8 @@
         X(APPLY_UNDO_SENT, "apply-undo-sent",                                                             \
           "a command that takes a step back was sent, and is not answered")                               \
         X(APPLY_UNDONE, "apply-undone", "a fragment is undone, the journal still says so")                \
+        X(CLEANUP_STARTED, "cleanup-started", "the host's memory is being cleaned up, who asked goes on") \
+        X(CLEANUP_WORKS, "cleanup-works", "it is this one's turn to clean up the host's memory")          \
         X(UNDO_BEGIN, "undo-begin", "the journal was read, nothing is undone")                            \
         X(END_TOLD, "end-told", "clients have been told of the end")                                      \
         X(ORPHAN_REMOVE, "orphan-remove", "something that no journal names is about to be removed")       \

@@ -8,10 +8,12 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "conf/template_edit.h"
+#include "launcher/run/memory_cleanup.h"
 #include "launcher/verb/change.h"
 #include "launcher/verb/config_file.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/guest_part.h"
+#include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
@@ -363,6 +365,24 @@ static int edit_config(struct resize *resize, struct error **err)
         return config_file_edit(resize->context, file, TAKE_PTR(text), err);
 }
 
+/* More memory finds its pages together; what less has given back is. */
+static int change_live(struct resize *resize, const struct change_request *request, struct error **err)
+{
+        const struct site *site = resize->context->site;
+        bool cleans = resize->memory && !request->only_plan && instance_is_own(site);
+        _cleanup_error_ struct error *unknown = NULL;
+        _cleanup_free_ char *name = NULL;
+        int result;
+
+        cleans = cleans && vm_find(&site->paths, request->vm, &name, &unknown) == 0;
+        if (cleans && site->kvmrc.cleanup_on_start)
+                memory_cleanup_of(site, name, PLAN_CLEANUP_WAIT_MS);
+        result = change_do(resize->context, request, err);
+        if (cleans && result == 0 && site->kvmrc.cleanup_on_stop)
+                memory_cleanup_of(site, name, 0);
+        return result;
+}
+
 static int carry_out(struct resize *resize, struct error **err)
 {
         struct verb_context *context = resize->context;
@@ -385,7 +405,7 @@ static int carry_out(struct resize *resize, struct error **err)
         if (has_config && !only_plan)
                 request.before_commit = write_config;
         if (live)
-                return change_do(context, &request, err);
+                return change_live(resize, &request, err);
         if (config_file_write(&resize->config, err) < 0)
                 return -1;
         if (!context->quiet && context->output == OUTPUT_TABLE)

@@ -168,6 +168,15 @@ test_limits_that_cannot_be_are_refused_before_anything_starts() {
     for _ in PIDS_LIMIT CPUTUNE/QUOTA BLKIOTUNE/WEIGHT; do
         assert_match "$ERR" "$TEMPLATE:[0-9]+:[0-9]+: $_: '[0-9]+' is out of range"
     done
+    fake_template 'SLICE = "gold"' 'MEMTUNE = [ HARD_LIMIT = "1 GiB", SWAP_HARD_LIMIT = "512" ]'
+    sed -i 's/^CPU = .*/CPU = "0"/' "$TEMPLATE"
+    expect 6 vml start "$TEMPLATE"
+    assert_match "$ERR" "$TEMPLATE:[0-9]+:[0-9]+: SLICE: 'gold'"
+    assert_match "$ERR" "$TEMPLATE:[0-9]+:[0-9]+: CPU: '0'"
+    [[ ! -e $ROOT/run/vmlaunch/$VM ]] || fail "something was begun"
+    fake_template 'MEMTUNE = [ HARD_LIMIT = "1 GiB", SWAP_HARD_LIMIT = "512" ]'
+    expect 6 vml start "$TEMPLATE"
+    assert_match "$ERR" "$TEMPLATE:[0-9]+:[0-9]+: MEMTUNE/SWAP_HARD_LIMIT: "
 }
 
 # starts_without_group COMMANDS: the VM runs in a mount namespace made so, without a group, with one warning

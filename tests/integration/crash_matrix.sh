@@ -55,6 +55,9 @@ set_up() {
     RUN_DIR=${RUN_DIR%/*/*}
     mkdir -p "$RUN_DIR"
     RECORD=$RUN_DIR/$VM/record.json
+    # The host's memory is cleaned up before each start, or so it seems: /proc/sys has files of ours there.
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'CLEANUP_MEMORY_ON_START=yes' >"$ROOT/etc/vmlaunch/kvmrc"
     make_fragments
 }
 # A change with all kinds of steps, and one whose last step QEMU refuses.
@@ -71,7 +74,7 @@ make_fragments() {
 }
 
 arm() { # WORDS
-    rm -f "$RUN_DIR/crash-reached"
+    rm -f "$RUN_DIR/crash-reached" "$RUN_DIR/.memory-cleanup"
     echo "$1" >"$RUN_DIR/crash-at.new"
     mv "$RUN_DIR/crash-at.new" "$RUN_DIR/crash-at"
 }
@@ -84,7 +87,7 @@ our_pids() {
     local pid
     pgrep -f "(^$VMLAUNCH .*$ROOT/[^ ]*tmpl|(__keeper|__adopt) .*$VM\$|__reexec $VM |$VMLAUNCH .* (run|reconcile) $VM\$)" || true
     for pid in $(pgrep -x -f "vmlaunch __host"); do
-        [[ $(readlink "/proc/$pid/fd/3") != "$RUN_DIR/$VM" ]] || echo "$pid"
+        [[ $(readlink "/proc/$pid/fd/3") != "$RUN_DIR/$VM" && $(readlink "/proc/$pid/fd/3") != "$RUN_DIR" ]] || echo "$pid"
     done
 }
 parent_of() { awk '/^PPid:/ { print $2 }' "/proc/$1/status" 2>/dev/null || true; }
@@ -105,7 +108,7 @@ look() {
 residue() {
     leftovers
     our_pids | sed 's/^/process of ours: /'
-    find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" ! -path "$RUN_DIR/ports" |
+    find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" ! -path "$RUN_DIR/ports" ! -path "$RUN_DIR/.memory-cleanup" |
         sed 's/^/in RUN: /'
     find "$ROOT/var/lib/vmlaunch" -name '*.new.*' 2>/dev/null | sed 's/^/half written: /'
     [[ ! -d $RUN_DIR/$VM || -e $RECORD ]] || echo "an empty directory"
@@ -668,4 +671,7 @@ test_who_dies_at_random_times_leaves_nothing_behind() {
     expect 0 vml shutdown "$VM"
 }
 
+if [[ $(id -u) == 0 ]]; then
+    for one in drop_caches compact_memory; do mount --bind /dev/null "/proc/sys/vm/$one" || exit 1; done
+fi
 run_tests "$@"

@@ -115,6 +115,9 @@ static void what_the_files_show_is_what_counts_without_them(void **state)
                 assert_int_equal(site->q35_root_ports, 16);
                 assert_string_equal(site->kvmrc.virtiofsd, kvmrc.virtiofsd);
                 same = site->kvmrc;
+                /* The one that the file sets to something else, as OpenNebula's documentation promises it. */
+                assert_int_equal(same.cleanup_on_stop, all[i] == shipped);
+                same.cleanup_on_stop = false;
                 same.virtiofsd = kvmrc.virtiofsd;
                 assert_memory_equal(&same, &kvmrc, sizeof(kvmrc));
         }
@@ -149,7 +152,10 @@ static void every_setting_is_in_a_file(void **state)
                                 fail_msg("%s", line);
                 }
         for (const struct kvmrc_row *row = kvmrc_rows; row->name; row++) {
-                _cleanup_free_ char *line = xasprintf(row->here ? "\n#%s=" : "\n#   %s: ", row->name);
+                _cleanup_free_ char *line = xasprintf(row->shipped ? "\n%s="
+                                                      : row->here  ? "\n#%s="
+                                                                   : "\n#   %s: ",
+                                                      row->name);
 
                 if (!strstr(text_str(&all), line))
                         fail_msg("%s", line);
