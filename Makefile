@@ -209,7 +209,7 @@ fuzz-coverage: ## line coverage of each parser by its corpus, at least 90 %
 demo: ## from nothing to a running guest and its clean end, each step shown
 	@BUILD=$B tests/demo.sh
 
-BENCH_BIN := $B/tests/bare $B/tests/qmp_call
+BENCH_BIN := $B/tests/bare $B/tests/qmp_call $B/tests/qmp_plug
 $(BENCH_BIN): $B/tests/%: $B/tests/bench/%.o $B/libvmlaunch.a
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 unit-programs: $(BENCH_BIN)

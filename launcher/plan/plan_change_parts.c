@@ -171,9 +171,35 @@ static const char *not_pluggable(const struct plan_part *part)
         return NULL;
 }
 
+static bool is_root_port(const struct plan_part *part)
+{
+        const char *driver = json_string_value(json_object_get(part->json, "driver"));
+
+        return part->kind == PART_DEVICE && driver && strcmp(driver, "pcie-root-port") == 0;
+}
+
+/* The plan makes another one when the last has a device; the machine has those of its start. */
+static void tell_no_port(struct changing *c)
+{
+        size_t ports = 0;
+
+        for (size_t i = 0; i < c->was.n; i++)
+                ports += is_root_port(&c->was.items[i]);
+        changing_tell_next_start(
+                c,
+                "no port is free: the machine has %zu and each has a device; Q35_ROOT_PORTS of "
+                "host.conf gives more, from the next start on (or detach one, or use a SCSI disk)",
+                ports);
+}
+
 void changing_add_part(struct changing *c, const struct plan_part *part)
 {
         const char *why = not_pluggable(part);
+
+        if (is_root_port(part)) {
+                tell_no_port(c);
+                return;
+        }
 
         if (why)
                 changing_tell_next_start(c, "%s: '%s' can come with a start only: %s", part->because,

@@ -2,7 +2,8 @@
 # make bench: what vmlaunch adds to QEMU's own time, against tests/bench/bare.c in the same run: pairs interleaved, medians.
 # Prints a table: what, measured, bar, ok or over. It gates nothing: on a busy machine the best times say more than the
 # medians.
-# BENCH_QUICK=1: 5 pairs instead of 21, 50 VMs instead of 200, 3 s of idling instead of 10. BENCH_ONLY=plans: large plans.
+# BENCH_QUICK=1: 5 pairs instead of 21, 50 VMs instead of 200, 3 s of idling instead of 10. BENCH_ONLY=plans: large plans;
+# BENCH_ONLY=hotplug: attach and detach of a disk.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C
@@ -168,7 +169,39 @@ large_plans() {
     rm "$root/etc/vmlaunch/host.conf"
 }
 
+# --- a disk comes and goes: against the same commands on a QEMU's own socket, and against the guest's own time
+hotplug() {
+    local i plug direct ours
+    truncate -s 4M "$root/plug.img" "$work/plug.img"
+    template h0 0 "DISK = [ SOURCE = \"$root/plug.img\", TARGET = \"sda\" ]"
+    truncate -s 4M "$root/more.img"
+    vml -q start "$root/h0.tmpl"
+    # Neither QEMU has a guest that works.
+    vml -q suspend h0
+    qemu-system-x86_64 -machine q35,accel=tcg -m 256 -nodefaults -display none -S -device virtio-scsi-pci,id=scsi0 \
+        -qmp "unix:$work/plug.sock,server=on,wait=off" &
+    direct=$!
+    until [[ -S $work/plug.sock ]]; do sleep 0.05; done
+    for list in plug unplug; do : >"$work/$list"; done
+    for ((i = 0; i < pairs; i++)); do
+        timed -q attach disk h0 --disk "SOURCE=$root/more.img,TARGET=sdb,CACHE=writeback" >>"$work/plug"
+        timed -q detach disk h0 sdb >>"$work/unplug"
+    done
+    plug=$("$build/tests/qmp_plug" "$pairs" "$work/plug.sock" "$work/plug.img")
+    ours=$(median <"$work/plug")
+    row "attach of a disk, over the same commands direct" "$(ratio "$ours" "$plug")" x 2 "$(ms "$ours"), direct $(ms "$plug") ms; best $(least "$work/plug")"
+    row "detach of a disk whose guest lets go at once" "$(ms "$(median <"$work/unplug")")" ms 50 "best $(least "$work/unplug")"
+    kill "$direct"
+    wait "$direct" 2>/dev/null || true
+    vml -q destroy h0
+}
+
 printf '%-52s %9s %-4s %9s\n' "what (medians of $pairs)" measured '' bar
+
+if [[ ${BENCH_ONLY:-} == hotplug ]]; then
+    hotplug
+    exit 0
+fi
 
 if [[ ${BENCH_ONLY:-} == plans ]]; then
     # A start writes the cache of QEMU's facts.
@@ -256,6 +289,8 @@ row "QMP call through the control socket, over direct" "$(ratio "$ours_us" "$dir
 kill "$direct"
 wait "$direct" 2>/dev/null || true
 vml -q destroy b1
+
+hotplug
 
 # --- plans
 query "plan of a VM with 1 NIC" 5 plan "$root/b1.tmpl"

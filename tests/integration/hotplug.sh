@@ -3,7 +3,7 @@
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# How many random steps, half of them on each machine; `make nightly` has more.
+# How many random steps, a third for each way that memory changes; `make nightly` has more.
 STEPS=${STEPS:-100}
 STEPS_SEED=${STEPS_SEED:-$((SRANDOM % 32768))}
 
@@ -263,59 +263,106 @@ test_limits_of_a_disk_change_while_it_runs() {
     ended
 }
 
-# Steps in any order end where they began, and after each QEMU is as live.tmpl says.
-random_steps() { # COUNT
-    local i disk before after disks='' nics='' number
+# Steps in any order end where they began, and after each QEMU is as live.tmpl says. Every kind of them comes once in each
+# round, in an order that the seed draws. Without KVM vCPUs only come (qemu-lab 5): they go in the end.
+random_steps() { # COUNT KINDS...
+    local count=$1 i k disk before disks='' nics='' scsi='' vcpus=1 kind number round=()
+    shift
     RANDOM=$STEPS_SEED
-    echo "    seed $STEPS_SEED, $1 steps"
+    echo "    seed $STEPS_SEED, $count steps"
     for i in 0 1 2 3; do truncate -s 1M "$ROOT/$i.raw"; done
     before=$(holdings)
-    for ((i = 0; i < $1; i++)); do
-        number=$((RANDOM % 4))
-        case $((RANDOM % 4)) in
-        0 | 1)
-            disk=vd$(printf '%b' "\\$(printf %o $((98 + number)))")
+    for ((i = 0; i < count; i++)); do
+        ((${#round[@]})) || mapfile -t round < <(for kind in disk "$@"; do echo "$RANDOM $kind"; done | sort -n | cut -d' ' -f2)
+        kind=${round[0]} round=("${round[@]:1}") number=$((RANDOM / 8 % 4))
+        case $kind in
+        disk)
+            disk=vd$(printf '%b' "\\$(printf %o $((99 + number)))")
             if [[ $disks == *" $disk "* ]]; then
-                expect 0 vml --timeout 20 detach disk "$VM" "$disk"
+                expect 0 vml --timeout 60 detach disk "$VM" "$disk"
                 disks=${disks/" $disk "/}
             else
                 expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/$number.raw,TARGET=$disk"
                 disks+=" $disk "
-                await 15 has_disk_count "$(wc -w <<<"$disks")"
+                await 30 has_disk_count "$(($(wc -w <<<"$disks") + 1))"
             fi
             ;;
-        2)
+        scsi)
+            if [[ $scsi ]]; then
+                expect 0 vml --timeout 60 detach disk "$VM" sdk
+                scsi=''
+            else
+                expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/scsi.raw,TARGET=sdk,CACHE=writeback"
+                scsi=1
+            fi
+            ;;
+        nic)
             if [[ $nics == *" $number "* ]]; then
-                expect 0 vml --timeout 20 detach nic "$VM" "52:54:00:77:00:0$number"
+                expect 0 vml --timeout 60 detach nic "$VM" "52:54:00:77:00:0$number"
                 nics=${nics/" $number "/}
             else
                 expect 0 vml attach nic "$VM" --nic "BRIDGE=$BRIDGE,MAC=52:54:00:77:00:0$number"
                 nics+=" $number "
-                await 15 has_mac "52:54:00:77:00:0$number"
+                await 30 has_mac "52:54:00:77:00:0$number"
             fi
             ;;
-        3) expect 0 vml resize "$VM" --cpu $((number + 1)) ;;
+        weight) expect 0 vml resize "$VM" --cpu $((number + 1)) ;;
+        limits) expect 0 vml update disk "$VM" vdb --disk "TOTAL_IOPS_SEC=$((1000 * (number + 2)))" ;;
+        medium) if ((number)); then expect 0 vml change-media "$VM" hdc "$ROOT/$((number % 2)).iso"; else expect 0 vml change-media "$VM" hdc --eject; fi ;;
+        vcpu)
+            ((vcpus == 4)) || vcpus=$((vcpus + 1))
+            expect 0 vml resize "$VM" --vcpu "$vcpus"
+            ;;
+        grow) expect 0 vml resize-disk "$VM" vdb "$((i + 2)) MiB" ;;
+        modules) expect 0 vml --timeout 60 resize "$VM" --memory $((256 + 128 * (number % 2))) ;;
+        balloon) expect 0 vml --timeout 60 balloon "$VM" $((256 - 8 * number)) ;;
+        virtio-mem) expect 0 vml --timeout 60 resize "$VM" --memory $((256 + 64 * number)) ;;
         esac
         # The whole comparison asks QEMU some forty questions.
-        ((i % 5)) || all_agree "step $i"
+        ((i % 5)) || all_agree "step $i, $kind"
     done
-    for disk in $disks; do expect 0 vml --timeout 20 detach disk "$VM" "$disk"; done
-    for number in $nics; do expect 0 vml --timeout 20 detach nic "$VM" "52:54:00:77:00:0$number"; done
-    expect 0 vml resize "$VM" --cpu 1
+    for disk in $disks; do expect 0 vml --timeout 60 detach disk "$VM" "$disk"; done
+    [[ ! $scsi ]] || expect 0 vml --timeout 60 detach disk "$VM" sdk
+    for number in $nics; do expect 0 vml --timeout 60 detach nic "$VM" "52:54:00:77:00:0$number"; done
+    for kind in "$@"; do
+        case $kind in
+        weight) expect 0 vml resize "$VM" --cpu 1 ;;
+        limits) expect 0 vml update disk "$VM" vdb --disk TOTAL_IOPS_SEC=1000 ;;
+        medium) expect 0 vml change-media "$VM" hdc "$ROOT/0.iso" ;;
+        modules | virtio-mem) expect 0 vml --timeout 60 resize "$VM" --memory 256 ;;
+        balloon) expect 0 vml --timeout 60 balloon "$VM" 256 ;;
+        vcpu) expect 0 vml --timeout 60 resize "$VM" --vcpu 1 ;;
+        esac
+    done
     all_agree "the last step"
-    after=$(holdings)
-    [[ $after == "$before" ]] || fail "left behind: $(diff <(echo "$before") <(echo "$after"))"
+    for ((k = 0; k < 100; k++)); do
+        [[ $(holdings) != "$before" ]] || break
+        sleep 0.1
+    done
+    ((k < 100)) || fail "left behind: $(diff <(echo "$before") <(holdings))"
     ended
 }
 has_disk_count() { [[ $(disks_in_guest | grep -c '^/dev/vd') == "$1" ]]; }
+# What steps are made with; further lines of the template.
+run_for_steps() {
+    truncate -s 1M "$ROOT/0.iso" "$ROOT/1.iso" "$ROOT/own.raw" "$ROOT/scsi.raw"
+    running "DISK = [ SOURCE = \"$ROOT/own.raw\", TARGET = \"vdb\", TOTAL_IOPS_SEC = \"1000\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/0.iso\", TYPE = \"cdrom\", TARGET = \"hdc\" ]" 'VCPU = "1"' 'VCPU_MAX = "4"' "$@"
+}
 test_random_steps_end_where_they_began_on_q35() {
-    running
-    random_steps "$((STEPS / 2))"
+    run_for_steps 'MEMORY_MAX = "512"' 'MEMORY_RESIZE_MODE = "HOTPLUG"' 'MEMORY_SLOTS = "2"'
+    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium vcpu grow modules
 }
 test_random_steps_end_where_they_began_on_pc() {
     MACHINE=pc
-    running
-    random_steps "$((STEPS / 2))"
+    GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
+    run_for_steps 'MEMORY_MAX = "256"'
+    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium vcpu grow balloon
+}
+test_random_steps_with_virtio_mem_end_where_they_began() {
+    GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
+    run_for_steps 'MEMORY_MAX = "512"' 'MEMORY_RESIZE_MODE = "VIRTIO_MEM"'
+    random_steps "$((STEPS / 3))" scsi nic weight limits medium vcpu grow virtio-mem
 }
 
 test_what_cannot_be_attached_changes_nothing() {
@@ -338,6 +385,13 @@ test_what_cannot_be_attached_changes_nothing() {
     refused 6 "DISK/CACHE: 'foo'" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,CACHE=foo"
     refused 6 "DISK/NOSUCH: no such key" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,NOSUCH=1"
     refused 2 "either --disk" attach disk "$VM"
+    refused 6 "hotplug" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=hdb"
+    refused 1 "would cut its end off" resize-disk "$VM" vda "512 KiB"
+    refused 2 "no whole number of sectors" resize-disk "$VM" vda "1048577 b"
+    refused 1 "it has places for 1 vCPU" resize "$VM" --vcpu 2
+    refused 1 "MEMORY_MAX gives more" resize "$VM" --memory 4096
+    refused 1 "it has no nic 'nic7'" detach nic "$VM" nic7
+    refused 1 "is no drive whose medium can be changed" change-media "$VM" vda "$ROOT/b.raw"
     refused 2 "there is no kind of device 'table'" attach table "$VM" --disk "SOURCE=$ROOT/b.raw"
     refused 1 "it has no disk 'vdz'" detach disk "$VM" vdz
     refused 0 "" attach disk "$VM" --plan --disk "SOURCE=$ROOT/b.raw,TARGET=vdb"
@@ -349,6 +403,26 @@ test_what_cannot_be_attached_changes_nothing() {
     before=$(holdings)
     refused 9 "is in use by VM 'o$VM'" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=vdb"
     expect 0 vml destroy "o$VM"
+    ended
+}
+
+# So many ports there are, and there could be more.
+test_no_free_port_says_how_many_there_are() {
+    local i before
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'Q35_ROOT_PORTS = "2"' >"$ROOT/etc/vmlaunch/host.conf"
+    for i in 0 1 2 3 4 5; do truncate -s 1M "$ROOT/$i.raw"; done
+    running
+    for i in 0 1 2 3 4 5; do
+        before=$(holdings)
+        STATUS=0
+        vml -q attach disk "$VM" --disk "SOURCE=$ROOT/$i.raw,DEV_PREFIX=vd" 2>"$WORK/err" || STATUS=$?
+        ((STATUS == 0)) || break
+    done
+    ((STATUS != 0)) || fail "there is no end of ports"
+    assert_match "$(<"$WORK/err")" "no port is free: the machine has [0-9]+ and each has a device"
+    assert_contains "$(<"$WORK/err")" "Q35_ROOT_PORTS"
+    [[ $(holdings) == "$before" ]] || fail "it has changed: $(diff <(echo "$before") <(holdings))"
     ended
 }
 

@@ -42,7 +42,8 @@ holdings() {
     find "$ROOT/run/vmlaunch/images" -type f 2>/dev/null | sort
     group_dirs | sort
     wc -l <"$RUN_DIR/journal"
-    grep -v '^#' "$RUN_DIR/live.tmpl"
+    # What was plugged and is no more is a row with 0.
+    grep -vE '^(#|(VCPU|MEMORY)_PLUGGED = "0)' "$RUN_DIR/live.tmpl"
 }
 disks_in_guest() { in_guest '{"execute":"guest-get-disks"}' | jq -r '.. | .name? // empty' | sort -u; }
 has_disk() { disks_in_guest | grep -qx "/dev/$1"; }
