@@ -120,6 +120,40 @@ static json_t *place_changes(const struct launch_plan *was, const struct launch_
         return places;
 }
 
+static bool is_number_taken(const json_t *numbers, json_int_t number)
+{
+        const char *name;
+        json_t *each;
+
+        json_object_foreach ((json_t *)numbers, name, each) {
+                if (json_integer_value(each) == number)
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * QEMU's numbers of sets, and others for what comes where a set of that name is still there: while the guest is paused QEMU
+ * takes none away (monitor_fdset_cleanup()). New reference.
+ */
+static json_t *free_numbers(const struct changing *c)
+{
+        json_t *numbers = c->options->fdsets ? json_deep_copy(c->options->fdsets) : NULL;
+
+        for (size_t i = 0; numbers && i < c->wanted.n; i++) {
+                const struct plan_part *part = &c->wanted.items[i];
+                json_int_t number = json_integer_value(json_object_get(numbers, part->id));
+
+                if (part->kind != PART_FDSET || plan_parts_find(&c->was, PART_FDSET, part->id) ||
+                    !json_object_get(numbers, part->id))
+                        continue;
+                while (is_number_taken(numbers, number))
+                        number = 0x40000000 + (number + 1) % 0x3fffffff;
+                json_object_set_new(numbers, part->id, json_integer(number));
+        }
+        return numbers;
+}
+
 int plan_change_build(const struct launch_plan *was, const struct launch_plan *wanted,
                       const struct plan_change_options *options, struct plan_change *ret, struct error **err)
 {
@@ -130,6 +164,8 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
                               .handled = json_object(),
                               .after = json_array() };
 
+        struct plan_change_options own = *options;
+        json_auto_t *numbers = NULL;
         json_t *live;
 
         if (strcmp(was->name, wanted->name) != 0 || strcmp(was->uuid, wanted->uuid) != 0) {
@@ -147,6 +183,8 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
         }
         plan_parts_read(was, &c.was);
         plan_parts_read(wanted, &c.wanted);
+        own.fdsets = numbers = free_numbers(&c);
+        c.options = &own;
         changing_media(&c);
         changing_add_limit_steps(&c);
         changing_add_host_steps(&c);

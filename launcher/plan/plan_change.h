@@ -36,7 +36,8 @@ struct plan_change {
 
 struct plan_change_options {
         const char *what; /* for the story: "attach disk vdb" */
-        /* {"disk1-file": 3}: the fd sets that QEMU has, by what they were called; NULL: those of the plans. */
+        /* {"disk1-file": 3, "#3": 3}: the fd sets that QEMU has, by what they were called and by number; NULL: those of
+         * the plans. */
         const json_t *fdsets;
         bool force_tray;   /* take a medium away that the guest has locked */
         unsigned unplug_s; /* how long the guest may take to give a device back */

@@ -51,6 +51,11 @@ static int read_fdsets(struct change *change, struct error **err)
                 return -1;
         change->fdsets = json_object();
         json_array_foreach (reply, i, set) {
+                /* Several may have one name: those of a paused guest stay. */
+                _cleanup_free_ char *number =
+                        xasprintf("#%lld", json_integer_value(json_object_get(set, "fdset-id")));
+
+                json_object_set(change->fdsets, number, json_object_get(set, "fdset-id"));
                 json_array_foreach (json_object_get(set, "fds"), j, one) {
                         const char *opaque = json_string_value(json_object_get(one, "opaque"));
 
