@@ -41,6 +41,9 @@ set_up() {
     template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]" \
         "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\", TOTAL_IOPS_SEC = \"200\" ]" 'CLOCK = [ OFFSET = "variable" ]' \
         "$(change_lines)"
+    # Every limit, and a helper process, which shares the VM's group and fate.
+    printf '%s\n' 'CPUTUNE = [ QUOTA = "150000" ]' 'PIDS_LIMIT = "300"' 'MEMTUNE = [ HARD_LIMIT = "1 GiB", SOFT_LIMIT = "512" ]' >>"$TEMPLATE"
+    ! command -v swtpm >/dev/null || echo 'TPM = [ MODEL = "tpm-tis" ]' >>"$TEMPLATE"
     # Variables of UEFI are made, where there are any; and the guest sets its clock.
     [[ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]] || sed -i 's#^OS = \[#OS = [ FIRMWARE = "UEFI",#' "$TEMPLATE"
     echo '{"events":[{"after":"cont","event":"RTC_CHANGE","data":{"offset":60,"qom-path":"/machine/rtc"}}]}' >"$ROOT/fake-qemu.scenario.json"
@@ -55,6 +58,7 @@ set_up() {
     RUN_DIR=${RUN_DIR%/*/*}
     mkdir -p "$RUN_DIR"
     RECORD=$RUN_DIR/$VM/record.json
+    VM_UID=$(vml -o json plan "$TEMPLATE" | jq -r .confine.uid)
     # The host's memory is cleaned up before each start, or so it seems: /proc/sys has files of ours there.
     mkdir -p "$ROOT/etc/vmlaunch"
     echo 'CLEANUP_MEMORY_ON_START=yes' >"$ROOT/etc/vmlaunch/kvmrc"
@@ -108,6 +112,7 @@ look() {
 residue() {
     leftovers
     our_pids | sed 's/^/process of ours: /'
+    pgrep -a -u "$VM_UID" | sed 's/^/process of the VM: /'
     find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" ! -path "$RUN_DIR/ports" ! -path "$RUN_DIR/.memory-cleanup" |
         sed 's/^/in RUN: /'
     find "$ROOT/var/lib/vmlaunch" -name '*.new.*' 2>/dev/null | sed 's/^/half written: /'
