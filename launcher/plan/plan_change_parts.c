@@ -285,6 +285,20 @@ static bool change_virtio_mem(struct changing *c, const struct plan_part *was, c
         return true;
 }
 
+/* Whose wish it is that a device gets another node: that of the node which comes or goes, a throttle's. */
+static const char *because_of(const struct changing *c, const struct plan_part *wanted, const json_t *was,
+                              const json_t *now)
+{
+        const char *old = json_string_value(was), *new = json_string_value(now);
+        const struct plan_part *node;
+
+        node = new && !plan_parts_find(&c->was, PART_NODE, new) ? plan_parts_find(&c->wanted, PART_NODE, new)
+                                                                : NULL;
+        if (!node && old && !plan_parts_find(&c->wanted, PART_NODE, old))
+                node = plan_parts_find(&c->was, PART_NODE, old);
+        return node ? node->because : wanted->because;
+}
+
 static void change_part(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
 {
         json_auto_t *a = comparable(was), *b = comparable(wanted);
@@ -296,7 +310,8 @@ static void change_part(struct changing *c, const struct plan_part *was, const s
         json_object_foreach (b, key, value) {
                 if (!json_equal(json_object_get(a, key), value))
                         changing_tell_next_start(c, "%s: %s of '%s' changes at the next start",
-                                                 wanted->because, key, wanted->id);
+                                                 because_of(c, wanted, json_object_get(a, key), value), key,
+                                                 wanted->id);
         }
         json_object_foreach (a, key, value) {
                 if (!json_object_get(b, key))

@@ -419,14 +419,15 @@ const struct verb verbs[] = {
                          .doc = "the keys, or the whole template, from a file" },
                        LIVE_AND_CONFIG },
           .more = "With a whole template what can change now is changed, and each of the rest is named: it comes with the\n"
-                  "next start.",
+                  "next start. Limits of a disk change while it runs when it has started with one; with --config what cannot\n"
+                  "change now comes with the next start.",
           .timeout = "how long the guest may take to let a device go (30)",
           .ends_within_s = PREPARE_S + 90,
           .run = verb_update },
 
         { .name = "agent",
-          .usage = "agent VM COMMAND",
-          .summary = "the guest agent: ping, info, freeze, thaw, fstrim, set-time, raw",
+          .usage = "agent VM ping|info|freeze|thaw|fstrim|set-time|raw [COMMAND [JSON]]",
+          .summary = "ask the guest agent; raw takes any command of its",
           .group = GUEST,
           .needs_site = true,
           .min_args = 2,

@@ -199,6 +199,38 @@ static void a_secret_under_another_number_is_the_same(void **state)
         launch_plan_free(b);
 }
 
+/* A disk that started without a limit has no node for one. */
+static void a_node_that_comes_between_is_named_by_who_wants_it(void **state)
+{
+        static const char *const was[] = { "-blockdev", NODE(0, 1), "-device", DEVICE(0, ""), NULL };
+        static const char *const wanted[] = {
+                "-blockdev", NODE(0, 1),
+                "-blockdev", "{\"driver\":\"throttle\",\"node-name\":\"disk0-throttle\"}",
+                "-device",   "{\"driver\":\"virtio-blk-pci\",\"id\":\"disk0\",\"drive\":\"disk0-throttle\"}",
+                NULL,
+        };
+        const struct plan_change_options options = { .what = "update" };
+        struct launch_plan *a = plan_of(was, LIVE_ONE), *b = plan_of(wanted, LIVE_ONE);
+        struct error *err = NULL;
+
+        (void)state;
+        free(b->args[2].because);
+        b->args[2].because = xstrdup("DISK[0]/TOTAL_IOPS_SEC");
+        free(b->args[3].because);
+        b->args[3].because = xstrdup("DISK[0]/TOTAL_IOPS_SEC");
+        for (int i = 0; i < 2; i++) {
+                struct plan_change change = { 0 };
+
+                assert_int_equal(plan_change_build(i ? b : a, i ? a : b, &options, &change, &err), 0);
+                assert_int_equal(error_count(change.next_start), 1);
+                assert_string_equal(change.next_start->message,
+                                    "DISK[0]/TOTAL_IOPS_SEC: drive of 'disk0' changes at the next start");
+                plan_change_done(&change);
+        }
+        launch_plan_free(a);
+        launch_plan_free(b);
+}
+
 static void what_cannot_change_now_is_told(void **state)
 {
         static const char *const was[] = { "-smp", "1", "-device", DEVICE(0, ""), NULL };
@@ -366,6 +398,7 @@ int main(void)
                 cmocka_unit_test(what_is_gone_goes_in_reverse_and_only_forward),
                 cmocka_unit_test(no_difference_is_no_step),
                 cmocka_unit_test(a_secret_under_another_number_is_the_same),
+                cmocka_unit_test(a_node_that_comes_between_is_named_by_who_wants_it),
                 cmocka_unit_test(what_cannot_change_now_is_told),
                 cmocka_unit_test(limits_of_a_throttle_group_are_set_and_lifted),
                 cmocka_unit_test(another_vm_is_no_change),
