@@ -27,28 +27,37 @@ static const char *string_of(const json_t *json, const char *key)
         return json_string_value(json_object_get(json, key));
 }
 
+/* The first device of the kind as the supervisor has it; a new reference. ERROR_FAILED: the VM has none. */
+static json_t *find_device(struct control_client *client, const char *name, const char *kind,
+                           const char *vector, const char *type, struct error **err)
+{
+        json_auto_t *status = NULL;
+        json_t *device;
+        size_t i;
+
+        if (control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
+                return NULL;
+        json_array_foreach (json_object_get(status, "devices"), i, device) {
+                const char *its = string_of(device, "kind");
+
+                if (its && strcmp(its, kind) == 0)
+                        return json_incref(device);
+        }
+        error_set(err, ERROR_FAILED, "VM '%s' has no %s", name, vector);
+        error_hint(err, "its template takes %s = [ TYPE = \"%s\" ], from the next start on", vector, type);
+        return NULL;
+}
+
 /* The VM's server as its supervisor has it; a new reference. */
 static json_t *find_graphics(const struct verb_context *context, char **ret_name, struct error **err)
 {
         const struct paths *paths = &context->site->paths;
         _cleanup_(control_client_freep) struct control_client *client = NULL;
-        json_auto_t *status = NULL;
-        json_t *device;
-        size_t i;
 
         if (vm_find(paths, context->args[0], ret_name, err) < 0 ||
-            control_client_open(paths, *ret_name, &client, err) < 0 ||
-            control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
+            control_client_open(paths, *ret_name, &client, err) < 0)
                 return NULL;
-        json_array_foreach (json_object_get(status, "devices"), i, device) {
-                const char *kind = string_of(device, "kind");
-
-                if (kind && strcmp(kind, "graphics") == 0)
-                        return json_incref(device);
-        }
-        error_set(err, ERROR_FAILED, "VM '%s' has no GRAPHICS", *ret_name);
-        error_hint(err, "its template takes GRAPHICS = [ TYPE = \"vnc\" ], from the next start on");
-        return NULL;
+        return find_device(client, *ret_name, "graphics", "GRAPHICS", "vnc", err);
 }
 
 /* Where a client on this host connects to: every address is this host's too. New string. */
@@ -162,6 +171,9 @@ static int take_picture(struct control_client *client, int write_fd, struct erro
         json_int_t set;
         int result;
 
+        /* As much an admin's as add-fd; whoever else sends an fd is cut off without a word. */
+        if (control_client_call(client, "query-fdsets", NULL, NULL, err) < 0)
+                return -1;
         if (control_client_call_fds(client, "add-fd", json_pack("{s:s}", "opaque", "screenshot"), &write_fd,
                                     1, FD_MS, &added, err) < 0)
                 return -1;
@@ -209,12 +221,16 @@ int verb_screenshot(struct verb_context *context, struct error **err)
         _cleanup_(control_client_freep) struct control_client *client = NULL;
         _cleanup_free_ char *name = NULL, *picture = NULL;
         _cleanup_close_ int fd = -1, write_fd = -1;
+        json_auto_t *video = NULL;
         size_t length = 0;
 
         if (strcmp(path, "-") == 0 && (isatty(STDOUT_FILENO) || context->output == OUTPUT_JSON))
                 return error_set(err, ERROR_USAGE, "a picture on stdout is for a program to read");
         if (vm_find(paths, context->args[0], &name, err) < 0 ||
             control_client_open(paths, name, &client, err) < 0 || make_memory(&fd, &write_fd, err) < 0)
+                return -1;
+        video = find_device(client, name, "video", "VIDEO", "vga", err);
+        if (!video)
                 return -1;
         if (take_picture(client, write_fd, err) < 0)
                 return error_wrap(err, "VM '%s'", name);

@@ -197,7 +197,7 @@ password: random, in $ROOT/run/vmlaunch/$VM/private/graphics.password" display
     expect 1 vml display "$VM"
     assert_contains "$ERR" "has no GRAPHICS" "display"
     expect 1 vml screenshot "$VM" "$WORK/b.png"
-    assert_contains "$ERR" "no console to take a screendump from" "screenshot"
+    assert_contains "$ERR" "has no VIDEO" "screenshot"
     [[ ! -e $WORK/b.png ]] || fail "a file was made"
     ended
 }
