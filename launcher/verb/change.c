@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "launcher/live/apply_client.h"
 #include "launcher/run/effects.h"
+#include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
@@ -141,6 +142,16 @@ static int open_file(const struct change_file *file, struct error **err)
         return fd;
 }
 
+/* The supervisor goes by the connection: what only adds it undoes when that ends, what takes away it goes on with. */
+static void arm_interrupt(const struct change *change, const struct change_request *request, bool forward)
+{
+        _cleanup_free_ char *hint = xasprintf(
+                "%s; 'vmlaunch status %s' shows what becomes of it",
+                forward ? "the guest may still let it go" : "what is not done yet is undone", change->name);
+
+        interrupt_arm(change->context, hint, "%s of '%s': interrupted", request->verb, change->name);
+}
+
 /* Up to the commit, then what has to go with it, then the commit. */
 static int send_and_commit(struct apply_client *client, const struct change_request *request,
                            struct error **err)
@@ -178,6 +189,7 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
                         return -1;
                 apply_client_add_fd(client, plan->files[i].name, fd);
         }
+        arm_interrupt(change, request, forward);
         if (request->before_commit && !forward)
                 result = send_and_commit(client, request, err);
         else if (request->before_commit && request->before_commit(request->data, err) < 0)

@@ -14,6 +14,7 @@
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/guest_part.h"
 #include "launcher/verb/instance.h"
+#include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
 
@@ -224,6 +225,8 @@ static int await_goal(struct change *change, const struct goal *goal, struct err
         _cleanup_free_ char *wanted = text_from_size(goal->bytes), *has = NULL;
         uint64_t actual = 0;
 
+        interrupt_arm(change->context, "it goes on trying", "not waiting for the guest, which was told %s",
+                      wanted);
         for (;;) {
                 uint64_t off;
 

@@ -128,6 +128,14 @@ test_ctrl_c_of_a_wait_says_what_was_left() {
     start_ready
     expect 124 timeout -s INT 0.5 "$VMLAUNCH" --root "$ROOT" wait "$VM" --for=paused
     assert_contains "$ERR" "wait for '$VM' to be paused: interrupted"
+    expect 124 timeout -s INT 0.5 "$VMLAUNCH" --root "$ROOT" balloon "$VM" 100
+    assert_contains "$ERR" "not waiting for the guest, which was told 100 MiB"
+    expect 0 vml attach nic "$VM" --nic BRIDGE_TYPE=user
+    expect 0 vml suspend "$VM"
+    expect 124 timeout -s INT 0.5 "$VMLAUNCH" --root "$ROOT" detach nic "$VM" 0
+    assert_contains "$ERR" "detach nic 0 of '$VM': interrupted"
+    assert_contains "$ERR" "the guest may still let it go"
+    expect 0 vml resume "$VM"
     expect 124 timeout -s INT 0.5 "$VMLAUNCH" --root "$ROOT" --timeout 60 shutdown "$VM"
     assert_contains "$ERR" "its deadline runs on"
     assert_eq "$(status_of state)" stopping
