@@ -22,7 +22,9 @@ static int no_such(const struct attr_section *section, const char *name, const c
         if (nearest)
                 return error_set(err, ERROR_USAGE, "there is no %s '%s'; did you mean '%s'?", what, shown,
                                  nearest);
-        return error_set(err, ERROR_USAGE, "there is no %s '%s'", what, shown);
+        error_set(err, ERROR_USAGE, "there is no %s '%s'", what, shown);
+        return error_hint(err, "vmlaunch describe%s%s lists those there are", *section->name ? " " : "",
+                          section->name);
 }
 
 static const struct attr_section *section_at(size_t i)

@@ -70,6 +70,29 @@ char *template_edit_set(const struct template *template, const char *name, const
         return with_end(template->text, text_str(&line));
 }
 
+/* In front of the others, where no comment can swallow it, and laid out as they are. */
+static char *insert_pair(const struct template *template, const struct template_attribute *vector, size_t at,
+                         const char *pair)
+{
+        const char *rest = template->text + at + strspn(template->text + at, " \t\r");
+        _cleanup_text_ struct text inserted = TEXT_INIT;
+
+        if (vector->n_pairs && *rest == '\n') {
+                const char *first = template->text + vector->pairs[0].start, *indent = first;
+
+                while (indent[-1] == ' ' || indent[-1] == '\t')
+                        indent--;
+                text_add(&inserted, "\n");
+                text_add_bytes(&inserted, indent, (size_t)(first - indent));
+        } else if (*rest != template->text[at]) {
+                text_add(&inserted, " ");
+        }
+        text_addf(&inserted, "%s%s", pair, vector->n_pairs ? "," : "");
+        if (vector->n_pairs && *rest == template->text[at] && *rest != '\n')
+                text_add(&inserted, " ");
+        return replaced(template->text, at, at, text_str(&inserted));
+}
+
 char *template_edit_set_pair(const struct template *template, size_t i, const char *key, const char *value)
 {
         const struct template_attribute *vector = &template->attributes[i];
@@ -84,7 +107,5 @@ char *template_edit_set_pair(const struct template *template, size_t i, const ch
                                         text_str(&pair));
         bracket = strchr(template->text + vector->start, '[');
         at = (size_t)(bracket - template->text) + 1;
-        if (vector->n_pairs)
-                text_add(&pair, ",\n");
-        return replaced(template->text, at, at, text_str(&pair));
+        return insert_pair(template, vector, at, text_str(&pair));
 }

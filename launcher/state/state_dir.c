@@ -228,7 +228,7 @@ int vm_dir_open(const struct paths *paths, const char *name, struct vm_dir **ret
         vm = vm_dir_new(paths, name);
         vm->fd = open(vm->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         if (vm->fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
-                return error_set(err, ERROR_NO_SUCH_VM, "there is no VM '%s'", name);
+                return error_set(err, ERROR_NO_SUCH_VM, "no VM '%s'", name);
         if (vm->fd < 0)
                 return error_os(err, errno, "open '%s'", vm->path);
         *ret = TAKE_PTR(vm);

@@ -59,7 +59,8 @@ static int set_global(struct verb_context *context, const struct verb_option *op
                 context->root = value;
         } else if (strcmp(option->name, "timeout") == 0) {
                 if (!text_parse_decimal(value, &context->timeout_s) || context->timeout_s > 1e7)
-                        return error_set(err, ERROR_USAGE, "--timeout takes seconds, not '%s'", value);
+                        return error_set(err, ERROR_USAGE, "--timeout takes seconds, 0 to 10000000, not '%s'",
+                                         value);
         } else if (strcmp(option->name, "quiet") == 0) {
                 context->quiet = true;
         } else if (strcmp(option->name, "verbose") == 0) {

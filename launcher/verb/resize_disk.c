@@ -82,7 +82,7 @@ int verb_resize_disk(struct verb_context *context, struct error **err)
         uint64_t size;
 
         if (text_parse_size(context->args[2], 1 << 20, &size) != TEXT_SIZE_OK || !size)
-                return error_set(err, ERROR_USAGE, "'%s' is not a size (try '20 GiB', or MiB)",
+                return error_set(err, ERROR_USAGE, "'%s' is not a size (try '20 GiB'; a plain number is MiB)",
                                  context->args[2]);
         if (change_open(context, context->args[0], &change, err) < 0)
                 return -1;

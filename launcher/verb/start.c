@@ -358,7 +358,9 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
                 take_error("start", vm, json_object_get(json, "error"), err);
                 if (cancelled)
                         (*err)->code = cancelled;
-                return -1;
+                return cancelled != ERROR_DEADLINE ? -1
+                                                   : error_wrap(err, "the guest did not run in %lld s",
+                                                                verb_timeout_ms(context, START_MS) / 1000);
         }
         if (cancelled)
                 return error_set(err, cancelled,

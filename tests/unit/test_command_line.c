@@ -77,7 +77,7 @@ static void wrong_words_are_usage_errors_that_say_which(void **state)
                 { { "list", "--all=yes" }, "option --all takes no value" },
                 { { "log", "x", "-n" }, "option --lines needs a value (N)" },
                 { { "-o", "yaml", "list" }, "--output takes table, json or tsv, not 'yaml'" },
-                { { "--timeout", "-3", "list" }, "--timeout takes seconds, not '-3'" },
+                { { "--timeout", "-3", "list" }, "--timeout takes seconds, 0 to 10000000, not '-3'" },
                 { { "--root", "here", "list" }, "--root takes an absolute path, not 'here'" },
                 { { "list", "-qz" }, "unknown option '-z' in '-qz'" },
                 { { "--force", "shutdown" }, "unknown option '--force'" },

@@ -66,7 +66,7 @@ static void a_value_is_replaced_where_it_stands(void **state)
         assert_non_null(strstr(name, "NAME = \"db\"   # the name\n"));
         assert_non_null(strstr(memory, "DISK = []\nMEMORY = \"5\"\n"));
         assert_non_null(strstr(target, "  TARGET = \"vdb\" ]  # the first\n"));
-        assert_non_null(strstr(cache, "DISK = [CACHE = \"none\",\n SOURCE"));
+        assert_non_null(strstr(cache, "DISK = [ CACHE = \"none\", SOURCE"));
         assert_non_null(strstr(first, "DISK = [SOURCE = \"x\"]"));
 }
 
