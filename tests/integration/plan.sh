@@ -31,14 +31,6 @@ END
     assert_eq "$(jq -r .schema <<<"$OUT")" 1
 }
 
-test_ordinary_user_is_told_to_say_which_instance() {
-    need_root
-    template
-    chmod -R a+rX "$WORK"
-    expect 5 setpriv --reuid 65534 --regid 65534 --clear-groups "$VMLAUNCH" --root "$ROOT" plan "$TEMPLATE"
-    assert_contains "$ERR" "--system"
-}
-
 test_cpu_values_are_read_back_from_cpu_shares() {
     need_root
     [[ -d /sys/fs/cgroup/cpu ]] || skip "no cgroup v1 cpu controller here"
