@@ -317,21 +317,9 @@ static int detached(struct change *change, const struct prepared *after, void *d
         return 0;
 }
 
-/* The attribute of the file that an argument means. */
 static int find_in_config(const struct device_change *change, size_t *ret, struct error **err)
 {
-        const struct config_file *config = &change->config;
-        size_t at = 0;
-        long nth;
-
-        if (device_find(config->resolved, change->kind, change->which, &at, err) < 0)
-                return error_wrap(err, "%s", config->path);
-        nth = template_nth(config->template, change->kind->vector, template_ordinal(config->resolved, at));
-        if (nth < 0)
-                return error_set(err, ERROR_FAILED, "%s: %s '%s' is not in the file", config->path,
-                                 change->kind->word, change->which);
-        *ret = (size_t)nth;
-        return 0;
+        return config_file_find(&change->config, change->kind, change->which, ret, err);
 }
 
 int verb_detach(struct verb_context *context, struct error **err)

@@ -61,7 +61,9 @@ struct change_request {
 /* The whole of it. */
 int change_do(struct verb_context *context, const struct change_request *request, struct error **err);
 
-/* dump --diff: the running VM and its template (file NULL: the one that it starts from), a line for each difference. */
+/* dump --diff: what live.tmpl intends, what QEMU has, and what the next start would: a line for each difference. */
+int print_states_of(struct verb_context *context, const char *vm, struct error **err);
+/* update --plan: the running VM and another template. */
 int print_differences(struct verb_context *context, const char *vm, const char *file, struct error **err);
 
 /* The fragment with the values of its secrets (change_secret.c); new reference, NULL: *err. */

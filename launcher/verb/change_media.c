@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "conf/template_edit.h"
 #include "launcher/verb/change.h"
+#include "launcher/verb/config_file.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/output.h"
 
@@ -12,6 +14,7 @@ struct media_change {
         const struct device_kind *kind;
         const char *which;
         char *path; /* absolute; NULL: the drive is emptied */
+        struct config_file config;
 };
 
 static int edit(struct change *change, void *data, struct error **err)
@@ -37,6 +40,41 @@ static int edit(struct change *change, void *data, struct error **err)
         return 0;
 }
 
+static int write_config(void *data, struct error **err)
+{
+        const struct media_change *media = data;
+
+        return config_file_write(&media->config, err);
+}
+
+static int edit_config(struct verb_context *context, struct media_change *media, struct error **err)
+{
+        struct config_file *file = &media->config;
+        size_t at = 0;
+
+        if (config_file_open(context, context->args[0], file, err) < 0 ||
+            config_file_find(file, media->kind, media->which, &at, err) < 0)
+                return -1;
+        return config_file_edit(
+                context, file,
+                template_edit_set_pair(file->template, at, "SOURCE", media->path ? media->path : ""), err);
+}
+
+/* Live, the configuration, or both. */
+static int carry_out(struct verb_context *context, struct change_request *request, struct media_change *media,
+                     struct error **err)
+{
+        bool has_config = verb_flag(context, "config");
+
+        if (has_config && edit_config(context, media, err) < 0)
+                return -1;
+        if (has_config && !request->only_plan)
+                request->before_commit = write_config;
+        return verb_flag(context, "live") || !has_config || request->only_plan
+                       ? change_do(context, request, err)
+                       : config_file_write(&media->config, err);
+}
+
 int verb_change_media(struct verb_context *context, struct error **err)
 {
         const char *file = context->n_args > 2 ? context->args[2] : NULL;
@@ -60,11 +98,12 @@ int verb_change_media(struct verb_context *context, struct error **err)
                 media.path =
                         here ? xasprintf("%s/%s", strcmp(here, "/") == 0 ? "" : here, file) : xstrdup(file);
         }
-        result = change_do(context, &request, err);
+        result = carry_out(context, &request, &media, err);
         if (result < 0 && *err && (*err)->qmp_class && !request.force_tray)
                 error_hint(err, "a guest that has it mounted keeps it: unmount it there, or --force");
         if (result == 0 && !request.only_plan && !context->quiet && context->output == OUTPUT_TABLE)
                 printf(file ? "%s: %s is in\n" : "%s: the drive is empty\n", media.which, media.path);
         free(media.path);
+        config_file_done(&media.config);
         return result;
 }

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "conf/spec_build.h"
+#include "launcher/verb/device_kind.h"
 #include "launcher/verb/vm_find.h"
 
 void config_file_done(struct config_file *file)
@@ -113,5 +114,21 @@ int config_file_write(const struct config_file *file, struct error **err)
                 return -1;
         if (fchownat(dir, name, st.st_uid, st.st_gid, 0) < 0)
                 return error_os(err, errno, "give '%s' back its owner", file->path);
+        return 0;
+}
+
+int config_file_find(const struct config_file *file, const struct device_kind *kind, const char *which,
+                     size_t *ret, struct error **err)
+{
+        size_t at = 0;
+        long nth;
+
+        if (device_find(file->resolved, kind, which, &at, err) < 0)
+                return error_wrap(err, "%s", file->path);
+        nth = template_nth(file->template, kind->vector, template_ordinal(file->resolved, at));
+        if (nth < 0)
+                return error_set(err, ERROR_FAILED, "%s: %s '%s' is not in the file", file->path, kind->word,
+                                 which);
+        *ret = (size_t)nth;
         return 0;
 }

@@ -25,6 +25,10 @@ int config_file_open(struct verb_context *context, const char *argument, struct 
 void config_file_done(struct config_file *file);
 #define _cleanup_config_file_ _cleanup_(config_file_done)
 
+/* The attribute of the file that an argument means. ERROR_FAILED: there is none. */
+struct device_kind;
+int config_file_find(const struct config_file *file, const struct device_kind *kind, const char *which,
+                     size_t *ret, struct error **err);
 /* Takes the text; *err when it is no template that could start. */
 int config_file_edit(struct verb_context *context, struct config_file *file, char *text_consume,
                      struct error **err);

@@ -191,7 +191,7 @@ int verb_dump(struct verb_context *context, struct error **err)
                 status = running_record(context, name, &record, err);
         if (status == 0)
                 status = argv       ? dump_argv(context, name, record, err)
-                         : diff     ? print_differences(context, name, NULL, err)
+                         : diff     ? print_states_of(context, name, err)
                          : metadata ? dump_metadata(context, name, record, err)
                                     : dump_template(context, name, err);
         return status < 0 ? error_wrap(err, "dump '%s'", context->args[0]) : 0;

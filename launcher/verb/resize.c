@@ -386,19 +386,21 @@ static int change_live(struct resize *resize, const struct change_request *reque
         return result;
 }
 
-static int carry_out(struct resize *resize, struct error **err)
+static int carry_out(struct resize *resize, const char *verb,
+                     int (*edit_live)(struct change *change, void *data, struct error **err),
+                     struct error **err)
 {
         struct verb_context *context = resize->context;
         bool has_config = verb_flag(context, "config"), only_plan = verb_flag(context, "plan");
         bool live = verb_flag(context, "live") || !has_config || only_plan;
         long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
-        struct change_request request = { .verb = "resize",
+        struct change_request request = { .verb = verb,
                                           .vm = context->args[0],
                                           .base_dir = "/",
                                           .unplug_s = (unsigned)((unplug_ms + 999) / 1000),
                                           .only_plan = only_plan,
                                           .refuse_next_start = true,
-                                          .edit = edit,
+                                          .edit = edit_live,
                                           .done = done,
                                           .data = resize };
 
@@ -451,7 +453,7 @@ int verb_resize(struct verb_context *context, struct error **err)
         struct resize resize = { 0 };
         int result = read_options(context, &resize, err) < 0 ? -1
                      : verb_flag(context, "guest")           ? set_guest_vcpus(&resize, err)
-                                                             : carry_out(&resize, err);
+                                                             : carry_out(&resize, "resize", edit, err);
 
         if (result < 0 && verb_flag(context, "guest"))
                 error_wrap(err, "resize of '%s'", context->args[0]);
@@ -520,19 +522,14 @@ static int show_balloon(struct verb_context *context, struct error **err)
 int verb_balloon(struct verb_context *context, struct error **err)
 {
         struct resize resize = { .context = context };
-        struct change_request request = { .verb = "balloon",
-                                          .vm = context->args[0],
-                                          .base_dir = "/",
-                                          .only_plan = verb_flag(context, "plan"),
-                                          .refuse_next_start = true,
-                                          .edit = edit_balloon,
-                                          .done = done,
-                                          .data = &resize };
+        int result;
 
         if (context->n_args == 1)
                 return show_balloon(context, err);
         if (text_parse_size(context->args[1], 1 << 20, &resize.memory) != TEXT_SIZE_OK || !resize.memory)
                 return error_set(err, ERROR_USAGE, "'%s' is not a size (try '512 MiB'; a plain number is MiB)",
                                  context->args[1]);
-        return change_do(context, &request, err);
+        result = carry_out(&resize, "balloon", edit_balloon, err);
+        config_file_done(&resize.config);
+        return result;
 }

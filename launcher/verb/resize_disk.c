@@ -35,14 +35,33 @@ static int read_size(struct change *change, const char *device, char **ret_node,
         return error_set(err, ERROR_FAILED, "QEMU knows no size of '%s'", device);
 }
 
+static json_t *fragment(const char *what, const char *node, uint64_t size)
+{
+        return json_pack("{s:s, s:[{s:s, s:{s:s, s:{s:s, s:I}}, s:[]}]}", "what", what, "steps", "effect",
+                         "qmp", "args", "execute", "block_resize", "arguments", "node-name", node, "size",
+                         (json_int_t)size, "undo");
+}
+
 static int grow(struct change *change, const char *what, const char *node, uint64_t size, struct error **err)
 {
-        _cleanup_(apply_client_freep) struct apply_client *client = apply_client_new(
-                change->control, json_pack("{s:s, s:[{s:s, s:{s:s, s:{s:s, s:I}}, s:[]}]}", "what", what,
-                                           "steps", "effect", "qmp", "args", "execute", "block_resize",
-                                           "arguments", "node-name", node, "size", (json_int_t)size, "undo"));
+        _cleanup_(apply_client_freep) struct apply_client *client =
+                apply_client_new(change->control, fragment(what, node, size));
 
         return apply_client_send(client, err);
+}
+
+static int print_plan(const struct verb_context *context, json_t *fragment_consume)
+{
+        _cleanup_plan_change_ struct plan_change plan = { .fragment = fragment_consume };
+        _cleanup_free_ char *text = plan_change_text(&plan);
+
+        if (context->output != OUTPUT_JSON) {
+                output_text(text);
+                return 0;
+        }
+        json_object_set_new(fragment_consume, "schema", json_integer(1));
+        output_json(json_incref(fragment_consume));
+        return 0;
 }
 
 static int resize(struct change *change, const char *which, uint64_t size, struct error **err)
@@ -66,6 +85,8 @@ static int resize(struct change *change, const char *which, uint64_t size, struc
         if (size % 512)
                 return error_set(err, ERROR_USAGE, "%s is no whole number of sectors of 512 bytes", shown);
         what = xasprintf("resize-disk %s %s", which, shown);
+        if (verb_flag(change->context, "plan"))
+                return print_plan(change->context, fragment(what, node, size));
         if (size > now && grow(change, what, node, size, err) < 0)
                 return -1;
         if (change->context->output == OUTPUT_JSON)

@@ -67,10 +67,9 @@ static int edit_removal(struct change *change, void *data, struct error **err)
         return 0;
 }
 
-static void print(const struct whole_update *update, const char *now)
+/* A row each, of "attribute", "running", "template", "effect" and perhaps "why"; new array. */
+static json_t *rows_of(const struct whole_update *update, const char *now)
 {
-        static const char *const headers[] = { "ATTRIBUTE", "RUNNING", "TEMPLATE", "EFFECT" };
-        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
         json_t *list = json_array();
 
         for (size_t i = 0; i < update->differences.n; i++) {
@@ -82,22 +81,38 @@ static void print(const struct whole_update *update, const char *now)
                                      : each->wanted                   ? each->wanted
                                      : each->key                      ? ""
                                                                       : "there";
-                const char *cells[] = { each->name, was, wanted, effect };
 
-                table_row(table, cells);
                 json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s*}", "attribute", each->name,
                                                       "running", was, "template", wanted, "effect", effect,
                                                       "why", each->why));
         }
+        return list;
+}
+
+static void print(const struct whole_update *update, const char *now)
+{
+        static const char *const headers[] = { "ATTRIBUTE", "RUNNING", "TEMPLATE", "EFFECT" };
+        static const char *const members[] = { "attribute", "running", "template", "effect" };
+        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
+        json_auto_t *rows = rows_of(update, now);
+        const json_t *each;
+        size_t i;
+
         if (update->context->output == OUTPUT_JSON) {
-                output_json(json_pack("{s:i, s:o}", "schema", 1, "differences", list));
+                output_json(json_pack("{s:i, s:O}", "schema", 1, "differences", rows));
                 return;
         }
-        if (update->differences.n)
+        json_array_foreach (rows, i, each) {
+                const char *cells[ARRAY_SIZE(members)];
+
+                for (size_t k = 0; k < ARRAY_SIZE(members); k++)
+                        cells[k] = json_string_value(json_object_get(each, members[k]));
+                table_row(table, cells);
+        }
+        if (json_array_size(rows))
                 table_print(table, update->context->output);
         else if (!update->context->quiet && update->context->output == OUTPUT_TABLE)
                 printf("it is as the template says\n");
-        json_decref(list);
 }
 
 static int read_template_file(struct whole_update *update, const char *path, struct error **err)
@@ -177,22 +192,92 @@ static int update_whole(struct verb_context *context, struct error **err)
         return 0;
 }
 
-int print_differences(struct verb_context *context, const char *vm, const char *file, struct error **err)
+/* What QEMU has otherwise than live.tmpl means it to: such as after a raw command of somebody. */
+static void add_unintended(json_t *rows, const json_t *differences)
+{
+        static const char text[] = "QEMU is not as intended";
+        const json_t *each;
+        size_t i;
+
+        json_array_foreach ((json_t *)differences, i, each) {
+                const char *intended = json_string_value(json_object_get(each, "template")),
+                           *running = json_string_value(json_object_get(each, "qemu")),
+                           *member = json_string_value(json_object_get(each, "member"));
+
+                /* The others are of the record's. */
+                if (!json_object_get(each, "template") || !json_object_get(each, "qemu"))
+                        continue;
+                json_array_append_new(
+                        rows,
+                        json_pack("{s:o, s:s, s:s, s:s, s:s}", "attribute",
+                                  json_sprintf("%s %s%s%s", json_string_value(json_object_get(each, "kind")),
+                                               json_string_value(json_object_get(each, "id")),
+                                               member ? " " : "", member ? member : ""),
+                                  "intended", intended ? intended : "none", "running",
+                                  running ? running : "none", "template", intended ? intended : "none",
+                                  "effect", text));
+        }
+}
+
+/* Three states: what live.tmpl intends, what QEMU has, and what the template of the next start says. */
+static void print_states(const struct whole_update *update, const json_t *rows)
+{
+        static const char *const headers[] = { "ATTRIBUTE", "INTENDED", "RUNNING", "NEXT START", "EFFECT" };
+        static const char *const members[] = { "attribute", "intended", "running", "template", "effect" };
+        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
+        const json_t *each;
+        size_t i;
+
+        if (update->context->output == OUTPUT_JSON) {
+                output_json(json_pack("{s:i, s:O}", "schema", 1, "differences", rows));
+                return;
+        }
+        json_array_foreach ((json_t *)rows, i, each) {
+                const char *cells[ARRAY_SIZE(members)];
+
+                for (size_t k = 0; k < ARRAY_SIZE(members); k++)
+                        cells[k] = json_string_value(json_object_get(each, members[k]));
+                table_row(table, cells);
+        }
+        if (json_array_size(rows))
+                table_print(table, update->context->output);
+        else if (!update->context->quiet && update->context->output == OUTPUT_TABLE)
+                printf("it is as the template says\n");
+}
+
+/* QEMU is asked some forty questions, each given 5 s. */
+#define COMPARE_MS 30000
+
+int print_states_of(struct verb_context *context, const char *vm, struct error **err)
 {
         _cleanup_whole_update_ struct whole_update update = { .context = context };
         _cleanup_config_file_ struct config_file config = { 0 };
         _cleanup_change_ struct change change = { 0 };
+        json_auto_t *status = NULL, *rows = NULL;
+        json_t *each;
+        size_t i;
 
-        if (file) {
-                if (read_template_file(&update, file, err) < 0)
-                        return -1;
-        } else {
-                if (config_file_open(context, vm, &config, err) < 0)
-                        return -1;
-                if (read_template_file(&update, config.path, err) < 0)
-                        return -1;
-        }
-        if (change_open(context, vm, &change, err) < 0 || find(&change, &update, err) < 0)
+        if (config_file_open(context, vm, &config, err) < 0 ||
+            read_template_file(&update, config.path, err) < 0 || change_open(context, vm, &change, err) < 0 ||
+            find(&change, &update, err) < 0 ||
+            control_client_call_within(change.control, "vmlaunch-status", json_pack("{s:b}", "compare", 1),
+                                       COMPARE_MS, &status, err) < 0)
+                return -1;
+        rows = rows_of(&update, "update can do it now");
+        json_array_foreach (rows, i, each)
+                json_object_set(each, "intended", json_object_get(each, "running"));
+        add_unintended(rows, json_object_get(status, "differences"));
+        print_states(&update, rows);
+        return 0;
+}
+
+int print_differences(struct verb_context *context, const char *vm, const char *file, struct error **err)
+{
+        _cleanup_whole_update_ struct whole_update update = { .context = context };
+        _cleanup_change_ struct change change = { 0 };
+
+        if (read_template_file(&update, file, err) < 0 || change_open(context, vm, &change, err) < 0 ||
+            find(&change, &update, err) < 0)
                 return -1;
         print(&update, "update can do it now");
         return 0;

@@ -126,6 +126,15 @@ test_balloon_gives_and_takes_and_says_what_it_reached() {
     assert_match "$OUT" '^(299|300|301) MiB'
     all_agree "ballooning"
     grep -q 'MEMORY = "300 MiB"' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
+    # The next start is another matter.
+    expect 0 vml balloon "$VM" --config 350
+    grep -q '^MEMORY = "350 MiB"' "$TEMPLATE" || fail "no MEMORY in the file: $(<"$TEMPLATE")"
+    grep -q 'MEMORY = "300 MiB"' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
+    expect 0 vml balloon "$VM" --plan 280
+    assert_contains "$OUT" 'balloon {"value":293601280}'
+    expect 0 vml --timeout 60 balloon "$VM" --live --config 290
+    grep -q '^MEMORY = "290 MiB"' "$TEMPLATE" || fail "no MEMORY in the file: $(<"$TEMPLATE")"
+    grep -q 'MEMORY = "290 MiB"' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
     expect 8 vml --timeout 2 balloon "$VM" 20
     assert_match "$ERR" "the guest was told 20 MiB, and is at [0-9]+ MiB after 2 s"
     expect 1 vml balloon "$VM" 513
@@ -151,6 +160,17 @@ test_a_medium_is_changed_and_a_disk_grows() {
     after=$(holdings)
     [[ $after == "$before" ]] || fail "left: $(diff <(echo "$before") <(echo "$after"))"
 
+    # The file of the next start alone, and both.
+    expect 0 vml change-media "$VM" 0 --config "$ROOT/two.iso"
+    grep -q 'SOURCE = ".*two.iso"' "$TEMPLATE" || fail "the file: $(<"$TEMPLATE")"
+    grep -q 'one.iso' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
+    expect 0 vml change-media "$VM" 0 --live --config "$ROOT/two.iso"
+    grep -q 'two.iso' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
+    expect 0 vml change-media "$VM" 0 --live --config "$ROOT/one.iso"
+
+    expect 0 vml resize-disk "$VM" vda "8 MiB" --plan
+    assert_contains "$OUT" 'block_resize {"node-name":"disk1-format","size":8388608}'
+    assert_eq "$(stat -c %s "$ROOT/disk.raw")" $((1 << 20)) "size of the image"
     expect 0 vml resize-disk "$VM" vda "8 MiB"
     assert_eq "$(stat -c %s "$ROOT/disk.raw")" $((8 << 20)) "size of the image"
     grown() { tell_guest "cat /sys/block/vda/size" && [[ $SAID == *16384* ]]; }

@@ -38,7 +38,13 @@ test_dump_shows_template_command_line_differences_and_what_is_kept() {
     assert_contains "$OUT" "as the template says"
     sed -i 's/IP = "192.0.2.7"/IP = "192.0.2.8"/; s/^MEMORY.*/MEMORY = "512"/' "$TEMPLATE"
     expect 0 vml dump "$VM" --diff
-    assert_match "$OUT" "MEMORY +256 MiB +512 MiB"
+    assert_match "$OUT" "MEMORY +256 MiB +256 MiB +512 MiB +next start"
+    # What somebody has done by hand is neither intended nor of the next start.
+    expect 0 vml qmp "$VM" '{"execute":"object-add","arguments":{"qom-type":"iothread","id":"stray"}}'
+    expect 0 vml dump "$VM" --diff
+    assert_match "$OUT" "object stray +none +iothread +none +QEMU is not as intended"
+    expect 0 vml -o json dump "$VM" --diff
+    assert_eq "$(jq -c '.differences[] | select(.attribute == "object stray") | [.intended, .running, .template]' <<<"$OUT")" '["none","iothread","none"]' "the stray object"
     expect 2 vml dump "$VM" --diff --argv
     expect 0 vml destroy "$VM"
     expect 3 vml dump "$VM"
