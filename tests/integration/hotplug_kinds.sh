@@ -127,4 +127,45 @@ test_vm_xml_says_which_one_is_attached() {
     ended
 }
 
+# What each verb would send, sent by an operator: links and limits of what is there are all that he has (DESIGN 6).
+test_operator_may_send_no_kind_of_change_that_is_the_admins() {
+    local before each words name files
+    need_root
+    sed "/^vmlaunch:/d" /etc/group >"$WORK/group"
+    echo "vmlaunch:x:64990:" >>"$WORK/group"
+    mount --bind "$WORK/group" /etc/group || skip "/etc/group cannot be covered"
+    truncate -s 1M "$ROOT/own.raw" "$ROOT/more.raw" "$ROOT/one.iso" "$ROOT/two.iso"
+    faked 'VCPU = "1"' 'VCPU_MAX = "2"' 'MEMORY_MAX = "512"' "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/own.raw\", TARGET = \"vdb\", TOTAL_IOPS_SEC = \"100\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/one.iso\", TYPE = \"cdrom\", TARGET = \"hdc\" ]"
+    umount /etc/group
+    as_operator() { setpriv --reuid 65534 --regid 65534 --groups 64990 "$VMLAUNCH" --system --root "$ROOT" "$@"; }
+    chmod 666 "$ROOT"/*.raw "$ROOT"/*.iso
+    before=$(holdings)
+    for words in "attach disk $VM --disk SOURCE=$ROOT/more.raw,TARGET=vdc" "attach nic $VM --nic BRIDGE=$BRIDGE" "detach disk $VM vdb" \
+        "detach nic $VM ${VM}n" "resize $VM --vcpu 2" "resize $VM --cpu 2" "balloon $VM 200" "update disk $VM vdb --disk TOTAL_IOPS_SEC=200" \
+        "change-media $VM hdc $ROOT/two.iso" "change-media $VM hdc --eject" "resize-disk $VM vdb 2"; do
+        # shellcheck disable=SC2086 # words
+        expect 0 vml -o json $words --plan
+        jq -c 'del(.schema)' <<<"$OUT" >"$WORK/fragment"
+        files=()
+        for name in $(jq -r '.steps[] | .fd? // empty | select(test("^(tap|vhost):") | not)' <<<"$OUT"); do files+=("$name=$ROOT/two.iso"); done
+        if ((${#files[@]})); then
+            # Nor may he pass a file to anybody.
+            expect 1 as_operator __apply "$VM" "$WORK/fragment" "${files[@]}"
+            assert_contains "$ERR" "the connection was closed" "$words"
+        else
+            expect 5 as_operator __apply "$VM" "$WORK/fragment"
+            assert_contains "$ERR" "needs the role admin, and this connection's is operator" "$words"
+        fi
+        [[ $(holdings) == "$before" ]] || fail "'$words' by an operator: $(diff <(echo "$before") <(holdings))"
+    done
+    for each in '{"execute":"set_link","arguments":{"name":"nic0","up":false}}' \
+        '{"execute":"block_set_io_throttle","arguments":{"id":"disk0","bps":0,"bps_rd":0,"bps_wr":0,"iops":50,"iops_rd":0,"iops_wr":0}}'; do
+        printf '{"steps":[{"effect":"qmp","args":%s,"undo":[]}]}\n' "$each" >"$WORK/fragment"
+        expect 0 as_operator __apply "$VM" "$WORK/fragment"
+    done
+    ended
+}
+
 run_tests "$@"
