@@ -278,7 +278,7 @@ live() { # LIFE WORDS
     local i
     STRUCK=0 CLIENT='' OLD='' QEMU='' CLIENT_STATUS='' NOBODY=0 KILLED='' QEMU_LIVED=0
     STARTED=1 GUEST_OFF=false ASKED=false
-    rm -f "$RECORD"
+    rm -f "$RECORD" "$ROOT/run.out"
     # The first start of all has no id of the instance.
     [[ $1 != start ]] || rm -f "$ROOT/var/lib/vmlaunch/.instance"
     if [[ $1 != start && $1 != refused ]]; then
@@ -499,6 +499,7 @@ share() { # NUMBER
         *)
             echo "$life $moment $count $victim bad"
             printf '%s\n' "$reason" >>"$WORK/bad"
+            [[ ! -e $ROOT/run.out ]] || sed 's/^/      run: /' "$ROOT/run.out" >>"$WORK/bad"
             [[ ! -e $ROOT/var/log/vmlaunch/$VM.log ]] || tail -25 "$ROOT/var/log/vmlaunch/$VM.log" | sed 's/^/      /' >>"$WORK/bad"
             for pid in $(our_pids) $(qemu_pids); do kill -KILL "$pid" 2>/dev/null || true; done
             for pid in $(our_pids) $(qemu_pids); do kill -KILL "$pid" 2>/dev/null || true; done
