@@ -61,9 +61,9 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 	@$(AR) rcs $@ $^
 
 # What a plan of hundreds of disks runs through is made for speed, all the rest waits for kernel and QEMU and is made small.
-FAST      := $(addprefix base/,json_text.o mem.o text.o) launcher/storage/image_chain.o \
-             $(addprefix conf/,attr.o spec_build.o spec_disk% spec_look_up.o spec_sections.o spec_write.o template.o template_text.o) \
-             $(addprefix launcher/plan/,builder.o disk% machine.o nic.o pci.o plan_build.o plan_print.o plan_word.o)
+FAST      := $(addprefix base/,json_text.o mem.o text.o) \
+             $(addprefix conf/,attr.o spec_build.o spec_look_up.o spec_write.o template.o template_text.o) \
+             $(addprefix launcher/plan/,builder.o disk.o disk_device.o disk_node.o nic.o plan_print.o plan_word.o)
 ifneq ($(filter -O2,$(CFLAGS)),)
 $(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = -Os
 endif

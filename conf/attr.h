@@ -56,13 +56,19 @@ struct attr_word {
 
 struct attr {
         const char *name;
-        enum attr_state state;
+        /* There are seven hundred rows: the small members are side by side. */
+        uint32_t offset; /* of the value in the section's struct, when has_field */
+        enum attr_state state : 8;
+        enum attr_kind kind : 8;
+        enum attr_lookup lookup : 8;
+        uint8_t ip_version; /* ATTR_ADDRESS */
+        bool has_field;
+        /* No field: what was written is checked and kept with the device, for live.tmpl and status. */
+        bool kept;
+        bool live;         /* can be changed while the VM runs */
+        bool secret;       /* shown nowhere (conf/secret.h) */
         const char *means; /* misspelling: the row meant */
-        enum attr_kind kind;
-        bool has_field; /* the value lands at .offset of the section's struct */
-        size_t offset;
-        enum attr_lookup lookup;
-        const char *dflt; /* template text, through the same parser; NULL: none */
+        const char *dflt;  /* template text, through the same parser; NULL: none */
         /* ATTR_ENUM; ATTR_TEXT: the closed set of values; ATTR_U32, ATTR_SIZE: words that stand for numbers out
          * of its range */
         const struct attr_word *words;
@@ -70,15 +76,10 @@ struct attr {
         uint64_t min, max;   /* max 0: none */
         uint64_t plain_unit; /* ATTR_SIZE */
         const char *unit;    /* of a plain number, for people */
-        unsigned ip_version; /* ATTR_ADDRESS */
-        /* No field: what was written is checked and kept with the device, for live.tmpl and status. */
-        bool kept;
-        const char *doc;    /* one or more sentences */
-        const char *lands;  /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
-        bool live;          /* can be changed while the VM runs */
-        bool secret;        /* shown nowhere (conf/secret.h) */
-        const char *source; /* where the rule comes from */
-        const char *why;    /* ATTR_LEFT_ALONE: the reason */
+        const char *doc;     /* one or more sentences */
+        const char *lands;   /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
+        const char *source;  /* where the rule comes from */
+        const char *why;     /* ATTR_LEFT_ALONE: the reason */
 };
 
 struct attr_section {
