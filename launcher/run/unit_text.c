@@ -16,46 +16,37 @@ bool unit_is_after(const struct unit_place *one, const struct unit_place *other)
         return other->order && (!one->order || one->order > other->order);
 }
 
-static const struct unit_place *place_of(const char *vm, const struct unit_place *places, size_t n)
+char *unit_order(const struct unit_place *own, const struct unit_place *places, size_t n)
 {
-        for (size_t i = 0; i < n; i++)
-                if (strcmp(places[i].vm, vm) == 0)
-                        return &places[i];
-        return NULL;
-}
-
-static void add_order(const struct vm_spec *spec, const struct unit_place *places, size_t n, struct text *out)
-{
-        const struct unit_place *own = place_of(spec->name, places, n);
+        struct text out = TEXT_INIT;
         bool any = false;
 
-        for (size_t i = 0; own && i < n; i++) {
+        for (size_t i = 0; i < n; i++) {
                 if (!unit_is_after(own, &places[i]))
                         continue;
-                text_addf(out, "%s vmlaunch@%s.service", any ? "" : "After=", places[i].vm);
+                text_addf(&out, "%s vmlaunch@%s.service", any ? "" : "\n[Unit]\nAfter=", places[i].vm);
                 if (places[i].delay)
-                        text_addf(out, " vmlaunch-delay@%s.service", places[i].vm);
+                        text_addf(&out, " vmlaunch-delay@%s.service", places[i].vm);
                 any = true;
         }
         if (any)
-                text_add(out, "\n");
-        if (spec->start_delay)
-                text_addf(out, "Wants=vmlaunch-delay@%s.service\n", spec->name);
+                text_add(&out, "\n");
+        if (own->delay)
+                text_addf(&out, "%sWants=vmlaunch-delay@%s.service\n", any ? "" : "\n[Unit]\n", own->vm);
+        return text_take(&out);
 }
 
-char *unit_dropin(const struct vm_spec *spec, const struct site *site, const struct unit_place *places,
-                  size_t n_places)
+char *unit_dropin(const struct vm_spec *spec, const struct site *site)
 {
         const struct cgroup_limits limits = limits_of(spec);
         unsigned stop_s = spec->shutdown_timeout ? spec->shutdown_timeout : site->kvmrc.shutdown_timeout_s;
         struct text out = TEXT_INIT;
 
-        text_addf(&out, "# Made of the template of '%s' by vmlaunch-generator.\n[Unit]\n", spec->name);
-        add_order(spec, places, n_places, &out);
+        text_addf(&out, "# Made of the template of '%s' by vmlaunch-generator.\n", spec->name);
         /* As often as a guest that panics: three times in ten minutes. */
         if (spec->on_crash == CRASH_RESTART)
-                text_add(&out, "StartLimitIntervalSec=600\nStartLimitBurst=4\n");
-        text_addf(&out, "\n[Service]\nTimeoutStopSec=%u\n", stop_s + STOP_GRACE_S);
+                text_add(&out, "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=4\n\n");
+        text_addf(&out, "[Service]\nTimeoutStopSec=%u\n", stop_s + STOP_GRACE_S);
         if (spec->notify_ready && strcmp(spec->notify_ready, "agent") == 0)
                 text_addf(&out, "TimeoutStartSec=%d\n", AGENT_START_S);
         if (spec->on_crash == CRASH_RESTART)

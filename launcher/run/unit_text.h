@@ -15,9 +15,10 @@ struct unit_place {
         uint32_t delay; /* START_DELAY in seconds */
 };
 
-/* 10-vmlaunch.conf of the VM; places: all VMs there are, in any order, the VM itself among them. New string. */
-char *unit_dropin(const struct vm_spec *spec, const struct site *site, const struct unit_place *places,
-                  size_t n_places);
+/* 10-vmlaunch.conf of the VM, but for its order; new string. */
+char *unit_dropin(const struct vm_spec *spec, const struct site *site);
+/* Its order, to be added to that; places: all VMs there are, in any order. New string, empty when it says nothing. */
+char *unit_order(const struct unit_place *own, const struct unit_place *places, size_t n);
 /* The drop-in of vmlaunch-delay@.service for a VM with START_DELAY; new string. */
 char *unit_delay_dropin(const struct vm_spec *spec);
 /* Does one VM come after the other? */

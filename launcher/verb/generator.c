@@ -20,17 +20,24 @@
 
 #define SUFFIX ".tmpl"
 
+/* What is written for each; specs are gone by then, memory that is used again costs no page faults. */
 struct vms {
-        struct vm_spec **specs;
+        char **names, **dropins, **delays; /* delays: NULL where there is none */
         struct unit_place *places;
         size_t n;
+        bool any_run; /* RUN has directories, so a VM may run */
 };
 
 static void vms_done(struct vms *vms)
 {
-        for (size_t i = 0; i < vms->n; i++)
-                vm_spec_free(vms->specs[i]);
-        free(vms->specs);
+        for (size_t i = 0; i < vms->n; i++) {
+                free(vms->names[i]);
+                free(vms->dropins[i]);
+                free(vms->delays[i]);
+        }
+        free(vms->names);
+        free(vms->dropins);
+        free(vms->delays);
         free(vms->places);
 }
 
@@ -63,19 +70,39 @@ static void complain(const char *text, const char *vm)
         (void)!write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, strlen(line));
 }
 
+static void keep(struct vms *vms, const struct site *site, const struct vm_spec *spec)
+{
+        size_t size = sizeof(char *), n = vms->n;
+
+        vms->names = xreallocarray(vms->names, n + 1, size);
+        vms->dropins = xreallocarray(vms->dropins, n + 1, size);
+        vms->delays = xreallocarray(vms->delays, n + 1, size);
+        ARRAY_GROW(vms->places, n);
+        vms->names[n] = xstrdup(spec->name);
+        vms->dropins[n] = unit_dropin(spec, site);
+        vms->delays[n] = spec->start_delay ? unit_delay_dropin(spec) : NULL;
+        vms->places[n] = (struct unit_place){ .vm = vms->names[n],
+                                              .order = spec->start_order,
+                                              .delay = spec->start_delay };
+        vms->n++;
+}
+
 /* What it runs with, or what it would be started with. One line about a template that is none. */
 static void add_vm(const struct site *site, const char *directory, const char *name, struct vms *vms)
 {
         _cleanup_free_ char *live = xasprintf("%s/%s/live.tmpl", site->paths.run, name);
         _cleanup_free_ char *path = xasprintf("%s/%s" SUFFIX, directory, name);
+        _cleanup_(vm_spec_freep) struct vm_spec *spec = NULL;
         _cleanup_error_ struct error *error = NULL;
-        struct vm_spec *spec = NULL;
+        bool runs = vms->any_run;
 
-        if (read_spec(site, live, "/", name, &spec, &error) < 0 && error->code == ERROR_OS &&
+        if (runs && read_spec(site, live, "/", name, &spec, &error) < 0 && error->code == ERROR_OS &&
             error->os_errno == ENOENT) {
                 error_free(TAKE_PTR(error));
-                read_spec(site, path, directory, name, &spec, &error);
+                runs = false;
         }
+        if (!runs)
+                read_spec(site, path, directory, name, &spec, &error);
         if (error || !spec) {
                 _cleanup_free_ char *text = error ? error_text(error) : xstrdup(path);
 
@@ -83,12 +110,7 @@ static void add_vm(const struct site *site, const char *directory, const char *n
                 complain(text, name);
                 return;
         }
-        vms->specs = xreallocarray(vms->specs, vms->n + 1, sizeof(struct vm_spec *));
-        ARRAY_GROW(vms->places, vms->n);
-        vms->specs[vms->n] = spec;
-        vms->places[vms->n++] = (struct unit_place){ .vm = spec->name,
-                                                     .order = spec->start_order,
-                                                     .delay = spec->start_delay };
+        keep(vms, site, spec);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -145,17 +167,17 @@ static int write_dropin(int dirfd, const char *unit, const char *text, struct er
         return fd_write_all(fd, path, text, strlen(text), err);
 }
 
-static int write_vm(const struct site *site, const struct vms *vms, size_t i, int dirfd, struct error **err)
+static int write_vm(const struct vms *vms, size_t i, int dirfd, struct error **err)
 {
-        const struct vm_spec *spec = vms->specs[i];
-        _cleanup_free_ char *text = unit_dropin(spec, site, vms->places, vms->n);
-        _cleanup_free_ char *unit = xasprintf("vmlaunch@%s.service", spec->name);
-        _cleanup_free_ char *delay = xasprintf("vmlaunch-delay@%s.service", spec->name);
-        _cleanup_free_ char *delay_text = spec->start_delay ? unit_delay_dropin(spec) : NULL;
+        const char *name = vms->names[i];
+        _cleanup_free_ char *order = unit_order(&vms->places[i], vms->places, vms->n);
+        _cleanup_free_ char *text = xasprintf("%s%s", vms->dropins[i], order);
+        _cleanup_free_ char *unit = xasprintf("vmlaunch@%s.service", name);
+        _cleanup_free_ char *delay = xasprintf("vmlaunch-delay@%s.service", name);
 
         if (write_dropin(dirfd, unit, text, err) < 0)
                 return -1;
-        return delay_text ? write_dropin(dirfd, delay, delay_text, err) : 0;
+        return vms->delays[i] ? write_dropin(dirfd, delay, vms->delays[i], err) : 0;
 }
 
 int verb_generator(struct verb_context *context, struct error **err)
@@ -166,10 +188,11 @@ int verb_generator(struct verb_context *context, struct error **err)
 
         if (dirfd < 0)
                 return error_os(err, errno, "open '%s'", directory);
+        vms.any_run = access(context->site->paths.run, F_OK) == 0;
         if (read_all(context->site, &vms, err) < 0)
                 return -1;
         for (size_t i = 0; i < vms.n; i++)
-                if (write_vm(context->site, &vms, i, dirfd, err) < 0)
+                if (write_vm(&vms, i, dirfd, err) < 0)
                         return -1;
         return 0;
 }

@@ -43,9 +43,12 @@ static struct vm_spec *make(const char *text)
 static void assert_dropin(const char *text, const struct unit_place *places, size_t n, const char *expected)
 {
         _cleanup_(vm_spec_freep) struct vm_spec *spec = make(text);
-        _cleanup_free_ char *dropin = unit_dropin(spec, site, places, n);
+        _cleanup_free_ char *dropin = unit_dropin(spec, site), *order = NULL, *all = NULL;
+        const struct unit_place own = { .vm = "web", .order = spec->start_order, .delay = spec->start_delay };
 
-        assert_string_equal(strchr(dropin, '\n') + 1, expected);
+        order = unit_order(&own, places, n);
+        all = xasprintf("%s%s", strchr(dropin, '\n') + 1, order);
+        assert_string_equal(all, expected);
 }
 
 static void a_plain_vm_has_its_weight_and_the_time_of_its_shutdown(void **state)
@@ -53,7 +56,7 @@ static void a_plain_vm_has_its_weight_and_the_time_of_its_shutdown(void **state)
         const struct unit_place places[] = { { .vm = "web" }, { .vm = "db" } };
 
         (void)state;
-        assert_dropin("MEMORY=256", places, 2, "[Unit]\n\n[Service]\nTimeoutStopSec=90\nCPUWeight=100\n");
+        assert_dropin("MEMORY=256", places, 2, "[Service]\nTimeoutStopSec=90\nCPUWeight=100\n");
 }
 
 static void what_the_template_says_of_its_unit_is_there(void **state)
@@ -80,8 +83,9 @@ static void a_vm_comes_after_those_of_lower_order_and_their_delays(void **state)
 
         (void)state;
         assert_dropin("MEMORY=256\nSTART_ORDER=2\nSTART_DELAY=3", places, 5,
+                      "[Service]\nTimeoutStopSec=90\nCPUWeight=100\n\n"
                       "[Unit]\nAfter= vmlaunch@a.service vmlaunch-delay@a.service vmlaunch@b.service\n"
-                      "Wants=vmlaunch-delay@web.service\n\n[Service]\nTimeoutStopSec=90\nCPUWeight=100\n");
+                      "Wants=vmlaunch-delay@web.service\n");
         assert_string_equal(delay, "[Service]\nEnvironment=DELAY=3\n");
         assert_true(unit_is_after(&places[4], &places[3]));
         assert_false(unit_is_after(&places[3], &places[4]));
