@@ -31,7 +31,7 @@ recipe_hash() {
 # What tests use there, and what they need. Alternatives of what is there anyway, installers and perl are left out.
 resolve_packages() {
     apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
-        systemd systemd-sysv systemd-container dbus udev libpam-systemd kmod procps util-linux mount login passwd \
+        systemd systemd-sysv systemd-container dbus dbus-user-session udev libpam-systemd kmod procps util-linux mount login passwd \
         bash coreutils sed grep mawk findutils tar hostname base-files libc-bin iproute2 jq socat \
         libjansson4 libcap-ng0 libmnl0 |
         sed -nE 's/^([a-z0-9].*)/\1/p' | sort -u |

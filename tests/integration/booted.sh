@@ -12,7 +12,13 @@ QEMU=
 KERNEL_WORDS="rdinit=/sinit console=ttyS0 quiet panic=-1 clocksource=acpi_pm tsc=unstable no_timer_check nokaslr"
 KERNEL_WORDS+=" cryptomgr.notests mitigations=off audit=0 8250.nr_uarts=1 i8042.noaux"
 
-guest_begin() { # FILE: the tests, as "tests.sh" in the guest
+# Which cgroups the guest has; and what costs most the first time, done before it is saved.
+V2=cgroup_no_v1=all
+# shellcheck disable=SC2034 # of who sources this
+V1=systemd.unified_cgroup_hierarchy=0
+WARM='systemctl daemon-reload; machinectl list; echo {} | jq .; journalctl -n 1; systemd-cgls; systemctl status'
+
+guest_begin() { # FILE [PROGRAM...]: the tests, as "tests.sh" in the guest
     "$TOP/tests/guest/systemd.sh" "$GUEST" || exit 1
     DIR=$(mktemp -d /tmp/vmltest.XXXXXX)
     trap '{ kill -KILL $QEMU; wait $QEMU; } 2>/dev/null; rm -rf "$DIR"' EXIT
@@ -21,6 +27,8 @@ guest_begin() { # FILE: the tests, as "tests.sh" in the guest
     make -s -C "$TOP" B="$BUILD" DESTDIR="$DIR/root" PREFIX=/usr install-units
     tar -cf "$DIR/payload/install.tar" -C "$DIR/root" .
     cp "$1" "$DIR/payload/tests.sh"
+    shift
+    (($# == 0)) || cp "$@" "$DIR/payload/bin/"
     tar -cf "$DIR/payload.disk" -C "$DIR/payload" .
     truncate -s 64M "$DIR/payload.disk"
 }
@@ -46,28 +54,28 @@ boot_guest() { # KERNEL-WORDS
     run_guest "$1"
     hear READY 240
 }
-# restore_guest KERNEL-WORDS [COMMAND]: as it was after such a boot and the command
+# restore_guest: as it was after a boot on v2
 restore_guest() {
     local key saved
-    key=$(sha256sum <<<"$(<"$GUEST/systemd.stamp") $* $KERNEL_WORDS $(declare -f run_guest)" | cut -c 1-16)
+    key=$(sha256sum <<<"$(<"$GUEST/systemd.stamp") $WARM $V2 $KERNEL_WORDS $(declare -f run_guest)" | cut -c 1-16)
     saved=$GUEST/saved/systemd-$key
     mkdir -p "$GUEST/saved"
     (
         flock 9
-        [[ -e $saved/done ]] || save "$saved" "$@"
+        [[ -e $saved/done ]] || save "$saved"
         touch "$saved"
     ) 9>"$GUEST/saved/lock-systemd" || exit 1
     qemu-img create -q -f qcow2 -b "$saved/disk" -F qcow2 "$DIR/disk"
-    run_guest "$1" -incoming "exec:cat '$saved/state'"
+    run_guest "$V2" -incoming "exec:cat '$saved/state'"
 }
-save() { # DIRECTORY KERNEL-WORDS [COMMAND]
+save() { # DIRECTORY
     local saved=$1
     # Those of images that are no more.
     find "$GUEST/saved" -mindepth 1 -maxdepth 1 -name 'systemd-*' -exec rm -rf {} +
     mkdir -p "$saved"
     qemu-img create -q -f qcow2 -b "$GUEST/systemd.img" -F raw "$DIR/disk"
-    boot_guest "$2"
-    ask 120 "${3:-true}; sync"
+    boot_guest "$V2"
+    ask 120 "{ $WARM; } >/dev/null 2>&1; sync"
     printf 'migrate "exec:cat >%s/state"\nquit\n' "$saved" | socat -t 120 - "UNIX-CONNECT:$DIR/monitor" >/dev/null
     wait "$QEMU"
     wait "$TALK_PID"
