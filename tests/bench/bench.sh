@@ -3,7 +3,7 @@
 # Prints a table: what, measured, bar, ok or over. It gates nothing: on a busy machine the best times say more than the
 # medians.
 # BENCH_QUICK=1: 5 pairs instead of 21, 50 VMs instead of 200, 3 s of idling instead of 10. BENCH_ONLY=plans: large plans;
-# BENCH_ONLY=hotplug: attach and detach of a disk.
+# BENCH_ONLY=hotplug: attach and detach of a disk; BENCH_ONLY=units: units of systemd.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export LC_ALL=C
@@ -196,6 +196,27 @@ hotplug() {
     vml -q destroy h0
 }
 
+# Units of systemd: the generator here, where a start is a file or two per VM, and a boot storm in a guest.
+unit_rows() {
+    local i ours theirs dir=$root/generator
+    mkdir -p "$dir/etc/vmlaunch/vms" "$dir/out"
+    for ((i = 0; i < 100; i++)); do
+        printf '%s\n' "NAME = \"g$i\"" 'MEMORY = "512"' 'CPU = "1.5"' 'DISK = [ SOURCE = "/srv/disk.qcow2" ]' \
+            'NIC = [ BRIDGE = "vbr0" ]' 'MEMTUNE = [ HARD_LIMIT = "1024" ]' >"$dir/etc/vmlaunch/vms/g$i.tmpl"
+    done
+    ln -s "$build/vmlaunch" "$dir/vmlaunch-generator"
+    for ((i = 0; i < pairs; i++)); do
+        rm -rf "${dir:?}"/out/*
+        VMLAUNCH_ROOT=$dir "$bare" time "$dir/vmlaunch-generator" "$dir/out" "$dir/out" "$dir/out"
+    done >"$work/generator"
+    (($(find "$dir/out" -name '10-vmlaunch.conf' | wc -l) == 100)) || echo "bench: the generator has not written 100 drop-ins" >&2
+    row "generator of 100 templates" "$(ms "$(median <"$work/generator")")" ms 5 "best $(least "$work/generator")"
+    tests/bench/boot_storm.sh $((pairs > 5 ? 5 : 1)) >"$work/storm"
+    grep -vE '^[0-9]+ [0-9]+$' "$work/storm" >&2 && return 1
+    ours=$(awk '{ print $1 }' "$work/storm" | median) theirs=$(awk '{ print $2 }' "$work/storm" | median)
+    row "boot storm of 50 units: against bare in units" "$(ratio "$ours" "$theirs")" x 1.2 "$(ms "$ours"), bare $(ms "$theirs"), in a guest under TCG"
+}
+
 printf '%-52s %9s %-4s %9s\n' "what (medians of $pairs)" measured '' bar
 
 if [[ ${BENCH_ONLY:-} == hotplug ]]; then
@@ -203,6 +224,10 @@ if [[ ${BENCH_ONLY:-} == hotplug ]]; then
     exit 0
 fi
 
+if [[ ${BENCH_ONLY:-} == units ]]; then
+    unit_rows
+    exit 0
+fi
 if [[ ${BENCH_ONLY:-} == plans ]]; then
     # A start writes the cache of QEMU's facts.
     template b0 0
@@ -308,6 +333,8 @@ kill -STOP "$(vml -o json status m0 | jq -r .pid)" "$(vml -o json status m1 | jq
 stopped=$(jq -r .supervisor_pid "$root/run/vmlaunch/m1/record.json")
 query "list of $many VMs, a QEMU and a supervisor stopped" 30 list
 kill -CONT "$(jq -r .pid "$root/run/vmlaunch/m0/record.json")" "$stopped"
+
+unit_rows
 
 # --- the program
 strip -o "$work/stripped" "$build/vmlaunch"
