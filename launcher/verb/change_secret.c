@@ -43,13 +43,16 @@ static void forget(char *text)
 static char *value_of(const struct change_secret *secret, bool raw, struct error **err)
 {
         char *content = NULL, *value;
-        size_t length;
+        size_t length = 0;
 
-        if (!secret->path)
+        if (!secret->path) {
                 content = xstrdup(secret->value);
-        else if (fd_read_file_at(AT_FDCWD, secret->path, SECRET_MAX, &content, &length, err) < 0)
-                return NULL;
-        length = secret->path ? secret_without_line_end(content, length) : strlen(content);
+                length = strlen(content);
+        } else {
+                if (fd_read_file_at(AT_FDCWD, secret->path, SECRET_MAX, &content, &length, err) < 0)
+                        return NULL;
+                length = secret_without_line_end(content, length);
+        }
         if (length == 0) {
                 error_set(err, ERROR_FAILED, "the secret in '%s' is empty",
                           secret->path ? secret->path : secret->name);
