@@ -50,6 +50,7 @@
  *                                                 runs a helper process: as uid without capabilities or, with ids, as root of
  *                                                 a user namespace whose first ids are uid and so many that follow; undo: end it
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
+ *   memory-lock    {bytes: "N"}                   of a fragment: QEMU may lock so much memory; undo: the limit it had
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
  *   memory-cleanup {interval_s, wait_ms}          the host's page cache is dropped and its memory compacted by the host helper,
@@ -101,6 +102,7 @@
         X(NVRAM, "nvram", nvram)                               \
         X(HELPER, "helper", helper)                            \
         X(SPAWN, "spawn", spawn)                               \
+        X(MEMORY_LOCK, "memory-lock", memory_lock)             \
         X(TAKE_BACK, "take-back", take_back)                   \
         X(QMP, "qmp", qmp)
 

@@ -1,4 +1,5 @@
 /* Steps of the host, and commands of QEMU that are no part of anything. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -22,6 +23,10 @@ static const char *known_by(enum plan_effect effect)
                 return "fd";
         case EFFECT_NET:
                 return "ifname";
+        case EFFECT_DEVICE_GRANT:
+                return "path";
+        case EFFECT_HELPER:
+                return "id";
         default:
                 return NULL;
         }
@@ -70,11 +75,17 @@ void changing_add_file(struct changing *c, const json_t *args)
 }
 
 /* Of a start alone: whose text or name is of a run, and what is the supervisor's. */
-static bool is_of_a_start(enum plan_effect effect)
+static bool is_of_a_start(const struct plan_step *step)
 {
+        enum plan_effect effect = step->effect;
+        const char *fd = json_string_value(json_object_get(step->args, "fd"));
+
+        /* Helper processes have theirs. */
+        if (effect == EFFECT_STDERR)
+                return !fd || strcmp(fd, "stderr") == 0;
         return effect == EFFECT_LIVE_TEMPLATE || effect == EFFECT_MACHINE_LOCK || effect == EFFECT_SPAWN ||
-               effect == EFFECT_UID_CLAIM || effect == EFFECT_STDERR || effect == EFFECT_DIRECTORY ||
-               effect == EFFECT_MACHINED || effect == EFFECT_CGROUP_CREATE;
+               effect == EFFECT_UID_CLAIM || effect == EFFECT_DIRECTORY || effect == EFFECT_MACHINED ||
+               effect == EFFECT_CGROUP_CREATE;
 }
 
 void changing_add_limit_steps(struct changing *c)
@@ -90,11 +101,52 @@ void changing_add_limit_steps(struct changing *c)
         json_array_extend(c->steps, steps);
 }
 
-/* What a running VM can be given: launcher/run/fragment.c takes no other effect. */
-static bool comes_live(enum plan_effect effect)
+/* The kernel's side of a tap: launcher/run/fragment.c opens no other device. */
+static bool is_vhost(const struct plan_step *step)
 {
-        return effect == EFFECT_NET || effect == EFFECT_DEVICE_OPEN || effect == EFFECT_IMAGE_OPEN ||
-               effect == EFFECT_SCRIPT;
+        const char *path = json_string_value(json_object_get(step->args, "path"));
+
+        return path && strcmp(path, "/dev/vhost-net") == 0;
+}
+
+/* What a running VM can be given: launcher/run/fragment.c takes no other effect. */
+static bool comes_live(const struct plan_step *step)
+{
+        switch (step->effect) {
+        case EFFECT_NET:
+        case EFFECT_SCRIPT:
+        case EFFECT_IMAGE_OPEN:
+        case EFFECT_DEVICE_GRANT:
+        case EFFECT_SOCKET_PAIR:
+        case EFFECT_STDERR:
+        case EFFECT_HELPER:
+                return true;
+        case EFFECT_DEVICE_OPEN:
+                return json_object_get(step->args, "usb") || is_vhost(step);
+        default:
+                return false;
+        }
+}
+
+/* A device that pins the guest's memory comes; it is lowered again when the last one has gone. */
+static void raise_memory_lock(struct changing *c)
+{
+        uint64_t was = c->was_plan->confine.memlock, wanted = c->wanted_plan->confine.memlock;
+
+        if (wanted > was)
+                changing_add_step(c, "rule: a device of the host pins the guest's memory", EFFECT_MEMORY_LOCK,
+                                  json_pack("{s:o}", "bytes", json_sprintf("%" PRIu64, wanted)), NULL);
+}
+
+static void lower_memory_lock(struct changing *c)
+{
+        uint64_t was = c->was_plan->confine.memlock, wanted = c->wanted_plan->confine.memlock;
+
+        if (wanted < was)
+                changing_add_step(c, "rule: a device of the host pins the guest's memory", EFFECT_TAKE_BACK,
+                                  json_pack("{s:s, s:s, s:o}", "effect", plan_effect_name(EFFECT_MEMORY_LOCK),
+                                            "member", "bytes", "value", json_sprintf("%" PRIu64, was)),
+                                  NULL);
 }
 
 /* Of an object that comes: then the client has its value. */
@@ -124,22 +176,14 @@ static bool take_secret(struct changing *c, const struct plan_step *step)
         return false;
 }
 
-/* The kernel's side of a tap: launcher/run/fragment.c opens no other device. */
-static bool is_vhost(const struct plan_step *step)
-{
-        const char *path = json_string_value(json_object_get(step->args, "path"));
-
-        return path && strcmp(path, "/dev/vhost-net") == 0;
-}
-
 void changing_add_host_steps(struct changing *c)
 {
+        raise_memory_lock(c);
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
-                if (step->effect == EFFECT_QMP || is_of_a_start(step->effect) ||
-                    change_limits_has(step->effect) || has_step(c->was_plan, step) ||
-                    changing_handles_image(c, step))
+                if (step->effect == EFFECT_QMP || is_of_a_start(step) || change_limits_has(step->effect) ||
+                    has_step(c->was_plan, step) || changing_handles_image(c, step))
                         continue;
                 if (counterpart(c->was_plan, step)) {
                         change_step(c, counterpart(c->was_plan, step), step);
@@ -153,16 +197,13 @@ void changing_add_host_steps(struct changing *c)
                 }
                 if (step->effect == EFFECT_SECRET && take_secret(c, step))
                         continue;
-                if (!comes_live(step->effect)) {
+                if (!comes_live(step)) {
                         changing_tell_next_start(c, "%s: %s comes with the next start", step->because,
                                                  plan_effect_name(step->effect));
                         continue;
                 }
                 if (step->effect == EFFECT_IMAGE_OPEN)
                         changing_add_file(c, step->args);
-                else if (step->effect == EFFECT_DEVICE_OPEN && !is_vhost(step))
-                        changing_tell_next_start(c, "%s: it comes with a start only (%s)", step->because,
-                                                 plan_effect_name(step->effect));
                 changing_add_step(c, step->because, step->effect, json_incref(step->args), NULL);
         }
 }
@@ -181,6 +222,7 @@ static bool is_taken_back(const json_t *steps, const json_t *args)
 
 void changing_remove_host_steps(struct changing *c)
 {
+        lower_memory_lock(c);
         for (size_t i = c->was_plan->n_steps; i-- > 0;) {
                 const struct plan_step *step = &c->was_plan->steps[i];
                 const char *member = known_by(step->effect);

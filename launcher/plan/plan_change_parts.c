@@ -299,13 +299,29 @@ static const char *because_of(const struct changing *c, const struct plan_part *
         return node ? node->because : wanted->because;
 }
 
+/* What virtiofsd would have to map. */
+static bool is_unshared(struct changing *c, const struct plan_part *wanted, const json_t *was,
+                        const json_t *now)
+{
+        if (wanted->kind != PART_OBJECT || json_is_true(json_object_get(was, "share")) ||
+            !json_is_true(json_object_get(now, "share")))
+                return false;
+        changing_tell_next_start(
+                c,
+                "FILESYSTEM/DRIVER: virtiofs needs guest memory that is shared, and '%s' is not: "
+                "start the VM with TOPOLOGY = [ MEMORY_ACCESS = \"shared\" ]",
+                wanted->id);
+        return true;
+}
+
 static void change_part(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
 {
         json_auto_t *a = comparable(was), *b = comparable(wanted);
         const char *key;
         json_t *value;
 
-        if (json_equal(a, b) || change_throttle(c, was, wanted) || change_virtio_mem(c, was, wanted))
+        if (json_equal(a, b) || change_throttle(c, was, wanted) || change_virtio_mem(c, was, wanted) ||
+            is_unshared(c, wanted, a, b))
                 return;
         json_object_foreach (b, key, value) {
                 if (!json_equal(json_object_get(a, key), value))
@@ -371,7 +387,15 @@ void changing_add_parts(struct changing *c)
         for (size_t i = 0; i < c->wanted.n; i++) {
                 const struct plan_part *part = &c->wanted.items[i];
 
-                if (part->kind == PART_OPTION && !has_option(&c->was, part))
+                if (part->kind != PART_OPTION || has_option(&c->was, part))
+                        continue;
+                if (strcmp(part->id, "-fsdev") == 0)
+                        changing_tell_next_start(
+                                c,
+                                "%s: a share over 9p comes with a start only, QEMU has no command for "
+                                "it: DRIVER = \"virtiofs\" can be attached",
+                                part->because);
+                else
                         changing_tell_next_start(c, "%s: %s %s comes with the next start", part->because,
                                                  part->id, json_string_value(part->json));
         }

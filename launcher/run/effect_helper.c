@@ -123,7 +123,7 @@ int helper_carry_out(struct effect_run *run, const json_t *json, struct error **
                 return -1;
         if (run->plan->qemu_group && cgroup_entry_open(run->cgroup, run->plan->qemu_group, &cgroup, err) < 0)
                 return -1;
-        if (journal_hold(run->vm->fd, &spawning, err) < 0)
+        if (!run->holds_journal && journal_hold(run->vm->fd, &spawning, err) < 0)
                 return -1;
         request.hold_fd = spawning;
         if (spawn(&request, write_down, &born, &pid, &pidfd, err) < 0)
@@ -193,7 +193,7 @@ int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *lear
         _cleanup_close_ int pidfd = -1;
         int alive;
 
-        if (spawn_wait_settled(undo->vm_dirfd, err) < 0)
+        if (!undo->holds_journal && spawn_wait_settled(undo->vm_dirfd, err) < 0)
                 return -1;
         alive = helper_prove(args, learned, &pidfd, err);
         if (alive <= 0)

@@ -49,6 +49,7 @@ struct effect_run {
         struct netlink *nl; /* opened when the first step needs it: effect_netlink() */
         unsigned step;      /* the number in the journal */
         bool restores;      /* of a VM that goes on after the undo: what was there before is learned */
+        bool holds_journal; /* the caller does (journal_hold()) */
         struct named_fd *fds;
         size_t n_fds;
         struct held_lock *locks;
@@ -67,6 +68,7 @@ struct effect_undo {
         const char *run_dir; /* RUN/NAME as the plan spelt it */
         pid_t executor;      /* the process that carried the steps out; maybe gone */
         bool started;        /* the guest has run: what a failed start takes back stays */
+        bool holds_journal;  /* the caller does: nobody else is in the middle of a step */
         const struct cgroup_host *cgroup;
         struct netlink *nl;
 };
@@ -143,6 +145,8 @@ int device_open_carry_out(struct effect_run *run, const json_t *args, struct err
 int device_grant_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int device_grant_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                       struct error **err);
+int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int memory_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int log_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int socket_pair_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int state_directory_carry_out(struct effect_run *run, const json_t *args, struct error **err);

@@ -15,6 +15,10 @@
 #define VALUE_MAX 4096
 /* QEMU counts the sets of its command line from 0. */
 #define FDSET_MAX 0x7fffffff
+/* Of a helper process. */
+#define STDERR_MOST   65536
+#define ARGUMENTS_MAX 64
+#define FD_MOST       63
 
 struct reading {
         const struct fragment_vm *vm;
@@ -23,6 +27,7 @@ struct reading {
         json_t *created; /* {"OBJECT/ID": true}: what its steps make */
         json_t *taps;    /* {"IFNAME": bool}: made here, and whether they are marked as ours */
         json_t *fd_uses; /* {"NAME": times}: fds there are so far */
+        json_t *helpers; /* {"ID": 1 with its socket, 2 with its messages, 3 made} */
 };
 
 void fragment_free(struct fragment *fragment)
@@ -116,6 +121,17 @@ static int need_role(const struct reading *reading, enum control_role role, cons
                          control_role_name(role), control_role_name(reading->role));
 }
 
+/* Names of what host steps open: no client's. */
+static bool is_ours(const char *fd)
+{
+        static const char *const kinds[] = { "tap:", "vhost:", "usb:", "qemu:", "helper:", "stderr:" };
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+                if (text_starts_with(fd, kinds[i]))
+                        return true;
+        return false;
+}
+
 /* The host's steps. */
 
 /* An fd that a step of this fragment opens. */
@@ -164,10 +180,45 @@ static int read_net(struct reading *reading, struct fragment_step *step, struct 
         return 0;
 }
 
-/* The kernel's side of a tap's queues: no other device is opened with root's rights. */
+/* "/dev/bus/usb/001/004", and nothing else. */
+static bool is_usb_node(const char *path)
+{
+        static const char form[] = "/dev/bus/usb/000/000";
+
+        for (size_t i = 0; i < sizeof(form); i++)
+                if (form[i] == '0' ? !isdigit((unsigned char)path[i]) : path[i] != form[i])
+                        return false;
+        return true;
+}
+
+/* One USB device of the host, which has to be of these ids. */
+static int read_usb_open(struct reading *reading, const json_t *args, const char *path, struct error **err)
+{
+        static const char form[] = "0000:0000";
+        const char *usb = json_string_value(json_object_get(args, "usb"));
+        const json_t *fds = json_object_get(args, "fds");
+        const char *name = json_string_value(json_array_get(fds, 0));
+        size_t i = 0;
+
+        if (!is_usb_node(path))
+                return error_set(err, ERROR_FAILED, "path is no node of a USB device");
+        while (usb && i < sizeof(form) - 1 &&
+               (form[i] == '0' ? isxdigit((unsigned char)usb[i]) : usb[i] == form[i]))
+                i++;
+        if (!usb || i != sizeof(form) - 1 || usb[i])
+                return error_set(err, ERROR_FAILED, "usb is no pair of ids");
+        if (json_array_size(fds) != 1 || !name || !text_starts_with(name, "usb:") ||
+            !is_id(name + strlen("usb:"), "-._", NAME_MAX_))
+                return error_set(err, ERROR_FAILED, "fds is not one name of a USB device");
+        if (json_object_get(reading->fd_uses, name))
+                return error_set(err, ERROR_FAILED, "fds: '%s' is there twice", name);
+        return add_opened(reading, name, err);
+}
+
+/* The kernel's side of a tap's queues, and USB devices: no other device is opened with root's rights. */
 static int read_device_open(struct reading *reading, struct fragment_step *step, struct error **err)
 {
-        static const char *const members[] = { "path", "fds", NULL };
+        static const char *const members[] = { "path", "fds", "usb", NULL };
         const char *path = json_string_value(json_object_get(step->args, "path"));
         const json_t *fds = json_object_get(step->args, "fds");
         json_t *each;
@@ -175,6 +226,8 @@ static int read_device_open(struct reading *reading, struct fragment_step *step,
 
         if (check_members(step->args, members, err) < 0)
                 return -1;
+        if (path && json_object_get(step->args, "usb"))
+                return read_usb_open(reading, step->args, path, err);
         if (!path || strcmp(path, "/dev/vhost-net") != 0)
                 return error_set(err, ERROR_FAILED, "path is not /dev/vhost-net");
         if (!json_is_array(fds))
@@ -189,6 +242,130 @@ static int read_device_open(struct reading *reading, struct fragment_step *step,
                 if (add_opened(reading, name, err) < 0)
                         return -1;
         }
+        return 0;
+}
+
+/* A group of vfio, for the VM's own user. */
+static int read_device_grant(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "path", "uid", NULL };
+        static const char directory[] = "/dev/vfio/";
+        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const json_t *uid = json_object_get(step->args, "uid");
+        uint32_t group;
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (!path || !text_starts_with(path, directory) || !text_parse_u32(path + strlen(directory), &group))
+                return error_set(err, ERROR_FAILED, "path is no group of vfio");
+        /* The number of its link group is that of its user. */
+        if (!json_is_integer(uid) || json_integer_value(uid) != reading->vm->link_group)
+                return error_set(err, ERROR_FAILED, "uid is not the VM's, %u", reading->vm->link_group);
+        return 0;
+}
+
+static int read_memory_lock(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "bytes", NULL };
+        const char *bytes = json_string_value(json_object_get(step->args, "bytes"));
+        uint64_t number;
+
+        (void)reading;
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (!bytes || !text_parse_u64(bytes, &number))
+                return error_set(err, ERROR_FAILED, "bytes is no number");
+        return 0;
+}
+
+/* "helper:fs0" and its like: the part behind the colon; NULL: it is no such name. */
+static const char *id_behind(const char *name, const char *kind)
+{
+        return name && text_starts_with(name, kind) && is_id(name + strlen(kind), "-._", NAME_MAX_)
+                       ? name + strlen(kind)
+                       : NULL;
+}
+
+/* QEMU's end of the socket to a helper process; the other end and the process's messages are the helper's. */
+static int read_socket_pair(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "fd", "peer", "listens", NULL };
+        const char *peer = json_string_value(json_object_get(step->args, "peer"));
+        const char *id = id_behind(json_string_value(json_object_get(step->args, "fd")), "helper:"),
+                   *other = id_behind(peer, "qemu:");
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (!id || !other || strcmp(id, other) != 0)
+                return error_set(err, ERROR_FAILED, "fd and peer are no ends for one helper process");
+        if (json_object_get(reading->fd_uses, peer))
+                return error_set(err, ERROR_FAILED, "peer: '%s' is there twice", peer);
+        json_object_set_new(reading->helpers, id, json_integer(1));
+        return add_opened(reading, peer, err);
+}
+
+static int read_stderr(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "fd", "max", NULL };
+        const char *id = id_behind(json_string_value(json_object_get(step->args, "fd")), "stderr:");
+        const json_t *max = json_object_get(step->args, "max");
+
+        if (check_members(step->args, members, err) < 0)
+                return -1;
+        if (!id || !json_object_get(reading->helpers, id))
+                return error_set(err, ERROR_FAILED, "fd is of no helper process");
+        if (!json_is_integer(max) || json_integer_value(max) < 1 || json_integer_value(max) > STDERR_MOST)
+                return error_set(err, ERROR_FAILED, "max is not between 1 and %d", STDERR_MOST);
+        json_object_set_new(reading->helpers, id, json_integer(2));
+        return 0;
+}
+
+static bool is_number(const json_t *json, json_int_t most)
+{
+        return json_is_integer(json) && json_integer_value(json) >= 0 && json_integer_value(json) <= most;
+}
+
+/* A program of the host's, started by whoever may start one anyway: an administrator. */
+static int read_helper(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "id",  "argv",      "fds",          "stderr",   "uid", "gid",
+                                               "ids", "directory", "directory_fd", "readonly", NULL };
+        const json_t *args = step->args, *argv = json_object_get(args, "argv"),
+                     *fds = json_object_get(args, "fds"), *directory = json_object_get(args, "directory"),
+                     *ids = json_object_get(args, "ids");
+        const char *id = json_string_value(json_object_get(args, "id")),
+                   *program = json_string_value(json_array_get(argv, 0));
+        _cleanup_free_ char *source = id ? xasprintf("helper:%s", id) : NULL,
+                            *messages = id ? xasprintf("stderr:%s", id) : NULL;
+        const char *is_source = json_string_value(json_object_get(json_array_get(fds, 0), "source")),
+                   *is_messages = json_string_value(json_object_get(args, "stderr"));
+        json_t *each;
+        size_t i;
+
+        if (check_members(args, members, err) < 0)
+                return -1;
+        if (!id || json_integer_value(json_object_get(reading->helpers, id)) != 2)
+                return error_set(err, ERROR_FAILED,
+                                 "id is of no process whose socket and messages are made before it");
+        if (!program || *program != '/' || json_array_size(argv) > ARGUMENTS_MAX)
+                return error_set(err, ERROR_FAILED,
+                                 "argv is no list of at most %d words that begins with a path",
+                                 ARGUMENTS_MAX);
+        json_array_foreach ((json_t *)argv, i, each) {
+                if (!json_is_string(each) || !is_line(json_string_value(each), VALUE_MAX))
+                        return error_set(err, ERROR_FAILED, "argv: word %zu is not one line of text", i + 1);
+        }
+        if (json_array_size(fds) != 1 || !is_source || strcmp(is_source, source) != 0 ||
+            !is_number(json_object_get(json_array_get(fds, 0), "fd"), FD_MOST) || !is_messages ||
+            strcmp(is_messages, messages) != 0)
+                return error_set(err, ERROR_FAILED, "fds or stderr are not those of '%s'", id);
+        if (!is_number(json_object_get(args, "uid"), UINT32_MAX) ||
+            !is_number(json_object_get(args, "gid"), UINT32_MAX) || (ids && !is_number(ids, UINT32_MAX)))
+                return error_set(err, ERROR_FAILED, "uid, gid or ids is no number");
+        if (directory && (!json_is_string(directory) || *json_string_value(directory) != '/' ||
+                          !is_number(json_object_get(args, "directory_fd"), FD_MOST)))
+                return error_set(err, ERROR_FAILED, "directory is no path with its fd");
+        json_object_set_new(reading->helpers, id, json_integer(3));
         return 0;
 }
 
@@ -262,10 +439,28 @@ static int read_image_open(struct reading *reading, struct fragment_step *step, 
                 return error_set(err, ERROR_FAILED, "lock does not go with access");
         if (!*path || !is_line(path, VALUE_MAX))
                 return error_set(err, ERROR_FAILED, "path is not one line of text");
-        if (!json_object_get(reading->fd_uses, fd) || text_starts_with(fd, "tap:") ||
-            text_starts_with(fd, "vhost:"))
+        if (!json_object_get(reading->fd_uses, fd) || is_ours(fd))
                 return error_set(err, ERROR_FAILED, "fd names none that came with the fragment");
         return 0;
+}
+
+/* The member by which a step of the run is known that a fragment may take back; NULL: none of that effect. */
+static const char *known_by(enum plan_effect effect)
+{
+        switch (effect) {
+        case EFFECT_NET:
+                return "ifname";
+        case EFFECT_IMAGE_OPEN:
+                return "fd";
+        case EFFECT_DEVICE_GRANT:
+                return "path";
+        case EFFECT_MEMORY_LOCK:
+                return "bytes";
+        case EFFECT_HELPER:
+                return "id";
+        default:
+                return NULL;
+        }
 }
 
 static int read_take_back(struct reading *reading, struct fragment_step *step, struct error **err)
@@ -282,9 +477,9 @@ static int read_take_back(struct reading *reading, struct fragment_step *step, s
         if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:s, s?s}", "effect", &effect, "member", &member,
                            "value", &value, "path", &path) < 0)
                 return error_set(err, ERROR_FAILED, "%s", why.text);
-        if (!plan_effect_from_name(effect, &of) || (of != EFFECT_IMAGE_OPEN && of != EFFECT_NET))
+        if (!plan_effect_from_name(effect, &of) || !known_by(of))
                 return error_set(err, ERROR_FAILED, "no fragment takes back this effect");
-        if (strcmp(member, of == EFFECT_NET ? "ifname" : "fd") != 0 || !is_line(value, NAME_MAX_))
+        if (strcmp(member, known_by(of)) != 0 || !is_line(value, NAME_MAX_))
                 return error_set(err, ERROR_FAILED, "member and value name no step");
         return 0;
 }
@@ -333,6 +528,11 @@ static const struct host_effect {
 } host_effects[] = {
         { EFFECT_NET, ROLE_ADMIN, read_net },
         { EFFECT_DEVICE_OPEN, ROLE_ADMIN, read_device_open },
+        { EFFECT_DEVICE_GRANT, ROLE_ADMIN, read_device_grant },
+        { EFFECT_MEMORY_LOCK, ROLE_ADMIN, read_memory_lock },
+        { EFFECT_SOCKET_PAIR, ROLE_ADMIN, read_socket_pair },
+        { EFFECT_STDERR, ROLE_ADMIN, read_stderr },
+        { EFFECT_HELPER, ROLE_ADMIN, read_helper },
         { EFFECT_CGROUP_WRITE, ROLE_ADMIN, read_cgroup_write },
         { EFFECT_UNIT_SET, ROLE_ADMIN, read_unit_set },
         { EFFECT_IMAGE_OPEN, ROLE_ADMIN, read_image_open },
@@ -582,8 +782,7 @@ static int read_fds(struct reading *reading, const json_t *fds, size_t n_fds, st
         json_array_foreach ((json_t *)fds, i, each) {
                 const char *name = json_string_value(each);
 
-                if (!name || !is_id(name, "-._:", NAME_MAX_) || text_starts_with(name, "tap:") ||
-                    text_starts_with(name, "vhost:"))
+                if (!name || !is_id(name, "-._:", NAME_MAX_) || is_ours(name))
                         return error_set(err, ERROR_FAILED, "fds: entry %zu is no name", i + 1);
                 if (json_object_get(reading->fd_uses, name))
                         return error_set(err, ERROR_FAILED, "fds: '%s' is there twice", name);
@@ -602,6 +801,11 @@ static int check_leftovers(const struct reading *reading, struct error **err)
         json_object_foreach (reading->fd_uses, name, value) {
                 if (json_integer_value(value) == 0)
                         return error_set(err, ERROR_FAILED, "no step takes the fd '%s'", name);
+        }
+        json_object_foreach (reading->helpers, name, value) {
+                if (json_integer_value(value) != 3)
+                        return error_set(err, ERROR_FAILED, "the socket for '%s' has no helper process",
+                                         name);
         }
         json_object_foreach (reading->taps, name, value) {
                 if (!json_is_true(value))
@@ -752,6 +956,7 @@ int fragment_read(const json_t *json, const struct fragment_vm *vm, enum control
                 .created = json_object(),
                 .taps = json_object(),
                 .fd_uses = json_object(),
+                .helpers = json_object(),
         };
         int result;
 
@@ -760,6 +965,7 @@ int fragment_read(const json_t *json, const struct fragment_vm *vm, enum control
         json_decref(reading.created);
         json_decref(reading.taps);
         json_decref(reading.fd_uses);
+        json_decref(reading.helpers);
         if (result < 0)
                 fragment_free(reading.fragment);
         else

@@ -112,14 +112,18 @@ int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_
         return 0;
 }
 
-/* Does the end of the VM undo it? Not what ends with QEMU or with its group, or has no undo; of its unit the start's own step forgets all
- * that was set. */
+/* Does the end of the VM undo it? Not what ends with QEMU or with its group, has no undo or is an fd that somebody has by now;
+ * of its unit the start's own step forgets all that was set. */
 static bool outlives_qemu(const char *effect)
 {
-        return strcmp(effect, plan_effect_name(EFFECT_QMP)) != 0 &&
-               strcmp(effect, plan_effect_name(EFFECT_CGROUP_WRITE)) != 0 &&
-               strcmp(effect, plan_effect_name(EFFECT_UNIT_SET)) != 0 &&
-               strcmp(effect, plan_effect_name(EFFECT_SCRIPT)) != 0;
+        static const enum plan_effect others[] = { EFFECT_QMP,    EFFECT_CGROUP_WRITE, EFFECT_UNIT_SET,
+                                                   EFFECT_SCRIPT, EFFECT_DEVICE_OPEN,  EFFECT_SOCKET_PAIR,
+                                                   EFFECT_STDERR };
+
+        for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+                if (strcmp(effect, plan_effect_name(others[i])) == 0)
+                        return false;
+        return true;
 }
 
 enum keeping { KEEP, KEEP_AS_RUNS, DROP };

@@ -64,6 +64,20 @@ static int bind_to_parent(json_int_t parent, int *ret_journal, struct error **er
         return 0;
 }
 
+/* What a fragment may have of the host (fragment.c). */
+static bool is_host_effect(enum plan_effect effect)
+{
+        static const enum plan_effect all[] = { EFFECT_NET,          EFFECT_UNIT_SET,    EFFECT_SCRIPT,
+                                                EFFECT_CGROUP_WRITE, EFFECT_DEVICE_OPEN, EFFECT_DEVICE_GRANT,
+                                                EFFECT_MEMORY_LOCK,  EFFECT_SOCKET_PAIR, EFFECT_STDERR,
+                                                EFFECT_HELPER };
+
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+                if (all[i] == effect)
+                        return true;
+        return false;
+}
+
 static int do_step(struct effect_run *run, const json_t *step, struct error **err)
 {
         json_auto_t *more = json_object();
@@ -77,14 +91,26 @@ static int do_step(struct effect_run *run, const json_t *step, struct error **er
                            &name, "args", &args, "apply", &apply, "text", &text) < 0 ||
             n < 0)
                 return error_set(err, ERROR_USAGE, "a step of the request: %s", why.text);
-        if (!plan_effect_from_name(name, &effect) ||
-            (effect != EFFECT_NET && effect != EFFECT_CGROUP_WRITE && effect != EFFECT_UNIT_SET &&
-             effect != EFFECT_DEVICE_OPEN && effect != EFFECT_SCRIPT))
+        if (!plan_effect_from_name(name, &effect) || !is_host_effect(effect))
                 return error_set(err, ERROR_USAGE, "a step of the request: effect '%s'", name);
         json_object_set(more, "apply", apply);
         if (effect_do(run, (unsigned)n, effect, args, more, false, err) < 0)
                 return error_wrap(err, "%s", text);
         return 0;
+}
+
+static bool has_step(const json_t *request, enum plan_effect effect)
+{
+        const json_t *step;
+        size_t i;
+
+        json_array_foreach (json_object_get(request, "steps"), i, step) {
+                const char *name = json_string_value(json_object_get(step, "effect"));
+
+                if (name && strcmp(name, plan_effect_name(effect)) == 0)
+                        return true;
+        }
+        return false;
 }
 
 static int send_fds(const struct effect_run *run, json_t *names, struct error **err)
@@ -107,7 +133,14 @@ static int do_steps(const json_t *request, const struct cgroup_host *cgroup, jso
                     struct error **err)
 {
         struct vm_dir vm = { .fd = HOST_HELPER_VM_DIR, .lock_fd = HOST_HELPER_LOCK };
-        struct effect_run run = { .vm = &vm, .cgroup = cgroup, .qemu_pidfd = -1, .restores = true };
+        struct launch_plan plan = { 0 };
+        struct effect_run run = { .plan = &plan,
+                                  .vm = &vm,
+                                  .cgroup = cgroup,
+                                  .qemu_pidfd = -1,
+                                  .restores = true,
+                                  .holds_journal = true };
+        json_auto_t *record = NULL;
         json_t *steps, *step, *names = json_array();
         const char *name, *run_dir;
         json_error_t why;
@@ -120,6 +153,12 @@ static int do_steps(const json_t *request, const struct cgroup_host *cgroup, jso
                 return error_set(err, ERROR_USAGE, "the request: %s", why.text);
         vm.name = (char *)name;
         vm.path = (char *)run_dir;
+        /* Where its processes are. */
+        if (has_step(request, EFFECT_HELPER)) {
+                if (record_read(vm.fd, &record, err) < 0)
+                        return -1;
+                plan.qemu_group = (char *)json_string_value(json_object_get(record, "qemu_group"));
+        }
         run.run_dirfd = openat(vm.fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (run.run_dirfd < 0)
                 return error_os(err, errno, "open the directory of the VMs");
@@ -156,7 +195,10 @@ static bool is_cleanup(const json_t *request)
 static int serve(json_t *answer, json_t *undone, struct error **err)
 {
         /* QEMU's uid, taps, files and groups of whatever owner; nothing else is done or undone. */
-        static const int needed[] = { CAP_KILL, CAP_NET_ADMIN, CAP_DAC_OVERRIDE };
+        static const int needed[] = { CAP_KILL, CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_SYS_RESOURCE,
+                                      /* To start a process of another user, in namespaces, its ids mapped. */
+                                      CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SETFCAP, CAP_SYS_ADMIN };
+        size_t n_needed = ARRAY_SIZE(needed) - 5;
         _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
         _cleanup_close_ int journal = -1, run_dirfd = -1;
         _cleanup_free_ char *text = NULL;
@@ -193,10 +235,12 @@ static int serve(json_t *answer, json_t *undone, struct error **err)
         if ((!is_undo && !is_do && strcmp(action, "undo-steps") != 0) || deadline_ms <= 0 ||
             deadline_ms > UINT32_MAX)
                 return error_set(err, ERROR_USAGE, "the request: action '%s'", action);
+        if (has_step(request, EFFECT_HELPER))
+                n_needed = ARRAY_SIZE(needed);
         set_alarm((unsigned)deadline_ms);
         crash_point(CRASH_HELPER_WORKS);
         if (cgroup_host_from_json(cgroup_json, &cgroup, err) < 0 ||
-            confine_keep_capabilities(needed, ARRAY_SIZE(needed), err) < 0)
+            confine_keep_capabilities(needed, n_needed, err) < 0)
                 return -1;
         if (journal_is_empty(HOST_HELPER_VM_DIR))
                 return is_undo ? 0 : error_set(err, ERROR_FAILED, "the journal of the run is gone");

@@ -76,6 +76,8 @@ static void committed(const char *live, const json_t *new_devices, const json_t 
                 json_array_clear(s->plan->devices);
                 json_array_extend(s->plan->devices, (json_t *)new_devices);
         }
+        /* It may have brought some. */
+        helpers_attend(s);
         supervisor_flush(s);
 }
 

@@ -58,6 +58,49 @@ static char *last_words(const struct helper_watch *watch)
         return text_printable(line ? line + 1 : said);
 }
 
+/* Its device was taken away, so it is no step of the run any more. */
+static bool is_taken_back(const struct helper_watch *watch)
+{
+        _cleanup_error_ struct error *unreadable = NULL;
+        json_auto_t *steps = NULL;
+        json_t *step;
+        size_t i;
+
+        if (journal_steps_read(watch->s->vm->fd, &steps, &unreadable) < 0)
+                return false;
+        json_array_foreach (steps, i, step) {
+                const json_t *learned = json_object_get(step, "learned");
+
+                if (strcmp(json_string_value(json_object_get(step, "effect")),
+                           plan_effect_name(EFFECT_HELPER)) == 0 &&
+                    json_integer_value(json_object_get(learned, "pid")) == watch->pid)
+                        return false;
+        }
+        return true;
+}
+
+static void free_watch(struct helper_watch *gone)
+{
+        loop_remove(gone->s->loop, gone->child);
+        loop_remove(gone->s->loop, gone->timer);
+        fd_close(&gone->pidfd);
+        fd_close(&gone->stderr_fd);
+        free(gone->id);
+        free(gone->program);
+        free(gone->how);
+        free(gone);
+}
+
+static void forget(struct helper_watch *gone)
+{
+        struct helper_watch **at = &gone->s->helpers;
+
+        while (*at != gone)
+                at = &(*at)->next;
+        *at = gone->next;
+        free_watch(gone);
+}
+
 static void on_told(void *data)
 {
         struct helper_watch *watch = data;
@@ -67,6 +110,16 @@ static void on_told(void *data)
         watch->timer = NULL;
         if (s->exited || s->state >= VM_QUITTING)
                 return;
+        /* A change may be about to take it back. */
+        if (!applies_are_idle(s->applies)) {
+                watch->timer = loop_add_deadline(s->loop, TELL_AFTER_MS, on_told, watch);
+                return;
+        }
+        if (is_taken_back(watch)) {
+                forget(watch);
+                supervisor_changed(s);
+                return;
+        }
         said = last_words(watch);
         watch->told = true;
         supervisor_story(s,
@@ -91,18 +144,22 @@ static void watch(struct supervisor *s, const json_t *args, const json_t *learne
         const char *id = json_string_value(json_object_get(args, "id"));
         const char *program = json_string_value(json_array_get(json_object_get(args, "argv"), 0));
         _cleanup_error_ struct error *unproven = NULL;
+        pid_t pid = (pid_t)json_integer_value(json_object_get(learned, "pid"));
         struct helper_watch *new;
         const char *slash;
         int pidfd = -1;
 
         if (!id || !program)
                 return;
+        for (const struct helper_watch *known = s->helpers; known; known = known->next)
+                if (known->pid == pid)
+                        return;
         slash = strrchr(program, '/');
         new = xcalloc(1, sizeof(*new));
         *new = (struct helper_watch){ .s = s,
                                       .id = xstrdup(id),
                                       .program = xstrdup(slash ? slash + 1 : program),
-                                      .pid = (pid_t)json_integer_value(json_object_get(learned, "pid")),
+                                      .pid = pid,
                                       .pidfd = -1,
                                       .stderr_fd = -1,
                                       .next = s->helpers };
@@ -152,13 +209,6 @@ void helpers_forget(struct supervisor *s)
                 struct helper_watch *gone = s->helpers;
 
                 s->helpers = gone->next;
-                loop_remove(s->loop, gone->child);
-                loop_remove(s->loop, gone->timer);
-                fd_close(&gone->pidfd);
-                fd_close(&gone->stderr_fd);
-                free(gone->id);
-                free(gone->program);
-                free(gone->how);
-                free(gone);
+                free_watch(gone);
         }
 }

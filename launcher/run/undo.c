@@ -240,6 +240,7 @@ static int undo_some(int vm_dirfd, const struct cgroup_host *cgroup, const struc
         undo.run_dir = journal.run_dir;
         undo.executor = journal.executor;
         undo.started = guest_has_run(vm_dirfd, &journal);
+        undo.holds_journal = range->mark_dirfd >= 0;
         crash_point(CRASH_UNDO_BEGIN);
         undo_steps(&undo, &journal, range, err);
         netlink_close(undo.nl);

@@ -404,7 +404,12 @@ int verb_update_device(struct verb_context *context, struct error **err)
         struct change_request request = { .edit = edit_update, .done = updated };
         _cleanup_free_ char *what = NULL;
 
-        if (begin(context, &change, err) < 0 || read_vector(&change, err) < 0)
+        if (begin(context, &change, err) < 0)
+                return -1;
+        if (change.kind->stays)
+                return error_set(err, ERROR_USAGE, "update %s: it is detached, and attached as it shall be",
+                                 change.kind->word);
+        if (read_vector(&change, err) < 0)
                 return -1;
         if (requested(&change)->n_pairs == 0)
                 return error_set(err, ERROR_USAGE, "update %s: no key is given", change.kind->word);

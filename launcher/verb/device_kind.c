@@ -7,8 +7,11 @@
 #include "launcher/verb/change.h"
 
 static const struct device_kind kinds[] = {
-        { "disk", "DISK", "DISK_ID", "disk", { "TARGET", "SOURCE" } },
-        { "nic", "NIC", "NIC_ID", "nic", { "TARGET", "MAC" } },
+        { "disk", "DISK", "DISK_ID", "disk", { "TARGET", "SOURCE" }, false },
+        { "nic", "NIC", "NIC_ID", "nic", { "TARGET", "MAC" }, false },
+        { "pci", "PCI", "PCI_ID", "hostdev", { "ADDRESS", "UUID" }, true },
+        { "usb", "USB", "USB_ID", "usbhost", { "BUS-PORT" }, true },
+        { "fs", "FILESYSTEM", "FS_ID", "fs", { "TARGET", "SOURCE" }, true },
 };
 
 const struct device_kind *device_kind_find(const char *word, struct error **err)
@@ -25,6 +28,19 @@ const struct device_kind *device_kind_find(const char *word, struct error **err)
         return NULL;
 }
 
+/* The value of a key; of "BUS-PORT" both, with the dash between them. New string, NULL: it has none. */
+static char *name_by(const struct template_attribute *vector, const char *key)
+{
+        size_t n = strcspn(key, "-:");
+        _cleanup_free_ char *first = xstrndup(key, n);
+        const char *value = template_pair(vector, first), *second;
+
+        if (!key[n] || !value)
+                return xstrdup_null(value);
+        second = template_pair(vector, key + n + 1);
+        return second ? xasprintf("%s%c%s", value, key[n], second) : NULL;
+}
+
 static bool is_meant(const struct device_kind *kind, const struct template_attribute *vector,
                      const char *argument)
 {
@@ -37,7 +53,7 @@ static bool is_meant(const struct device_kind *kind, const struct template_attri
         if (id && strcmp(id, argument) == 0)
                 return true;
         for (size_t i = 0; i < ARRAY_SIZE(kind->keys) && kind->keys[i]; i++) {
-                const char *value = template_pair(vector, kind->keys[i]);
+                _cleanup_free_ char *value = name_by(vector, kind->keys[i]);
 
                 if (value && strcasecmp(value, argument) == 0)
                         return true;
@@ -53,7 +69,8 @@ int device_find(const struct template *template, const struct device_kind *kind,
 
         for (size_t i = 0; i < template->n_attributes; i++) {
                 const struct template_attribute *vector = &template->attributes[i];
-                const char *id, *name;
+                _cleanup_free_ char *name = NULL;
+                const char *id;
 
                 if (!vector->is_vector || strcmp(vector->name, kind->vector) != 0)
                         continue;
@@ -62,7 +79,7 @@ int device_find(const struct template *template, const struct device_kind *kind,
                         return 0;
                 }
                 id = template_pair(vector, kind->id);
-                name = template_pair(vector, kind->keys[0]);
+                name = name_by(vector, kind->keys[0]);
                 text_addf(&known, "%s%s%s%s%s", known.length ? ", " : "", id ? id : "?", name ? " (" : "",
                           name ? name : "", name ? ")" : "");
         }

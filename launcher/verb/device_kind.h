@@ -11,8 +11,9 @@ struct device_kind {
         const char *vector; /* "DISK" */
         const char *id;     /* "DISK_ID" */
         const char *device; /* QEMU's ids begin with it */
-        const char *keys
-                [4]; /* by whose values it is known besides the number; the first is its name for people */
+        /* By whose values it is known besides the number, "BUS-PORT" by both; the first is its name for people. */
+        const char *keys[4];
+        bool stays; /* it comes and goes, nothing of it changes: no update */
 };
 
 /* ERROR_USAGE: no such kind. */

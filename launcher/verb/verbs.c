@@ -312,7 +312,7 @@ const struct verb verbs[] = {
           .run = verb_screenshot },
 
         { .name = "attach",
-          .usage = "attach disk|nic VM --disk|--nic 'KEY=VALUE,...'",
+          .usage = "attach disk|nic|pci|usb|fs VM --disk|--nic|--pci|--usb|--fs 'KEY=VALUE,...'",
           .summary = "give a VM another device",
           .group = DEVICES,
           .needs_site = true,
@@ -322,6 +322,11 @@ const struct verb verbs[] = {
                          .arg = "KEYS",
                          .doc = "a DISK vector: SOURCE=/srv/a.qcow2,TARGET=vdb" },
                        { .name = "nic", .arg = "KEYS", .doc = "a NIC vector: BRIDGE=br0,MODEL=virtio" },
+                       { .name = "pci", .arg = "KEYS", .doc = "a PCI vector: ADDRESS=0000:3b:00.0" },
+                       { .name = "usb", .arg = "KEYS", .doc = "a USB vector: VENDOR=0951,PRODUCT=1625" },
+                       { .name = "fs",
+                         .arg = "KEYS",
+                         .doc = "a FILESYSTEM vector: SOURCE=/srv/share,TARGET=share,DRIVER=virtiofs" },
                        { .name = "file",
                          .letter = 'f',
                          .arg = "F",
@@ -334,7 +339,7 @@ const struct verb verbs[] = {
           .ends_within_s = PREPARE_S + 60,
           .run = verb_attach },
         { .name = "detach",
-          .usage = "detach disk|nic VM WHICH",
+          .usage = "detach disk|nic|pci|usb|fs VM WHICH",
           .summary = "take a device away from a VM",
           .group = DEVICES,
           .needs_site = true,
@@ -342,7 +347,7 @@ const struct verb verbs[] = {
           .max_args = 3,
           .options = { LIVE_AND_CONFIG },
           .timeout = "how long the guest may take to let go (30); then the device is unplug-pending",
-          .more = "WHICH is the device's number, its TARGET, MAC or SOURCE. A guest that lets go late is not too late:\n"
+          .more = "WHICH is the device's number, its TARGET, MAC or SOURCE, a host device's ADDRESS, UUID or BUS-PORT. A guest that lets go late is not too late:\n"
                   "what the device was made of goes then, and the same command asks again.",
           .ends_within_s = PREPARE_S + 30,
           .run = verb_detach },

@@ -106,6 +106,82 @@ static void vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is(void **s
         }
 }
 
+#define ADDFD(fd)                                                                                           \
+        "{\"effect\":\"qmp\",\"args\":{\"execute\":\"add-fd\",\"arguments\":{\"fdset-id\":7}},\"fd\":\"" fd \
+        "\"}"
+#define USB(path, ids, fds) \
+        "{\"effect\":\"device-open\",\"args\":{\"path\":\"" path "\",\"usb\":\"" ids "\",\"fds\":[" fds "]}}"
+#define GRANT(path, uid) "{\"effect\":\"device-grant\",\"args\":{\"path\":\"" path "\",\"uid\":" uid "}}"
+#define PAIR \
+        "{\"effect\":\"socket-pair\",\"args\":{\"fd\":\"helper:fs0\",\"peer\":\"qemu:fs0\",\"listens\":true}}"
+#define SAYS "{\"effect\":\"stderr\",\"args\":{\"fd\":\"stderr:fs0\",\"max\":16384}}"
+#define HELPER(argv, more)                                                                                    \
+        "{\"effect\":\"helper\",\"args\":{\"id\":\"fs0\",\"argv\":[" argv                                     \
+        "],\"fds\":[{\"fd\":3,\"source\":\"helper:fs0\"}],\"stderr\":\"stderr:fs0\",\"uid\":1,\"gid\":1" more \
+        "}}"
+#define TAKE_FD \
+        "{\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"f\"}},\"fd\":\"qemu:fs0\"}"
+
+static void devices_of_the_host_are_given_as_far_as_a_plan_gives_them(void **state)
+{
+        static const struct {
+                const char *text, *says;
+        } cases[] = {
+                { STEPS(USB("/dev/bus/usb/001/004", "0951:1625",
+                            "\"usb:usbhost0\"") "," ADDFD("usb:usbhost0")),
+                  NULL },
+                { STEPS(USB("/dev/bus/usb/001/../../sda", "0951:1625", "\"usb:u\"")),
+                  "path is no node of a USB device" },
+                { STEPS(USB("/dev/bus/usb/1/4", "0951:1625", "\"usb:u\"")),
+                  "path is no node of a USB device" },
+                { STEPS(USB("/dev/bus/usb/001/004", "0951", "\"usb:u\"")), "usb is no pair of ids" },
+                { STEPS(USB("/dev/bus/usb/001/004", "0951:16255", "\"usb:u\"")), "usb is no pair of ids" },
+                { STEPS(USB("/dev/bus/usb/001/004", "0951:1625", "\"tap:t1:0\"")), "fds is not one name" },
+                { STEPS(USB("/dev/bus/usb/001/004", "0951:1625", "\"usb:a\",\"usb:b\"")),
+                  "fds is not one name" },
+                { STEPS(USB("/dev/bus/usb/001/004", "0951:1625", "\"usb:u\"")),
+                  "no step takes the fd 'usb:u'" },
+                { STEPS(DEVICE("/dev/bus/usb/001/004", "\"usb:u\"")), "path is not /dev/vhost-net" },
+                { STEPS(GRANT("/dev/vfio/27", "1900000017")), NULL },
+                { STEPS(GRANT("/dev/vfio/27", "0")), "uid is not the VM's" },
+                { STEPS(GRANT("/dev/vfio/../kmsg", "1900000017")), "path is no group of vfio" },
+                { STEPS(GRANT("/dev/vfio/vfio", "1900000017")), "path is no group of vfio" },
+                { STEPS("{\"effect\":\"memory-lock\",\"args\":{\"bytes\":\"1342177280\"}}"), NULL },
+                { STEPS("{\"effect\":\"memory-lock\",\"args\":{\"bytes\":\"-1\"}}"), "bytes is no number" },
+                { STEPS(PAIR "," SAYS "," HELPER(
+                          "\"/bin/d\",\"-f\"",
+                          ",\"ids\":65536,\"directory\":\"/srv\",\"directory_fd\":4") "," TAKE_FD),
+                  NULL },
+                { STEPS(PAIR "," SAYS "," TAKE_FD), "the socket for 'fs0' has no helper process" },
+                { STEPS(PAIR "," HELPER("\"/bin/d\"", "")), "id is of no process whose socket and messages" },
+                { STEPS(SAYS), "fd is of no helper process" },
+                { STEPS(PAIR "," SAYS "," HELPER("\"d\"", "")), "argv is no list" },
+                { STEPS(PAIR "," SAYS "," HELPER("\"/bin/d\",7", "")), "argv: word 2 is not one line" },
+                { STEPS(PAIR "," SAYS "," HELPER("\"/bin/d\"", ",\"directory\":\"srv\"")),
+                  "directory is no path" },
+                { STEPS(PAIR "," SAYS "," HELPER("\"/bin/d\"", ",\"ids\":-1")),
+                  "uid, gid or ids is no number" },
+                { STEPS("{\"effect\":\"socket-pair\",\"args\":{\"fd\":\"helper:a\",\"peer\":\"qemu:b\"}}"),
+                  "no ends for one helper" },
+                { STEPS("{\"effect\":\"stderr\",\"args\":{\"fd\":\"stderr\",\"max\":1}}"),
+                  "fd is of no helper process" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                _cleanup_free_ char *why = refusal(cases[i].text, ROLE_ADMIN, 0, NULL);
+
+                if (!cases[i].says ? why != NULL : !why || !strstr(why, cases[i].says))
+                        fail_msg("%s: %s", cases[i].text, why ? why : "accepted");
+                /* They are an administrator's. */
+                if (!cases[i].says) {
+                        free(why);
+                        why = refusal(cases[i].text, ROLE_OPERATOR, 0, NULL);
+                        assert_non_null(strstr(why, "needs the role admin"));
+                }
+        }
+}
+
 static void what_is_wrong_is_named_with_its_step(void **state)
 {
         static const struct {
@@ -522,6 +598,7 @@ int main(void)
                 cmocka_unit_test(a_vector_without_a_number_is_known_by_all_it_says),
                 cmocka_unit_test(a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in),
                 cmocka_unit_test(vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is),
+                cmocka_unit_test(devices_of_the_host_are_given_as_far_as_a_plan_gives_them),
                 cmocka_unit_test(what_is_wrong_is_named_with_its_step),
                 cmocka_unit_test(a_mark_of_another_run_or_group_is_refused),
                 cmocka_unit_test(only_so_many_steps_are_taken),

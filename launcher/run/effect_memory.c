@@ -1,0 +1,105 @@
+/* How much memory a QEMU that runs may lock: a device of the host that comes pins the guest's. */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/text.h"
+#include "launcher/run/effects.h"
+#include "launcher/run/execute.h"
+
+/* No limit, which JSON has no number for. */
+#define NO_LIMIT (-1)
+
+static json_int_t to_json(rlim_t limit)
+{
+        return limit == RLIM_INFINITY ? NO_LIMIT : (json_int_t)limit;
+}
+
+static rlim_t from_json(json_int_t number)
+{
+        return number == NO_LIMIT ? RLIM_INFINITY : (rlim_t)number;
+}
+
+/* The run's QEMU, proven; 0: it is gone. */
+static int find_qemu(int vm_dirfd, const char *generation, pid_t *ret, struct error **err)
+{
+        json_auto_t *steps = NULL;
+        json_t *step;
+        size_t i;
+
+        if (journal_steps_read(vm_dirfd, &steps, err) < 0)
+                return -1;
+        *ret = 0;
+        json_array_foreach (steps, i, step) {
+                const json_t *learned = json_object_get(step, "learned");
+                int alive;
+
+                if (strcmp(json_string_value(json_object_get(step, "effect")),
+                           plan_effect_name(EFFECT_SPAWN)) != 0)
+                        continue;
+                alive = qemu_prove(learned, generation, NULL, err);
+                if (alive < 0)
+                        return -1;
+                if (alive)
+                        *ret = (pid_t)json_integer_value(json_object_get(learned, "pid"));
+        }
+        return 0;
+}
+
+static int may_not(struct error **err, const char *what)
+{
+        bool is_capability = errno == EPERM;
+
+        error_os(err, errno, "%s", what);
+        return is_capability
+                       ? error_hint(err,
+                                    "it needs CAP_SYS_RESOURCE, which this host does not let vmlaunch have")
+                       : -1;
+}
+
+int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)
+{
+        const char *bytes = json_string_value(json_object_get(args, "bytes"));
+        struct rlimit was, most;
+        uint64_t wanted;
+        pid_t qemu;
+
+        if (!bytes || !text_parse_u64(bytes, &wanted))
+                return error_set(err, ERROR_FAILED, "step memory-lock: bytes");
+        if (find_qemu(run->vm->fd, run->generation, &qemu, err) < 0)
+                return -1;
+        if (!qemu)
+                return error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
+        if (prlimit(qemu, RLIMIT_MEMLOCK, NULL, &was) < 0)
+                return may_not(err, "ask for QEMU's limit of locked memory");
+        if (effect_learn(
+                    run,
+                    json_pack("{s:I, s:I}", "soft", to_json(was.rlim_cur), "hard", to_json(was.rlim_max)),
+                    err) < 0)
+                return -1;
+        most = was;
+        if (most.rlim_cur != RLIM_INFINITY && most.rlim_cur < wanted)
+                most.rlim_cur = wanted;
+        if (most.rlim_max != RLIM_INFINITY && most.rlim_max < wanted)
+                most.rlim_max = wanted;
+        if (prlimit(qemu, RLIMIT_MEMLOCK, &most, NULL) < 0)
+                return may_not(err, "raise QEMU's limit of locked memory");
+        return 0;
+}
+
+int memory_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
+{
+        json_int_t soft, hard;
+        pid_t qemu;
+
+        (void)args;
+        if (json_unpack((json_t *)learned, "{s:I, s:I}", "soft", &soft, "hard", &hard) < 0)
+                return 0;
+        if (find_qemu(undo->vm_dirfd, undo->generation, &qemu, err) < 0)
+                return -1;
+        if (!qemu)
+                return 0;
+        if (prlimit(qemu, RLIMIT_MEMLOCK, &(struct rlimit){ from_json(soft), from_json(hard) }, NULL) < 0)
+                return error_os(err, errno, "put QEMU's limit of locked memory back");
+        return 1;
+}
