@@ -60,7 +60,7 @@ struct snippet_element {
 
 /* Of devices, and of the rest of a domain; each ends with a path of NULL. */
 extern const struct snippet_element snippet_devices[], snippet_display[], snippet_nic[], snippet_disk[],
-        snippet_serial[];
+        snippet_serial[], snippet_hostdev[];
 extern const struct snippet_element snippet_domain[], snippet_capacity[], snippet_clock[], snippet_features[],
         snippet_os[];
 

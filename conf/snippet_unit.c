@@ -256,8 +256,9 @@ static const struct snippet_element *find_row(const struct snippet_element *rows
 static const struct snippet_element *find_element(const char *path)
 {
         static const struct snippet_element *const tables[] = {
-                snippet_domain, snippet_capacity, snippet_clock,    snippet_devices, snippet_display,
-                snippet_nic,    snippet_disk,     snippet_features, snippet_os,      snippet_serial
+                snippet_domain,  snippet_capacity, snippet_clock,  snippet_devices,
+                snippet_display, snippet_nic,      snippet_disk,   snippet_features,
+                snippet_os,      snippet_serial,   snippet_hostdev
         };
         const struct snippet_element *row = NULL;
 

@@ -45,6 +45,7 @@ snippet conf/snippet_disk.c
 snippet conf/snippet_capacity.c
 snippet conf/snippet_os.c
 snippet conf/snippet_serial.c
+snippet conf/snippet_hostdev.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
 qcow2_header launcher/storage/qcow2_header.c

@@ -34,6 +34,9 @@ struct plan_change {
         struct error *next_start; /* what comes with the next start only; a list, owned */
 };
 
+/* In front of the number of a set that QEMU has, among the names of its fd sets: {"#1073741824": 1073741824}. */
+#define PLAN_FDSET_TAKEN "#"
+
 struct plan_change_options {
         const char *what; /* for the story: "attach disk vdb" */
         /* {"disk1-file": 3, "#3": 3}: the fd sets that QEMU has, by what they were called and by number; NULL: those of

@@ -49,9 +49,17 @@ void changing_add_qmp(struct changing *c, const char *because, const char *name,
 json_int_t changing_fdset_number(const struct changing *c, const char *name)
 {
         const json_t *known = json_object_get(c->options->fdsets, name);
+        json_int_t number = 0x40000000 + (json_int_t)(text_hash(name, strlen(name)) & 0x3fffffff);
 
-        return json_is_integer(known) ? json_integer_value(known)
-                                      : 0x40000000 + (json_int_t)(text_hash(name, strlen(name)) & 0x3fffffff);
+        if (json_is_integer(known))
+                return json_integer_value(known);
+        /* One without a name is what QEMU has kept of a device that it could not open (usb-host in 7.2). */
+        for (;; number++) {
+                _cleanup_free_ char *taken = xasprintf(PLAN_FDSET_TAKEN "%lld", (long long)number);
+
+                if (!json_object_get(c->options->fdsets, taken))
+                        return number;
+        }
 }
 
 static char *fdset_path(const char *name, void *data)

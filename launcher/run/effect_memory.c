@@ -48,13 +48,10 @@ static int find_qemu(int vm_dirfd, const char *generation, pid_t *ret, struct er
 
 static int may_not(struct error **err, const char *what)
 {
-        bool is_capability = errno == EPERM;
-
-        error_os(err, errno, "%s", what);
-        return is_capability
-                       ? error_hint(err,
-                                    "it needs CAP_SYS_RESOURCE, which this host does not let vmlaunch have")
-                       : -1;
+        if (errno != EPERM)
+                return error_os(err, errno, "%s", what);
+        return error_set(err, ERROR_HOST,
+                         "%s: it needs CAP_SYS_RESOURCE, which this host does not let vmlaunch have", what);
 }
 
 int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)

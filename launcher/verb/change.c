@@ -80,7 +80,7 @@ static int use_group(struct change *change, struct error **err)
 
 int change_open(struct verb_context *context, const char *argument, struct change *ret, struct error **err)
 {
-        struct change change = { .context = context, .facts.running = true };
+        struct change change = { .context = context };
 
         if (vm_find(&context->site->paths, argument, &change.name, err) < 0 ||
             control_client_open(&context->site->paths, change.name, &change.control, err) < 0 ||

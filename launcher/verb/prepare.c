@@ -363,7 +363,7 @@ int prepare_template(const struct verb_context *context, const struct template *
         input.qemu = facts->qemu;
         input.chains = chains;
         input.lock = facts->lock;
-        input.running = facts->running;
+        input.running = facts->is_running;
         choose_group(context, template, &prepared, facts, &input);
         expect_memory(template, PLAN_PER_BYTE);
         if (result == 0)

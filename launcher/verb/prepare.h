@@ -30,7 +30,6 @@ struct prepare_facts {
         struct host_facts *host;
         struct qemu_facts *qemu;
         struct machine_lock *lock;
-        bool running; /* the VM runs with it already: plan_build.h */
 };
 void prepare_facts_done(struct prepare_facts *facts);
 #define _cleanup_prepare_facts_ _cleanup_(prepare_facts_done)

@@ -259,6 +259,9 @@ test_what_qemu_cannot_open_is_taken_back() {
     expect 0 vml start "$TEMPLATE"
     RUN_DIR=$ROOT/run/vmlaunch/$VM
     QEMU=$(status_of pid)
+    rm /dev/bus/usb/001/004
+    cp -a /dev/null /dev/bus/usb/001/004
+    refused 10 "'/dev/bus/usb/001/004' is no USB device" attach usb "$VM" --usb "VENDOR=0000,PRODUCT=0000"
     # No more than a device's descriptor, of the right ids.
     printf '\x12\x01\x00\x02\x00\x00\x00\x40\x51\x09\x25\x16\x00\x01\x01\x02\x03\x01' >"$WORK/stick"
     truncate -s 512 "$WORK/stick"
@@ -273,17 +276,22 @@ test_what_qemu_cannot_open_is_taken_back() {
         assert_contains "$ERR" "device_add: GenericError: failed to open host usb device /dev/fdset/"
         [[ $(<"$RUN_DIR/live.tmpl") == "$live" ]] || fail "live.tmpl has changed"
         all_agree "a USB device that QEMU does not take"
+        # Another try is another try.
+        expect 1 vml attach usb "$VM" --usb "VENDOR=0951,PRODUCT=1625"
+        assert_contains "$ERR" "failed to open host usb device /dev/fdset/"
     fi
-    cp -a /dev/null /dev/bus/usb/001/004
-    refused 10 "'/dev/bus/usb/001/004' is no USB device" attach usb "$VM" --usb "VENDOR=0000,PRODUCT=0000"
     refused 1 "device_add: GenericError: vfio 0000:5e:00.0:" attach pci "$VM" --pci "ADDRESS=0000:5e:00.0"
     assert_eq "$(memlock)" 8388608 "memory that QEMU may lock"
     all_agree "errors of QEMU"
-    # Where limits cannot be raised that is said, and QEMU is not asked.
-    VMLAUNCH=$TOP/build/vmlaunch
-    if ! prlimit --memlock=unlimited:unlimited true 2>/dev/null; then
-        refused 1 "it needs CAP_SYS_RESOURCE" attach pci "$VM" --pci "ADDRESS=0000:5e:00.0"
-    fi
+    ended
+}
+
+# The limit is raised before QEMU is asked for the device.
+test_limit_that_cannot_be_raised_is_said() {
+    host_with_devices
+    if prlimit --memlock=unlimited:unlimited true 2>/dev/null; then skip "this host lets vmlaunch raise limits"; fi
+    faked
+    refused 10 "QEMU's limit of locked memory: it needs CAP_SYS_RESOURCE" attach pci "$VM" --pci "ADDRESS=0000:5e:00.0"
     ended
 }
 

@@ -119,7 +119,7 @@ static void vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is(void **s
         "{\"effect\":\"helper\",\"args\":{\"id\":\"fs0\",\"argv\":[" argv                                     \
         "],\"fds\":[{\"fd\":3,\"source\":\"helper:fs0\"}],\"stderr\":\"stderr:fs0\",\"uid\":1,\"gid\":1" more \
         "}}"
-#define TAKE_FD \
+#define GETPEER \
         "{\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"f\"}},\"fd\":\"qemu:fs0\"}"
 
 static void devices_of_the_host_are_given_as_far_as_a_plan_gives_them(void **state)
@@ -150,9 +150,9 @@ static void devices_of_the_host_are_given_as_far_as_a_plan_gives_them(void **sta
                 { STEPS("{\"effect\":\"memory-lock\",\"args\":{\"bytes\":\"-1\"}}"), "bytes is no number" },
                 { STEPS(PAIR "," SAYS "," HELPER(
                           "\"/bin/d\",\"-f\"",
-                          ",\"ids\":65536,\"directory\":\"/srv\",\"directory_fd\":4") "," TAKE_FD),
+                          ",\"ids\":65536,\"directory\":\"/srv\",\"directory_fd\":4") "," GETPEER),
                   NULL },
-                { STEPS(PAIR "," SAYS "," TAKE_FD), "the socket for 'fs0' has no helper process" },
+                { STEPS(PAIR "," SAYS "," GETPEER), "the socket for 'fs0' has no helper process" },
                 { STEPS(PAIR "," HELPER("\"/bin/d\"", "")), "id is of no process whose socket and messages" },
                 { STEPS(SAYS), "fd is of no helper process" },
                 { STEPS(PAIR "," SAYS "," HELPER("\"d\"", "")), "argv is no list" },

@@ -98,6 +98,58 @@ static void check_rows(const struct row *rows, size_t n)
         }
 }
 
+#define HOSTDEV(attributes, inside) \
+        "<devices><hostdev mode='subsystem' " attributes ">" inside "</hostdev></devices>"
+
+static void devices_of_the_host_are_pci_and_usb(void **state)
+{
+        static const struct row rows[] = {
+                { HOSTDEV("type='pci'",
+                          "<driver name='vfio'/><source><address domain='0x0000' bus='0x3b' slot='0x00' "
+                          "function='0x1'/></source><alias name='hostdev0'/>"),
+                  "PCI[DOMAIN=0000 BUS=3b SLOT=00 FUNCTION=1]; warning 2:157: RAW/DATA: <devices/hostdev>/alias has no "
+                  "effect in QEMU" },
+                { HOSTDEV("type='pci' managed='yes'", "<source><address bus='0x5e' slot='0x00'/></source>"),
+                  "PCI[DOMAIN=0 BUS=5e SLOT=00 FUNCTION=0]; warning 2:64: RAW/DATA: <devices/hostdev>/@managed has no "
+                  "effect in QEMU" },
+                { HOSTDEV("type='pci'", "<source/>"),
+                  "2:55: RAW/DATA: <devices/hostdev>: <source> has no <address>" },
+                { HOSTDEV("type='pci'", "<source><address bus='0x3b'/></source><rom bar='off'/>"),
+                  "2:93: RAW/DATA: <devices/hostdev>: <rom> in it has no counterpart" },
+                { HOSTDEV("type='pci'", "<driver iommufd='yes'/><source><address bus='0x3b'/></source>"),
+                  "2:72: RAW/DATA: <devices/hostdev>: iommufd='yes' has no counterpart" },
+                { HOSTDEV("type='usb'", "<source><vendor id='0x0951'/><product id='0x1625'/></source>"),
+                  "USB[VENDOR=0951 PRODUCT=1625]" },
+                { HOSTDEV("type='usb'", "<source><address bus='1' device='4'/></source>"),
+                  "USB[BUS=1 DEVICE=4]" },
+                { HOSTDEV("type='usb'", "<source startupPolicy='optional'><vendor id='0x0951'/></source>"),
+                  "2:78: RAW/DATA: <devices/hostdev>: startupPolicy='optional' has no counterpart" },
+                { HOSTDEV("type='mdev' model='vfio-pci'",
+                          "<source><address uuid='83b8f4f2-509f-382f-3c1e-e6bfe0fa1001'/></source>"),
+                  "PCI[UUID=83b8f4f2-509f-382f-3c1e-e6bfe0fa1001]" },
+                { HOSTDEV("type='mdev' model='vfio-ap'",
+                          "<source><address uuid='83b8f4f2-509f-382f-3c1e-e6bfe0fa1001'/></source>"),
+                  "2:63: RAW/DATA: <devices/hostdev>: model='vfio-ap' has no counterpart" },
+                { HOSTDEV("type='scsi'", "<source/>"),
+                  "2:18: RAW/DATA: <devices/hostdev>: only types pci, usb and mdev have a counterpart" },
+                { HOSTDEV("type='pci'", ""), "2:18: RAW/DATA: <devices/hostdev>: it has no <source>" },
+                /* Each with its element and line. */
+                { "<devices><parallel type='pty'/></devices>",
+                  "2:18: RAW/DATA: <devices/parallel>: has no counterpart" },
+                { "<devices><smartcard mode='host'/></devices>",
+                  "2:18: RAW/DATA: <devices/smartcard>: has no counterpart" },
+                { "<devices><shmem name='s'/></devices>",
+                  "2:18: RAW/DATA: <devices/shmem>: has no counterpart" },
+                { "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>",
+                  "2:18: RAW/DATA: <cputune>: <vcpupin> in it has no counterpart" },
+                { "<numatune><memory mode='strict' nodeset='0'/></numatune>",
+                  "2:9: RAW/DATA: <numatune>: has no counterpart" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
 static void what_nothing_can_carry_is_an_error_at_its_place(void **state)
 {
         static const struct row rows[] = {
@@ -898,6 +950,7 @@ static void validate_no_makes_warnings_of_it(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(devices_of_the_host_are_pci_and_usb),
                 cmocka_unit_test(what_nothing_can_carry_is_an_error_at_its_place),
                 cmocka_unit_test(names_of_other_worlds_are_told_whose_they_are),
                 cmocka_unit_test(processors_and_memory_are_translated),
