@@ -188,7 +188,9 @@ int control_client_open_within(const struct paths *paths, const char *vm, unsign
                         error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", vm);
                 else if (os_errno == ECONNREFUSED) {
                         error_set(err, ERROR_NOT_RUNNING, "the supervisor of '%s' is gone", vm);
-                        error_hint(err, "vmlaunch reconcile %s gives its QEMU another one, or undoes what is left", vm);
+                        error_hint(err,
+                                   "vmlaunch reconcile %s gives its QEMU another one, or undoes what is left",
+                                   vm);
                 } else if (os_errno == EAGAIN)
                         mute(dir, "takes no connections", err);
                 else

@@ -49,8 +49,8 @@ static int read_options(struct verb_context *context, struct resize *ret, struct
         if (vcpu && (!text_parse_u32(vcpu, &ret->vcpu) || !ret->vcpu))
                 return error_set(err, ERROR_USAGE, "--vcpu '%s' is not a number of vCPUs", vcpu);
         if (memory && (text_parse_size(memory, 1 << 20, &ret->memory) != TEXT_SIZE_OK || !ret->memory))
-                return error_set(err, ERROR_USAGE, "--memory '%s' is not a size (try '2 GiB'; a plain number is MiB)",
-                                 memory);
+                return error_set(err, ERROR_USAGE,
+                                 "--memory '%s' is not a size (try '2 GiB'; a plain number is MiB)", memory);
         if (ret->cpu && (!text_parse_decimal(ret->cpu, &cpu) || cpu <= 0))
                 return error_set(err, ERROR_USAGE, "--cpu '%s' is not a number of CPUs", ret->cpu);
         return 0;
@@ -527,7 +527,8 @@ int verb_balloon(struct verb_context *context, struct error **err)
         if (context->n_args == 1)
                 return show_balloon(context, err);
         if (text_parse_size(context->args[1], 1 << 20, &resize.memory) != TEXT_SIZE_OK || !resize.memory)
-                return error_set(err, ERROR_USAGE, "'%s' is not a size (try '512 MiB'; a plain number is MiB)",
+                return error_set(err, ERROR_USAGE,
+                                 "'%s' is not a size (try '512 MiB'; a plain number is MiB)",
                                  context->args[1]);
         result = carry_out(&resize, "balloon", edit_balloon, err);
         config_file_done(&resize.config);
