@@ -78,8 +78,9 @@ check_told() {
     esac
 }
 weight() { group_dirs | while read -r i; do cat "$i/$CPU_FILE" 2>/dev/null || true; done; }
+# Held by somebody: who dies before he has removed the file of a lock holds it no more.
 is_locked() {
-    local lock
-    lock=$(stat -c %i "$ROOT/$1")
-    if compgen -G "$RUN_DIR/images/*-$lock" >/dev/null; then echo yes; else echo no; fi
+    local file
+    file=$(compgen -G "$RUN_DIR/images/*-$(stat -c %i "$ROOT/$1")") || true
+    if [[ $file ]] && grep -q ":$(stat -c %i "$file") " /proc/locks; then echo yes; else echo no; fi
 }
