@@ -66,7 +66,7 @@ static bool is_same_most(const struct pending *pending, const struct attr_sectio
 {
         const struct vm_spec *wanted = pending->wanted, *live = pending->live;
 
-        return section == &attr_vm && strcmp(row->name, "MEMORY_MAX") == 0 &&
+        return section == &attr_vm && wanted && live && strcmp(row->name, "MEMORY_MAX") == 0 &&
                (wanted->memory_max ?: wanted->memory) == (live->memory_max ?: live->memory);
 }
 

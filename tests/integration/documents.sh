@@ -37,7 +37,7 @@ test_completion_knows_verbs_options_values_vms_and_attributes() {
     completes "vmlaunch describe MEMORY_R" "MEMORY_RESIZE_MODE"
     completes "vmlaunch describe DISK/CA" "DISK/CACHE"
     completes "vmlaunch help ev" "events"
-    completes "vmlaunch attach " "disk nic"
+    completes "vmlaunch attach " "disk fs nic pci usb"
     completes "vmlaunch --root $ROOT agent web f" "freeze fstrim"
     completes "vmlaunch attach nic w" "web wiki"
     completes "vmlaunch --timeout 5 wait web --for=" "agent ip job: paused port: started stopped unplugged:"
