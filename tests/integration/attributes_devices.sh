@@ -426,7 +426,7 @@ test_reconcile_ends_helpers_that_nobody_else_does() {
     keeper=$(ps -o ppid= -p "$(status_of supervisor_pid)" | tr -d " ")
     # One that hangs does not see the end of its socket.
     kill -STOP "$pid"
-    kill -KILL "$keeper" "$(status_of supervisor_pid)"
+    slay "$keeper" "$(status_of supervisor_pid)"
     kill -KILL "$(status_of pid)"
     await 10 is_gone "$(status_of pid)"
     [[ -d /proc/$pid ]] || fail "the helper is gone already"

@@ -231,7 +231,7 @@ test_a_slice_is_a_group_of_that_name() {
     expect 0 vml start "$TEMPLATE"
     assert_eq "$(<"$at/vmltest$$-gold.slice/vmlaunch-$VM/cpu.shares")" 1024 "share in the slice"
     # What is left of it in a slice is found too.
-    kill -KILL "$(pgrep -f "__keeper .*$VM\$")" "$(status_of supervisor_pid)" "$(status_of pid)"
+    slay "$(pgrep -f "__keeper .*$VM\$")" "$(status_of supervisor_pid)" "$(status_of pid)"
     no_process() { ! pgrep -f "(__keeper .*$VM\$|guest=$VM,)"; }
     await 10 no_process
     rm "$ROOT/run/vmlaunch/$VM/journal"

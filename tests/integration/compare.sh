@@ -8,7 +8,6 @@ differences() { compare | jq -r '.differences[] | [.kind, .id, .member // "-"] |
 same() { [[ -z $(differences) ]]; }
 recorded() { jq -c '.differences' "$ROOT/run/vmlaunch/$VM/record.json"; }
 recorded_is() { [[ $(recorded) == "$1" ]]; }
-ended() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
 raw() { expect 0 vml qmp "$VM" "$1"; }
 # kill_supervisor: and wait for the next one
 kill_supervisor() {
@@ -97,7 +96,7 @@ test_what_an_admin_does_by_hand_is_told_and_found_again_by_the_next_supervisor()
     keeper=$(awk '/^PPid/ { print $2 }' "/proc/$supervisor/status")
     kill -STOP "$keeper"
     kill -9 "$supervisor"
-    await 5 ended "$supervisor"
+    await 5 is_dead "$supervisor"
     printf '%s\n' '{"execute": "qmp_capabilities"}' '{"execute": "stop"}' |
         timeout 5 socat -t 1 - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/private/qmp.sock" >"$WORK/direct"
     grep -q '"STOP"' "$WORK/direct" || fail "stop by hand: $(<"$WORK/direct")"

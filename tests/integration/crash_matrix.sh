@@ -259,13 +259,11 @@ life_adopt() {
 # Keeper and supervisor are gone before: QEMU runs on with nobody, or is dead too.
 lose_supervisor() {
     look
-    kill -KILL "$(parent_of "$SUPERVISOR")" "$SUPERVISOR"
-    while is_alive "$SUPERVISOR"; do nap 0.002; done
+    slay "$(parent_of "$SUPERVISOR")" "$SUPERVISOR"
 }
 before_reconcile() {
     lose_supervisor
-    kill -KILL "$QEMU"
-    while is_alive "$QEMU"; do nap 0.002; done
+    slay "$QEMU"
 }
 life_reconcile() { verb reconcile "$VM"; }
 before_take_over() { lose_supervisor; }

@@ -254,7 +254,7 @@ test_torn_journal_or_record_is_adopted_and_leaves_nothing() {
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
     start_guest
     local dir=$ROOT/run/vmlaunch/$VM file size cut
-    kill -9 "$KEEPER" "$SUPERVISOR"
+    slay "$KEEPER" "$SUPERVISOR"
     await 5 is_gone "$SUPERVISOR"
     cp "$dir/journal" "$dir/record.json" "$WORK/"
     for file in record.json journal; do
@@ -276,7 +276,7 @@ test_destroy_without_supervisor_and_with_half_a_journal_leaves_nothing() {
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
     start_guest
     local journal=$ROOT/run/vmlaunch/$VM/journal
-    kill -9 "$KEEPER" "$SUPERVISOR"
+    slay "$KEEPER" "$SUPERVISOR"
     await 5 is_gone "$SUPERVISOR"
     truncate -s $(($(stat -c %s "$journal") / 2)) "$journal"
     expect 9 vml start "$TEMPLATE"

@@ -23,6 +23,16 @@ fail() {
     printf '%s\n' "$*" >>"$WORK/why"
     exit 1
 }
+# A zombie is, too.
+is_dead() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
+# slay PID...: what they held, a lock for instance, is free when it returns.
+slay() {
+    local pid
+    kill -KILL "$@"
+    for pid; do
+        while ! is_dead "$pid"; do sleep 0.005; done
+    done
+}
 skip() {
     echo "$*" >"$WORK/skip"
     exit 77

@@ -12,18 +12,16 @@ fake_template() {
     DIR=$ROOT/run/vmlaunch/$VM
     [[ -d $ROOT/run ]] || mkdir -p "$ROOT/run"
 }
-ended() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
 # A run whose supervisor and keeper are killed; QEMU lives.
 start_orphan() {
     expect 0 vml start "$TEMPLATE"
     QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) GENERATION=$(status_of generation)
     KEEPER=$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")
-    kill -9 "$KEEPER" "$SUPERVISOR"
-    await 5 ended "$SUPERVISOR"
+    slay "$KEEPER" "$SUPERVISOR"
 }
 end_qemu() {
     kill -9 "$QEMU"
-    await 5 ended "$QEMU"
+    await 5 is_dead "$QEMU"
 }
 link_exists() { ip link show "$1" >/dev/null 2>&1; }
 link_is_gone() { ! link_exists "$1"; }
@@ -87,7 +85,7 @@ test_torn_journal_and_record_cost_no_guest() {
     expect 9 vml start "$ROOT/b.tmpl"
     assert_contains "$ERR" "in use by VM '$VM'"
     expect 0 vml destroy "$VM"
-    ended "$QEMU" || fail "QEMU lives"
+    is_dead "$QEMU" || fail "QEMU lives"
 }
 
 test_torn_journal_and_record_of_a_dead_qemu_leave_nothing() {
@@ -192,7 +190,7 @@ test_qemu_whose_directory_is_gone_is_reported_refused_and_destroyed() {
     assert_contains "$ERR" "runs already"
     assert_contains "$ERR" "vmlaunch destroy $VM"
     expect 0 vml destroy "$VM"
-    ended "$QEMU" || fail "QEMU lives"
+    is_dead "$QEMU" || fail "QEMU lives"
     assert_clean
     expect 4 vml reconcile "$VM"
     expect 0 vml start "$TEMPLATE"

@@ -86,7 +86,7 @@ test_ten_vms_of_the_last_version_become_this_one_while_clients_talk() {
     start_vm
     local keeper
     keeper=$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")
-    kill -9 "$keeper" "$SUPERVISOR"
+    slay "$keeper" "$SUPERVISOR"
     await 5 is_gone "$SUPERVISOR"
     vml run "$VM" 2>"$WORK/run.err" &
     local run=$!

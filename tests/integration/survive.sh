@@ -20,11 +20,10 @@ start_orphan() {
     expect 0 vml start "$TEMPLATE"
     QEMU=$(status_of pid)
     SUPERVISOR=$(status_of supervisor_pid)
-    kill -9 "$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")"
-    kill -9 "$SUPERVISOR"
-    await 5 ended "$SUPERVISOR"
+    local keeper
+    keeper=$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")
+    slay "$keeper" "$SUPERVISOR"
 }
-ended() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
 # What is looked for is a wait without end: five times the time it takes leaves room for a busy machine.
 quicker_than() { # SECONDS COMMAND...
     local limit=$((5 * $1)) begin=$SECONDS
@@ -162,7 +161,7 @@ test_qemu_without_supervisor_is_shown_refused_and_destroyed() {
     assert_contains "$OUT" "runs without its supervisor"
     [[ -d /proc/$QEMU ]] || fail "reconcile has ended QEMU"
     expect 0 vml destroy "$VM"
-    ended "$QEMU" || fail "QEMU lives"
+    is_dead "$QEMU" || fail "QEMU lives"
     assert_eq "$(status_of verdict)" asked
 }
 
@@ -170,14 +169,14 @@ test_run_that_ended_unseen_is_reconciled_or_started_anew() {
     need_root
     start_orphan
     kill -9 "$QEMU"
-    await 5 ended "$QEMU"
+    await 5 is_dead "$QEMU"
     expect 0 vml reconcile
     assert_contains "$OUT" "verdict lost"
     assert_eq "$(status_of verdict)" lost
     assert_clean
     start_orphan
     kill -9 "$QEMU"
-    await 5 ended "$QEMU"
+    await 5 is_dead "$QEMU"
     expect 0 vml start "$TEMPLATE"
     assert_eq "$(status_of state)" running
     expect 0 vml destroy "$VM"

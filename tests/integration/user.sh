@@ -29,8 +29,7 @@ fake_template() {
     sed -i '/^CPU = /d' "$TEMPLATE"
 }
 nothing_runs() {
-    ! pgrep -u "$USER_ID" >/dev/null || fail "still there: $(pgrep -a -u "$USER_ID")"
-    assert_eq "$(find "$HOME_DIR/run" -path "*/$VM/*" ! -name record.json)" "" "left of the run"
+    ! pgrep -u "$USER_ID" >/dev/null && [[ -z $(find "$HOME_DIR/run" -path "*/$VM/*" ! -name record.json) ]]
 }
 
 test_a_user_has_vms_of_its_own_from_start_to_shutdown() {
@@ -102,7 +101,7 @@ test_a_users_autostart_and_reconcile_are_its_own() {
     assert_eq "$(own_status 'warnings | length')" 0 "warnings of a VM that asks for nothing"
     qemu=$(own_status pid)
     # Keeper and supervisor gone: reconcile has it adopted.
-    kill -KILL "$(pgrep -u "$USER_ID" -f "__keeper .*$VM\$")" "$(own_status supervisor_pid)"
+    slay "$(pgrep -u "$USER_ID" -f "__keeper .*$VM\$")" "$(own_status supervisor_pid)"
     expect 0 ovml reconcile
     assert_contains "$OUT" "adopted"
     assert_eq "$(own_status pid)" "$qemu" "QEMU"
