@@ -9,7 +9,8 @@
 #include "launcher/verb/difference.h"
 #include "launcher/verb/output.h"
 
-#define UNPLUG_MS 30000
+#define UNPLUG_MS   30000
+#define COLUMNS_MAX 5
 
 struct whole_update {
         struct verb_context *context;
@@ -89,12 +90,12 @@ static json_t *rows_of(const struct whole_update *update, const char *now)
         return list;
 }
 
-static void print(const struct whole_update *update, const char *now)
+/* members[i] is the row's under headers[i]. */
+static void print_rows(const struct whole_update *update, const json_t *rows, const char *const *headers,
+                       const char *const *members, size_t n)
 {
-        static const char *const headers[] = { "ATTRIBUTE", "RUNNING", "TEMPLATE", "EFFECT" };
-        static const char *const members[] = { "attribute", "running", "template", "effect" };
-        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
-        json_auto_t *rows = rows_of(update, now);
+        _cleanup_(table_freep) struct table *table = table_new(headers, n);
+        const char *cells[COLUMNS_MAX];
         const json_t *each;
         size_t i;
 
@@ -102,10 +103,8 @@ static void print(const struct whole_update *update, const char *now)
                 output_json(json_pack("{s:i, s:O}", "schema", 1, "differences", rows));
                 return;
         }
-        json_array_foreach (rows, i, each) {
-                const char *cells[ARRAY_SIZE(members)];
-
-                for (size_t k = 0; k < ARRAY_SIZE(members); k++)
+        json_array_foreach ((json_t *)rows, i, each) {
+                for (size_t k = 0; k < n; k++)
                         cells[k] = json_string_value(json_object_get(each, members[k]));
                 table_row(table, cells);
         }
@@ -113,6 +112,15 @@ static void print(const struct whole_update *update, const char *now)
                 table_print(table, update->context->output);
         else if (!update->context->quiet && update->context->output == OUTPUT_TABLE)
                 printf("it is as the template says\n");
+}
+
+static void print(const struct whole_update *update, const char *now)
+{
+        static const char *const headers[] = { "ATTRIBUTE", "RUNNING", "TEMPLATE", "EFFECT" };
+        static const char *const members[] = { "attribute", "running", "template", "effect" };
+        json_auto_t *rows = rows_of(update, now);
+
+        print_rows(update, rows, headers, members, ARRAY_SIZE(members));
 }
 
 static int read_template_file(struct whole_update *update, const char *path, struct error **err)
@@ -224,25 +232,8 @@ static void print_states(const struct whole_update *update, const json_t *rows)
 {
         static const char *const headers[] = { "ATTRIBUTE", "INTENDED", "RUNNING", "NEXT START", "EFFECT" };
         static const char *const members[] = { "attribute", "intended", "running", "template", "effect" };
-        _cleanup_(table_freep) struct table *table = table_new(headers, ARRAY_SIZE(headers));
-        const json_t *each;
-        size_t i;
 
-        if (update->context->output == OUTPUT_JSON) {
-                output_json(json_pack("{s:i, s:O}", "schema", 1, "differences", rows));
-                return;
-        }
-        json_array_foreach ((json_t *)rows, i, each) {
-                const char *cells[ARRAY_SIZE(members)];
-
-                for (size_t k = 0; k < ARRAY_SIZE(members); k++)
-                        cells[k] = json_string_value(json_object_get(each, members[k]));
-                table_row(table, cells);
-        }
-        if (json_array_size(rows))
-                table_print(table, update->context->output);
-        else if (!update->context->quiet && update->context->output == OUTPUT_TABLE)
-                printf("it is as the template says\n");
+        print_rows(update, rows, headers, members, ARRAY_SIZE(members));
 }
 
 /* QEMU is asked some forty questions, each given 5 s. */
