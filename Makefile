@@ -214,7 +214,7 @@ $(BENCH_BIN): $B/tests/%: $B/tests/bench/%.o $B/libvmlaunch.a
 	$(CC) $(CFLAGS_ALL) $(HARDEN_LD) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 unit-programs: $(BENCH_BIN)
 
-bench: all $(BENCH_BIN) $B/tests/fake_qemu ## start, destroy, plan, list against their bars (root; BENCH_QUICK=1)
+bench: all guest $(BENCH_BIN) $B/tests/fake_qemu ## start, destroy, plan, list against their bars (root; BENCH_QUICK=1)
 	@BUILD=$B tests/bench/bench.sh
 
 # Paths of the installed files; packagers set DESTDIR and PREFIX.
