@@ -23,16 +23,6 @@ ACCEL = "tcg"
 FEATURES = [ GUEST_AGENT = "no" ]
 END
 }
-# encrypted FORMAT FILE PASSPHRASE [SIZE]: qemu-img measures its speed, for which 10 ms are sometimes too short
-encrypted() {
-    local options=key-secret=s,iter-time=10
-    [[ $1 == luks ]] || options=encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
-    printf %s "$3" >"$WORK/passphrase"
-    for _ in $(seq 50); do
-        qemu-img create -q -f "$1" --object "secret,id=s,file=$WORK/passphrase" -o "$options" "$2" "${4:-8M}" 2>"$WORK/qemu-img" && return
-    done
-    fail "qemu-img: $(<"$WORK/qemu-img")"
-}
 # secret NAME CONTENT: a file of ETC/secrets
 secret() {
     install -d -m 700 "$ROOT/etc/vmlaunch/secrets"

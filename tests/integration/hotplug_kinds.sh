@@ -14,8 +14,7 @@ test_encrypted_disk_comes_and_its_secret_is_written_nowhere() {
     running
     printf '%s\n' "$secret" >"$ROOT/pass"
     chmod 600 "$ROOT/pass"
-    printf %s "$secret" >"$WORK/key"
-    qemu-img create -q -f luks --object "secret,id=s,file=$WORK/key" -o key-secret=s,iter-time=10 "$ROOT/a.luks" 4M
+    encrypted luks "$ROOT/a.luks" "$secret" 4M
     before=$(holdings)
     # The plan has a stand-in.
     expect 0 vml attach disk "$VM" --plan --disk "SOURCE=$ROOT/a.luks,FORMAT=luks,LUKS_SECRET=$ROOT/pass,TARGET=vdb"

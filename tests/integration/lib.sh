@@ -23,6 +23,16 @@ fail() {
     printf '%s\n' "$*" >>"$WORK/why"
     exit 1
 }
+# encrypted FORMAT FILE PASSPHRASE [SIZE]: qemu-img measures its speed, for which 10 ms are sometimes too short
+encrypted() {
+    local options=key-secret=s,iter-time=10
+    [[ $1 == luks ]] || options=encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10
+    printf %s "$3" >"$WORK/passphrase"
+    for _ in $(seq 50); do
+        qemu-img create -q -f "$1" --object "secret,id=s,file=$WORK/passphrase" -o "$options" "$2" "${4:-8M}" 2>"$WORK/qemu-img" && return
+    done
+    fail "qemu-img: $(<"$WORK/qemu-img")"
+}
 # A zombie is, too.
 is_dead() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
 # slay PID...: what they held, a lock for instance, is free when it returns.
