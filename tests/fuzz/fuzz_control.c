@@ -55,6 +55,13 @@ static json_t *on_own(const struct control_command *command, json_t *arguments, 
                 error_set(err, codes[(size_t)which % ARRAY_SIZE(codes)], "it is so");
                 return NULL;
         }
+        if (json_object_get(arguments, "large")) {
+                /* More than a client may have to read. */
+                _cleanup_free_ char *text = xcalloc(1, CONTROL_MAX_QUEUE + 1);
+
+                memset(text, 'x', CONTROL_MAX_QUEUE);
+                return json_pack("{s:s}", "large", text);
+        }
         return json_pack("{s:s}", "command", command->name);
 }
 
