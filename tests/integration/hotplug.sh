@@ -284,9 +284,10 @@ test_limits_of_a_disk_change_while_it_runs() {
 }
 
 # Steps in any order end where they began, and after each QEMU is as live.tmpl says. Every kind of them comes once in each
-# round, in an order that the seed draws. Without KVM vCPUs only come (qemu-lab 5): they go in the end.
+# round, in an order that the seed draws. vCPUs come and go in the end: with some that were added, QEMU 7.2 without KVM dies
+# of a device's unplug now and then (SIGSEGV), and after one has gone, too.
 random_steps() { # COUNT KINDS...
-    local count=$1 i k disk before disks='' nics='' scsi='' vcpus=1 kind number round=()
+    local count=$1 i k disk before disks='' nics='' scsi='' kind number round=()
     shift
     RANDOM=$STEPS_SEED
     echo "    seed $STEPS_SEED, $count steps"
@@ -329,10 +330,6 @@ random_steps() { # COUNT KINDS...
         weight) expect 0 vml resize "$VM" --cpu $((number + 1)) ;;
         limits) expect 0 vml update disk "$VM" vdb --disk "TOTAL_IOPS_SEC=$((1000 * (number + 2)))" ;;
         medium) if ((number)); then expect 0 vml change-media "$VM" hdc "$ROOT/$((number % 2)).iso"; else expect 0 vml change-media "$VM" hdc --eject; fi ;;
-        vcpu)
-            ((vcpus == 4)) || vcpus=$((vcpus + 1))
-            expect 0 vml resize "$VM" --vcpu "$vcpus"
-            ;;
         grow) expect 0 vml resize-disk "$VM" vdb "$((i + 2)) MiB" ;;
         modules) expect 0 vml --timeout 60 resize "$VM" --memory $((256 + 128 * (number % 2))) ;;
         balloon) expect 0 vml --timeout 60 balloon "$VM" $((256 - 8 * number)) ;;
@@ -351,10 +348,13 @@ random_steps() { # COUNT KINDS...
         medium) expect 0 vml change-media "$VM" hdc "$ROOT/0.iso" ;;
         modules | virtio-mem) expect 0 vml --timeout 60 resize "$VM" --memory 256 ;;
         balloon) expect 0 vml --timeout 60 balloon "$VM" 256 ;;
-        vcpu) expect 0 vml --timeout 60 resize "$VM" --vcpu 1 ;;
         esac
     done
-    all_agree "the last step"
+    all_agree "the last step of devices"
+    for k in $((2 + RANDOM % 3)) 1; do
+        expect 0 vml --timeout 60 resize "$VM" --vcpu "$k"
+        all_agree "$k vCPUs"
+    done
     for ((k = 0; k < 100; k++)); do
         [[ $(holdings) != "$before" ]] || break
         sleep 0.1
@@ -371,18 +371,18 @@ run_for_steps() {
 }
 test_random_steps_end_where_they_began_on_q35() {
     run_for_steps 'MEMORY_MAX = "512"' 'MEMORY_RESIZE_MODE = "HOTPLUG"' 'MEMORY_SLOTS = "2"'
-    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium vcpu grow modules
+    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium grow modules
 }
 test_random_steps_end_where_they_began_on_pc() {
     MACHINE=pc
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
     run_for_steps 'MEMORY_MAX = "256"'
-    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium vcpu grow balloon
+    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium grow balloon
 }
 test_random_steps_with_virtio_mem_end_where_they_began() {
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
     run_for_steps 'MEMORY_MAX = "512"' 'MEMORY_RESIZE_MODE = "VIRTIO_MEM"'
-    random_steps "$((STEPS / 3))" scsi nic weight limits medium vcpu grow virtio-mem
+    random_steps "$((STEPS / 3))" scsi nic weight limits medium grow virtio-mem
 }
 
 test_what_cannot_be_attached_changes_nothing() {
