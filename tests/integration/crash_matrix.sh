@@ -376,8 +376,9 @@ verdicts() { # LIFE
             # Dead by a stranger's hand; if it was just ending anyway the guest's or ours may have been first.
             case $1 in
             shutdown*) echo "killed guest-off" ;;
-            destroy | orphan) echo "killed asked" ;;
+            destroy) echo "killed asked" ;;
             # Whose child it was is gone.
+            orphan) echo "killed asked lost" ;;
             take-over) echo lost ;;
             *) echo killed ;;
             esac
