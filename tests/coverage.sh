@@ -48,6 +48,7 @@ snippet conf/snippet_serial.c
 snippet conf/snippet_hostdev.c
 control launcher/run/control.c
 fragment launcher/run/fragment.c
+fragment launcher/run/fragment_host.c
 qcow2_header launcher/storage/qcow2_header.c
 foreign_header launcher/storage/foreign_header.c
 END

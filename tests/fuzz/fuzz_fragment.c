@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         static const struct fragment_vm vm = { .name = "web",
                                                .generation = "0123456789abcdef",
                                                .link_group = 17,
-                                               .cgroup = "machine.slice/vmlaunch-web" };
+                                               .cgroup = "machine.slice/vmlaunch-web",
+                                               .unit = "vmlaunch@web.service" };
         json_auto_t *json = json_loadb((const char *)data, size, 0, NULL);
         json_auto_t *devices = json_pack("[{s:s, s:s}]", "id", "nic0", "kind", "nic");
 
