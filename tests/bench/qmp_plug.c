@@ -4,56 +4,10 @@
  * qmp_plug N SOCKET IMAGE: prints the median in microseconds. QEMU has a SCSI controller "scsi0", whose disks go at once.
  */
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "tests/bench/qmp_socket.h"
 
 #define TIMES_MAX 1000
-
-static void fail(const char *what)
-{
-        perror(what);
-        exit(1);
-}
-
-static int connect_to(const char *path)
-{
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-        if (strlen(path) >= sizeof(address.sun_path))
-                exit(2);
-        strcpy(address.sun_path, path);
-        if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-                fail(path);
-        return fd;
-}
-
-/* Up to the line that has what in it. */
-static void read_until(int fd, const char *what)
-{
-        static char bytes[65536];
-        size_t length = 0;
-
-        for (;;) {
-                ssize_t n = read(fd, bytes + length, sizeof(bytes) - 1 - length);
-
-                if (n <= 0)
-                        fail("qmp_plug: the connection");
-                length += (size_t)n;
-                bytes[length] = '\0';
-                if (strstr(bytes, "\"error\"")) {
-                        fprintf(stderr, "qmp_plug: %s", bytes);
-                        exit(1);
-                }
-                if (strstr(bytes, what) && bytes[length - 1] == '\n')
-                        return;
-        }
-}
 
 static void send_line(int fd, const char *line, int passed)
 {
@@ -105,14 +59,7 @@ static double plug_us(int fd, int image)
         call(fd, "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"r\"},\"id\":\"done\"}\n", -1);
         call(fd, "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"f\"},\"id\":\"done\"}\n", -1);
         call(fd, "{\"execute\":\"remove-fd\",\"arguments\":{\"fdset-id\":9},\"id\":\"done\"}\n", -1);
-        return (double)(end.tv_sec - begin.tv_sec) * 1e6 + (double)(end.tv_nsec - begin.tv_nsec) / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return (x > y) - (x < y);
+        return us_between(&begin, &end);
 }
 
 int main(int argc, char **argv)
@@ -132,7 +79,6 @@ int main(int argc, char **argv)
         call(fd, "{\"execute\":\"qmp_capabilities\",\"id\":\"done\"}\n", -1);
         for (int i = 0; i < n; i++)
                 times[i] = plug_us(fd, image);
-        qsort(times, (size_t)n, sizeof(double), compare);
-        printf("%.0f\n", times[n / 2]);
+        printf("%.0f\n", median_of(times, (size_t)n));
         return 0;
 }
