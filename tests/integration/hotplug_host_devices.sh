@@ -259,6 +259,8 @@ test_what_qemu_cannot_open_is_taken_back() {
     expect 0 vml start "$TEMPLATE"
     RUN_DIR=$ROOT/run/vmlaunch/$VM
     QEMU=$(status_of pid)
+    # Its drivers would open eventfds meanwhile, which are counted here.
+    expect 0 vml suspend "$VM"
     rm /dev/bus/usb/001/004
     cp -a /dev/null /dev/bus/usb/001/004
     refused 10 "'/dev/bus/usb/001/004' is no USB device" attach usb "$VM" --usb "VENDOR=0000,PRODUCT=0000"
