@@ -29,10 +29,8 @@ bool shutdown_mode_from_name(const char *name, enum shutdown_mode *ret)
 const char *agent_state_name(enum agent_state state)
 {
         static const char *const names[] = {
-                [AGENT_NONE] = "none",
-                [AGENT_ABSENT] = "absent",
-                [AGENT_ANSWERING] = "answering",
-                [AGENT_SILENT] = "silent",
+                [AGENT_NONE] = "none",           [AGENT_ABSENT] = "absent", [AGENT_OPENED] = "opened",
+                [AGENT_ANSWERING] = "answering", [AGENT_SILENT] = "silent",
         };
 
         return names[state];
@@ -41,7 +39,8 @@ const char *agent_state_name(enum agent_state state)
 static bool may_agent(const struct shutdown *shutdown, const struct shutdown_facts *facts)
 {
         return shutdown->request.mode != SHUTDOWN_ACPI &&
-               (facts->agent == AGENT_ANSWERING || facts->agent == AGENT_SILENT);
+               (facts->agent == AGENT_OPENED || facts->agent == AGENT_ANSWERING ||
+                facts->agent == AGENT_SILENT);
 }
 
 static bool may_press(const struct shutdown *shutdown, const struct shutdown_facts *facts)
@@ -64,7 +63,7 @@ static enum shutdown_step press(struct shutdown *shutdown)
 
 static enum shutdown_step first_ask(struct shutdown *shutdown, const struct shutdown_facts *facts)
 {
-        /* An agent known to be silent costs seconds: the button first, when there is one. */
+        /* An agent that is silent, or may be, costs seconds: the button first, when there is one. */
         if (may_agent(shutdown, facts) && (facts->agent == AGENT_ANSWERING || !may_press(shutdown, facts)))
                 return ask_agent(shutdown);
         if (may_press(shutdown, facts))

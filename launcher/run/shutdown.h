@@ -17,6 +17,7 @@ bool shutdown_mode_from_name(const char *name, enum shutdown_mode *ret);
 enum agent_state {
         AGENT_NONE,      /* the VM has no agent channel */
         AGENT_ABSENT,    /* nobody has opened the port in the guest */
+        AGENT_OPENED,    /* the port was opened; the first answer is awaited */
         AGENT_ANSWERING, /* it answered the last time */
         AGENT_SILENT,    /* the port is open and nothing comes */
 };

@@ -129,13 +129,15 @@ static void set_agent_open(struct supervisor *s, bool open)
         s->agent_tries = 0;
         if (!open)
                 s->agent = AGENT_ABSENT;
+        else if (s->agent == AGENT_ABSENT)
+                s->agent = AGENT_OPENED;
         /* The requests this fails call back at once or later: the state is right before. */
         qga_client_set_open(s->qga, open);
         if (open) {
                 ping(s);
                 leases_try_again(s->leases);
-        } else
-                supervisor_changed(s);
+        }
+        supervisor_changed(s);
 }
 
 static void on_reconnect(void *data);

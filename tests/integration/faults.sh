@@ -223,7 +223,7 @@ END
 
 test_faults_of_the_agent_end_in_an_answer_or_in_exit_7_or_8() {
     prepare
-    # 8 while its first ping is under way, 7 once it is known to be silent.
+    # 8 as long as nobody has opened the port, 7 of one that is silent or has not answered yet.
     sed "s/OFF/$END_OFF/; s/NONE/shutdown=[78] $END_ASKED/" >"$WORK/table" <<'END'
 agent-absent up NONE
 agent-silent up NONE

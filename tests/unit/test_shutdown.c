@@ -9,6 +9,7 @@
 
 static const struct shutdown_facts answering = { .has_acpi = true, .agent = AGENT_ANSWERING };
 static const struct shutdown_facts absent = { .has_acpi = true, .agent = AGENT_ABSENT };
+static const struct shutdown_facts opened = { .has_acpi = true, .agent = AGENT_OPENED };
 static const struct shutdown_facts silent = { .has_acpi = true, .agent = AGENT_SILENT };
 static const struct shutdown_facts deaf = { .has_acpi = false, .agent = AGENT_ABSENT };
 
@@ -55,6 +56,15 @@ static void a_silent_agent_comes_after_the_button(void **state)
         assert_int_equal(shutdown_next(&s, SHUTDOWN_AGENT_FAILED, &silent), SHUTDOWN_PRESS);
 }
 
+static void the_button_is_pressed_when_the_first_answer_of_the_agent_is_awaited(void **state)
+{
+        struct shutdown s;
+
+        (void)state;
+        assert_int_equal(shutdown_begin(&s, &gently, &opened), SHUTDOWN_PRESS);
+        assert_int_equal(shutdown_next(&s, SHUTDOWN_AGENT_CAME, &answering), SHUTDOWN_ASK_AGENT);
+}
+
 static void an_agent_that_comes_up_late_is_asked_once(void **state)
 {
         struct shutdown s;
@@ -73,6 +83,7 @@ static void the_mode_limits_the_means(void **state)
 
         (void)state;
         assert_int_equal(shutdown_begin(&s, &agent, &absent), SHUTDOWN_NO_MEANS);
+        assert_int_equal(shutdown_begin(&s, &agent, &opened), SHUTDOWN_ASK_AGENT);
         assert_int_equal(shutdown_begin(&s, &agent, &answering), SHUTDOWN_ASK_AGENT);
         assert_int_equal(shutdown_next(&s, SHUTDOWN_AGENT_FAILED, &silent), SHUTDOWN_WAIT);
         assert_int_equal(shutdown_next(&s, SHUTDOWN_HALF_TIME, &silent), SHUTDOWN_ASK_AGENT);
@@ -192,6 +203,7 @@ int main(void)
                 cmocka_unit_test(an_agent_that_fails_is_followed_by_the_button_at_once),
                 cmocka_unit_test(without_an_agent_the_button_is_pressed_twice),
                 cmocka_unit_test(a_silent_agent_comes_after_the_button),
+                cmocka_unit_test(the_button_is_pressed_when_the_first_answer_of_the_agent_is_awaited),
                 cmocka_unit_test(an_agent_that_comes_up_late_is_asked_once),
                 cmocka_unit_test(the_mode_limits_the_means),
                 cmocka_unit_test(a_paused_guest_is_resumed_first),
