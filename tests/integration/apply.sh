@@ -107,7 +107,7 @@ test_three_changes_are_seen_by_a_real_guest_and_go_with_it() {
 
     # 3: a disk on a passed fd, which QEMU alone has then.
     apply 0 "$DISK" "image=$WORK/extra.img"
-    vml qmp "$VM" '{"execute":"query-block"}' | jq -r '.return[] | .inserted."node-name"?' | grep -qx disk9-format || fail "QEMU has no disk9"
+    qemu_says query-block | jq -r '.return[] | .inserted."node-name"?' | grep -qx disk9-format || fail "QEMU has no disk9"
     sees_disk() { vml agent "$VM" raw '{"execute":"guest-get-disks"}' | grep -q /dev/vd; }
     await 10 sees_disk
     assert_eq "$(find /proc/[0-9]*/fd -lname "$WORK/extra.img" 2>/dev/null | cut -d/ -f3 | sort -u)" "$QEMU" "who has the image open"

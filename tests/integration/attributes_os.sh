@@ -212,7 +212,7 @@ END
     watch_console
     qmp cont
     # Seen to stand still for ever once in some hundred times, with two vCPUs under TCG: a reset brings it on.
-    (await 60 console_has "BdsDxe: ") || { expect 0 vml reset "$VM" && await 120 console_has "BdsDxe: "; }
+    (await 20 console_has "BdsDxe: ") || { expect 0 vml reset "$VM" && await 40 console_has "BdsDxe: "; }
     kill "$CONSOLE"
     ended
 

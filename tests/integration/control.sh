@@ -21,9 +21,17 @@ start_vm() {
     expect 0 vml start "$TEMPLATE"
     SOCKET=$(find "$ROOT/run" -name control.sock)
 }
-# talk [PREFIX COMMAND...]: what a plain QMP client gets for the lines on stdin
+# talk [PREFIX COMMAND...]: what a plain QMP client gets for the lines on stdin, and for one more that it waits for
 talk() {
-    { echo '{"execute":"qmp_capabilities"}' && cat && sleep "${LINGER:-0.3}"; } | "$@" socat -t 2 - "UNIX-CONNECT:$SOCKET"
+    local heard=$WORK/heard.$BASHPID
+    : >"$heard"
+    {
+        echo '{"execute":"qmp_capabilities"}'
+        cat
+        echo '{"execute":"query-name","id":"last"}'
+        await 30 grep -q '"last"' "$heard"
+    } | "$@" socat - "UNIX-CONNECT:$SOCKET" >"$heard"
+    cat "$heard"
 }
 wire_has() { # CHANNEL TEXT
     vml -o json log --wire "$VM" | grep "\"channel\":\"$1" | grep -qF "$2"
@@ -52,7 +60,7 @@ test_three_clients_at_once_get_each_its_own_answers() {
     before=$(resumes)
     for i in 1 2; do
         for n in $(seq 50); do echo "{\"execute\":\"query-name\",\"id\":{\"client\":$i,\"n\":$n}}"; done |
-            LINGER=1 talk >"$WORK/client$i" &
+            talk >"$WORK/client$i" &
         pids+=($!)
     done
     expect 0 vml qmp "$VM" '{"execute":"stop","id":"mine"}'

@@ -47,7 +47,7 @@ there() {
     update-disk) grep -q 'TOTAL_IOPS_SEC = "300"' "$live" ;;
     media) grep -q 'two.iso' "$live" ;;
     eject) ! grep -q 'one.iso' "$live" ;;
-    grow-disk) vml qmp "$VM" '{"execute":"query-block"}' | jq -e '.return[] | select(.qdev | test("disk0")) | .inserted.image."virtual-size" == 2097152' >/dev/null ;;
+    grow-disk) qemu_says query-block | jq -e '.return[] | select(.qdev | test("disk0")) | .inserted.image."virtual-size" == 2097152' >/dev/null ;;
     esac
 }
 

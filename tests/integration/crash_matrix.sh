@@ -357,7 +357,7 @@ check_running() { # LIFE
     fi
     check_change "$1"
     [[ $(vml agent "$VM" raw guest-fsfreeze-status 2>&1) == '"thawed"' ]] || fail "$WHERE: the guest is not thawed"
-    [[ $(vml qmp "$VM" '{"execute": "query-status"}' 2>&1 | jq -r '.return.status // .status') == running ]] ||
+    [[ $(qemu_says query-status 2>&1 | jq -r '.return.status // .status') == running ]] ||
         fail "$WHERE: the guest does not run"
     vml -q shutdown "$VM" >"$ROOT/out" 2>&1 || fail "$WHERE: the next shutdown: $(<"$ROOT/out")"
 }

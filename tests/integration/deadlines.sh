@@ -229,7 +229,7 @@ test_storage_that_dies_under_a_running_guest_is_named_by_destroy() {
     template "DISK = [ SOURCE = \"$DISK\", FORMAT = \"raw\", CACHE = \"writeback\" ]"
     expect 0 vml start "$TEMPLATE"
     local node
-    node=$(vml qmp "$VM" '{"execute":"query-named-block-nodes"}' |
+    node=$(qemu_says query-named-block-nodes |
         jq -r '[.return[] | select(.drv == "raw")][0]."node-name"')
     kill -USR1 "$FUSE"
     # QEMU's own thread waits for this read: its monitor answers nobody any more.

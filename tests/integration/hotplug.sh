@@ -263,9 +263,9 @@ test_kvmrc_has_defaults_for_what_is_attached() {
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/a.raw,TARGET=vda"
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=vdb,CACHE=none"
     expect 0 vml attach nic "$VM" --nic "BRIDGE_TYPE=user"
-    vml qmp "$VM" '{"execute":"query-named-block-nodes"}' |
+    qemu_says query-named-block-nodes |
         jq -e '[.return[] | select(."node-name" == "disk0-format" or ."node-name" == "disk1-format") | .cache."no-flush"] | sort == [false, true]' >/dev/null ||
-        fail "cache modes: $(vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -c '.return[] | [."node-name", .cache]')"
+        fail "cache modes: $(qemu_says query-named-block-nodes | jq -c '.return[] | [."node-name", .cache]')"
     assert_contains "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/nic0","property":"type"}}')" '"e1000"'
     ended
 }
@@ -457,7 +457,7 @@ test_guest_that_does_not_let_go_is_asked_again() {
     assert_contains "$ERR" "it is unplug-pending"
     assert_eq "$(vml -o json status "$VM" | jq -r '.devices[] | select(.id == "disk0").state')" unplug-pending "state"
     # Its backend is still there: what goes, goes with the guest's consent.
-    vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | grep -q disk0-format || fail "the backend was lost"
+    qemu_says query-named-block-nodes | grep -q disk0-format || fail "the backend was lost"
     assert_contains "$(<"$RUN_DIR/live.tmpl")" 'TARGET = "vdb"'
     # A successor of the supervisor knows of it, too.
     local supervisor

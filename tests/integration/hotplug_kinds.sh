@@ -6,7 +6,7 @@
 . "$(dirname "$0")/hotplug_lib.sh"
 
 node_is() { # NODE FILTER VALUE
-    assert_eq "$(vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -r --arg node "$1" ".return[] | select(.\"node-name\" == \$node) | $2")" "$3" "$1 $2"
+    assert_eq "$(qemu_says query-named-block-nodes | jq -r --arg node "$1" ".return[] | select(.\"node-name\" == \$node) | $2")" "$3" "$1 $2"
 }
 
 test_encrypted_disk_comes_and_its_secret_is_written_nowhere() {

@@ -31,9 +31,9 @@ all_agree() {
 }
 # Everything that a change could leave behind.
 holdings() {
-    vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | jq -r '.return[]."node-name"' | sort
-    vml qmp "$VM" '{"execute":"query-fdsets"}' | jq -c '[.return[].fds | length]'
-    vml qmp "$VM" '{"execute":"query-chardev"}' | jq -r '.return[].label' | sort
+    qemu_says query-named-block-nodes | jq -r '.return[]."node-name"' | sort
+    qemu_says query-fdsets | jq -c '[.return[].fds | length]'
+    qemu_says query-chardev | jq -r '.return[].label' | sort
     vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' | jq -r '.return[].name' | sort
     vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/objects"}}' | jq -r '.return[].name' | sort
     find "/proc/$QEMU/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
@@ -59,4 +59,4 @@ has_blocks() { [[ $(blocks_in_guest) == "$1" ]]; }
 device_state() { vml -o json status "$VM" | jq -r --arg id "$1" '.devices[] | select(.id == $id).state'; }
 device_is_gone() { [[ $(vml -o json status "$VM" | jq --arg id "$1" '[.devices[] | select(.id == $id)] | length') == 0 ]]; }
 # The backend of a disk is there.
-has_backend() { vml qmp "$VM" '{"execute":"query-named-block-nodes"}' | grep -q "$1-format" || fail "the backend of $1 was lost"; }
+has_backend() { qemu_says query-named-block-nodes | grep -q "$1-format" || fail "the backend of $1 was lost"; }

@@ -5,7 +5,7 @@
 # shellcheck source=tests/integration/hotplug_lib.sh
 . "$(dirname "$0")/hotplug_lib.sh"
 
-actual() { vml qmp "$VM" '{"execute":"query-balloon"}' | jq '.return.actual'; }
+actual() { qemu_says query-balloon | jq '.return.actual'; }
 has_at_most() { (($(actual) <= ($1 << 20) + (2 << 20))); }
 has_at_least() { (($(actual) >= ($1 << 20) - (2 << 20))); }
 story() { status_of story | jq -r '.[].text'; }

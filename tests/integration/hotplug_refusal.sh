@@ -183,7 +183,7 @@ test_agent_brings_online_what_the_guest_leaves_offline() {
 # qemu-lab 5: only KVM tells of the vCPU itself, and only there one can come after one has gone.
 test_vcpu_comes_again_after_it_has_gone() {
     faked 'VCPU = "1"' 'VCPU_MAX = "4"'
-    vcpus() { vml qmp "$VM" '{"execute":"query-cpus-fast"}' | jq '.return | length'; }
+    vcpus() { qemu_says query-cpus-fast | jq '.return | length'; }
     for _ in 1 2 3; do
         expect 0 vml resize "$VM" --vcpu 4
         assert_eq "$(vcpus)" 4 "vCPUs of QEMU"

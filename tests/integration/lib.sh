@@ -83,7 +83,8 @@ status_is() { [[ $(status_of "$1") == "$2" ]]; }
 status_is_not() { [[ $(status_of "$1") != "$2" ]]; }
 # await SECONDS COMMAND...: until it succeeds; for what has no event to wait for
 await() {
-    local end=$((SECONDS + $1))
+    # A machine that does much else needs longer; who waits in vain only fails later.
+    local end=$((SECONDS + 3 * $1))
     shift
     until "$@" >/dev/null 2>&1; do
         ((SECONDS < end)) || fail "'$*' did not become true"
@@ -132,6 +133,14 @@ start_ready() {
     else
         expect 0 vml --timeout 60 wait "$VM" --for=agent
     fi
+}
+# qemu_says QUERY: QEMU's answer, as the verb prints it. A question may be asked again: half a second, a query's deadline,
+# is short on a machine that does much else.
+qemu_says() {
+    local said status=0 end=$((SECONDS + 30))
+    while said=$(vml qmp "$VM" "{\"execute\":\"$1\"}"); status=$?; ((status == 7 && SECONDS < end)); do :; done
+    printf '%s\n' "$said"
+    return "$status"
 }
 guest_runs() { [[ $(vml qmp "$VM" '{"execute":"query-status"}' | jq -r .return.status) == running ]]; }
 save_guest() { # DIRECTORY IMAGE PREPARE
