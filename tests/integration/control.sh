@@ -25,11 +25,12 @@ start_vm() {
 talk() {
     local heard=$WORK/heard.$BASHPID
     : >"$heard"
+    has_last() { grep -q '"last"' "$heard"; }
     {
         echo '{"execute":"qmp_capabilities"}'
         cat
-        echo '{"execute":"query-name","id":"last"}'
-        await 30 grep -q '"last"' "$heard"
+        echo '{"execute":"query-name","id":{"last":true}}'
+        await 30 has_last
     } | "$@" socat - "UNIX-CONNECT:$SOCKET" >"$heard"
     cat "$heard"
 }

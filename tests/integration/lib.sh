@@ -179,7 +179,10 @@ watch_console() {
     : >"$WORK/console"
     socat -u "UNIX-CONNECT:$(console_socket)" "OPEN:$WORK/console,append" 9>&- &
     CONSOLE=$!
+    # It opens the file when it is connected; what the guest says before that is lost.
+    await 10 has_open "$CONSOLE" "$WORK/console"
 }
+has_open() { [[ -n $(find "/proc/$1/fd" -lname "$2") ]]; }
 ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
 # tell_guest COMMAND...: types them on the console, which nobody else may watch then, and waits until the guest's shell has
 # done them; what they print is in $SAID
