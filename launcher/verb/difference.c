@@ -190,14 +190,16 @@ static void compare(struct differences *list, const struct template *live)
                                                        .was = was ? xstrdup(was->value) : NULL,
                                                        .wanted = xstrdup(one->value) });
         }
-        for (size_t i = 0; i < live->n_attributes; i++)
+        for (size_t i = 0; i < live->n_attributes; i++) {
+                const struct template_attribute *was = &live->attributes[i];
+
                 if (!pairing.is_known[i])
                         add(list, (struct difference){ .kind = DIFFERENCE_REMOVED,
-                                                       .vector = live->attributes[i].is_vector
-                                                                         ? xstrdup(live->attributes[i].name)
-                                                                         : NULL,
+                                                       .vector = was->is_vector ? xstrdup(was->name) : NULL,
                                                        .at = i,
-                                                       .name = title(&live->attributes[i], NULL) });
+                                                       .name = title(was, NULL),
+                                                       .was = was->is_vector ? NULL : xstrdup(was->value) });
+        }
         free(pairing.of_wanted);
         free(pairing.is_known);
 }

@@ -77,11 +77,11 @@ static json_t *rows_of(const struct whole_update *update, const char *now)
                 const struct difference *each = &update->differences.items[i];
                 const char *effect =
                         each->effect == DIFFERENCE_NOW ? now : difference_effect_name(each->effect);
-                const char *was = each->kind == DIFFERENCE_ADDED ? "none" : each->was ? each->was : "there";
-                const char *wanted = each->kind == DIFFERENCE_REMOVED ? "none"
-                                     : each->wanted                   ? each->wanted
-                                     : each->key                      ? ""
-                                                                      : "there";
+                /* A whole vector is there or not. */
+                const char *was = each->was ? each->was : each->kind == DIFFERENCE_REMOVED ? "there" : "none";
+                const char *wanted = each->wanted                     ? each->wanted
+                                     : each->kind == DIFFERENCE_ADDED ? "there"
+                                                                      : "none";
 
                 json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s*}", "attribute", each->name,
                                                       "running", was, "template", wanted, "effect", effect,
