@@ -13,6 +13,12 @@ static const struct attr_word bridge_type_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word link_words[] = {
+        WORD("up", NIC_LINK_UP),
+        WORD("down", NIC_LINK_DOWN),
+        WORDS_END,
+};
+
 static const struct attr_word network_mode_words[] = {
         WORD("auto", 0),
         WORD("dummy", 0),
@@ -61,7 +67,7 @@ static const struct attr_word ip6_method_words[] = {
 
 #define ATTR_OF struct nic_spec
 static const struct attr nic_rows[] = {
-        { "BRIDGE", IFNAME(bridge), .lookup = LOOKUP_D, .lands = "net",
+        { "BRIDGE", IFNAME(bridge), .lookup = LOOKUP_D, .lands = "net", .live = true,
           .doc = "Bridge of the host that the tap joins; empty: a tap in no bridge.",
           .source = "opennebula-semantics 3.10" },
         { "BRIDGE_TYPE", ENUM(bridge_type, nic_bridge_type, bridge_type_words), .lookup = LOOKUP_D,
@@ -100,7 +106,11 @@ static const struct attr nic_rows[] = {
         { "GUEST_MTU", U32(guest_mtu), .lookup = LOOKUP_D, .min = 68, .max = 65521, .unit = "bytes",
           .lands = "argv", .doc = "MTU that a virtio card tells the guest, when it is not MTU.",
           .source = "opennebula-semantics 2.1" },
+        { "LINK", ENUM(link, nic_link, link_words), .lookup = LOOKUP_D, .lands = "qmp", .live = true,
+          .doc = "down: the guest sees a card without its cable. Absent: up.",
+          .source = "libvirt-behaviour 7.1" },
         { "NETWORK_MODE", TEXT(network_mode), .lookup = LOOKUP_D, .words = network_mode_words, .lands = "net",
+          .live = true,
           .doc = "dummy: the tap joins no bridge, whatever BRIDGE says; auto: OpenNebula chooses the network.",
           .source = "opennebula-semantics 3.10" },
         COMING_IN("FILTER", C, "Packet filter by name: clean-traffic and the like."),

@@ -40,6 +40,7 @@ enum memory_access { MEMORY_ACCESS_NONE, MEMORY_ACCESS_PRIVATE, MEMORY_ACCESS_SH
 enum memory_encryption { MEMORY_ENCRYPTION_NONE, MEMORY_ENCRYPTION_SEV, MEMORY_ENCRYPTION_SEV_ES };
 enum balloon_model { BALLOON_MODEL_VIRTIO, BALLOON_MODEL_NONE };
 enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
+enum nic_link { NIC_LINK_NONE, NIC_LINK_UP, NIC_LINK_DOWN };
 enum boot_kind { BOOT_DISK, BOOT_NIC };
 enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
 enum sd_disk_bus { SD_DISK_BUS_SCSI, SD_DISK_BUS_SATA };
@@ -235,6 +236,7 @@ struct nic_spec {
         struct section section;
         uint32_t id; /* NIC_ID, or the first free number */
         enum nic_bridge_type bridge_type;
+        enum nic_link link;
         char *bridge; /* NULL with NIC_BRIDGE_USER, NETWORK_MODE dummy, or a tap in no bridge */
         char *model;  /* "virtio", "e1000", ... */
         char *target; /* tap name, at most 15 bytes; filled in by rule: NAME-N, or vl-HASH-N when too long */

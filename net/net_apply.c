@@ -100,6 +100,18 @@ static int do_bridge_join(struct netlink *nl, const struct net_op *op, struct er
         return 0;
 }
 
+static int do_bridge_leave(struct netlink *nl, const struct net_op *op, struct error **err)
+{
+        const struct net_link_change leave = { .set_master = true };
+        struct net_link link;
+
+        if (find_tap(nl, op->ifname, &link, err) < 0)
+                return -1;
+        return link.master && netlink_link_set(nl, link.index, &leave, err) < 0
+                       ? error_wrap(err, "take '%s' out of its bridge", op->ifname)
+                       : 0;
+}
+
 static int do_link_up(struct netlink *nl, const struct net_op *op, struct error **err)
 {
         const struct net_link_change change = { .set_up = true, .up = true };
@@ -121,6 +133,8 @@ int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct 
                 return do_link_set(nl, op, err);
         case NET_BRIDGE_JOIN:
                 return do_bridge_join(nl, op, err);
+        case NET_BRIDGE_MOVE:
+                return *op->join.bridge ? do_bridge_join(nl, op, err) : do_bridge_leave(nl, op, err);
         case NET_LINK_UP:
                 return do_link_up(nl, op, err);
         }
@@ -143,6 +157,8 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
                 break;
         case NET_LINK_SET:
                 /* The mark stays until the tap goes: it is the right to remove it. */
+        case NET_BRIDGE_MOVE:
+                /* net_bridge_back() */
                 return 0;
         case NET_BRIDGE_JOIN:
                 if (link.master == 0)
@@ -164,6 +180,53 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
                 return 0;
         }
         return done < 0 ? error_wrap(err, "clean up interface '%s'", op->ifname) : 0;
+}
+
+/* The bridge of a link by name, "": none. */
+static int find_master(struct netlink *nl, const struct net_link *link, char ret[IFNAMSIZ],
+                       struct error **err)
+{
+        struct net_link master = { 0 };
+
+        if (link->master && netlink_link_get_index(nl, link->master, &master, err) < 0)
+                return -1;
+        memcpy(ret, master.name, IFNAMSIZ);
+        return 0;
+}
+
+int net_bridge_of(struct netlink *nl, const char *ifname, const char *owner, char ret[IFNAMSIZ],
+                  struct error **err)
+{
+        struct net_link link;
+
+        assert(*owner);
+        if (find_tap(nl, ifname, &link, err) < 0)
+                return -1;
+        if (strcmp(link.alias, owner) != 0)
+                return error_set(err, ERROR_BUSY, "interface '%s' belongs to somebody else", ifname);
+        return find_master(nl, &link, ret, err);
+}
+
+int net_bridge_back(struct netlink *nl, const struct net_op *op, const char *owner, const char *previous,
+                    struct error **err)
+{
+        struct net_op back = { .kind = NET_BRIDGE_MOVE, .ifname = op->ifname, .join = op->join };
+        struct net_link link, bridge;
+        char now[IFNAMSIZ];
+        int found = netlink_link_get(nl, op->ifname, &link, err);
+
+        assert(*owner);
+        if (found <= 0 || strcmp(link.alias, owner) != 0)
+                return found < 0 ? -1 : 0;
+        /* Moved elsewhere meanwhile: not what was done here. */
+        if (find_master(nl, &link, now, err) < 0 || strcmp(now, op->join.bridge) != 0)
+                return *err ? -1 : 0;
+        /* A bridge that is gone cannot be gone back to. */
+        found = *previous ? netlink_link_get(nl, previous, &bridge, err) : 0;
+        if (found < 0)
+                return -1;
+        back.join.bridge = found ? previous : "";
+        return net_op_do(nl, &back, NULL, err);
 }
 
 int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err)

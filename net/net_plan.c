@@ -4,10 +4,8 @@
 #include <string.h>
 
 static const char *const op_names[] = {
-        [NET_TAP_CREATE] = "tap-create",
-        [NET_LINK_SET] = "link-set",
-        [NET_BRIDGE_JOIN] = "bridge-join",
-        [NET_LINK_UP] = "link-up",
+        [NET_TAP_CREATE] = "tap-create", [NET_LINK_SET] = "link-set",       [NET_BRIDGE_JOIN] = "bridge-join",
+        [NET_LINK_UP] = "link-up",       [NET_BRIDGE_MOVE] = "bridge-move",
 };
 
 int net_ifname_check(const char *what, const char *ifname, struct error **err)
@@ -124,6 +122,7 @@ json_t *net_op_to_json(const struct net_op *op)
                         json_object_set_new(json, "mtu", json_integer(op->link.mtu));
                 return json;
         case NET_BRIDGE_JOIN:
+        case NET_BRIDGE_MOVE:
                 json = json_pack("{s:s, s:s, s:s}", "op", name, "ifname", op->ifname, "bridge",
                                  op->join.bridge);
                 if (op->join.keep_mtu)
@@ -186,10 +185,12 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
                 op.link.mtu = (unsigned)mtu;
                 break;
         case NET_BRIDGE_JOIN:
+        case NET_BRIDGE_MOVE:
                 if (json_unpack_ex(object, &why, 0, "{s:s, s?b}", "bridge", &op.join.bridge, "keep-mtu",
                                    &keep_mtu) < 0)
                         return unpack_failed(name, &why, err);
-                if (net_ifname_check("bridge", op.join.bridge, err) < 0)
+                if ((op.kind == NET_BRIDGE_JOIN || *op.join.bridge) &&
+                    net_ifname_check("bridge", op.join.bridge, err) < 0)
                         return -1;
                 op.join.keep_mtu = keep_mtu;
                 break;
@@ -217,7 +218,9 @@ void net_op_text(const struct net_op *op, struct text *out)
                 text_addf(out, "  alias %s", op->link.alias);
                 return;
         case NET_BRIDGE_JOIN:
-                text_addf(out, "bridge join   %s -> %s%s", op->ifname, op->join.bridge,
+        case NET_BRIDGE_MOVE:
+                text_addf(out, "bridge %s   %s -> %s%s", op->kind == NET_BRIDGE_JOIN ? "join" : "move",
+                          op->ifname, *op->join.bridge ? op->join.bridge : "none",
                           op->join.keep_mtu ? "  keep mtu" : "");
                 return;
         case NET_LINK_UP:

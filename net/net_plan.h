@@ -37,7 +37,7 @@ struct net_nic {
         uint8_t mac[NET_MAC_SIZE]; /* the guest's; the tap gets the same with 0xfe first, see net_tap_mac() */
 };
 
-enum net_op_kind { NET_TAP_CREATE = 1, NET_LINK_SET, NET_BRIDGE_JOIN, NET_LINK_UP };
+enum net_op_kind { NET_TAP_CREATE = 1, NET_LINK_SET, NET_BRIDGE_JOIN, NET_LINK_UP, NET_BRIDGE_MOVE };
 
 struct net_op {
         enum net_op_kind kind;
@@ -54,7 +54,7 @@ struct net_op {
                         unsigned mtu;              /* 0: as it is */
                 } link;
                 struct {
-                        const char *bridge;
+                        const char *bridge; /* NET_BRIDGE_MOVE: "" none */
                         /* A bridge takes the least MTU of its ports for its own (br_mtu_auto_adjust()): without this
                          * the tap takes the bridge's first. */
                         bool keep_mtu;

@@ -216,6 +216,7 @@ void numa_args(struct build *build);
 int balloon_check(struct build *build, struct error **err);
 void balloon_args(struct build *build);
 void balloon_steps(struct build *build);
+void nic_qmp_steps(struct build *build);
 
 /* agent.c */
 int agent_check(struct build *build, struct error **err);

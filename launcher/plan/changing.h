@@ -50,5 +50,13 @@ void changing_add_host_steps(struct changing *c);
 void changing_remove_host_steps(struct changing *c);
 void changing_add_qmp_steps(struct changing *c);
 
+/* plan_change_nic.c */
+/* Other bridges for taps that stay. */
+void changing_bridges(struct changing *c);
+/* Links of the guest's cards. */
+void changing_links(struct changing *c);
+/* Is it theirs to do? */
+bool changing_handles_net(const struct changing *c, const struct plan_step *step);
+
 /* plan_change_media.c */
 void changing_media(struct changing *c);

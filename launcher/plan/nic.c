@@ -252,11 +252,28 @@ void nic_args(struct build *build)
                            nic_device(nic, plan->address, plan->bootindex));
 
                 build_device(build,
-                             json_pack("{s:o, s:s, s:s*, s:s, s:s, s:s*, s:i, s:s, s:o*}", "id",
+                             json_pack("{s:o, s:s, s:s*, s:s, s:s, s:s*, s:s*, s:i, s:s, s:o*}", "id",
                                        json_sprintf("nic%u", nic->id), "kind", "nic", "target",
                                        is_user ? NULL : nic->target, "model", nic->model, "mac",
-                                       nic->mac_text, "bridge", nic->bridge, "queues", (int)nic->queues,
+                                       nic->mac_text, "bridge", nic->bridge, "link",
+                                       nic->link == NIC_LINK_DOWN ? "down" : NULL, "queues", (int)nic->queues,
                                        "address", plan->address, "metadata", kept(nic)));
+        }
+}
+
+/* Before the guest runs; QEMU's options have no word for it. */
+void nic_qmp_steps(struct build *build)
+{
+        for (size_t i = 0; i < build->spec->n_nics; i++) {
+                const struct nic_spec *nic = &build->spec->nics[i];
+                _cleanup_text_ struct text because = TEXT_INIT;
+
+                if (nic->link != NIC_LINK_DOWN)
+                        continue;
+                build_refer_key(build, &because, &attr_nic, i, "LINK");
+                build_step(build, text_str(&because), EFFECT_QMP,
+                           json_pack("{s:s, s:{s:o, s:b}}", "execute", "set_link", "arguments", "name",
+                                     json_sprintf("nic%u", nic->id), "up", 0));
         }
 }
 

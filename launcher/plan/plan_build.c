@@ -402,6 +402,7 @@ static int write_steps(struct build *build, struct error **err)
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
         unit_late_steps(build);
         balloon_steps(build);
+        nic_qmp_steps(build);
         graphics_qmp_steps(build);
         machine_migration_steps(build);
         build_step(build, "rule: everything is in place", EFFECT_QMP,

@@ -190,6 +190,7 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
         changing_add_host_steps(&c);
         changing_add_parts(&c);
         changing_add_qmp_steps(&c);
+        changing_links(&c);
         changing_remove_parts(&c);
         changing_remove_host_steps(&c);
         tell_policy(&c);

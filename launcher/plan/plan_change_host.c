@@ -179,11 +179,13 @@ static bool take_secret(struct changing *c, const struct plan_step *step)
 void changing_add_host_steps(struct changing *c)
 {
         raise_memory_lock(c);
+        changing_bridges(c);
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
                 if (step->effect == EFFECT_QMP || is_of_a_start(step) || change_limits_has(step->effect) ||
-                    has_step(c->was_plan, step) || changing_handles_image(c, step))
+                    has_step(c->was_plan, step) || changing_handles_image(c, step) ||
+                    changing_handles_net(c, step))
                         continue;
                 if (counterpart(c->was_plan, step)) {
                         change_step(c, counterpart(c->was_plan, step), step);
@@ -229,7 +231,7 @@ void changing_remove_host_steps(struct changing *c)
                 json_t *args;
 
                 if (!member || has_step(c->wanted_plan, step) || counterpart(c->wanted_plan, step) ||
-                    changing_handles_image(c, step))
+                    changing_handles_image(c, step) || changing_handles_net(c, step))
                         continue;
                 args = json_pack("{s:s, s:s, s:O}", "effect", plan_effect_name(step->effect), "member",
                                  member, "value", json_object_get(step->args, member));
@@ -268,7 +270,8 @@ void changing_add_qmp_steps(struct changing *c)
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
-                if (step->effect == EFFECT_QMP && !is_of_the_screen(step) && !has_step(c->was_plan, step))
+                if (step->effect == EFFECT_QMP && !is_of_the_screen(step) && !changing_handles_net(c, step) &&
+                    !has_step(c->was_plan, step))
                         changing_add_step(c, step->because, EFFECT_QMP, json_incref(step->args),
                                           json_pack("{s:o}", "undo", way_back(c->was_plan, step)));
         }

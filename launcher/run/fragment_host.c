@@ -29,6 +29,9 @@ static int read_net(struct reading *reading, struct fragment_step *step, struct 
         if (net_op_from_json(step->args, &op, err) < 0)
                 return -1;
         marked = json_object_get(reading->taps, op.ifname);
+        /* Of a tap that is there: the host helper looks whose it is. */
+        if (op.kind == NET_BRIDGE_MOVE)
+                return marked ? error_set(err, ERROR_FAILED, "the tap '%s' is made here", op.ifname) : 0;
         if (op.kind != NET_TAP_CREATE && !marked)
                 return error_set(err, ERROR_FAILED, "no step before it makes the tap '%s'", op.ifname);
         if (op.kind == NET_TAP_CREATE) {

@@ -114,7 +114,7 @@ int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_
 
 /* Does the end of the VM undo it? Not what ends with QEMU or with its group, has no undo or is an fd that somebody has by now;
  * of its unit the start's own step forgets all that was set. */
-static bool outlives_qemu(const char *effect)
+static bool outlives_qemu(const char *effect, const char *op)
 {
         static const enum plan_effect others[] = { EFFECT_QMP,    EFFECT_CGROUP_WRITE, EFFECT_UNIT_SET,
                                                    EFFECT_SCRIPT, EFFECT_DEVICE_OPEN,  EFFECT_SOCKET_PAIR,
@@ -123,19 +123,20 @@ static bool outlives_qemu(const char *effect)
         for (size_t i = 0; i < ARRAY_SIZE(others); i++)
                 if (strcmp(effect, plan_effect_name(others[i])) == 0)
                         return false;
-        return true;
+        /* A tap in another bridge is still that tap. */
+        return !op || strcmp(op, "bridge-move") != 0;
 }
 
 enum keeping { KEEP, KEEP_AS_RUNS, DROP };
 
 /* What becomes of a step or a mark of this fragment. effect NULL: a mark. */
-static enum keeping judge(const json_t *fragment, const char *effect)
+static enum keeping judge(const json_t *fragment, const char *effect, const char *op)
 {
         if (json_is_true(json_object_get(fragment, "undone")))
                 return DROP;
         if (!json_is_true(json_object_get(fragment, "committed")))
                 return KEEP;
-        return effect && outlives_qemu(effect) ? KEEP_AS_RUNS : DROP;
+        return effect && outlives_qemu(effect, op) ? KEEP_AS_RUNS : DROP;
 }
 
 /* The numbers of steps that are taken out, so that what was learned of them goes too. */
@@ -163,7 +164,8 @@ static json_t *compacted(const json_t *fragments, json_t *dropped, json_t *entry
                 return has_number(dropped, n) ? NULL : json_incref(entry);
         fragment = find_fragment(
                 fragments, json_integer_value(json_is_object(mark) ? json_object_get(mark, "id") : mark));
-        switch (judge(fragment, effect)) {
+        switch (judge(fragment, effect,
+                      json_string_value(json_object_get(json_object_get(entry, "args"), "op")))) {
         case KEEP:
                 return json_incref(entry);
         case KEEP_AS_RUNS:

@@ -423,15 +423,17 @@ static void the_journal_tells_open_committed_and_undone_fragments_apart(void **s
                 "{\"n\":6,\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\"},\"apply\":1,\"undo\":[]}",
                 "{\"n\":7,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
                 "{\"n\":7,\"learned\":{\"previous\":\"1\"}}",
+                "{\"n\":8,\"effect\":\"net\",\"args\":{\"op\":\"bridge-move\"},\"apply\":1}",
+                "{\"n\":8,\"learned\":{\"previous\":\"br0\"}}",
                 "{\"apply\":{\"id\":1,\"committed\":true,\"live\":\"T\"}}",
-                "{\"apply\":{\"id\":2,\"begin\":8,\"who\":\"w\"}}",
-                "{\"n\":8,\"effect\":\"net\",\"args\":{},\"apply\":2}",
-                "{\"n\":8,\"undone\":true}",
+                "{\"apply\":{\"id\":2,\"begin\":9,\"who\":\"w\"}}",
+                "{\"n\":9,\"effect\":\"net\",\"args\":{},\"apply\":2}",
+                "{\"n\":9,\"undone\":true}",
                 "{\"apply\":{\"id\":2,\"undone\":true}}",
-                "{\"apply\":{\"id\":3,\"begin\":9,\"who\":\"w\"}}",
-                "{\"n\":9,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[{\"execute\":\"x\"}]}",
-                "{\"n\":10,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[]}",
-                "{\"n\":10,\"failed\":true}",
+                "{\"apply\":{\"id\":3,\"begin\":10,\"who\":\"w\"}}",
+                "{\"n\":10,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[{\"execute\":\"x\"}]}",
+                "{\"n\":11,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[]}",
+                "{\"n\":11,\"failed\":true}",
         };
         struct fixture *f = *state;
         json_auto_t *fragments = NULL, *entries = NULL, *after = NULL;
@@ -442,7 +444,7 @@ static void the_journal_tells_open_committed_and_undone_fragments_apart(void **s
         for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
                 add(f, lines[i]);
         assert_int_equal(fragment_journal_read(f->fd, &fragments, &next, &next_id, &err), 0);
-        assert_int_equal(next, 11);
+        assert_int_equal(next, 12);
         assert_int_equal(next_id, 4);
         assert_int_equal(json_array_size(fragments), 3);
         assert_true(json_is_true(json_object_get(json_array_get(fragments, 0), "committed")));
@@ -458,7 +460,7 @@ static void the_journal_tells_open_committed_and_undone_fragments_apart(void **s
         assert_null(json_object_get(tap, "apply"));
         assert_int_equal(fragment_journal_read(f->fd, &after, &next, &next_id, &err), 0);
         assert_int_equal(json_array_size(after), 1);
-        assert_int_equal(next, 11);
+        assert_int_equal(next, 12);
 }
 
 static void only_the_steps_asked_for_are_undone_and_marked(void **state)

@@ -391,6 +391,68 @@ static void a_screen_comes_with_a_start(void **state)
         launch_plan_free(b);
 }
 
+#define NIC_NET(op, more) "{\"op\":\"" op "\",\"ifname\":\"web-0\"" more "}"
+#define NIC_DOWN(id)      "{\"execute\":\"set_link\",\"arguments\":{\"name\":\"" id "\",\"up\":false}}"
+
+static void a_card_gets_another_bridge_and_its_link(void **state)
+{
+        static const char *const words[] = { "-device", "{\"driver\":\"e1000\",\"id\":\"nic0\"}", "-device",
+                                             "{\"driver\":\"e1000\",\"id\":\"nic1\"}", NULL };
+        static const struct {
+                const char *was_bridge, *bridge, *moved; /* NULL: none */
+                const char *was_down, *down, *up;
+        } rows[] = {
+                { "br0", "br1", "br1", NULL, "nic0", "false" }, { "br0", NULL, "", "nic0", NULL, "true" },
+                { NULL, "br1", "br1", "nic0", "nic0", NULL },   { "br0", "br0", NULL, NULL, NULL, NULL },
+                { NULL, NULL, NULL, NULL, "nic0", "false" },
+        };
+        const struct plan_change_options options = { .what = "update nic" };
+
+        (void)state;
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct launch_plan *plans[2] = { plan_of(words, LIVE_ONE), plan_of(words, LIVE_ONE) };
+                struct plan_change change = { 0 };
+                struct error *err = NULL;
+                size_t n = 0;
+
+                for (size_t k = 0; k < 2; k++) {
+                        const char *bridge = k ? rows[i].bridge : rows[i].was_bridge,
+                                   *down = k ? rows[i].down : rows[i].was_down;
+                        _cleanup_free_ char *join =
+                                xasprintf(NIC_NET("bridge-join", ",\"bridge\":\"%s\""), bridge ? bridge : "");
+
+                        give_step(plans[k], EFFECT_NET, NIC_NET("tap-create", ",\"queues\":1"));
+                        if (bridge)
+                                give_step(plans[k], EFFECT_NET, join);
+                        give_step(plans[k], EFFECT_QMP, NIC_DOWN("nic1"));
+                        if (down)
+                                give_step(plans[k], EFFECT_QMP, NIC_DOWN("nic0"));
+                }
+                assert_int_equal(plan_change_build(plans[0], plans[1], &options, &change, &err), 0);
+                assert_null(change.next_start);
+                assert_null(json_object_get(change.fragment, "forward"));
+                if (rows[i].moved) {
+                        const json_t *args = json_object_get(step(&change, n++), "args");
+
+                        assert_string_equal(json_string_value(json_object_get(args, "op")), "bridge-move");
+                        assert_string_equal(json_string_value(json_object_get(args, "bridge")),
+                                            rows[i].moved);
+                }
+                if (rows[i].up) {
+                        _cleanup_free_ char *to = xasprintf("{\"name\":\"nic0\",\"up\":%s}", rows[i].up);
+                        const json_t *undo = json_array_get(json_object_get(step(&change, n), "undo"), 0);
+
+                        step_is(&change, n++, "set_link", to);
+                        assert_true(json_is_true(json_object_get(json_object_get(undo, "arguments"), "up")) ==
+                                    !strcmp(rows[i].up, "false"));
+                }
+                assert_int_equal(json_array_size(json_object_get(change.fragment, "steps")), n);
+                plan_change_done(&change);
+                launch_plan_free(plans[0]);
+                launch_plan_free(plans[1]);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -406,6 +468,7 @@ int main(void)
                 cmocka_unit_test(live_tmpl_changes_by_number),
                 cmocka_unit_test(live_tmpl_changes_by_all_that_is_said),
                 cmocka_unit_test(a_screen_comes_with_a_start),
+                cmocka_unit_test(a_card_gets_another_bridge_and_its_link),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
