@@ -158,6 +158,7 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
     await 5 is_gone "$KEEPER"
     assert_eq "$(status_of state)" running
     kill -9 "$SUPERVISOR"
+    await 5 is_gone "$SUPERVISOR"
     expect 0 vml reconcile --dry-run "$VM"
     assert_contains "$OUT" "runs without its supervisor"
     vml run "$VM" 2>"$WORK/run.err" &

@@ -119,7 +119,7 @@ test_make_demo_as_an_ordinary_user() {
     local copy=$HOME_DIR/vmlaunch
     mkdir "$copy"
     (cd "$TOP" && git -c safe.directory='*' ls-files -z | cpio --quiet -0pdm "$copy" && find build -path build/guest -prune -o \
-        -type d \( -name tests -o -name docs -o -name 'lint-*' -o -name asan -o -name fuzz \) -prune -o -type f -print0 |
+        -type d \( -name tests -o -name docs -o -name 'lint-*' -o -name asan -o -name fuzz -o -name '*.??????' \) -prune -o -type f -print0 |
         cpio --quiet -0pdm "$copy")
     mkdir -p "$copy/build/guest"
     cp -p "$GUEST"/{bzImage,vmlinuz,initrd.img,stamp} "$copy/build/guest/"
