@@ -121,7 +121,7 @@ static int take_long(struct verb_context *context, const char *word, struct word
                 find_long(global_options, ARRAY_SIZE(global_options), name, length);
 
         if (!option && context->verb)
-                option = find_long(context->verb->options, VERB_MAX_OPTIONS, name, length);
+                option = find_long(context->verb->options, context->verb->n_options, name, length);
         if (!option)
                 return unknown_option(context, word, err);
         if (name[length] && !option->arg)
@@ -138,7 +138,7 @@ static int take_letters(struct verb_context *context, const char *word, struct w
                         find_letter(global_options, ARRAY_SIZE(global_options), *letter);
 
                 if (!option && context->verb)
-                        option = find_letter(context->verb->options, VERB_MAX_OPTIONS, *letter);
+                        option = find_letter(context->verb->options, context->verb->n_options, *letter);
                 if (!option && letter == word + 1)
                         return unknown_option(context, word, err);
                 if (!option)
@@ -279,9 +279,9 @@ char *command_line_verb_help(const struct verb *verb)
         struct text text = TEXT_INIT;
 
         text_addf(&text, "vmlaunch %s\n  %s\n", verb->usage, verb->summary);
-        if (verb->options[0].name || verb->timeout)
+        if (verb->n_options || verb->timeout)
                 text_add(&text, "\noptions:\n");
-        add_options(&text, verb->options, VERB_MAX_OPTIONS);
+        add_options(&text, verb->options, verb->n_options);
         if (verb->timeout)
                 text_addf(&text, "  %-20s %s\n", "--timeout=S", verb->timeout);
         if (verb->more)

@@ -36,7 +36,7 @@ static void add_verb(struct text *out, const struct verb *verb)
                 text_add_roff(out, verb->more);
                 text_add(out, "\n.fi\n");
         }
-        add_options(out, verb->options, VERB_MAX_OPTIONS);
+        add_options(out, verb->options, verb->n_options);
         if (verb->timeout) {
                 text_add(out, ".TP\n.B \\-\\-timeout=S\n");
                 text_add_roff(out, verb->timeout);
@@ -98,7 +98,7 @@ static char *option_words(const struct verb_option *options, size_t max)
 static void add_option_values(struct text *out)
 {
         for (const struct verb *verb = verbs; verb->name; verb++) {
-                for (size_t i = 0; i < VERB_MAX_OPTIONS && verb->options[i].name; i++) {
+                for (size_t i = 0; i < verb->n_options; i++) {
                         const struct verb_option *option = &verb->options[i];
 
                         if (!verb->group || !option->words)
@@ -225,7 +225,7 @@ char *manual_completion(void)
                 "_vmlaunch_options() {\n"
                 "    case $1 in\n");
         for (const struct verb *verb = verbs; verb->name; verb++) {
-                _cleanup_free_ char *words = option_words(verb->options, VERB_MAX_OPTIONS);
+                _cleanup_free_ char *words = option_words(verb->options, verb->n_options);
 
                 if (verb->group && *words)
                         text_addf(&out, "    %s) echo '%s' ;;\n", verb->name, words);

@@ -50,7 +50,8 @@ struct verb {
         unsigned ends_within_s;
         const char *more; /* further lines of its help; NULL: none */
         size_t min_args, max_args;
-        struct verb_option options[VERB_MAX_OPTIONS];
+        const struct verb_option *options; /* n_options of them, at most VERB_MAX_OPTIONS */
+        size_t n_options;
         int (*run)(struct verb_context *context, struct error **err);
 };
 

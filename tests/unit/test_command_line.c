@@ -113,7 +113,7 @@ static void root_of_the_environment_yields_to_the_option(void **state)
         command_line_done(&context);
 }
 
-static void every_verb_has_its_words_and_an_option_table_that_ends(void **state)
+static void every_verb_has_its_words_and_options_that_fit(void **state)
 {
         (void)state;
         for (const struct verb *verb = verbs; verb->name; verb++) {
@@ -122,8 +122,11 @@ static void every_verb_has_its_words_and_an_option_table_that_ends(void **state)
                 assert_non_null(verb->run);
                 assert_true(verb->min_args <= verb->max_args);
                 assert_int_equal(strncmp(verb->usage, verb->name, strlen(verb->name)), 0);
-                for (size_t i = 0; i < VERB_MAX_OPTIONS && verb->options[i].name; i++)
+                assert_true(verb->n_options <= VERB_MAX_OPTIONS);
+                for (size_t i = 0; i < verb->n_options; i++) {
+                        assert_non_null(verb->options[i].name);
                         assert_non_null(verb->options[i].doc);
+                }
         }
 }
 
@@ -156,7 +159,7 @@ int main(void)
                 cmocka_unit_test(one_dash_is_an_argument),
                 cmocka_unit_test(wrong_words_are_usage_errors_that_say_which),
                 cmocka_unit_test(root_of_the_environment_yields_to_the_option),
-                cmocka_unit_test(every_verb_has_its_words_and_an_option_table_that_ends),
+                cmocka_unit_test(every_verb_has_its_words_and_options_that_fit),
                 cmocka_unit_test(help_names_every_verb_but_the_hidden_ones),
                 cmocka_unit_test(help_names_every_verdict_with_its_status),
         };
