@@ -61,7 +61,7 @@ const char *attr_nearest(const struct attr_section *section, const char *name)
         size_t n = 0;
 
         for (size_t i = 0; i < section->n_rows; i++) {
-                if (section->rows[i].means)
+                if (section->rows[i].state == ATTR_MISSPELT)
                         continue;
                 ARRAY_GROW(names, n);
                 names[n++] = section->rows[i].name;
@@ -77,6 +77,11 @@ const char *attr_nearest(const struct attr_section *section, const char *name)
         ARRAY_GROW(names, n);
         names[n] = NULL;
         return text_nearest(name, names);
+}
+
+uint64_t attr_plain_unit(const struct attr *row)
+{
+        return 1ull << row->unit_shift;
 }
 
 void *attr_field(const struct attr *row, void *record)
@@ -140,6 +145,7 @@ const char *attr_state_name(enum attr_state state)
                 [ATTR_HERE] = "supported",
                 [ATTR_COMING] = "not supported by this version",
                 [ATTR_LEFT_ALONE] = "left alone",
+                [ATTR_MISSPELT] = "misspelt",
         };
 
         return names[state];
@@ -263,7 +269,7 @@ static char *size_example(const struct attr *row)
         const uint64_t bytes = 8ull << 30;
 
         return xasprintf("%s = \"%llu\" for %s, or \"8 GiB\"", row->name,
-                         (unsigned long long)(bytes / row->plain_unit), row->unit);
+                         (unsigned long long)(bytes / attr_plain_unit(row)), row->unit);
 }
 
 /* For messages. */
@@ -510,7 +516,7 @@ static int read_size(const struct attr_section *section, const struct attr *row,
 {
         if (is_word(row, value, ret))
                 return 0;
-        switch (text_parse_size(value, row->plain_unit, ret)) {
+        switch (text_parse_size(value, attr_plain_unit(row), ret)) {
         case TEXT_SIZE_BAD:
                 return wrong_size(section, row, value, pos, err);
         case TEXT_SIZE_HUGE:

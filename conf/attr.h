@@ -5,9 +5,9 @@
  * it. Rows stand in sections: the top-level attributes (name "") and one section per vector; the attr_*.c
  * files hold them. Pure and constant; nothing here owns memory but what a function says.
  *
- * Three kinds of rows: ATTR_HERE (has an effect), ATTR_COMING (known, its part of vmlaunch is not in this version:
+ * Four kinds of rows: ATTR_HERE (has an effect), ATTR_COMING (known, its part of vmlaunch is not in this version:
  * using it in a template is an error by name), ATTR_LEFT_ALONE (known, and none of our business: named in one
- * warning, with the reason). A row with .means is a published misspelling of another row of its section.
+ * warning, with the reason), ATTR_MISSPELT (a published misspelling of another row of its section).
  */
 #pragma once
 
@@ -17,7 +17,7 @@
 
 #include "base/error.h"
 
-enum attr_state { ATTR_HERE, ATTR_COMING, ATTR_LEFT_ALONE };
+enum attr_state { ATTR_HERE, ATTR_COMING, ATTR_LEFT_ALONE, ATTR_MISSPELT };
 
 enum attr_kind {
         ATTR_TEXT,    /* char *: any text that a template can hold, within .chars when given */
@@ -27,7 +27,7 @@ enum attr_kind {
         ATTR_U64,     /* uint64_t, .min to .max */
         ATTR_SIGNED,  /* int64_t, -.max to .max; .min is not used */
         ATTR_DECIMAL, /* double, above 0 and up to .max */
-        ATTR_SIZE,    /* uint64_t bytes, .min to .max; a plain number counts in .plain_unit bytes */
+        ATTR_SIZE,    /* uint64_t bytes, .min to .max; a plain number counts in units of .unit_shift */
         ATTR_ENUM,    /* an enum, one of .words */
         ATTR_MAC,     /* char *: xx:xx:xx:xx:xx:xx, stored in lower case */
         ATTR_UUID,    /* char *: stored in lower case */
@@ -56,30 +56,32 @@ struct attr_word {
 
 struct attr {
         const char *name;
-        /* There are seven hundred rows: the small members are side by side. */
-        uint32_t offset; /* of the value in the section's struct, when has_field */
+        /* There are seven hundred rows: the small members are side by side, in the size of a pointer. */
+        uint16_t offset;    /* of the value in the section's struct, when has_field */
+        uint8_t unit_shift; /* ATTR_SIZE: a plain number counts in units of 1 << this bytes */
         enum attr_state state : 8;
         enum attr_kind kind : 8;
         enum attr_lookup lookup : 8;
-        uint8_t ip_version; /* ATTR_ADDRESS */
-        bool has_field;
+        uint8_t ip_version : 4; /* ATTR_ADDRESS */
+        bool has_field : 1;
         /* No field: what was written is checked and kept with the device, for live.tmpl and status. */
-        bool kept;
-        bool live;         /* can be changed while the VM runs */
-        bool secret;       /* shown nowhere (conf/secret.h) */
-        const char *means; /* misspelling: the row meant */
-        const char *dflt;  /* template text, through the same parser; NULL: none */
+        bool kept : 1;
+        bool live : 1;   /* can be changed while the VM runs */
+        bool secret : 1; /* shown nowhere (conf/secret.h) */
+        union {
+                const char *doc;   /* ATTR_HERE, ATTR_COMING: one or more sentences */
+                const char *why;   /* ATTR_LEFT_ALONE: the reason */
+                const char *right; /* ATTR_MISSPELT: the name of the row meant */
+        };
+        const char *dflt; /* template text, through the same parser; NULL: none */
         /* ATTR_ENUM; ATTR_TEXT: the closed set of values; ATTR_U32, ATTR_SIZE: words that stand for numbers out
          * of its range */
         const struct attr_word *words;
-        const char *chars;   /* ATTR_TEXT: every byte must be one of these; NULL: any */
-        uint64_t min, max;   /* max 0: none */
-        uint64_t plain_unit; /* ATTR_SIZE */
-        const char *unit;    /* of a plain number, for people */
-        const char *doc;     /* one or more sentences */
-        const char *lands;   /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
-        const char *source;  /* where the rule comes from */
-        const char *why;     /* ATTR_LEFT_ALONE: the reason */
+        const char *chars;  /* ATTR_TEXT: every byte must be one of these; NULL: any */
+        uint64_t min, max;  /* max 0: none */
+        const char *unit;   /* of a plain number, for people */
+        const char *lands;  /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
+        const char *source; /* where the rule comes from */
 };
 
 struct attr_section {
@@ -118,7 +120,7 @@ struct attr_section {
 #define IFNAME(field)      .kind = ATTR_IFNAME, ATTR_FIELD(field, char *)
 #define TARGET(field)      .kind = ATTR_TARGET, ATTR_FIELD(field, char *)
 #define SIZE(field, bytes, word) \
-        .kind = ATTR_SIZE, .plain_unit = (bytes), .unit = (word), ATTR_FIELD(field, uint64_t)
+        .kind = ATTR_SIZE, .unit_shift = __builtin_ctzll(bytes), .unit = (word), ATTR_FIELD(field, uint64_t)
 #define ENUM(field, enum_type, table) .kind = ATTR_ENUM, .words = (table), ATTR_FIELD(field, enum enum_type)
 #define COMING(key, text)                                                              \
         {                                                                              \
@@ -149,9 +151,9 @@ struct attr_section {
         {                                                                                    \
                 .name = (key), .state = ATTR_LEFT_ALONE, .lookup = LOOKUP_D, .why = (reason) \
         }
-#define MISSPELT(key, right)                                          \
-        {                                                             \
-                .name = (key), .state = ATTR_COMING, .means = (right) \
+#define MISSPELT(key, meant)                                            \
+        {                                                               \
+                .name = (key), .state = ATTR_MISSPELT, .right = (meant) \
         }
 
 #define ATTR_AUTO 0
@@ -177,6 +179,8 @@ const struct attr *attr_find(const struct attr_section *section, const char *nam
 /* The name of a row or section that was most likely meant, or NULL; misspellings are never proposed. */
 const char *attr_nearest(const struct attr_section *section, const char *name);
 
+/* ATTR_SIZE: the bytes that a plain number counts in. */
+uint64_t attr_plain_unit(const struct attr *row);
 /* The field of the row in record, and the text fields among the kinds. */
 void *attr_field(const struct attr *row, void *record);
 bool attr_is_text(const struct attr *row);

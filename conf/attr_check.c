@@ -123,15 +123,15 @@ static bool counts_in(enum attr_lookup lookup, enum layer layer)
 static void check_row(struct check *check, const struct attr_section *section, const struct attr *row,
                       const char *full, const struct source_pos *pos)
 {
-        if (row->means) {
-                const struct attr *meant = attr_find(section, row->means);
+        if (row->state == ATTR_MISSPELT) {
+                const struct attr *meant = attr_find(section, row->right);
 
                 if (meant->state == ATTR_COMING && check->layer == LAYER_TEMPLATE) {
                         fail(check, pos, "%s: means %s, which is not supported by this version of vmlaunch",
-                             full, row->means);
+                             full, row->right);
                         return;
                 }
-                warn(check, pos, "%s: misspelt, taken as %s", full, row->means);
+                warn(check, pos, "%s: misspelt, taken as %s", full, row->right);
                 row = meant;
         }
         if (row->state == ATTR_LEFT_ALONE)
@@ -183,7 +183,7 @@ static void check_vector(struct check *check, const struct template_attribute *v
                 const struct attr *row = attr_find(section->keys_of ? section->keys_of : section, pair->name);
                 _cleanup_free_ char *full = NULL;
 
-                if (row && !row->means && row->state == ATTR_HERE && counts_in(row->lookup, check->layer))
+                if (row && row->state == ATTR_HERE && counts_in(row->lookup, check->layer))
                         continue;
                 full = xasprintf("%s/%s", vector->name, pair->name);
                 if (row)

@@ -82,18 +82,13 @@ static int find(const char *reference, struct named *ret, struct error **err)
         return ret->row ? 0 : no_such(ret->section, slash + 1, "key", err);
 }
 
-static const char *state_of(const struct attr *row)
-{
-        return row->means ? "misspelt" : attr_state_name(row->state);
-}
-
 /* "size, MiB, default 1" */
 static char *summary(const struct attr *row)
 {
         struct text out = TEXT_INIT;
 
-        if (row->means) {
-                text_addf(&out, "misspelling of %s", row->means);
+        if (row->state == ATTR_MISSPELT) {
+                text_addf(&out, "misspelling of %s", row->right);
                 return text_take(&out);
         }
         if (row->state == ATTR_COMING)
@@ -168,7 +163,7 @@ static void add_names(struct text *out, const struct attr_section *section, enum
                 const struct attr *row = &section->rows[i];
                 size_t length = strlen(row->name);
 
-                if (row->state != state || row->means)
+                if (row->state != state)
                         continue;
                 if (!column)
                         text_addf(out, "\n%s:", label);
@@ -192,7 +187,7 @@ static void add_section_page(struct text *out, const struct attr_section *sectio
         for (size_t i = 0; i < section->n_rows; i++) {
                 const struct attr *row = &section->rows[i];
 
-                if (row->state != ATTR_HERE && !row->means)
+                if (row->state != ATTR_HERE && row->state != ATTR_MISSPELT)
                         continue;
                 add_line(out, section, row);
                 if (row->state == ATTR_HERE && row->doc)
@@ -208,16 +203,31 @@ static void add_item(struct text *out, const char *label, const char *value)
                 text_addf(out, "  %-9s %s\n", label, value);
 }
 
+static const char *doc_of(const struct attr *row)
+{
+        return row->state == ATTR_HERE || row->state == ATTR_COMING ? row->doc : NULL;
+}
+
+static const char *why_of(const struct attr *row)
+{
+        return row->state == ATTR_LEFT_ALONE ? row->why : NULL;
+}
+
+static const char *meant_by(const struct attr *row)
+{
+        return row->state == ATTR_MISSPELT ? row->right : NULL;
+}
+
 static void add_row(struct text *out, const struct attr_section *section, const struct attr *row)
 {
         _cleanup_free_ char *name = attr_full_name(section, row), *values = NULL;
 
         text_addf(out, "%s\n", name);
-        if (row->doc)
-                text_addf(out, "  %s\n", row->doc);
-        add_item(out, "state", state_of(row));
-        add_item(out, "why", row->why);
-        add_item(out, "means", row->means);
+        if (doc_of(row))
+                text_addf(out, "  %s\n", doc_of(row));
+        add_item(out, "state", attr_state_name(row->state));
+        add_item(out, "why", why_of(row));
+        add_item(out, "means", meant_by(row));
         if (row->state == ATTR_HERE) {
                 values = attr_values(row);
                 add_item(out, "kind", attr_kind_name(row->kind));
@@ -225,7 +235,7 @@ static void add_row(struct text *out, const struct attr_section *section, const 
                 add_item(out, "unit", row->unit);
                 add_item(out, "default", row->dflt);
         }
-        if (row->state != ATTR_LEFT_ALONE && !row->means)
+        if (row->state == ATTR_HERE || row->state == ATTR_COMING)
                 add_item(out, "from", attr_lookup_name(row->lookup));
         add_item(out, "lands in", row->lands);
         if (row->state == ATTR_HERE)
@@ -264,13 +274,13 @@ static json_t *row_json(const struct attr_section *section, const struct attr *r
 
         set_string(object, "name", row->name);
         set_string(object, "full_name", name);
-        set_string(object, "state", state_of(row));
-        set_string(object, "means", row->means);
-        set_string(object, "why", row->why);
-        set_string(object, "doc", row->doc);
+        set_string(object, "state", attr_state_name(row->state));
+        set_string(object, "means", meant_by(row));
+        set_string(object, "why", why_of(row));
+        set_string(object, "doc", doc_of(row));
         set_string(object, "source", row->source ? row->source : section->source);
         set_string(object, "lands", row->lands);
-        if (row->state != ATTR_LEFT_ALONE && !row->means)
+        if (row->state == ATTR_HERE || row->state == ATTR_COMING)
                 set_string(object, "layers", attr_lookup_name(row->lookup));
         if (row->state != ATTR_HERE)
                 return object;

@@ -49,7 +49,7 @@ static const char *title(const struct attr_section *section)
 static bool has_rows(const struct attr_section *section, enum attr_state state)
 {
         for (size_t i = 0; i < section->n_rows; i++)
-                if (section->rows[i].state == state && !section->rows[i].means)
+                if (section->rows[i].state == state)
                         return true;
         return false;
 }
@@ -79,7 +79,7 @@ static void add_names(struct text *out, const struct attr_section *section, enum
         bool first = true;
 
         for (size_t i = 0; i < section->n_rows; i++) {
-                if (section->rows[i].state != state || section->rows[i].means)
+                if (section->rows[i].state != state)
                         continue;
                 text_addf(out, "%s%s", first ? "" : ", ", section->rows[i].name);
                 first = false;
@@ -263,7 +263,7 @@ char *reference_names(void)
                 for (size_t j = 0; j < section->n_rows; j++) {
                         _cleanup_free_ char *name = attr_full_name(section, &section->rows[j]);
 
-                        if (!section->rows[j].means)
+                        if (section->rows[j].state != ATTR_MISSPELT)
                                 text_addf(&out, "%s\n", name);
                 }
         }

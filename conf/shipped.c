@@ -55,7 +55,7 @@ static bool belongs(const struct attr *row, enum layer layer)
 
 static bool is_shown(const struct attr *row, enum layer layer)
 {
-        return row->state == ATTR_HERE && !row->means && belongs(row, layer);
+        return row->state == ATTR_HERE && belongs(row, layer);
 }
 
 static void add_doc(struct text *out, const char *indent, const char *name, const struct attr *row)

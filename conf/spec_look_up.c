@@ -13,7 +13,7 @@ static const struct attr *row_of(const struct attr_section *section, const char 
 {
         const struct attr *row = attr_find(section, name);
 
-        return row && row->means ? attr_find(section, row->means) : row;
+        return row && row->state == ATTR_MISSPELT ? attr_find(section, row->right) : row;
 }
 
 static void take_value(const struct template_value *value, struct spec_value *ret)

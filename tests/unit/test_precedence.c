@@ -334,7 +334,7 @@ static void add_members(struct text *out)
                         for (size_t k = 0; k < attr_sections[j]->n_rows; k++) {
                                 const struct attr *row = &attr_sections[j]->rows[k];
 
-                                if (row->lookup == classes[i] && row->state == ATTR_HERE && !row->means)
+                                if (row->lookup == classes[i] && row->state == ATTR_HERE)
                                         text_addf(out, " `%s%s%s`", attr_sections[j]->name,
                                                   *attr_sections[j]->name ? "/" : "", row->name);
                         }

@@ -137,7 +137,8 @@ static bool is_key(const struct attr_section *section, const struct attr *row, c
 {
         const struct attr *other = attr_find(section, name);
 
-        return other && (other == row || (other->means && strcmp(other->means, row->name) == 0));
+        return other &&
+               (other == row || (other->state == ATTR_MISSPELT && strcmp(other->right, row->name) == 0));
 }
 
 static void see_number(const struct attr *row, uint64_t number, struct seen *seen)
@@ -164,7 +165,7 @@ static void see_value(const struct attr *row, const char *value, struct seen *se
         if (row->kind == ATTR_SIGNED && text_parse_u64(value + (*value == '-'), &number) &&
             number == row->max)
                 *(*value == '-' ? &seen->least : &seen->most) = true;
-        if (row->kind == ATTR_SIZE && text_parse_size(value, row->plain_unit, &number) == TEXT_SIZE_OK)
+        if (row->kind == ATTR_SIZE && text_parse_size(value, attr_plain_unit(row), &number) == TEXT_SIZE_OK)
                 see_number(row, number, seen);
         if (row->kind == ATTR_DECIMAL && text_parse_decimal(value, &decimal))
                 seen->most |= decimal == (double)row->max;

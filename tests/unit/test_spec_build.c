@@ -79,8 +79,8 @@ static void check_row(const struct attr_section *section, const struct attr *row
         assert_ptr_equal(attr_find(section, row->name), row);
         for (const char *c = row->name; *c; c++)
                 assert_true((*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '_');
-        if (row->means) {
-                assert_non_null(attr_find(section, row->means));
+        if (row->state == ATTR_MISSPELT) {
+                assert_non_null(attr_find(section, row->right));
                 return;
         }
         if (row->state == ATTR_LEFT_ALONE) {
@@ -95,7 +95,7 @@ static void check_row(const struct attr_section *section, const struct attr *row
         assert_non_null(row->lands);
         assert_non_null(row->source);
         assert_true(row->kind != ATTR_ENUM || row->words);
-        assert_true(row->kind != ATTR_SIZE || (row->plain_unit && row->max > row->min));
+        assert_true(row->kind != ATTR_SIZE || (row->unit && row->max > row->min));
         if (row->dflt && attr_set(section, row, row->dflt, NULL, NULL, &err) < 0)
                 fail_msg("%s: %s", row->name, err->message);
 }
