@@ -65,7 +65,11 @@ FAST      := $(addprefix base/,json_text.o mem.o text.o) \
              $(addprefix conf/,attr.o spec_build.o spec_look_up.o spec_write.o template.o template_text.o) \
              $(addprefix launcher/plan/,builder.o disk.o disk_device.o disk_node.o nic.o plan_print.o plan_word.o)
 ifneq ($(filter -O2,$(CFLAGS)),)
-$(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = -Os
+# gcc has -Oz since version 12; the passes that it is to leave out make code larger even there. clang has no such switches.
+known      = $(shell $(CC) -Werror $1 -E -xc /dev/null >/dev/null 2>&1 && echo '$1')
+SMALL     := $(or $(call known,-Oz),-Os) \
+             $(call known,-fno-tree-pre -fno-gcse -fno-caller-saves -fno-move-loop-invariants -fno-thread-jumps)
+$(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = $(SMALL)
 endif
 
 $B/%.o: %.c

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-static inline void fd_closep(int *fd)
+CLEANUP_FUNCTION void fd_closep(int *fd)
 {
         if (*fd >= 0)
                 close(*fd);
