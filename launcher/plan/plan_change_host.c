@@ -19,6 +19,7 @@ static const char *known_by(enum plan_effect effect)
 {
         switch (effect) {
         case EFFECT_IMAGE_OPEN:
+        case EFFECT_IMAGE_CREATE:
         case EFFECT_FILE_OPEN:
                 return "fd";
         case EFFECT_NET:
@@ -116,6 +117,7 @@ static bool comes_live(const struct plan_step *step)
         case EFFECT_NET:
         case EFFECT_SCRIPT:
         case EFFECT_IMAGE_OPEN:
+        case EFFECT_IMAGE_CREATE:
         case EFFECT_DEVICE_GRANT:
         case EFFECT_SOCKET_PAIR:
         case EFFECT_STDERR:

@@ -27,6 +27,7 @@
 #define APPLY_COMMIT_MAX_S     600
 #define APPLY_UNPLUG_MS        5000u  /* for a guest to give a device back, when an undo has taken it away */
 #define APPLY_HOST_MS          10000u /* for the host helper */
+#define APPLY_IMAGE_MS         60000u /* and for each image that it makes */
 #define APPLY_SCRIPT_MS        30000u /* and for each NIC/SCRIPT */
 #define APPLY_RETRY_MS         1000u  /* what is owed is tried again, each time after twice that */
 #define APPLY_RETRY_LONGEST_MS 30000u

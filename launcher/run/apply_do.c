@@ -259,9 +259,24 @@ static int find_fd(const struct apply *apply, const char *name)
 
 /* Host steps. */
 
+static int take_locks(struct apply *apply, size_t first, size_t end, struct error **err)
+{
+        for (size_t i = first; i < end; i++) {
+                const struct fragment_step *step = &apply->fragment->steps[i];
+
+                if (step->effect == EFFECT_IMAGE_CREATE &&
+                    apply_image_made(apply, step,
+                                     find_fd(apply, json_string_value(json_object_get(step->args, "fd"))),
+                                     err) < 0)
+                        return -1;
+        }
+        return 0;
+}
+
 static void on_host_done(const struct error *error, struct named_fd *fds, size_t n_fds, void *data)
 {
         struct apply *apply = data;
+        struct error *taken = NULL;
 
         apply->helper = NULL;
         if (apply->applies->ended) {
@@ -277,12 +292,13 @@ static void on_host_done(const struct error *error, struct named_fd *fds, size_t
                 apply->opened[apply->n_opened++] =
                         (struct named_fd){ .name = xstrdup(fds[i].name), .fd = TAKE_FD(fds[i].fd) };
         }
-        if (!error) {
-                next_step(apply);
-        } else {
-                /* It says which step. */
+        /* It says which step. */
+        if (error)
                 apply_undo(apply, error_copy(error));
-        }
+        else if (take_locks(apply, apply->at - apply->n_host, apply->at, &taken) < 0)
+                apply_undo(apply, taken);
+        else
+                next_step(apply);
 }
 
 static bool is_helpers(enum plan_effect effect)
@@ -305,6 +321,8 @@ static void do_host_steps(struct apply *apply)
 
                 if (fragment->steps[i].effect == EFFECT_SCRIPT)
                         ms += APPLY_SCRIPT_MS;
+                if (fragment->steps[i].effect == EFFECT_IMAGE_CREATE)
+                        ms += APPLY_IMAGE_MS;
                 json_array_append_new(
                         steps, json_pack("{s:I, s:s, s:O, s:I, s:s}", "n", apply->first + (json_int_t)i,
                                          "effect", plan_effect_name(fragment->steps[i].effect), "args",

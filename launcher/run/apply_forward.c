@@ -322,6 +322,9 @@ static void take_back(struct apply *apply)
                 return;
         }
         apply->state = APPLY_HOST;
+        /* Of an image that was made: its file goes now. */
+        if (lock_of(json_array_get(steps, n - 1)))
+                applies->host.drop_lock(lock_of(json_array_get(steps, n - 1)), applies->data);
         {
                 json_int_t last = json_integer_value(json_object_get(json_array_get(steps, n - 1), "n")),
                            first = last;

@@ -53,3 +53,15 @@ int apply_image_open(struct apply *apply, const struct fragment_step *step, int 
         crash_point_effect(plan_effect_name(step->effect), CRASH_DONE);
         return 0;
 }
+
+int apply_image_made(struct apply *apply, const struct fragment_step *step, int fd, struct error **err)
+{
+        const struct applies *applies = apply->applies;
+        _cleanup_free_ char *name = NULL,
+                            *what = xasprintf("image '%s'",
+                                              json_string_value(json_object_get(step->args, "path")));
+
+        return lock_file_image_name(fd, &name, err) < 0
+                       ? -1
+                       : applies->host.take_lock(name, what, false, applies->data, err);
+}

@@ -106,6 +106,8 @@ void apply_commit_now(struct apply *apply);
 
 /* apply_image.c: takes the lock of an image whose fd came along. */
 int apply_image_open(struct apply *apply, const struct fragment_step *step, int fd, struct error **err);
+/* Of one that the host helper has made, whose own lock has ended with it. */
+int apply_image_made(struct apply *apply, const struct fragment_step *step, int fd, struct error **err);
 
 /* apply_forward.c: fragments that only take away */
 void apply_forward_begin(struct apply *apply);

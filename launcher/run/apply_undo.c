@@ -169,8 +169,13 @@ static void on_host_undone(const struct error *error, const json_t *undone, void
                 put_off(apply, error_copy(error));
                 return;
         }
-        while (newest(apply) && is_helpers(newest(apply)))
+        while (newest(apply) && is_helpers(newest(apply))) {
+                const char *lock = json_string_value(json_object_get(newest(apply), "lock"));
+
+                if (lock)
+                        applies->host.drop_lock(lock, applies->data);
                 json_array_remove(apply->owed, json_array_size(apply->owed) - 1);
+        }
         go_on(apply);
 }
 

@@ -184,6 +184,15 @@ static int check_kept(const struct making *making, struct error **err)
         return same ? 0 : -1;
 }
 
+/* Not when something else is in them. */
+static void remove_empty(char *directory)
+{
+        if (rmdir(directory) == 0) {
+                *strrchr(directory, '/') = '\0';
+                rmdir(directory);
+        }
+}
+
 int image_create_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         _cleanup_free_ char *directory = NULL, *lock = NULL, *what = NULL;
@@ -201,8 +210,9 @@ int image_create_carry_out(struct effect_run *run, const json_t *args, struct er
         if (making.keep && lstat(making.path, &st) == 0) {
                 if (check_kept(&making, err) < 0)
                         return -1;
-        } else if (effect_learn(run, json_pack("{s:b}", "fresh", 1), err) < 0 ||
+        } else if (effect_learn(run, json_pack("{s:b, s:i}", "fresh", 1, "writer", (int)getpid()), err) < 0 ||
                    make_anew(&making, directory, err) < 0) {
+                remove_empty(directory);
                 return -1;
         }
         opening = json_pack("{s:s, s:s, s:b}", "path", making.path, "access", "rw", "direct", making.direct);
@@ -219,6 +229,9 @@ int image_create_carry_out(struct effect_run *run, const json_t *args, struct er
 int image_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
         bool fresh = json_is_true(json_object_get(learned, "fresh"));
+        /* What was made for a change that came to nothing no guest has kept anything in. */
+        bool drop = fresh && (!undo->started || undo->uncommitted);
+        const json_t *writer = json_object_get(learned, "writer");
         const char *lock = json_string_value(json_object_get(learned, "lock"));
         _cleanup_free_ char *directory = NULL, *temporary = NULL, *raw = NULL;
         struct making making;
@@ -232,19 +245,15 @@ int image_create_undo(struct effect_undo *undo, const json_t *args, const json_t
                                  making.path);
         if (lock)
                 lock_file_sweep(undo->run_dirfd, lock);
-        temporary = temporary_name(making.path, undo->executor);
+        temporary = temporary_name(making.path, writer ? (pid_t)json_integer_value(writer) : undo->executor);
         raw = xasprintf("%s.raw", temporary);
         unlink(raw);
         unlink(temporary);
-        if (!making.keep || (fresh && !undo->started)) {
+        if (!making.keep || drop) {
                 removed = unlink(making.path) == 0;
                 if (!removed && errno != ENOENT)
                         return error_os(err, errno, "remove '%s'", making.path);
         }
-        /* Not when something else is in them. */
-        if (rmdir(directory) == 0) {
-                *strrchr(directory, '/') = '\0';
-                rmdir(directory);
-        }
+        remove_empty(directory);
         return removed || lock ? 1 : 0;
 }

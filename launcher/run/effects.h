@@ -68,6 +68,7 @@ struct effect_undo {
         const char *run_dir; /* RUN/NAME as the plan spelt it */
         pid_t executor;      /* the process that carried the steps out; maybe gone */
         bool started;        /* the guest has run: what a failed start takes back stays */
+        bool uncommitted;    /* the step is of a fragment that was not */
         bool holds_journal;  /* the caller does: nobody else is in the middle of a step */
         const struct cgroup_host *cgroup;
         struct netlink *nl;

@@ -325,6 +325,37 @@ static int read_image_open(struct reading *reading, struct fragment_step *step, 
         return 0;
 }
 
+/* An image that is made below the VM's own directory (effect_image.c looks that it is); its fd is then the fragment's. */
+static int read_image_create(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "path",   "format",  "size",           "keep", "fd",
+                                               "direct", "backing", "backing-format", "fs",   NULL };
+        const char *path, *format, *fd, *fs = "ext4", *backing = "/", *backing_format = "raw";
+        int keep, direct = 0;
+        json_int_t size;
+        json_error_t why;
+
+        if (fragment_check_members(step->args, members, err) < 0)
+                return -1;
+        if (json_unpack_ex(step->args, &why, 0, "{s:s, s:s, s:I, s:b, s:s, s?b, s?s, s?s, s?s}", "path",
+                           &path, "format", &format, "size", &size, "keep", &keep, "fd", &fd, "direct",
+                           &direct, "fs", &fs, "backing", &backing, "backing-format", &backing_format) < 0)
+                return error_set(err, ERROR_FAILED, "%s", why.text);
+        if (size <= 0)
+                return error_set(err, ERROR_FAILED, "size is no number of bytes");
+        if (*path != '/' || !fragment_is_line(path, VALUE_MAX) || *backing != '/' ||
+            !fragment_is_line(backing, VALUE_MAX))
+                return error_set(err, ERROR_FAILED, "path or backing is no absolute one of one line");
+        if (!fragment_is_id(format, "", NAME_MAX_) || !fragment_is_id(backing_format, "", NAME_MAX_) ||
+            !fragment_is_id(fs, "", NAME_MAX_))
+                return error_set(err, ERROR_FAILED, "format, backing-format or fs is no name");
+        if (!text_starts_with(fd, "image:") ||
+            !fragment_is_id(fd + strlen("image:"), "-._", NAME_MAX_ - strlen("image:")) ||
+            json_object_get(reading->fd_uses, fd))
+                return error_set(err, ERROR_FAILED, "fd is no name of an image, or is there twice");
+        return add_opened(reading, fd, err);
+}
+
 /* The member by which a step of the run is known that a fragment may take back; NULL: none of that effect. */
 static const char *known_by(enum plan_effect effect)
 {
@@ -332,6 +363,7 @@ static const char *known_by(enum plan_effect effect)
         case EFFECT_NET:
                 return "ifname";
         case EFFECT_IMAGE_OPEN:
+        case EFFECT_IMAGE_CREATE:
                 return "fd";
         case EFFECT_DEVICE_GRANT:
                 return "path";
@@ -417,6 +449,7 @@ static const struct host_effect {
         { EFFECT_CGROUP_WRITE, ROLE_ADMIN, read_cgroup_write },
         { EFFECT_UNIT_SET, ROLE_ADMIN, read_unit_set },
         { EFFECT_IMAGE_OPEN, ROLE_ADMIN, read_image_open },
+        { EFFECT_IMAGE_CREATE, ROLE_ADMIN, read_image_create },
         { EFFECT_SCRIPT, ROLE_ADMIN, read_script },
         { EFFECT_TAKE_BACK, ROLE_ADMIN, read_take_back },
 };

@@ -70,7 +70,7 @@ static bool is_host_effect(enum plan_effect effect)
         static const enum plan_effect all[] = { EFFECT_NET,          EFFECT_UNIT_SET,    EFFECT_SCRIPT,
                                                 EFFECT_CGROUP_WRITE, EFFECT_DEVICE_OPEN, EFFECT_DEVICE_GRANT,
                                                 EFFECT_MEMORY_LOCK,  EFFECT_SOCKET_PAIR, EFFECT_STDERR,
-                                                EFFECT_HELPER };
+                                                EFFECT_HELPER,       EFFECT_IMAGE_CREATE };
 
         for (size_t i = 0; i < ARRAY_SIZE(all); i++)
                 if (all[i] == effect)

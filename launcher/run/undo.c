@@ -17,6 +17,7 @@ struct journal_step {
         enum plan_effect effect;
         const json_t *args; /* lent by the entries */
         json_t *learned;    /* owned */
+        json_int_t apply;   /* of the fragment that it is of and that is not committed; 0: none */
         bool over;          /* it failed, or is undone: nothing is owed */
 };
 
@@ -75,6 +76,7 @@ static int take_step(struct run_journal *journal, const json_t *entry, json_int_
                         return error_set(err, ERROR_FAILED,
                                          "the journal's entry of step %d is not understood", (int)n);
                 new.learned = json_object();
+                new.apply = json_integer_value(json_object_get(entry, "apply"));
                 ARRAY_GROW(journal->steps, journal->n_steps);
                 journal->steps[journal->n_steps++] = new;
                 return 0;
@@ -88,6 +90,13 @@ static int take_step(struct run_journal *journal, const json_t *entry, json_int_
         }
         return error_set(err, ERROR_FAILED, "the journal says something of step %d that is not understood",
                          (int)n);
+}
+
+static void take_mark(struct run_journal *journal, const json_t *mark)
+{
+        for (size_t i = 0; i < journal->n_steps && json_is_true(json_object_get(mark, "committed")); i++)
+                if (journal->steps[i].apply == json_integer_value(json_object_get(mark, "id")))
+                        journal->steps[i].apply = 0;
 }
 
 /* All of it is understood or nothing is done: half an undo by an older version would forget the rest. */
@@ -109,7 +118,7 @@ static int run_journal_read(int vm_dirfd, struct run_journal *ret, struct error 
                 else if (json_is_true(json_object_get(entry, "started")))
                         journal.started = true;
                 else if (json_is_object(json_object_get(entry, "apply")) && journal.name)
-                        continue; /* fragment_journal.h */
+                        take_mark(&journal, json_object_get(entry, "apply")); /* fragment_journal.h */
                 else
                         error_set(err, ERROR_FAILED, "the journal's entry %zu is not understood", i);
                 if (*err) {
@@ -192,6 +201,7 @@ static int undo_step(struct effect_undo *undo, const struct journal_step *step,
         int done;
 
         crash_point_effect(plan_effect_name(step->effect), CRASH_UNDO);
+        undo->uncommitted = step->apply != 0;
         done = effects[step->effect].undo(undo, step->args, step->learned, &one);
         crash_point_effect(plan_effect_name(step->effect), CRASH_UNDONE);
         if (done > 0 && range->what_done)
