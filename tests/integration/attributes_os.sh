@@ -335,8 +335,8 @@ test_uefi_guest_keeps_its_variables_and_its_clock() {
     local ahead
     ahead=$(($(sed -n 's/^\(guest# \)*CLOCK=//p' <<<"$SAID" | tail -1) - $(date -u +%s)))
     ((ahead > 3500 && ahead < 3700)) || fail "the guest's clock is $ahead seconds ahead, not 3600"
-    await 10 test -e "$(state_dir)/clock"
-    assert_match "$(<"$(state_dir)/clock")" 'CHANGE = "7[12][0-9][0-9]"' "what is kept"
+    # The firmware may have set it, by a second, before.
+    await 10 grep -q 'CHANGE = "7[12][0-9][0-9]"' "$(state_dir)/clock"
     expect 0 vml destroy "$VM"
 
     expect 0 vml start "$TEMPLATE"
