@@ -169,30 +169,43 @@ large_plans() {
     rm "$root/etc/vmlaunch/host.conf"
 }
 
-# --- a disk comes and goes: against the same commands on a QEMU's own socket, and against the guest's own time
+# --- a disk comes and goes: whole verbs, against a process that sends another QEMU of the same argv the commands of the
+# same fragments, one at a time. DEVICE_DELETED is the guest's word; QEMU gives it some 50 ms after device_del here.
 hotplug() {
-    local i plug direct ours
-    truncate -s 4M "$root/plug.img" "$work/plug.img"
+    local i ours theirs direct=$work/h9/qmp.sock
+    truncate -s 4M "$root/plug.img" "$root/more.img" "$root/plug9.img" "$root/more9.img"
     template h0 0 "DISK = [ SOURCE = \"$root/plug.img\", TARGET = \"sda\" ]"
-    truncate -s 4M "$root/more.img"
+    template h9 0 "DISK = [ SOURCE = \"$root/plug9.img\", TARGET = \"sda\" ]"
     vml -q start "$root/h0.tmpl"
     # Neither QEMU has a guest that works.
     vml -q suspend h0
-    qemu-system-x86_64 -machine q35,accel=tcg -m 256 -nodefaults -display none -S -device virtio-scsi-pci,id=scsi0 \
-        -qmp "unix:$work/plug.sock,server=on,wait=off" &
-    direct=$!
-    until [[ -S $work/plug.sock ]]; do sleep 0.05; done
-    for list in plug unplug; do : >"$work/$list"; done
+    plan_for_bare h9
+    local group attach=(attach disk h0 --disk "SOURCE=$root/more.img,TARGET=sdb,CACHE=writeback") detach=(detach disk h0 sdb)
+    group=$(bare_group h9)
+    "$bare" start "$work/h9/plan.json" "$work/h9" ${group:+"$group"}
+    echo '{"execute":"stop"}' >"$work/stop"
+    "$build/tests/qmp_plug" "$direct" "$work/stop"
+    commands() { jq -c '.steps[] | select(.effect == "qmp") | .args'; }
+    vml -o json "${attach[@]}" --plan | commands >"$work/plug"
+    vml -q "${attach[@]}"
+    vml -o json "${detach[@]}" --plan | commands >"$work/unplug"
+    vml -q "${detach[@]}"
+    for list in attach bare_attach detach bare_detach; do : >"$work/$list"; done
     for ((i = 0; i < pairs; i++)); do
-        timed -q attach disk h0 --disk "SOURCE=$root/more.img,TARGET=sdb,CACHE=writeback" >>"$work/plug"
-        timed -q detach disk h0 sdb >>"$work/unplug"
+        timed -q "${attach[@]}" >>"$work/attach"
+        "$bare" time "$build/tests/qmp_plug" "$direct" "$work/plug" "$root/more9.img" >>"$work/bare_attach"
+        "$build/tests/qmp_plug" after "$root/run/vmlaunch/h0/control.sock" \
+            "$build/vmlaunch" --root "$root" -q "${detach[@]}" >>"$work/detach"
+        "$bare" time "$build/tests/qmp_plug" "$direct" "$work/unplug" >>"$work/bare_detach"
     done
-    plug=$("$build/tests/qmp_plug" "$pairs" "$work/plug.sock" "$work/plug.img")
-    ours=$(median <"$work/plug")
-    row "attach of a disk, over the same commands direct" "$(ratio "$ours" "$plug")" x 2 "$(ms "$ours"), direct $(ms "$plug") ms; best $(least "$work/plug")"
-    row "detach of a disk whose guest lets go at once" "$(ms "$(median <"$work/unplug")")" ms 50 "best $(least "$work/unplug")"
-    kill "$direct"
-    wait "$direct" 2>/dev/null || true
+    ours=$(median <"$work/attach") theirs=$(median <"$work/bare_attach")
+    row "attach of a disk, over the same commands direct" "$(ratio "$ours" "$theirs")" x 2 \
+        "$(ms "$ours"), direct $(ms "$theirs") ms; best $(least "$work/attach"), $(least "$work/bare_attach")"
+    cut -d' ' -f2 "$work/detach" >"$work/whole"
+    row "detach of a disk: after the guest has let go" "$(ms "$(cut -d' ' -f1 "$work/detach" | median)")" ms 50 \
+        "whole $(ms "$(median <"$work/whole")"), direct $(ms "$(median <"$work/bare_detach")"); best $(least "$work/whole"), $(least "$work/bare_detach")"
+    "$bare" quit "$work/h9"
+    rm -f "$work/h9/pid"
     vml -q destroy h0
 }
 

@@ -1,13 +1,21 @@
 /*
- * qmp_plug - how long QEMU takes for the commands of a disk's attach: N disks come and go on one socket of its own.
+ * qmp_plug - the commands of a change of devices on a QEMU's own socket, by a process of its own: what a verb is measured
+ * against.
  *
- * qmp_plug N SOCKET IMAGE: prints the median in microseconds. QEMU has a SCSI controller "scsi0", whose disks go at once.
+ *   qmp_plug SOCKET COMMANDS [FILE]
+ *        connects, negotiates, and sends each line of COMMANDS when the one before it has its answer; FILE goes with
+ *        add-fd, and a device_del is awaited
+ *   qmp_plug after SOCKET VERB...
+ *        runs a verb, and prints how many microseconds passed from the event DEVICE_DELETED, which comes by SOCKET, to
+ *        its end, and how many it took as a whole
  */
 #include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
 
 #include "tests/bench/qmp_socket.h"
 
-#define TIMES_MAX 1000
+#define LINE_MAX_BYTES 65536
 
 static void send_line(int fd, const char *line, int passed)
 {
@@ -29,56 +37,72 @@ static void send_line(int fd, const char *line, int passed)
                 fail("sendmsg");
 }
 
-static void call(int fd, const char *line, int passed)
+static void negotiate(int fd)
 {
-        send_line(fd, line, passed);
-        read_until(fd, "\"done\"");
+        read_until(fd, "\"QMP\"");
+        send_line(fd, "{\"execute\":\"qmp_capabilities\"}\n", -1);
+        read_until(fd, "\"return\"");
 }
 
-static double plug_us(int fd, int image)
+static void change(const char *socket_path, const char *commands, const char *file)
 {
-        struct timespec begin, end;
+        static char line[LINE_MAX_BYTES];
+        FILE *lines = fopen(commands, "re");
+        int fd = connect_to(socket_path), passed = file ? open(file, O_RDWR | O_CLOEXEC) : -1;
 
-        clock_gettime(CLOCK_MONOTONIC, &begin);
-        call(fd, "{\"execute\":\"add-fd\",\"arguments\":{\"fdset-id\":9},\"id\":\"done\"}\n", image);
-        call(fd,
-             "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"file\",\"node-name\":\"f\",\"filename\":"
-             "\"/dev/fdset/9\",\"locking\":\"off\"},\"id\":\"done\"}\n",
-             -1);
-        call(fd,
-             "{\"execute\":\"blockdev-add\",\"arguments\":{\"driver\":\"raw\",\"node-name\":\"r\",\"file\":\"f\"},"
-             "\"id\":\"done\"}\n",
-             -1);
-        call(fd,
-             "{\"execute\":\"device_add\",\"arguments\":{\"driver\":\"scsi-hd\",\"id\":\"d\",\"bus\":\"scsi0.0\","
-             "\"drive\":\"r\"},\"id\":\"done\"}\n",
-             -1);
-        clock_gettime(CLOCK_MONOTONIC, &end);
-        send_line(fd, "{\"execute\":\"device_del\",\"arguments\":{\"id\":\"d\"},\"id\":\"asked\"}\n", -1);
-        read_until(fd, "DEVICE_DELETED");
-        call(fd, "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"r\"},\"id\":\"done\"}\n", -1);
-        call(fd, "{\"execute\":\"blockdev-del\",\"arguments\":{\"node-name\":\"f\"},\"id\":\"done\"}\n", -1);
-        call(fd, "{\"execute\":\"remove-fd\",\"arguments\":{\"fdset-id\":9},\"id\":\"done\"}\n", -1);
-        return us_between(&begin, &end);
+        if (!lines || (file && passed < 0))
+                fail(file ? file : commands);
+        negotiate(fd);
+        while (fgets(line, sizeof(line), lines)) {
+                send_line(fd, line, strstr(line, "\"add-fd\"") ? passed : -1);
+                read_until_both(fd, "\"return\"", strstr(line, "\"device_del\"") ? "\"DEVICE_DELETED\"" : "");
+        }
+}
+
+/* When the event came, by QEMU's clock, in microseconds since 1970. */
+static long long event_us(const char *text)
+{
+        const char *event = strstr(text, "\"DEVICE_DELETED\""), *stamp = NULL;
+        long long seconds, microseconds;
+
+        for (const char *at = text; event && at && at < event; at = strstr(at + 1, "\"timestamp\""))
+                stamp = at;
+        if (!stamp || sscanf(strchr(stamp, '{'), "{\"seconds\":%lld,\"microseconds\":%lld", &seconds,
+                             &microseconds) != 2) {
+                fprintf(stderr, "no time in: %s\n", text);
+                exit(1);
+        }
+        return seconds * 1000000 + microseconds;
+}
+
+static void after(const char *socket_path, char **verb)
+{
+        int fd = connect_to(socket_path), status;
+        struct timespec begin, end;
+        long long deleted;
+        pid_t pid;
+
+        negotiate(fd);
+        clock_gettime(CLOCK_REALTIME, &begin);
+        if (posix_spawn(&pid, verb[0], NULL, NULL, verb, environ) != 0)
+                fail(verb[0]);
+        if (waitpid(pid, &status, 0) != pid || status != 0)
+                exit(1);
+        clock_gettime(CLOCK_REALTIME, &end);
+        deleted = event_us(read_until(fd, "\"DEVICE_DELETED\""));
+        printf("%lld %.0f\n", end.tv_sec * 1000000LL + end.tv_nsec / 1000 - deleted,
+               us_between(&begin, &end));
 }
 
 int main(int argc, char **argv)
 {
-        static double times[TIMES_MAX];
-        int n = argc == 4 ? atoi(argv[1]) : 0, fd, image;
-
-        if (n < 1 || n > TIMES_MAX) {
-                fprintf(stderr, "usage: qmp_plug N SOCKET IMAGE\n");
+        if (argc > 3 && strcmp(argv[1], "after") == 0) {
+                after(argv[2], argv + 3);
+        } else if (argc == 3 || argc == 4) {
+                change(argv[1], argv[2], argv[3]);
+        } else {
+                fprintf(stderr, "usage: qmp_plug SOCKET COMMANDS [FILE] | qmp_plug after SOCKET VERB...\n");
                 return 2;
         }
-        fd = connect_to(argv[2]);
-        image = open(argv[3], O_RDWR | O_CLOEXEC);
-        if (image < 0)
-                fail(argv[3]);
-        read_until(fd, "\"QMP\"");
-        call(fd, "{\"execute\":\"qmp_capabilities\",\"id\":\"done\"}\n", -1);
-        for (int i = 0; i < n; i++)
-                times[i] = plug_us(fd, image);
-        printf("%.0f\n", median_of(times, (size_t)n));
         return 0;
 }

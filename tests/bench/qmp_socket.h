@@ -32,8 +32,8 @@ static inline int connect_to(const char *path)
         return fd;
 }
 
-/* Up to the end of a line, once what has come; an error of QEMU's ends the program. */
-static inline void read_until(int fd, const char *what)
+/* Up to the end of a line, once both have come: the text, until the next call; an error of QEMU's ends the program. */
+static inline const char *read_until_both(int fd, const char *what, const char *also)
 {
         static char bytes[65536];
         size_t length = 0;
@@ -49,9 +49,14 @@ static inline void read_until(int fd, const char *what)
                         fputs(bytes, stderr);
                         exit(1);
                 }
-                if (strstr(bytes, what) && bytes[length - 1] == '\n')
-                        return;
+                if (strstr(bytes, what) && strstr(bytes, also) && bytes[length - 1] == '\n')
+                        return bytes;
         }
+}
+
+static inline const char *read_until(int fd, const char *what)
+{
+        return read_until_both(fd, what, what);
 }
 
 static inline double us_between(const struct timespec *begin, const struct timespec *end)
