@@ -1,15 +1,15 @@
 #include <assert.h>
 #include <inttypes.h>
-#include <math.h>
 
+#include "base/number.h"
 #include "cgroups/cgroup_values.h"
 
 uint64_t cgroup_v1_cpu_shares(double cpu)
 {
-        float shares = ceilf(1024.0F * (float)cpu);
+        float shares = 1024.0F * (float)cpu;
 
         assert(cpu > 0);
-        return (uint64_t)(shares < 2 ? 2 : shares > 262144 ? 262144 : shares);
+        return shares < 2 ? 2 : shares > 262144 ? 262144 : number_ceil((double)shares);
 }
 
 uint32_t cgroup_v1_cfq_weight(uint32_t io_weight)

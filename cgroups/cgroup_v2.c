@@ -1,15 +1,15 @@
 #include <assert.h>
 #include <inttypes.h>
-#include <math.h>
 
+#include "base/number.h"
 #include "cgroups/cgroup_values.h"
 
 uint64_t cgroup_v2_cpu_weight(double cpu)
 {
-        float weight = ceilf(100.0F * (float)cpu);
+        float weight = 100.0F * (float)cpu;
 
         assert(cpu > 0);
-        return (uint64_t)(weight < 1 ? 1 : weight > 10000 ? 10000 : weight);
+        return weight < 1 ? 1 : weight > 10000 ? 10000 : number_ceil((double)weight);
 }
 
 void cgroup_v2_values(const struct cgroup_limits *limits, struct cgroup_filler *filler)

@@ -84,7 +84,7 @@ static json_t *restore_integers(json_t *value)
         } else if (json_is_real(value)) {
                 double real = json_real_value(value);
 
-                if (fabs(real) < 0x1p63 && trunc(real) == real) {
+                if (fabs(real) < 0x1p63 && (double)(long long)real == real) {
                         json_decref(value);
                         return json_integer((json_int_t)real);
                 }

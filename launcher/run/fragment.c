@@ -1,9 +1,9 @@
 #include "launcher/run/fragment_parts.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <string.h>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "launcher/run/command_table.h"
 #include "launcher/run/generation.h"
@@ -225,7 +225,7 @@ static int read_await(struct fragment_step *step, const json_t *await, struct er
         step->await_event = xstrdup(event);
         step->await_member = xstrdup(device ? "device" : "id");
         step->await_value = xstrdup(device ? device : id);
-        step->await_ms = (unsigned)ceil(timeout_s * 1000);
+        step->await_ms = (unsigned)number_ceil(timeout_s * 1000);
         return 0;
 }
 

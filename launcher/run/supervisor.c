@@ -4,13 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "launcher/run/adopt.h"
 #include "launcher/run/confine.h"
@@ -109,7 +109,7 @@ static int read_shutdown_arguments(const struct supervisor *s, json_t *arguments
         if (reboot && ret->mode == SHUTDOWN_DESTROY)
                 return error_set(err, ERROR_FAILED, "a destroy is no reboot");
         ret->reboot = reboot;
-        ret->timeout_s = (unsigned)ceil(timeout_s);
+        ret->timeout_s = (unsigned)number_ceil(timeout_s);
         /* FORCE_DESTROY is about guests that do not stop: neither a reboot nor a hurried destroy is. */
         if (force < 0)
                 force = policy->force_destroy && !reboot && ret->mode != SHUTDOWN_DESTROY;

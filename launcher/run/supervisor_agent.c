@@ -1,10 +1,10 @@
 #include <errno.h>
-#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "conf/agent_allow.h"
 #include "launcher/run/story.h"
@@ -139,7 +139,7 @@ static int read_lease_arguments(json_t *arguments, struct lease_arguments *ret, 
         if (!(timeout_s > 0 && timeout_s <= LEASE_MAX_S))
                 return error_set(err, ERROR_FAILED, "timeout is not between 0 and %u seconds", LEASE_MAX_S);
         ret->action = i;
-        ret->timeout_ms = (unsigned)ceil(timeout_s * 1000);
+        ret->timeout_ms = (unsigned)number_ceil(timeout_s * 1000);
         ret->detach = detach;
         return 0;
 }
@@ -289,7 +289,7 @@ int agent_command(struct supervisor *s, json_t *arguments, const struct control_
         log_debug("%s: %s by uid %u, pid %d", s->plan->name, command, (unsigned)peer->uid, (int)peer->pid);
         asked = xmalloc(sizeof(*asked));
         *asked = (struct asked){ .s = s, .call = control_answer_later(s->control), .agent = s->qga };
-        qga_client_call(s->qga, command, json_incref(passed_on), (unsigned)ceil(timeout_s * 1000),
+        qga_client_call(s->qga, command, json_incref(passed_on), (unsigned)number_ceil(timeout_s * 1000),
                         on_agent_answer, asked);
         crash_point(CRASH_AGENT_COMMAND_SENT);
         return 0;

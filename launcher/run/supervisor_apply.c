@@ -1,9 +1,9 @@
 /* vmlaunch-apply: what a fragment needs of the supervisor, and what the control socket says. */
-#include <math.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "launcher/run/live_template.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
@@ -209,7 +209,7 @@ static int read_request(const struct supervisor *s, json_t *arguments, size_t n_
                 return error_set(err, ERROR_FAILED, "timeout is not between 0 and %d seconds",
                                  APPLY_COMMIT_MAX_S);
         ret->wait_for_commit = !commits;
-        ret->commit_ms = (unsigned)ceil(timeout_s * 1000);
+        ret->commit_ms = (unsigned)number_ceil(timeout_s * 1000);
         if (fragment_read(fragment, &vm, peer->role, n_fds, &ret->fragment, err) < 0)
                 return -1;
         if (!ret->fragment->forward || commits)

@@ -1,10 +1,10 @@
 /* shutdown, destroy, reboot, reset, suspend, resume: what ends, restarts or stops a running guest. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/host/host_facts.h"
@@ -265,7 +265,8 @@ static int add_mode(const struct verb_context *context, json_t *arguments, struc
 static void add_timeout(const struct verb_context *context, json_t *arguments)
 {
         if (context->timeout_s >= 0)
-                json_object_set_new(arguments, "timeout", json_integer((json_int_t)ceil(context->timeout_s)));
+                json_object_set_new(arguments, "timeout",
+                                    json_integer((json_int_t)number_ceil(context->timeout_s)));
 }
 
 int verb_shutdown(struct verb_context *context, struct error **err)
