@@ -7,12 +7,11 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "launcher/host/qemu_cache.h"
 #include "launcher/host/qemu_probe.h"
 
-/* Of the cache file: what it means, or how we work it out, has changed when this changes. */
-#define CACHE_SCHEMA 2
-#define CACHE_MAX    (1u << 20)
-#define LIST_MAX     20000
+#define CACHE_MAX (1u << 20)
+#define LIST_MAX  20000
 
 static void names_done(char **names)
 {
@@ -199,15 +198,11 @@ static struct qemu_facts *read_cache(const char *file, const char *identity)
         _cleanup_(qemu_facts_freep) struct qemu_facts *facts = NULL;
         _cleanup_error_ struct error *error = NULL;
         _cleanup_free_ char *text = NULL;
-        json_auto_t *json = NULL;
-        size_t length;
 
-        if (fd_read_file_at(AT_FDCWD, file, CACHE_MAX, &text, &length, &error) < 0)
+        if (fd_read_file_at(AT_FDCWD, file, CACHE_MAX, &text, NULL, &error) < 0)
                 return NULL;
-        json = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
-        if (!json || json_integer_value(json_object_get(json, "schema")) != CACHE_SCHEMA ||
-            qemu_facts_from_json(json_object_get(json, "qemu"), &facts, &error) < 0 || !facts ||
-            strcmp(facts->identity, identity) != 0)
+        facts = qemu_cache_read(text);
+        if (!facts || strcmp(facts->identity, identity) != 0)
                 return NULL;
         return TAKE_PTR(facts);
 }
@@ -215,9 +210,7 @@ static struct qemu_facts *read_cache(const char *file, const char *identity)
 /* Only a cache: where it cannot be written the next one asks again. */
 static void write_cache_file(const struct paths *paths, const char *file, const struct qemu_facts *facts)
 {
-        json_auto_t *json =
-                json_pack("{s:i, s:o}", "schema", CACHE_SCHEMA, "qemu", qemu_facts_to_json(facts));
-        _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT);
+        _cleanup_free_ char *text = qemu_cache_text(facts);
         _cleanup_error_ struct error *error = NULL;
         mode_t old = umask(022);
 
@@ -234,7 +227,7 @@ int qemu_facts_get(const char *path, const struct paths *paths, bool write_cache
 
         if (!identity)
                 return -1;
-        file = xasprintf("%s/qemu-%s.json", paths->cache, identity);
+        file = xasprintf("%s/qemu-%s.facts", paths->cache, identity);
         facts = read_cache(file, identity);
         if (facts) {
                 /* The same file may have several names; the plan shows the one that was asked for. */

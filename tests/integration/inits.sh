@@ -26,7 +26,7 @@ a_host() {
         mount -t tmpfs none "$R$at"
     done
     mkdir -p "$R/etc/vmlaunch/vms" "$R/var/cache/vmlaunch" "$R/etc/runlevels"/{sysinit,boot,default,shutdown} "$R/run/openrc"
-    cp "$FACTS"/qemu-*.json "$R/var/cache/vmlaunch/" 2>/dev/null || true
+    cp "$FACTS"/qemu-*.facts "$R/var/cache/vmlaunch/" 2>/dev/null || true
     install -m 755 "$VMLAUNCH" "$R/usr/bin/vmlaunch"
     install -m 755 "$TOP/build/tests/fake_qemu" "$R/usr/local/bin/fake_qemu"
 }

@@ -346,11 +346,11 @@ assert_clean() {
 FACTS=$GUEST/facts
 take_facts() {
     mkdir -p "$FACTS" "$ROOT/var/cache/vmlaunch"
-    cp "$FACTS"/qemu-*.json "$ROOT/var/cache/vmlaunch/" 2>/dev/null || true
+    cp "$FACTS"/qemu-*.facts "$ROOT/var/cache/vmlaunch/" 2>/dev/null || true
 }
 keep_facts() { # EMULATOR
     local file
-    file=$(find "$ROOT/var/cache/vmlaunch" -name "qemu-*-$(stat -c '%i-%s' "$1")-*.json" | head -1)
+    file=$(find "$ROOT/var/cache/vmlaunch" -name "qemu-*-$(stat -c '%i-%s' "$1")-*.facts" | head -1)
     [[ -z $file || -e $FACTS/${file##*/} ]] || { cp "$file" "$FACTS/.new.$UNIQUE" && mv "$FACTS/.new.$UNIQUE" "$FACTS/${file##*/}"; }
 }
 

@@ -10,7 +10,7 @@ test_plan_is_the_same_for_an_ordinary_user_without_run_and_cache() {
     # A cache for root: only start and run write it, so a start comes first.
     expect 0 vml start "$TEMPLATE"
     expect 0 vml destroy "$VM"
-    [[ -n $(find "$ROOT/var/cache" -name 'qemu-*.json') ]] || fail "start wrote no cache of QEMU's facts"
+    [[ -n $(find "$ROOT/var/cache" -name 'qemu-*.facts') ]] || fail "start wrote no cache of QEMU's facts"
     expect 0 vml plan --system "$TEMPLATE"
     printf '%s' "$OUT" >"$WORK/plan.root"
     # An ordinary user in a namespace with a read-only root, an empty /run and no cache.

@@ -94,7 +94,7 @@ static void probe_keeps_what_a_plan_needs(void **state)
 
 static char *cache_file(struct fixture *f, const struct qemu_facts *facts)
 {
-        return xasprintf("%s/qemu-%s.json", f->paths.cache, facts->identity);
+        return xasprintf("%s/qemu-%s.facts", f->paths.cache, facts->identity);
 }
 
 static void facts_survive_json_and_the_cache(void **state)
@@ -135,9 +135,9 @@ static void cache_is_asked_and_a_changed_binary_asked_anew(void **state)
 
         file = cache_file(f, first);
         assert_int_equal(fd_read_file_at(AT_FDCWD, file, 1 << 20, &text, &length, &err), 0);
-        version = strstr(text, "[9,1,2]");
+        version = strstr(text, "version 9 1 2");
         assert_non_null(version);
-        version[5] = '7';
+        version[12] = '7';
         assert_int_equal(fd_write_file_at(AT_FDCWD, file, text, length, 0644, 0, &err), 0);
         free(text);
         second = get(f, path, false);
@@ -150,7 +150,11 @@ static void cache_is_asked_and_a_changed_binary_asked_anew(void **state)
 static void spoilt_cache_is_no_cache(void **state)
 {
         static const char *const bad[] = {
-                "", "{", "{\"schema\":1}", "{\"schema\":99}", "[]", "{\"schema\":1,\"qemu\":{\"path\":1}}"
+                "",
+                "{\"schema\":2,\"qemu\":{}}",
+                "vmlaunch-qemu-facts 99\n",
+                "vmlaunch-qemu-facts 3\nidentity 1\npackage p\ntarget x86_64\n",
+                "vmlaunch-qemu-facts 3\nidentity 1\npackage p\ntarget x86_64\nversion 9 1 3 1 1 1 1 1\n",
         };
         struct fixture *f = *state;
         _cleanup_free_ char *path = stand_in(f, TALK(DEVICES)), *file = NULL;
