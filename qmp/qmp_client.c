@@ -1,6 +1,7 @@
 #include "qmp/qmp_client.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -48,6 +49,7 @@ struct qmp_client {
         struct call *calls, **calls_end; /* oldest first */
         unsigned n_waiting, n_late;
         json_int_t last_id;
+        unsigned long long changes;
         unsigned stray;
         unsigned events_burst, events_per_second;
         long long events_left, events_ms; /* of the burst, as of that time */
@@ -214,6 +216,8 @@ static struct call *add_call(struct qmp_client *client, const char *command, qmp
         *client->calls_end = call;
         client->calls_end = &call->next;
         client->n_waiting++;
+        if (strncmp(command, "query-", strlen("query-")) != 0 && strcmp(command, "qom-list") != 0)
+                client->changes++;
         return call;
 }
 
@@ -572,19 +576,34 @@ bool qmp_client_is_ready(const struct qmp_client *client)
         return client->state == READY;
 }
 
+unsigned long long qmp_client_changes(const struct qmp_client *client)
+{
+        return client->changes;
+}
+
 unsigned qmp_client_stray_replies(const struct qmp_client *client)
 {
         return client->stray;
 }
 
-int qmp_client_wait_ready(struct qmp_client *client, struct error **err)
+static int wait_for_state(struct qmp_client *client, enum client_state state, struct error **err)
 {
-        while (client->state == GREETING || client->state == NEGOTIATING)
+        while (client->state < state)
                 loop_step(client->loop, -1); /* waits: the greeting has a deadline in this loop */
-        if (client->state == READY)
+        if (client->state != GONE)
                 return 0;
         *err = error_copy(client->gone);
         return -1;
+}
+
+int qmp_client_wait_greeting(struct qmp_client *client, struct error **err)
+{
+        return wait_for_state(client, NEGOTIATING, err);
+}
+
+int qmp_client_wait_ready(struct qmp_client *client, struct error **err)
+{
+        return wait_for_state(client, READY, err);
 }
 
 struct waiting {

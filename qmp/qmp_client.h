@@ -93,6 +93,8 @@ json_int_t qmp_client_forward_within(struct qmp_client *client, const json_t *me
  * ret_reply may be NULL. Handlers run meanwhile and must not free the client.
  */
 int qmp_client_wait_ready(struct qmp_client *client, struct error **err);
+/* Only until calls are taken, which is when the greeting has come: a refused negotiation is an error of the first one. */
+int qmp_client_wait_greeting(struct qmp_client *client, struct error **err);
 int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
                          enum qmp_class class, json_t **ret_reply, struct error **err);
 /* The same with a time of its own. */
@@ -101,6 +103,9 @@ int qmp_client_call_within(struct qmp_client *client, const char *command, json_
 int qmp_client_call_fds_within(struct qmp_client *client, const char *command, json_t *arguments,
                                const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
                                struct error **err);
+
+/* How many commands were sent that are no mere queries. */
+unsigned long long qmp_client_changes(const struct qmp_client *client);
 
 /* Replies nobody waited for: without id or with an unknown one. */
 unsigned qmp_client_stray_replies(const struct qmp_client *client);

@@ -19,12 +19,20 @@
 #define GRACE_MS       50u
 #define QUERY_AGAIN_MS 2000
 
+struct raw {
+        bool done;
+        json_t *reply;
+        struct error *error;
+};
+
 struct control_client {
         struct loop *loop;
         struct qmp_client *qmp;
         bool ended, woken;
         /* Events that came during a call wait here, so that none is lost between calls. */
         json_t *events;
+        struct raw asked;   /* control_client_ask() */
+        struct vm_dir *dir; /* until it is greeted */
 };
 
 static void on_event(const char *name, json_t *event_data, json_t *event, void *data)
@@ -172,12 +180,12 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
         return control_client_open_within(paths, vm, CONTROL_GREETING_MS, ret, err);
 }
 
-int control_client_open_within(const struct paths *paths, const char *vm, unsigned wait_ms,
-                               struct control_client **ret, struct error **err)
+static int connect_within(const struct paths *paths, const char *vm, unsigned wait_ms,
+                          struct control_client **ret, struct error **err)
 {
         static const struct qmp_client_handlers handlers = { .on_event = on_event,
                                                              .on_disconnect = on_disconnect };
-        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        struct control_client *client;
         struct vm_dir *dir = NULL;
         int sock, os_errno;
 
@@ -203,18 +211,42 @@ int control_client_open_within(const struct paths *paths, const char *vm, unsign
         client->loop = loop_new();
         client->events = json_array();
         client->qmp = qmp_client_new(client->loop, sock, wait_ms, &handlers, client);
-        if (qmp_client_wait_ready(client->qmp, err) < 0) {
-                if ((*err)->code == ERROR_DEADLINE) {
-                        error_free(*err);
-                        *err = NULL;
-                        mute(dir, "does not answer", err);
-                } else {
-                        translate("", err);
-                        error_wrap(err, "talk to the supervisor of '%s'", vm);
-                }
+        client->dir = dir;
+        *ret = client;
+        return 0;
+}
+
+static int greeted(struct control_client *client, int result, struct error **err)
+{
+        if (result < 0 && (*err)->code == ERROR_DEADLINE) {
+                error_free(TAKE_PTR(*err));
+                mute(client->dir, "does not answer", err);
+        } else if (result < 0) {
+                translate("", err);
+                error_wrap(err, "talk to the supervisor of '%s'", client->dir->name);
         }
-        vm_dir_release(dir, true);
-        if (*err)
+        vm_dir_release(TAKE_PTR(client->dir), true);
+        return result;
+}
+
+int control_client_connect(const struct paths *paths, const char *vm, struct control_client **ret,
+                           struct error **err)
+{
+        return connect_within(paths, vm, CONTROL_GREETING_MS, ret, err);
+}
+
+int control_client_greet(struct control_client *client, struct error **err)
+{
+        return greeted(client, qmp_client_wait_greeting(client->qmp, err), err);
+}
+
+int control_client_open_within(const struct paths *paths, const char *vm, unsigned wait_ms,
+                               struct control_client **ret, struct error **err)
+{
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+
+        if (connect_within(paths, vm, wait_ms, &client, err) < 0 ||
+            greeted(client, qmp_client_wait_ready(client->qmp, err), err) < 0)
                 return -1;
         *ret = TAKE_PTR(client);
         return 0;
@@ -235,6 +267,9 @@ void control_client_free(struct control_client *client)
         if (!client)
                 return;
         qmp_client_free(client->qmp);
+        vm_dir_release(client->dir, true);
+        json_decref(client->asked.reply);
+        error_free(client->asked.error);
         json_decref(client->events);
         loop_free(client->loop);
         free(client);
@@ -283,12 +318,6 @@ void control_client_wake(struct control_client *client)
         client->woken = true;
 }
 
-struct raw {
-        bool done;
-        json_t *reply;
-        struct error *error;
-};
-
 static void on_raw(json_t *reply, const struct error *error, void *data)
 {
         struct raw *raw = data;
@@ -296,6 +325,16 @@ static void on_raw(json_t *reply, const struct error *error, void *data)
         raw->done = true;
         raw->reply = json_incref(reply);
         raw->error = error_copy(error);
+}
+
+static int take_raw(struct raw *raw, json_t **ret_reply, struct error **err)
+{
+        if (raw->error) {
+                *err = TAKE_PTR(raw->error);
+                return -1;
+        }
+        *ret_reply = TAKE_PTR(raw->reply);
+        return 0;
 }
 
 int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,
@@ -308,12 +347,20 @@ int control_client_raw(struct control_client *client, const json_t *command, jso
         /* waits: the call has a deadline in this loop */
         while (!raw.done)
                 loop_step(client->loop, -1);
-        if (raw.error) {
-                *err = raw.error;
-                return -1;
-        }
-        *ret_reply = raw.reply;
-        return 0;
+        return take_raw(&raw, ret_reply, err);
+}
+
+void control_client_ask(struct control_client *client, const char *command, json_t *arguments)
+{
+        qmp_client_call(client->qmp, command, arguments, QMP_MUTATE, NULL, 0, on_raw, &client->asked);
+}
+
+int control_client_answer(struct control_client *client, json_t **ret_reply, struct error **err)
+{
+        /* waits: the call has a deadline in this loop */
+        while (!client->asked.done)
+                loop_step(client->loop, -1);
+        return take_raw(&client->asked, ret_reply, err);
 }
 
 int control_client_reply_status(const json_t *reply)

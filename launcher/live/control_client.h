@@ -27,6 +27,13 @@ int control_client_open_within(const struct paths *paths, const char *vm, unsign
 /* The same up to a moment of fd_now_ms(), or CONTROL_GREETING_MS if that is sooner. */
 int control_client_open_until(const struct paths *paths, const char *vm, long long deadline_ms,
                               struct control_client **ret, struct error **err);
+/*
+ * In two steps, for a caller who has something else to do meanwhile: connect, and then, before anything else, wait for the
+ * greeting. A refused negotiation is an error of the first call.
+ */
+int control_client_connect(const struct paths *paths, const char *vm, struct control_client **ret,
+                           struct error **err);
+int control_client_greet(struct control_client *client, struct error **err);
 void control_client_free(struct control_client *client);
 DEFINE_FREEP(struct control_client, control_client_free)
 
@@ -46,6 +53,10 @@ int control_client_call_within(struct control_client *client, const char *comman
 int control_client_call_fds(struct control_client *client, const char *command, json_t *arguments,
                             const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
                             struct error **err);
+
+/* In two steps, for a caller who has something else to do meanwhile; one at a time. arguments is stolen. */
+void control_client_ask(struct control_client *client, const char *command, json_t *arguments);
+int control_client_answer(struct control_client *client, json_t **ret_reply, struct error **err);
 
 /* A whole command object as it is: *ret_reply is the whole reply, an error of QEMU's too, without id. */
 int control_client_raw(struct control_client *client, const json_t *command, json_t **ret_reply,

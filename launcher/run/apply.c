@@ -242,6 +242,7 @@ void applies_client_gone(struct applies *applies, unsigned long long client)
 {
         struct apply *apply = applies->current;
 
+        apply_look_client_gone(applies, client);
         for (struct apply *queued = applies->queue; queued; queued = queued->next)
                 if (queued->client == client)
                         queued->client = 0;
@@ -280,6 +281,7 @@ void applies_event(struct applies *applies, const char *name, const json_t *even
 
 void applies_try_again(struct applies *applies)
 {
+        applies_look_is_old(applies);
         for (struct apply *owed = applies->owed; owed; owed = owed->next)
                 owed->due = true;
         look_for_next(applies);
@@ -307,6 +309,7 @@ bool applies_end(struct applies *applies)
                 return !current || !current->helper;
         applies->ended = true;
         error_set(&error, ERROR_NOT_RUNNING, "QEMU has ended");
+        apply_look_over(applies, error);
         end_list(&applies->queue, error);
         end_list(&applies->owed, error);
         if (!current)

@@ -75,6 +75,12 @@ struct apply_request {
         unsigned commit_ms;        /* how long */
 };
 
+/*
+ * What QEMU has is asked for a client that is about to make a fragment, while it does: fn is called with {"fdsets"}. Its
+ * fragment is then checked by that, if no command that could change something was sent to QEMU since. QEMU can be asked.
+ */
+void applies_look(struct applies *applies, unsigned long long client, apply_answer_fn *fn, void *data);
+
 /* Does one more have to be refused? */
 bool applies_are_full(const struct applies *applies);
 /* Takes the fragment, of which there are not too many. fn is called from the loop with {"id"}. */

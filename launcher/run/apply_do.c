@@ -1,5 +1,4 @@
-/* One apply from its check to its commit. What fails is undone (apply_undo.c); what takes away goes another way (apply_forward.c). */
-#include <assert.h>
+/* One apply from its begin to its commit. It was checked (apply_check.c). What fails is undone (apply_undo.c); what takes away goes another way (apply_forward.c). */
 #include <string.h>
 
 #include "base/fd.h"
@@ -8,15 +7,6 @@
 #include "launcher/run/command_table.h"
 #include "launcher/run/fragment_journal.h"
 #include "launcher/state/crash_point.h"
-#include "qmp/ops_object.h"
-
-/* Nothing of it was begun. */
-static void refuse(struct apply *apply, struct error *error_consume)
-{
-        apply_answer(apply, NULL, error_consume);
-        error_free(error_consume);
-        apply_leave(apply);
-}
 
 bool apply_is_abandoned(const struct apply *apply)
 {
@@ -31,183 +21,10 @@ struct error *apply_abandoned(void)
         return error;
 }
 
-/* What it makes must not be there: an undo would take away somebody else's. */
-
-static const struct {
-        enum fragment_object object;
-        enum qemu_objects query;
-} queries[] = {
-        { OBJECT_DEVICE, QEMU_DEVICES },   { OBJECT_QOM, QEMU_QOM_OBJECTS }, { OBJECT_NODE, QEMU_NODES },
-        { OBJECT_CHARDEV, QEMU_CHARDEVS }, { OBJECT_FDSET, QEMU_FDSETS },
-};
-
-int apply_query_of(enum fragment_object object)
-{
-        for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
-                if (queries[i].object == object)
-                        return (int)queries[i].query;
-        return -1;
-}
-
-char *apply_object_id(const struct fragment_command *command, const json_t *arguments)
-{
-        const json_t *id = json_object_get(arguments, command->id);
-
-        return json_is_integer(id) ? xasprintf("%lld", (long long)json_integer_value(id))
-                                   : xstrdup(json_is_string(id) ? json_string_value(id) : "");
-}
-
-static bool creates(const struct fragment_step *step, enum fragment_object object)
-{
-        return step->command && step->command->action == ACTION_CREATE && step->command->object == object;
-}
-
-static void begin(struct apply *apply);
-
-/* Does a step before it take away what it makes anew? */
-static bool makes_room(const struct fragment *fragment, size_t i)
-{
-        const struct fragment_step *step = &fragment->steps[i];
-        const json_t *id = json_object_get(json_object_get(step->args, "arguments"), step->command->id);
-
-        for (size_t k = 0; k < i; k++) {
-                const struct fragment_step *earlier = &fragment->steps[k];
-
-                if (earlier->command && earlier->command->action == ACTION_REMOVE &&
-                    earlier->command->object == step->command->object &&
-                    json_equal(json_object_get(json_object_get(earlier->args, "arguments"),
-                                               earlier->command->id),
-                               id))
-                        return true;
-        }
-        return false;
-}
-
-static void take_objects(struct apply *apply, size_t which, const json_t *reply, const struct error *error)
-{
-        const struct fragment *fragment = apply->fragment;
-
-        for (size_t i = 0; !apply->error && reply && i < fragment->n_steps; i++) {
-                const struct fragment_step *step = &fragment->steps[i];
-                _cleanup_free_ char *id = NULL, *text = NULL;
-
-                if (!creates(step, queries[which].object) || makes_room(fragment, i))
-                        continue;
-                id = apply_object_id(step->command, json_object_get(step->args, "arguments"));
-                if (!ops_objects_have(queries[which].query, reply, id))
-                        continue;
-                text = fragment_step_text(fragment, i);
-                error_set(&apply->error, ERROR_FAILED, "%s: QEMU has '%s' already", text, id);
-        }
-        if (!reply && !apply->error) {
-                apply->error = error_copy(error);
-                error_wrap(&apply->error, "ask QEMU what it has");
-        }
-        if (--apply->asked > 0 || apply_is_over(apply))
-                return;
-        if (apply_is_abandoned(apply) && !apply->error)
-                apply->error = apply_abandoned();
-        if (apply->error)
-                refuse(apply, TAKE_PTR(apply->error));
-        else
-                begin(apply);
-}
-
-#define ON_OBJECTS(n)                                                                    \
-        static void on_objects_##n(json_t *reply, const struct error *error, void *data) \
-        {                                                                                \
-                take_objects(data, n, reply, error);                                     \
-        }
-ON_OBJECTS(0)
-ON_OBJECTS(1)
-ON_OBJECTS(2)
-ON_OBJECTS(3)
-ON_OBJECTS(4)
-
-static int check_now(struct apply *apply, struct error **err)
-{
-        const struct applies *applies = apply->applies;
-        const struct fragment *fragment = apply->fragment;
-        bool has_qmp = false;
-
-        for (size_t i = 0; i < fragment->n_steps; i++)
-                has_qmp = has_qmp || fragment->steps[i].effect == EFFECT_QMP;
-        if (has_qmp && !applies->host.qemu(applies->data))
-                return error_set(err, ERROR_BUSY, "QEMU does not answer");
-        for (const struct apply *owed = applies->owed; owed; owed = owed->next) {
-                _cleanup_free_ char *what = apply_title(owed);
-
-                if (control_keys_meet(owed->keys, fragment->keys))
-                        return error_set(err, ERROR_BUSY, "%s is not yet undone", what);
-        }
-        /* One that takes away changes live.tmpl as it is when the guest has given the device back. */
-        if (fragment->live && !fragment->forward) {
-                apply->live = applies->host.change_live(fragment->live, applies->data, err);
-                if (!apply->live)
-                        return -1;
-        }
-        return 0;
-}
-
-/* The guest is asked once more for a device that it keeps: the new request takes the old one's place. */
-static void supersede(struct apply *apply)
-{
-        const char *device = apply->fragment->forward ? apply_forward_device(apply) : NULL;
-        struct applies *applies = apply->applies;
-
-        for (struct apply *owed = applies->owed, *next; device && owed; owed = next) {
-                const char *other = owed->pending ? apply_forward_device(owed) : NULL;
-                json_auto_t *entry = json_pack("{s:{s:I, s:b}}", "apply", "id", owed->id, "undone", 1);
-                struct error *unwritten = NULL;
-
-                next = owed->next;
-                if (!other || owed->asked || strcmp(device, other) != 0)
-                        continue;
-                if (journal_append(applies->vm->fd, entry, &unwritten) < 0) {
-                        apply_story(owed, "%s", unwritten->message);
-                        error_free(unwritten);
-                }
-                apply_unlink(&applies->owed, owed);
-                apply_free(owed);
-        }
-}
-
-void apply_check(struct apply *apply)
-{
-        static qmp_reply_fn *const callbacks[] = { on_objects_0, on_objects_1, on_objects_2, on_objects_3,
-                                                   on_objects_4 };
-        struct applies *applies = apply->applies;
-        const struct fragment *fragment = apply->fragment;
-        struct error *error = apply_is_abandoned(apply) ? apply_abandoned() : NULL;
-
-        static_assert(ARRAY_SIZE(callbacks) == ARRAY_SIZE(queries), "one callback for each query");
-        apply->state = APPLY_CHECKING;
-        supersede(apply);
-        if (error || check_now(apply, &error) < 0) {
-                refuse(apply, error);
-                return;
-        }
-        for (size_t which = 0; which < ARRAY_SIZE(queries); which++) {
-                size_t i = 0;
-
-                while (i < fragment->n_steps && !creates(&fragment->steps[i], queries[which].object))
-                        i++;
-                if (i == fragment->n_steps)
-                        continue;
-                apply->asked++;
-                ops_query_objects(applies->host.qemu(applies->data), queries[which].query, callbacks[which],
-                                  apply);
-        }
-        if (!apply->asked)
-                begin(apply);
-}
-
-/* Doing. */
-
 static void next_step(struct apply *apply);
 static void finished(struct apply *apply);
 
-static void begin(struct apply *apply)
+void apply_begin(struct apply *apply)
 {
         struct applies *applies = apply->applies;
         json_auto_t *fragments = NULL, *entry = NULL;
@@ -215,7 +32,7 @@ static void begin(struct apply *apply)
         json_int_t next_id;
 
         if (fragment_journal_read(applies->vm->fd, &fragments, &apply->first, &next_id, &error) < 0) {
-                refuse(apply, error);
+                apply_refuse(apply, error);
                 return;
         }
         if (apply->fragment->forward) {
@@ -225,7 +42,7 @@ static void begin(struct apply *apply)
         entry = json_pack("{s:{s:I, s:I, s:s}}", "apply", "id", apply->id, "begin", apply->first, "who",
                           apply->who);
         if (journal_append(applies->vm->fd, entry, &error) < 0) {
-                refuse(apply, error);
+                apply_refuse(apply, error);
                 return;
         }
         crash_point(CRASH_APPLY_BEGUN);
@@ -545,10 +362,11 @@ void apply_commit_now(struct apply *apply)
         applies->host.committed(apply->live, devices, apply->fragment->places, applies->data);
         if (apply->fragment->then)
                 follow(apply);
+        /* It is done whatever happens now: who waits need not wait for this. */
+        apply_answer(apply, id_value(apply), NULL);
         if (fragment_journal_compact(applies->vm->fd, &unsettled) < 0)
                 apply_story(apply, "%s", unsettled->message);
         crash_point(CRASH_APPLY_SETTLED);
-        apply_answer(apply, id_value(apply), NULL);
         apply_leave(apply);
 }
 

@@ -1,5 +1,5 @@
 /*
- * apply_parts - what apply.c (the queue), apply_do.c (doing) and apply_undo.c (undoing) share; for no one else.
+ * apply_parts - what apply.c (the queue), apply_check.c, apply_do.c (doing) and apply_undo.c (undoing) share; for no one else.
  */
 #pragma once
 
@@ -64,6 +64,7 @@ struct applies {
         void *data;
         struct apply *current; /* the only one that works on journal, helper and QEMU */
         struct apply *queue, *owed;
+        struct apply_look *look;  /* apply_check.c; NULL: none */
         struct loop_source *next; /* the next one is taken up */
         json_int_t last_id;
         bool ended;
@@ -88,19 +89,29 @@ void apply_pass_answer(struct apply *apply);
 /* "change 3 (attach nic1)"; new string. */
 char *apply_title(const struct apply *apply);
 
-/* apply_do.c */
+/* apply_check.c */
 /* It has become current: it is checked, begun and done. */
 void apply_check(struct apply *apply);
+/* Nothing of it was begun. Steals the error. */
+void apply_refuse(struct apply *apply, struct error *error_consume);
+/* What was seen may have changed; and: QEMU has ended, who waits for it is told so. */
+void applies_look_is_old(struct applies *applies);
+void apply_look_client_gone(struct applies *applies, unsigned long long client);
+void apply_look_over(struct applies *applies, const struct error *error);
+
+/* The query that shows an object, -1: there is none. */
+int apply_query_of(enum fragment_object object);
+/* Its id among the arguments, as text; new string. */
+char *apply_object_id(const struct fragment_command *command, const json_t *arguments);
+
+/* apply_do.c */
+void apply_begin(struct apply *apply);
 void apply_step_done(struct apply *apply);
 /* An event that may be the one its step waits for. */
 void apply_step_event(struct apply *apply, const char *name, const json_t *event_data);
 /* Is it to be done no longer? */
 bool apply_is_abandoned(const struct apply *apply);
 struct error *apply_abandoned(void);
-/* The query that shows an object, -1: there is none. */
-int apply_query_of(enum fragment_object object);
-/* Its id among the arguments, as text; new string. */
-char *apply_object_id(const struct fragment_command *command, const json_t *arguments);
 /* All its steps are done. */
 void apply_commit_now(struct apply *apply);
 

@@ -193,6 +193,20 @@ static int settle(struct supervisor *s, json_t *arguments, const struct control_
         return 0;
 }
 
+/* {"look":true}. An admin's, as what it shows. */
+static int look(struct supervisor *s, const json_t *arguments, const struct control_peer *peer,
+                struct error **err)
+{
+        if (json_object_size(arguments) != 1 || !json_is_true(json_object_get(arguments, "look")))
+                return error_set(err, ERROR_FAILED, "look is true, and alone");
+        if (peer->role < ROLE_ADMIN)
+                return error_set(err, ERROR_NOT_PERMITTED, "look is for admins");
+        if (!qemu(s))
+                return error_set(err, ERROR_BUSY, "QEMU does not answer");
+        applies_look(s->applies, peer->client, answer, control_answer_later(s->control));
+        return 0;
+}
+
 static int read_request(const struct supervisor *s, json_t *arguments, size_t n_fds,
                         const struct control_peer *peer, struct apply_request *ret, struct error **err)
 {
@@ -229,6 +243,8 @@ int apply_command(struct supervisor *s, json_t *arguments, int *fds, size_t n_fd
                 return -1;
         if (!arguments)
                 return error_set(err, ERROR_FAILED, "fragment is missing");
+        if (json_object_get(arguments, "look"))
+                return look(s, arguments, peer, err);
         if (!json_object_get(arguments, "fragment"))
                 return settle(s, arguments, peer, err);
         if (read_request(s, arguments, n_fds, peer, &request, err) < 0)

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "conf/spec_build.h"
 #include "launcher/live/apply_client.h"
 #include "launcher/run/effects.h"
 #include "launcher/verb/interrupt.h"
@@ -41,17 +42,29 @@ int change_edit_again(struct change *change, struct error **err)
         return template_parse(LIVE, change->live, strlen(change->live), &change->edit, err);
 }
 
+/* QEMU says what it has while the plans are made. */
+static void ask_qemu(struct change *change)
+{
+        control_client_ask(change->control, "vmlaunch-apply", json_pack("{s:b}", "look", 1));
+}
+
 /* Sets of the command line and of earlier changes have numbers of their own: by their names. */
 static int read_fdsets(struct change *change, struct error **err)
 {
-        json_auto_t *reply = NULL;
+        json_auto_t *reply = NULL, *sets = NULL;
+        _cleanup_error_ struct error *refused = NULL;
         json_t *set, *one;
         size_t i, j;
 
-        if (control_client_call(change->control, "query-fdsets", NULL, &reply, err) < 0)
+        if (change->fdsets)
+                return 0;
+        if (control_client_answer(change->control, &reply, &refused) == 0)
+                sets = json_incref(json_object_get(reply, "fdsets"));
+        /* A supervisor of an earlier version knows no "look". */
+        if (!sets && control_client_call(change->control, "query-fdsets", NULL, &sets, err) < 0)
                 return -1;
         change->fdsets = json_object();
-        json_array_foreach (reply, i, set) {
+        json_array_foreach (sets, i, set) {
                 /* Several may have one name: those of a paused guest stay. */
                 _cleanup_free_ char *number =
                         xasprintf("#%lld", json_integer_value(json_object_get(set, "fdset-id")));
@@ -78,44 +91,104 @@ static int use_group(struct change *change, struct error **err)
         return 0;
 }
 
-int change_open(struct verb_context *context, const char *argument, struct change *ret, struct error **err)
+static int read_live(struct change *change, struct error **err)
+{
+        return use_group(change, err) < 0 ||
+                               vm_live_template(&change->context->site->paths, change->name, &change->live,
+                                                err) < 0 ||
+                               template_parse(LIVE, change->live, strlen(change->live), &change->was, err) <
+                                       0 ||
+                               change_edit_again(change, err) < 0
+                       ? -1
+                       : 0;
+}
+
+/* All but the plan of `was`. */
+static int begin(struct verb_context *context, const char *argument, struct change *ret, struct error **err)
 {
         struct change change = { .context = context };
+        struct error *unread = NULL;
 
         if (vm_find(&context->site->paths, argument, &change.name, err) < 0 ||
-            control_client_open(&context->site->paths, change.name, &change.control, err) < 0 ||
-            use_group(&change, err) < 0 ||
-            vm_live_template(&context->site->paths, change.name, &change.live, err) < 0 ||
-            template_parse(LIVE, change.live, strlen(change.live), &change.was, err) < 0 ||
-            change_edit_again(&change, err) < 0 ||
-            prepare_template(context, change.was, "/", change.name, false, &change.facts, &change.before,
-                             err) < 0 ||
-            read_fdsets(&change, err) < 0) {
+            control_client_connect(&context->site->paths, change.name, &change.control, err) < 0) {
                 change_done(&change);
                 return -1;
         }
-        /* What is there stays where it is, whatever comes or goes. */
-        machine_lock_free(change.facts.lock);
-        change.facts.lock = plan_lock(change.before.plan);
+        if (read_live(&change, &unread) < 0) {
+                /* Who may not talk to the supervisor is told that. */
+                if (control_client_greet(change.control, err) < 0)
+                        error_free(unread);
+                else
+                        *err = unread;
+                change_done(&change);
+                return -1;
+        }
+        if (control_client_greet(change.control, err) < 0) {
+                change_done(&change);
+                return -1;
+        }
+        ask_qemu(&change);
+        if (spec_build(change.was, context->site, "/", change.name, &change.before.spec, err) < 0) {
+                change_done(&change);
+                return -1;
+        }
         *ret = change;
         return 0;
+}
+
+/* also: the spec of what it shall be; NULL: not known yet. */
+static int plan_before(struct change *change, const struct vm_spec *also, struct error **err)
+{
+        if (change->before.plan)
+                return 0;
+        if (prepare_plan(change->context, change->was, also, false, &change->facts, &change->before, err) < 0)
+                return -1;
+        /* What is there stays where it is, whatever comes or goes. */
+        machine_lock_free(change->facts.lock);
+        change->facts.lock = plan_lock(change->before.plan);
+        return 0;
+}
+
+int change_open(struct verb_context *context, const char *argument, struct change *ret, struct error **err)
+{
+        struct change change = { 0 };
+
+        if (begin(context, argument, &change, err) < 0)
+                return -1;
+        if (plan_before(&change, NULL, err) < 0) {
+                change_done(&change);
+                return -1;
+        }
+        *ret = change;
+        return 0;
+}
+
+static int plan_both(struct change *change, const char *base_dir, struct prepared *after, struct error **err)
+{
+        return spec_build(change->edit, change->context->site, base_dir, change->name, &after->spec, err) <
+                                       0 ||
+                               plan_before(change, after->spec, err) < 0 ||
+                               prepare_plan(change->context, change->edit, NULL, false, &change->facts, after,
+                                            err) < 0
+                       ? -1
+                       : 0;
 }
 
 int change_plan(struct change *change, const char *what, const char *base_dir, const struct template *extra,
                 unsigned unplug_s, bool force_tray, struct prepared *ret_after, struct plan_change *ret,
                 struct error **err)
 {
-        const struct plan_change_options options = {
-                .what = what, .fdsets = change->fdsets, .force_tray = force_tray, .unplug_s = unplug_s
-        };
+        struct plan_change_options options = { .what = what, .force_tray = force_tray, .unplug_s = unplug_s };
         _cleanup_prepared_ struct prepared after = { 0 };
-        int result = prepare_template(change->context, change->edit, base_dir, change->name, false,
-                                      &change->facts, &after, err);
+        int result = plan_both(change, base_dir, &after, err);
 
         for (struct error *error = *err; error && extra; error = error->next)
                 if (error->pos.file && strcmp(error->pos.file, extra->file) == 0)
                         template_add_excerpt(extra, error);
-        if (result < 0 || plan_change_build(change->before.plan, after.plan, &options, ret, err) < 0)
+        if (result < 0 || read_fdsets(change, err) < 0)
+                return -1;
+        options.fdsets = change->fdsets;
+        if (plan_change_build(change->before.plan, after.plan, &options, ret, err) < 0)
                 return -1;
         *ret_after = after;
         after = (struct prepared){ 0 };
@@ -234,7 +307,7 @@ static int change_once(struct verb_context *context, const struct change_request
         _cleanup_prepared_ struct prepared after = { 0 };
         bool stale = false;
 
-        if (change_open(context, request->vm, &change, err) < 0)
+        if (begin(context, request->vm, &change, err) < 0)
                 return -1;
         if (request->edit(&change, request->data, err) < 0 ||
             change_plan(&change, request->verb, request->base_dir, request->extra, request->unplug_s,

@@ -17,8 +17,6 @@
 #include "launcher/run/unit.h"
 #include "launcher/state/clock_state.h"
 #include "launcher/state/machine_lock.h"
-#include "launcher/storage/apart.h"
-#include "launcher/storage/image_chain.h"
 #include "launcher/verb/prepare_parts.h"
 #include "launcher/verb/vm_find.h"
 
@@ -126,13 +124,6 @@ static void expect_memory(const struct template *template, size_t per_byte)
                 mem_expect(length * per_byte);
 }
 
-static void free_chains(struct image_chain **chains, size_t n)
-{
-        for (size_t i = 0; chains && i < n; i++)
-                image_chain_free(chains[i]);
-        free(chains);
-}
-
 void prepare_add_place(const struct vm_spec *spec, const char *reference, struct error **err)
 {
         const struct origin *origin = vm_spec_origin(spec, reference);
@@ -141,87 +132,6 @@ void prepare_add_place(const struct vm_spec *spec, const char *reference, struct
                 (*err)->pos = origin->pos;
                 (*err)->pos.file = xstrdup(origin->pos.file);
         }
-}
-
-/* What the plan has to know of files on storage that may not answer: images, kernel, initrd, shared directories. A child
- * finds it out while this process reads the host's facts. */
-struct look {
-        struct image_reading reading;
-        struct apart *child; /* NULL: there is nothing to look at, or it has ended */
-        size_t n_images;
-        size_t *disks;                  /* which disk an image is of */
-        struct file_facts *directories; /* of FILESYSTEM */
-        struct file_facts kernel, initrd;
-};
-
-static void look_done(struct look *look)
-{
-        apart_drop(look->child);
-        free(look->reading.requests);
-        free(look->disks);
-        free(look->directories);
-}
-
-static int look_begin(const struct vm_spec *spec, struct look *look, struct error **err)
-{
-        struct image_request *requests = xcalloc(spec->n_disks + spec->n_filesystems + 2, sizeof(*requests));
-        size_t n = 0;
-
-        look->disks = xcalloc(spec->n_disks + 1, sizeof(*look->disks));
-        look->directories = xcalloc(spec->n_filesystems + 1, sizeof(*look->directories));
-        look->reading.requests = requests;
-        for (size_t i = 0; i < spec->n_disks; i++) {
-                const struct disk_spec *disk = &spec->disks[i];
-
-                if (!disk->path || !*disk->path)
-                        continue;
-                look->disks[n] = i;
-                requests[n++] = (struct image_request){ .path = disk->path,
-                                                        .format = disk->format,
-                                                        .format_is_guess = disk->format_is_guess };
-        }
-        look->n_images = n;
-        if (spec->os.kernel)
-                requests[n++] = (struct image_request){ .path = spec->os.kernel, .ret_facts = &look->kernel };
-        if (spec->os.initrd)
-                requests[n++] = (struct image_request){ .path = spec->os.initrd, .ret_facts = &look->initrd };
-        for (size_t i = 0; i < spec->n_filesystems; i++)
-                requests[n++] = (struct image_request){ .path = spec->filesystems[i].source,
-                                                        .ret_facts = &look->directories[i] };
-        look->reading.n = n;
-        if (!n)
-                return 0;
-        look->child = image_chains_begin(&look->reading, err);
-        return look->child ? 0 : -1;
-}
-
-static int look_end(const struct vm_spec *spec, struct look *look, struct image_chain **chains,
-                    struct plan_input *input, struct device_facts *devices, struct error **err)
-{
-        _cleanup_free_ struct image_chain **found =
-                xcalloc(look->reading.n + 1, sizeof(struct image_chain *));
-        size_t failed = look->reading.n;
-        int result = 0;
-
-        if (look->child)
-                result = image_chains_end(TAKE_PTR(look->child), &look->reading, found, &failed, err);
-        for (size_t i = 0; i < look->n_images; i++)
-                chains[look->disks[i]] = found[i];
-        input->kernel = look->kernel;
-        input->initrd = look->initrd;
-        for (size_t i = 0; i < spec->n_filesystems; i++)
-                devices->directories[i] = look->directories[i];
-        if (result == 0)
-                return 0;
-        if (failed < look->n_images) {
-                const struct disk_spec *disk = &spec->disks[look->disks[failed]];
-                _cleanup_free_ char *reference =
-                        xasprintf("DISK[%zu]/%s", look->disks[failed], disk->source ? "SOURCE" : "IMAGE");
-
-                error_wrap(err, "%s", reference);
-                prepare_add_place(spec, reference, err);
-        }
-        return -1;
 }
 
 /* list and status show the template long after the caller's directory is forgotten. */
@@ -251,6 +161,7 @@ void prepare_facts_done(struct prepare_facts *facts)
         host_facts_free(facts->host);
         qemu_facts_free(facts->qemu);
         machine_lock_free(facts->lock);
+        looks_free(facts->looks);
         *facts = (struct prepare_facts){ 0 };
 }
 
@@ -324,52 +235,54 @@ static void choose_group(const struct verb_context *context, const struct templa
         input->slice_is_new = prepared->spec->slice && !slice_is_known(prepared->spec->slice);
 }
 
-int prepare_template(const struct verb_context *context, const struct template *template,
-                     const char *base_dir, const char *name, bool write_cache, struct prepare_facts *facts,
-                     struct prepared *ret, struct error **err)
+int prepare_plan(const struct verb_context *context, const struct template *template,
+                 const struct vm_spec *also, bool write_cache, struct prepare_facts *facts,
+                 struct prepared *prepared, struct error **err)
 {
-        _cleanup_prepared_ struct prepared prepared = { 0 };
+        struct vm_spec *spec = prepared->spec;
         _cleanup_(device_facts_freep) struct device_facts *devices = NULL;
-        _cleanup_(look_done) struct look look = { 0 };
-        struct image_chain **chains = NULL;
         struct plan_input input = { .site = context->site };
         _cleanup_(firmware_list_freep) struct firmware_list *firmware = NULL;
         _cleanup_(clock_state_freep) struct clock_state *clock = NULL;
+        _cleanup_free_ struct image_chain **chains = NULL;
         _cleanup_free_ char *timezone_rule = NULL;
-        int result;
 
-        if (spec_build(template, context->site, base_dir, name, &prepared.spec, err) < 0 ||
-            look_begin(prepared.spec, &look, err) < 0 ||
-            read_facts(context, prepared.spec, write_cache, facts, err) < 0)
+        if (looks_begin(&facts->looks, spec, also, err) < 0 ||
+            read_facts(context, spec, write_cache, facts, err) < 0)
                 return -1;
-        if (prepared.spec->graphics.present && !facts->host->n_addresses &&
-            host_addresses_read(facts->host, err) < 0)
+        if (spec->graphics.present && !facts->host->n_addresses && host_addresses_read(facts->host, err) < 0)
                 return -1;
-        if (firmware_list_for(prepared.spec, context->site->paths.etc, context->site->kvmrc.ovmf_nvram,
-                              &firmware, err) < 0 ||
-            read_clock(prepared.spec, &context->site->paths, &timezone_rule, &clock, err) < 0 ||
-            device_facts_read(prepared.spec, context->site, &devices, err) < 0 ||
-            prepare_look_at_secrets(prepared.spec, err) < 0)
+        if (firmware_list_for(spec, context->site->paths.etc, context->site->kvmrc.ovmf_nvram, &firmware,
+                              err) < 0 ||
+            read_clock(spec, &context->site->paths, &timezone_rule, &clock, err) < 0 ||
+            device_facts_read(spec, context->site, &devices, err) < 0 ||
+            prepare_look_at_secrets(spec, err) < 0 || looks_end(facts->looks, spec, also, err) < 0)
                 return -1;
+        chains = xcalloc(spec->n_disks + 1, sizeof(struct image_chain *));
+        looks_take(facts->looks, spec, chains, &input.kernel, &input.initrd, devices->directories);
         input.firmware = firmware;
         input.timezone_rule = timezone_rule;
         input.clock = clock;
-        chains = xcalloc(prepared.spec->n_disks + prepared.spec->n_filesystems + 2,
-                         sizeof(struct image_chain *));
-        result = look_end(prepared.spec, &look, chains, &input, devices, err);
         input.devices = devices;
-        input.spec = prepared.spec;
+        input.spec = spec;
         input.host = facts->host;
         input.qemu = facts->qemu;
         input.chains = chains;
         input.lock = facts->lock;
         input.running = facts->is_running;
-        choose_group(context, template, &prepared, facts, &input);
+        choose_group(context, template, prepared, facts, &input);
         expect_memory(template, PLAN_PER_BYTE);
-        if (result == 0)
-                result = plan_build(&input, &prepared.plan, err);
-        free_chains(chains, prepared.spec->n_disks);
-        if (result < 0)
+        return plan_build(&input, &prepared->plan, err);
+}
+
+int prepare_template(const struct verb_context *context, const struct template *template,
+                     const char *base_dir, const char *name, bool write_cache, struct prepare_facts *facts,
+                     struct prepared *ret, struct error **err)
+{
+        _cleanup_prepared_ struct prepared prepared = { 0 };
+
+        if (spec_build(template, context->site, base_dir, name, &prepared.spec, err) < 0 ||
+            prepare_plan(context, template, NULL, write_cache, facts, &prepared, err) < 0)
                 return -1;
         *ret = prepared;
         prepared = (struct prepared){ 0 };

@@ -30,10 +30,16 @@ struct prepare_facts {
         struct host_facts *host;
         struct qemu_facts *qemu;
         struct machine_lock *lock;
+        struct looks *looks; /* what was seen of files: prepare_look.c */
 };
 void prepare_facts_done(struct prepare_facts *facts);
 #define _cleanup_prepare_facts_ _cleanup_(prepare_facts_done)
 
+/* The plan of prepared->spec, which was built from the template. also: another spec whose plan will be made, so that the files
+ * of both are looked at at once; NULL: none. */
+int prepare_plan(const struct verb_context *context, const struct template *template,
+                 const struct vm_spec *also, bool write_cache, struct prepare_facts *facts,
+                 struct prepared *prepared, struct error **err);
 /* The plan of a template that has been read; ret->host stays NULL. base_dir: of its relative paths; name: the VM's when it
  * says none. */
 int prepare_template(const struct verb_context *context, const struct template *template,

@@ -90,17 +90,22 @@ static void on_ready(json_t *greeting, void *data)
         s->ready++;
 }
 
-static void qemu_answers(struct scene *s, const char *command)
+static void qemu_says(struct scene *s, const char *command, const char *reply)
 {
         json_auto_t *asked = NULL;
-        char line[64];
+        char line[128];
 
         peer_settle(s->loop, 20);
         asked = peer_read_json(s->qemu);
         assert_string_equal(json_string_value(json_object_get(asked, "execute")), command);
-        snprintf(line, sizeof(line), "{\"return\":{},\"id\":%lld}\n",
+        snprintf(line, sizeof(line), "{\"return\":%s,\"id\":%lld}\n", reply,
                  json_integer_value(json_object_get(asked, "id")));
         peer_write(s->qemu, line);
+}
+
+static void qemu_answers(struct scene *s, const char *command)
+{
+        qemu_says(s, command, "{}");
 }
 
 static int scene_new(void **state)
@@ -248,12 +253,129 @@ static void an_owed_change_that_asks_qemu_outlives_its_end(void **state)
         assert_int_equal(s->answered, 1);
 }
 
+/* What QEMU has is asked while a client makes its fragment. */
+static void look(struct scene *s, unsigned long long client, const char *nodes)
+{
+        unsigned before = s->answered;
+
+        applies_look(s->applies, client, on_answer, s);
+        qemu_says(s, "qom-list", "[]");
+        qemu_says(s, "query-named-block-nodes", nodes);
+        qemu_says(s, "query-fdsets", "[]");
+        peer_spin_until(s->loop, &s->answered, before + 1);
+        assert_null(s->refusal);
+}
+
+static void add_node(struct scene *s)
+{
+        begin(s, json_pack("{s:[{s:s, s:{s:s, s:{s:s, s:s}}}]}", "steps", "effect", "qmp", "args", "execute",
+                           "blockdev-add", "arguments", "driver", "null-co", "node-name", "n1"));
+}
+
+static void fragment_is_checked_by_what_its_client_has_seen(void **state)
+{
+        struct scene *s = *state;
+
+        look(s, 1, "[]");
+        add_node(s);
+        qemu_answers(s, "blockdev-add");
+        peer_spin_until(s->loop, &s->committed, 1);
+        assert_int_equal(s->answered, 2);
+        /* It serves once. */
+        add_node(s);
+        qemu_says(s, "query-named-block-nodes", "[{\"node-name\":\"n1\"}]");
+        peer_spin_until(s->loop, &s->answered, 3);
+        assert_non_null(strstr(s->refusal, "QEMU has 'n1' already"));
+}
+
+static void what_its_client_has_seen_is_refused_at_once(void **state)
+{
+        struct scene *s = *state;
+
+        look(s, 1, "[{\"node-name\":\"n1\"}]");
+        add_node(s);
+        peer_spin_until(s->loop, &s->answered, 2);
+        assert_non_null(strstr(s->refusal, "QEMU has 'n1' already"));
+        assert_int_equal(s->committed, 0);
+        assert_true(applies_are_idle(s->applies));
+}
+
+static void on_told(json_t *reply, const struct error *error, void *data)
+{
+        struct scene *s = data;
+
+        (void)reply, (void)error;
+        s->ready++;
+}
+
+static void what_was_seen_is_old_once_qemu_was_told_to_change(void **state)
+{
+        struct scene *s = *state;
+
+        look(s, 1, "[]");
+        qmp_client_call(s->qmp, "blockdev-add", NULL, QMP_MUTATE, NULL, 0, on_told, s);
+        qemu_answers(s, "blockdev-add");
+        peer_spin_until(s->loop, &s->ready, 2);
+        add_node(s);
+        qemu_says(s, "query-named-block-nodes", "[]");
+        qemu_answers(s, "blockdev-add");
+        peer_spin_until(s->loop, &s->committed, 1);
+}
+
+static void what_another_client_has_seen_serves_nobody_else(void **state)
+{
+        struct scene *s = *state;
+
+        look(s, 2, "[]");
+        add_node(s);
+        qemu_says(s, "query-named-block-nodes", "[]");
+        qemu_answers(s, "blockdev-add");
+        peer_spin_until(s->loop, &s->committed, 1);
+        /* Nor once that one has gone. */
+        applies_client_gone(s->applies, 2);
+        look(s, 1, "[]");
+        applies_client_gone(s->applies, 1);
+        add_node(s);
+        qemu_says(s, "query-named-block-nodes", "[]");
+        qemu_answers(s, "blockdev-add");
+        peer_spin_until(s->loop, &s->committed, 2);
+}
+
+static void who_looks_when_qemu_ends_is_told(void **state)
+{
+        struct scene *s = *state;
+
+        applies_look(s->applies, 1, on_answer, s);
+        qemu_says(s, "qom-list", "[]");
+        peer_settle(s->loop, 5);
+        /* A second one takes its place, and both have their answer. */
+        applies_look(s->applies, 2, on_answer, s);
+        qemu_says(s, "query-named-block-nodes", "[]");
+        qemu_says(s, "query-fdsets", "[]");
+        peer_spin_until(s->loop, &s->answered, 1);
+        assert_null(s->refusal);
+        assert_true(applies_end(s->applies));
+        assert_int_equal(s->answered, 2);
+        assert_non_null(strstr(s->refusal, "QEMU has ended"));
+        qmp_client_free(TAKE_PTR(s->qmp));
+        assert_int_equal(s->answered, 2);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(
                         what_is_taken_away_is_committed_when_the_journal_can_be_written_again, scene_new,
                         scene_done),
+                cmocka_unit_test_setup_teardown(fragment_is_checked_by_what_its_client_has_seen, scene_new,
+                                                scene_done),
+                cmocka_unit_test_setup_teardown(what_its_client_has_seen_is_refused_at_once, scene_new,
+                                                scene_done),
+                cmocka_unit_test_setup_teardown(what_was_seen_is_old_once_qemu_was_told_to_change, scene_new,
+                                                scene_done),
+                cmocka_unit_test_setup_teardown(what_another_client_has_seen_serves_nobody_else, scene_new,
+                                                scene_done),
+                cmocka_unit_test_setup_teardown(who_looks_when_qemu_ends_is_told, scene_new, scene_done),
                 cmocka_unit_test_setup_teardown(an_owed_change_that_asks_qemu_outlives_its_end, scene_new,
                                                 scene_done),
                 cmocka_unit_test_setup_teardown(
