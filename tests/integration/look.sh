@@ -51,6 +51,8 @@ test_dump_shows_template_command_line_differences_and_what_is_kept() {
     expect 3 vml dump "$VM" --argv
 }
 
+is_connected() { [[ -n $(find "/proc/$1/fd" -lname 'socket:*') ]]; }
+
 test_a_port_is_waited_for_at_the_address_of_the_template_or_of_the_agent() {
     IP=192.0.2.7 fake_vm
     # The template's word counts; nobody is there yet.
@@ -73,6 +75,8 @@ test_a_port_is_waited_for_at_the_address_of_the_template_or_of_the_agent() {
     # The end of the VM ends the wait.
     "$VMLAUNCH" --root "$ROOT" wait "$VM" --for=port:2222 >"$WORK/waited" 2>&1 &
     waiter=$!
+    # One that comes when the VM has ended waits for its next start.
+    await 10 is_connected "$waiter"
     expect 0 vml destroy "$VM"
     local status=0
     wait "$waiter" || status=$?
