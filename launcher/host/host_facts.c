@@ -19,7 +19,7 @@
 
 #define KVM_NODE      "/dev/kvm"
 #define VHOST_NODE    "/dev/vhost-net"
-#define CPUS_MAX      65536
+#define CPUS_MAX      NUMBER_LIST_END
 #define CLAIMED_MAX   65536
 #define ADDRESSES_MAX 65536
 #define CPU_LIST_MAX  65536
@@ -31,43 +31,15 @@ static void file_closep(FILE **file)
                 fclose(*file);
 }
 
-/* "0-3,8\n": how many; 0 when it is no such list. */
-static unsigned count_cpu_list(const char *list)
-{
-        unsigned n = 0;
-
-        while (*list && *list != '\n') {
-                unsigned first, last;
-                int used = 0;
-
-                if (sscanf(list, "%u%n", &first, &used) != 1)
-                        return 0;
-                list += used;
-                last = first;
-                if (*list == '-') {
-                        if (sscanf(list, "-%u%n", &last, &used) != 1)
-                                return 0;
-                        list += used;
-                }
-                if (last < first || last >= CPUS_MAX || n > CPUS_MAX)
-                        return 0;
-                n += last - first + 1;
-                if (*list == ',')
-                        list++;
-        }
-        return n;
-}
-
 /* Not sysconf(), which in some versions of glibc counts the caller's affinity mask instead. */
-static int read_cpus(unsigned *ret, struct error **err)
+static int read_cpus(struct number_list *ret, struct error **err)
 {
         static const char path[] = "/sys/devices/system/cpu/online";
         _cleanup_free_ char *list = NULL;
 
         if (fd_read_file_at(AT_FDCWD, path, CPU_LIST_MAX, &list, NULL, err) < 0)
                 return -1;
-        *ret = count_cpu_list(list);
-        if (*ret == 0)
+        if (!number_list_parse(list, ret))
                 return error_set(err, ERROR_HOST, "'%s' is no list of CPUs", path);
         return 0;
 }
@@ -162,8 +134,9 @@ int host_facts_read(const struct paths *paths, struct host_facts **ret, struct e
                 return error_os(err, errno, "uname");
         facts->arch = xstrdup(uts.machine);
         facts->kernel = xstrdup(uts.release);
-        if (read_cpus(&facts->cpus, err) < 0)
+        if (read_cpus(&facts->online, err) < 0)
                 return -1;
+        facts->cpus = number_list_count(&facts->online);
         facts->cpu_has_virt = true;
         if ((strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
             read_virt(&facts->cpu_has_virt, err) < 0)
@@ -207,6 +180,8 @@ void host_facts_free(struct host_facts *facts)
 json_t *host_facts_to_json(const struct host_facts *facts)
 {
         json_t *claimed = json_array(), *addresses = facts->n_addresses ? json_array() : NULL, *json;
+        _cleanup_free_ char *online = number_list_text(&facts->online);
+        bool has_gaps = number_list_has(&facts->online, facts->cpus - 1) == false;
 
         for (size_t i = 0; i < facts->n_claimed_uids; i++)
                 json_array_append_new(
@@ -217,12 +192,13 @@ json_t *host_facts_to_json(const struct host_facts *facts)
                                                    : NULL));
         for (size_t i = 0; i < facts->n_addresses; i++)
                 json_array_append_new(addresses, json_string(facts->addresses[i]));
-        json = json_pack(
-                "{s:s, s:s, s:I, s:b, s:o, s:s?, s:o*, s:o, s:o, s:o*}", "arch", facts->arch, "kernel",
-                facts->kernel, "cpus", (json_int_t)facts->cpus, "cpu-has-virt", (int)facts->cpu_has_virt,
-                "kvm-node", file_facts_to_json(&facts->kvm_node), "kvm-group", facts->kvm_group, "vhost-net",
-                facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
-                cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed, "addresses", addresses);
+        json = json_pack("{s:s, s:s, s:I, s:s*, s:b, s:o, s:s?, s:o*, s:o, s:o, s:o*}", "arch", facts->arch,
+                         "kernel", facts->kernel, "cpus", (json_int_t)facts->cpus, "online",
+                         has_gaps ? online : NULL, "cpu-has-virt", (int)facts->cpu_has_virt, "kvm-node",
+                         file_facts_to_json(&facts->kvm_node), "kvm-group", facts->kvm_group, "vhost-net",
+                         facts->vhost_net.exists ? file_facts_to_json(&facts->vhost_net) : NULL, "cgroup",
+                         cgroup_host_to_json(&facts->cgroup), "claimed-uids", claimed, "addresses",
+                         addresses);
         memory_facts_to_json(facts, json);
         systemd_facts_to_json(&facts->systemd, json);
         return json;
@@ -279,16 +255,16 @@ static int addresses_from_json(const json_t *json, struct host_facts *facts, str
 int host_facts_from_json(const json_t *json, struct host_facts **ret, struct error **err)
 {
         _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
-        const char *arch, *kernel, *kvm_group = NULL;
+        const char *arch, *kernel, *kvm_group = NULL, *online = NULL;
         json_t *kvm_node, *vhost_net = NULL, *cgroup, *claimed, *group = NULL, *addresses = NULL;
         json_error_t why;
         json_int_t cpus;
         int has_virt;
 
-        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s:b, s:o, s?o, s?o, s:o, s:o, s?o}",
-                           "arch", &arch, "kernel", &kernel, "cpus", &cpus, "cpu-has-virt", &has_virt,
-                           "kvm-node", &kvm_node, "kvm-group", &group, "vhost-net", &vhost_net, "cgroup",
-                           &cgroup, "claimed-uids", &claimed, "addresses", &addresses) < 0)
+        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:I, s?s, s:b, s:o, s?o, s?o, s:o, s:o, s?o}",
+                           "arch", &arch, "kernel", &kernel, "cpus", &cpus, "online", &online, "cpu-has-virt",
+                           &has_virt, "kvm-node", &kvm_node, "kvm-group", &group, "vhost-net", &vhost_net,
+                           "cgroup", &cgroup, "claimed-uids", &claimed, "addresses", &addresses) < 0)
                 return error_set(err, ERROR_FAILED, "host facts: %s", why.text);
         if (cpus < 1 || cpus > CPUS_MAX)
                 return error_set(err, ERROR_FAILED, "host facts: cpus is out of range");
@@ -304,6 +280,10 @@ int host_facts_from_json(const json_t *json, struct host_facts **ret, struct err
         facts->kernel = xstrdup(kernel);
         facts->kvm_group = xstrdup_null(kvm_group);
         facts->cpus = (unsigned)cpus;
+        if (online && !number_list_parse(online, &facts->online))
+                return error_set(err, ERROR_FAILED, "host facts: online is no list of CPUs");
+        for (unsigned n = 0; !online && n < facts->cpus; n++)
+                number_list_add(&facts->online, n);
         facts->cpu_has_virt = has_virt;
         if (file_facts_from_json(kvm_node, "host facts: kvm-node", &facts->kvm_node, err) < 0 ||
             (vhost_net &&

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/number_list.h"
 #include "cgroups/cgroup_host.h"
 #include "conf/site.h"
 #include "launcher/host/systemd_facts.h"
@@ -43,9 +44,11 @@ struct sev_facts {
 };
 
 struct host_facts {
-        char *arch;                  /* uname machine: "x86_64" */
-        char *kernel;                /* uname release, for messages */
-        unsigned cpus;               /* online */
+        char *arch;    /* uname machine: "x86_64" */
+        char *kernel;  /* uname release, for messages */
+        unsigned cpus; /* online: */
+        struct number_list online;
+        struct number_list nodes;    /* with memory; empty: a kernel that knows of none */
         bool cpu_has_virt;           /* x86: vmx or svm in /proc/cpuinfo; others have no such flag: true */
         struct file_facts kvm_node;  /* /dev/kvm */
         char *kvm_group;             /* the name of its group, or NULL */

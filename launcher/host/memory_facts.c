@@ -15,6 +15,7 @@
 
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
 #define SEV_NODE      "/dev/sev"
+#define NODES_FILE    "/sys/devices/system/node/has_memory"
 #define MEMINFO_MAX   65536
 
 static int by_size(const void *a, const void *b)
@@ -56,6 +57,18 @@ static int read_default(struct host_facts *facts, struct error **err)
         return 0;
 }
 
+/* A kernel without CONFIG_NUMA has no such file. */
+static void read_nodes(struct number_list *ret)
+{
+        _cleanup_free_ char *list = NULL;
+        struct error *ignored = NULL;
+
+        if (fd_read_file_at(AT_FDCWD, NODES_FILE, MEMINFO_MAX, &list, NULL, &ignored) < 0)
+                error_free(ignored);
+        else
+                number_list_parse(list, ret);
+}
+
 /* "Y" or "1" in /sys/module/kvm_amd/parameters. */
 static bool module_says_yes(const char *parameter)
 {
@@ -88,12 +101,14 @@ static int read_sev(struct sev_facts *sev, struct error **err)
 int memory_facts_read(struct host_facts *facts, struct error **err)
 {
         read_sizes(facts);
+        read_nodes(&facts->nodes);
         return read_default(facts, err) < 0 ? -1 : read_sev(&facts->sev, err);
 }
 
 void memory_facts_to_json(const struct host_facts *facts, json_t *json)
 {
         const struct sev_facts *sev = &facts->sev;
+        _cleanup_free_ char *nodes = number_list_text(&facts->nodes);
         json_t *sizes = json_array();
 
         for (size_t i = 0; i < facts->n_hugepage_sizes; i++)
@@ -101,6 +116,8 @@ void memory_facts_to_json(const struct host_facts *facts, json_t *json)
         json_object_set_new(
                 json, "hugepages",
                 json_pack("{s:I, s:o}", "default", (json_int_t)facts->hugepage_default, "sizes", sizes));
+        if (strcmp(nodes, "0") != 0)
+                json_object_set_new(json, "nodes", json_string(nodes));
         if (sev->sev)
                 json_object_set_new(json, "sev",
                                     json_pack("{s:b, s:i, s:i, s:o, s:s?}", "es", sev->sev_es, "cbitpos",
@@ -113,12 +130,18 @@ int memory_facts_from_json(const json_t *json, struct host_facts *facts, struct 
 {
         json_t *hugepages = json_object_get(json, "hugepages"), *sev = json_object_get(json, "sev"), *sizes,
                *size;
+        const json_t *nodes = json_object_get(json, "nodes");
         json_t *node, *group = NULL;
         json_int_t usual;
         json_error_t why;
         size_t i;
         int es, cbitpos, reduced;
 
+        if (!nodes)
+                number_list_add(&facts->nodes, 0);
+        else if (!json_is_string(nodes) ||
+                 (json_string_length(nodes) && !number_list_parse(json_string_value(nodes), &facts->nodes)))
+                return error_set(err, ERROR_FAILED, "host facts: nodes is no list of memory nodes");
         if (hugepages) {
                 if (json_unpack_ex(hugepages, &why, 0, "{s:I, s:o}", "default", &usual, "sizes", &sizes) < 0)
                         return error_set(err, ERROR_FAILED, "host facts: hugepages: %s", why.text);
