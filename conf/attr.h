@@ -164,7 +164,7 @@ extern const struct attr_section *const attr_sections[];
 extern const struct attr_section attr_vm, attr_os, attr_features, attr_cpu_model, attr_panic, attr_disk,
         attr_nic, attr_nic_default, attr_serial, attr_cputune, attr_memtune, attr_blkiotune;
 extern const struct attr_section attr_topology, attr_numa_node, attr_memory_backing, attr_memory_encryption,
-        attr_dimm, attr_balloon;
+        attr_dimm, attr_balloon, attr_numatune;
 extern const struct attr_section attr_raw, attr_hyperv, attr_smbios;
 extern const struct attr_section attr_graphics, attr_video, attr_input, attr_sound, attr_redirfilter;
 extern const struct attr_section attr_clock, attr_timer, attr_pm, attr_iommu;

@@ -13,6 +13,7 @@ const struct attr_section *const attr_sections[] = {
         &attr_cpu_model,
         &attr_panic,
         &attr_cputune,
+        &attr_numatune,
         &attr_memtune,
         &attr_blkiotune,
         &attr_disk,
@@ -140,14 +141,6 @@ static const struct attr snapshot_rows[] = {
 };
 SECTION(snapshot, "SNAPSHOT", "A snapshot of the whole VM.", "opennebula-semantics 2.1");
 
-static const struct attr numatune_rows[] = {
-        COMING("MODE", "strict, preferred or interleave."),
-        COMING("NODESET", "Nodes of the host."),
-        COMING("PLACEMENT", "static or auto."),
-        COMING("CELLID", "Node of the guest."),
-};
-SECTION(numatune, "NUMATUNE", "Memory placement.", "DESIGN 5.3");
-
 ALONE(user_inputs, "USER_INPUTS", "asked by OpenNebula when a template is instantiated");
 ALONE(sched_action, "SCHED_ACTION", "for OpenNebula's scheduler");
 ALONE(vcenter, "VCENTER", "for another hypervisor");
@@ -169,7 +162,6 @@ const struct attr_section *const attr_coming_sections[] = {
         &backup_config,
         &nic_alias,
         &snapshot,
-        &numatune,
         &user_inputs,
         &sched_action,
         &vcenter,

@@ -62,6 +62,7 @@ static void read_vcpu(struct snippet_unit *unit, struct xml_element *element)
         _cleanup_free_ char *number = snippet_text(element);
         const struct xml_attribute *current = snippet_attribute(element, "current");
         const struct xml_attribute *placement = snippet_attribute(element, "placement");
+        static const struct snippet_row places[] = { PART("@cpuset", "CPUSET"), PARTS_END };
 
         if (placement && strcmp(placement->value, "static") != 0)
                 snippet_refuse(unit, &placement->value_pos,
@@ -70,6 +71,8 @@ static void read_vcpu(struct snippet_unit *unit, struct xml_element *element)
                     current ? &current->value_pos : &element->text_pos);
         if (current)
                 snippet_set(unit, "VCPU_MAX", number, &element->text_pos);
+        snippet_begin(unit, "CPUTUNE", &element->pos);
+        snippet_rows(unit, element, places);
 }
 
 static void read_memory_backing(struct snippet_unit *unit, struct xml_element *element)

@@ -131,6 +131,10 @@ void snippet_rows(struct snippet_unit *unit, struct xml_element *element, const 
 /* Is the word in the list, separated by blanks? */
 bool snippet_is(const char *word, const char *list);
 
+/* snippet_tune.c: readers of elements. */
+void snippet_read_cputune(struct snippet_unit *unit, struct xml_element *cputune);
+void snippet_read_numatune(struct snippet_unit *unit, struct xml_element *numatune);
+
 /* snippet_unit.c: reports what nobody has read and cannot be carried, or adds the unit's vectors to the tree. */
 void snippet_end(struct snippet_unit *unit);
 /* One element; path: its row's. */

@@ -333,6 +333,7 @@ int spec_build(const struct template *template, const struct site *site, const c
         spec_set_machine(&builder, directory);
         spec_set_capacity(&builder);
         spec_set_numa(&builder);
+        spec_set_pins(&builder);
         spec_set_disks(&builder, directory);
         spec_set_nics(&builder);
         spec_set_display(&builder);

@@ -7,6 +7,7 @@
 
 /* QEMU's own: main loop, RCU, signals, migration and some workers of its thread pools. */
 #define THREADS_BESIDES_VCPUS 16
+#define PERIOD_DEFAULT_US     100000
 
 static const struct source_pos *place(const struct attr_section *section, const void *record, const char *key)
 {
@@ -41,7 +42,6 @@ static void check_memtune(struct spec_builder *builder)
 void spec_check_limits(struct spec_builder *builder)
 {
         const struct vm_spec *spec = builder->spec;
-        const struct origin *period = spec_origin(&attr_cputune, &spec->cputune, "PERIOD");
 
         check_memtune(builder);
         if (spec->slice && !slice_name_is_valid(spec->slice)) {
@@ -57,8 +57,11 @@ void spec_check_limits(struct spec_builder *builder)
         if (spec->notify_ready && strcmp(spec->notify_ready, "agent") == 0 && !spec->features.guest_agent)
                 spec_fail(builder, place(&attr_vm, spec, "NOTIFY_READY"),
                           "NOTIFY_READY: waits for the guest agent, and FEATURES/GUEST_AGENT is no");
-        if (period->layer == LAYER_TEMPLATE && !spec_is_given(&attr_cputune, &spec->cputune, "QUOTA"))
-                spec_fail(builder, &period->pos, "CPUTUNE/PERIOD: goes with QUOTA, which is not given");
+        /* live.tmpl has the default beside what else is in the vector. */
+        if (spec->cputune.period_us != PERIOD_DEFAULT_US &&
+            !spec_is_given(&attr_cputune, &spec->cputune, "QUOTA"))
+                spec_fail(builder, place(&attr_cputune, &spec->cputune, "PERIOD"),
+                          "CPUTUNE/PERIOD: goes with QUOTA, which is not given");
         if (spec->pids_limit && spec->pids_limit < vm_spec_vcpu_max(spec) + THREADS_BESIDES_VCPUS)
                 spec_fail(
                         builder, place(&attr_vm, spec, "PIDS_LIMIT"),

@@ -8,9 +8,7 @@
 #include "conf/spec_build.h"
 #include "conf/vm_spec.h"
 
-#define SPEC_MAX_DISKS 256
-/* QEMU's MAX_NODES. */
-#define SPEC_MAX_NUMA_NODES   128
+#define SPEC_MAX_DISKS        256
 #define SPEC_MAX_NICS         256
 #define SPEC_MAX_SERIALS      4 /* of a PC */
 #define SPEC_MAX_INPUTS       (INPUT_LAST_ID + 1)
@@ -92,6 +90,8 @@ void spec_set_identity(struct spec_builder *builder, const char *default_name);
 void spec_set_machine(struct spec_builder *builder, const char *base_dir);
 void spec_set_capacity(struct spec_builder *builder);
 void spec_set_numa(struct spec_builder *builder);
+/* CPUs and memory nodes of the host: those of CPUTUNE, and NUMATUNE. */
+void spec_set_pins(struct spec_builder *builder);
 /* The part of it about firmware and architecture, about the CPU model, and about the clock. */
 void spec_set_firmware(struct spec_builder *builder, const char *base_dir);
 void spec_set_cpu(struct spec_builder *builder);

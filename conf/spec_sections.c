@@ -38,6 +38,7 @@ const struct spec_section spec_sections[] = {
         REPEATED(attr_timer, timers, SPEC_MAX_TIMERS, "timers"),
         OPTIONAL(attr_panic, panic),
         OPTIONAL(attr_cputune, cputune),
+        REPEATED(attr_numatune, numatunes, SPEC_MAX_NUMA_NODES + 1, "vectors"),
         OPTIONAL(attr_memtune, memtune),
         OPTIONAL(attr_blkiotune, blkiotune),
         OPTIONAL(attr_graphics, graphics),

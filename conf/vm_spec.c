@@ -27,6 +27,12 @@ void vm_spec_free(struct vm_spec *spec)
                         free(spec->raws[i].words[w]);
                 free(spec->raws[i].words);
         }
+        for (size_t i = 0; i < spec->cputune.vcpus.n; i++)
+                free(spec->cputune.vcpus.items[i].cpus);
+        free(spec->cputune.vcpus.items);
+        for (size_t i = 0; i < spec->cputune.iothreads.n; i++)
+                free(spec->cputune.iothreads.items[i].cpus);
+        free(spec->cputune.iothreads.items);
         free(spec->memory_shared_by);
         for (const struct spec_section *row = spec_sections; row->section; row++)
                 if (row->count)

@@ -26,6 +26,9 @@
 /* Of DISK_ID, NIC_ID and their like: far more devices than any machine has places for. */
 #define SPEC_MAX_ID 9999
 
+/* QEMU's MAX_NODES. */
+#define SPEC_MAX_NUMA_NODES 128
+
 /* QEMU counts memory in these (softmmu/vl.c rounds -m up, and holds its backend against that). */
 #define MEMORY_GRAIN 8192
 
@@ -38,6 +41,7 @@ enum crash_action { CRASH_DESTROY, CRASH_RESTART, CRASH_PRESERVE };
 enum memory_resize_mode { MEMORY_BALLOONING, MEMORY_HOTPLUG, MEMORY_VIRTIO_MEM };
 enum memory_access { MEMORY_ACCESS_NONE, MEMORY_ACCESS_PRIVATE, MEMORY_ACCESS_SHARED };
 enum memory_encryption { MEMORY_ENCRYPTION_NONE, MEMORY_ENCRYPTION_SEV, MEMORY_ENCRYPTION_SEV_ES };
+enum numa_mode { NUMA_MODE_STRICT, NUMA_MODE_PREFERRED, NUMA_MODE_INTERLEAVE, NUMA_MODE_RESTRICTIVE };
 enum balloon_model { BALLOON_MODEL_VIRTIO, BALLOON_MODEL_NONE };
 enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
 enum nic_link { NIC_LINK_NONE, NIC_LINK_UP, NIC_LINK_DOWN };
@@ -213,11 +217,33 @@ struct balloon_spec {
         uint64_t pressure_floor; /* bytes; 0: the balloon does not follow the host */
 };
 
+/* CPUs of the host for these vCPUs or I/O threads. */
+struct cpu_pin {
+        unsigned first, last;
+        char *cpus; /* a list as the kernel writes it */
+};
+
+struct cpu_pins {
+        struct cpu_pin *items;
+        size_t n;
+};
+
 struct cputune_spec {
         struct section section;
         bool present;
         uint64_t quota_us; /* 0: no limit */
         uint64_t period_us;
+        char *cpuset, *emulatorpin;  /* lists as the kernel writes them; NULL: none */
+        char *vcpupin, *iothreadpin; /* as written; parsed: */
+        struct cpu_pins vcpus, iothreads;
+};
+
+struct numatune_spec {
+        struct section section;
+        uint32_t cell; /* counts when it is given */
+        bool has_cell;
+        enum numa_mode mode;
+        char *nodeset; /* a list as the kernel writes it */
 };
 
 struct memtune_spec {
@@ -306,6 +332,8 @@ struct vm_spec {
         size_t n_timers;
         struct panic_spec panic;
         struct cputune_spec cputune;
+        struct numatune_spec *numatunes;
+        size_t n_numatunes;
         struct memtune_spec memtune;
         struct blkiotune_spec blkiotune;
         struct graphics_spec graphics;
@@ -358,6 +386,10 @@ uint64_t vm_spec_ram(const struct vm_spec *spec);
 uint64_t vm_spec_memory_room(const struct vm_spec *spec);
 /* Sizes of its DIMMs together. */
 uint64_t vm_spec_dimms(const struct vm_spec *spec);
+/* What NUMATUNE says of memory of the guest's node, or of a guest without nodes; NULL: nothing. */
+const struct numatune_spec *vm_spec_numatune(const struct vm_spec *spec, unsigned node);
+/* The CPUs of vCPU or I/O thread number n, else CPUSET; NULL: nothing is said. */
+const char *vm_spec_pin(const struct vm_spec *spec, const struct cpu_pins *pins, unsigned n);
 bool vm_spec_has_hugepages(const struct vm_spec *spec);
 /* The virt machine of ARM. */
 bool vm_spec_is_virt(const struct vm_spec *spec);

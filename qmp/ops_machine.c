@@ -38,6 +38,16 @@ void ops_query_status(struct qmp_client *client, qmp_reply_fn *fn, void *data)
         qmp_client_call(client, "query-status", NULL, QMP_QUERY, NULL, 0, fn, data);
 }
 
+void ops_query_cpus(struct qmp_client *client, qmp_reply_fn *fn, void *data)
+{
+        qmp_client_call(client, "query-cpus-fast", NULL, QMP_QUERY, NULL, 0, fn, data);
+}
+
+void ops_query_iothreads(struct qmp_client *client, qmp_reply_fn *fn, void *data)
+{
+        qmp_client_call(client, "query-iothreads", NULL, QMP_QUERY, NULL, 0, fn, data);
+}
+
 void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data)
 {
         qmp_client_call(client, "query-chardev", NULL, QMP_QUERY, NULL, 0, fn, data);

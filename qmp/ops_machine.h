@@ -41,6 +41,9 @@ void ops_query_status(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 /* What the reply of query-status says. */
 int ops_status_read(json_t *reply, enum run_state *ret, struct error **err);
 
+/* [{"cpu-index", "thread-id", ...}] and [{"id": "iothread1", "thread-id", ...}]. */
+void ops_query_cpus(struct qmp_client *client, qmp_reply_fn *fn, void *data);
+void ops_query_iothreads(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data);
 
 /* The pseudo terminal of one of its entries, "/dev/pts/3"; lent, NULL: it has none. */

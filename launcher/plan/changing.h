@@ -58,5 +58,8 @@ void changing_links(struct changing *c);
 /* Is it theirs to do? */
 bool changing_handles_net(const struct changing *c, const struct plan_step *step);
 
+/* plan_change_affinity.c: behind the vCPUs that come. */
+void changing_add_affinity(struct changing *c);
+
 /* plan_change_media.c */
 void changing_media(struct changing *c);

@@ -63,6 +63,8 @@ void launch_plan_free(struct launch_plan *plan)
         free(plan->secrets);
         for (size_t i = 0; i < plan->confine.n_groups; i++)
                 free(plan->confine.group_names[i]);
+        free(plan->confine.cpus);
+        free(plan->confine.memory_nodes);
         json_decref(plan->devices);
         error_free(plan->warnings);
         error_free(plan->notes);

@@ -51,6 +51,9 @@
  *                                                 a user namespace whose first ids are uid and so many that follow; undo: end it
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   memory-lock    {bytes: "N"}                   of a fragment: QEMU may lock so much memory; undo: the limit it had
+ *   affinity       {vcpus: {"N": CPUS}, iothreads: {"N": CPUS}}
+ *                  after spawn; the supervisor's, and the host helper's of a fragment: on which CPUs of the host these
+ *                  threads run, "any": all that they may; it adds threads: {"TID": CPUS}. Undo: where they ran before
  *   take-back      {effect, member, value, path}  of a fragment: undoes the run's steps of that effect with that argument
  *                  (and path, where it is given)
  *   memory-cleanup {interval_s, wait_ms}          the host's page cache is dropped and its memory compacted by the host helper,
@@ -103,6 +106,7 @@
         X(HELPER, "helper", helper)                            \
         X(SPAWN, "spawn", spawn)                               \
         X(MEMORY_LOCK, "memory-lock", memory_lock)             \
+        X(AFFINITY, "affinity", affinity)                      \
         X(TAKE_BACK, "take-back", take_back)                   \
         X(QMP, "qmp", qmp)
 
@@ -118,6 +122,9 @@ bool plan_effect_from_name(const char *name, enum plan_effect *ret);
 /* Of memory-cleanup: how long after the last one there is another, and how long a start waits for it. */
 #define PLAN_CLEANUP_INTERVAL_S 60
 #define PLAN_CLEANUP_WAIT_MS    30000
+
+/* Of affinity: where nothing is said of a thread, and the emulator has CPUs of its own. */
+#define AFFINITY_ANY "any"
 
 struct plan_step {
         enum plan_effect effect;
@@ -148,6 +155,9 @@ struct plan_confinement {
         size_t n_groups;
         uint64_t memlock; /* bytes that may be locked; 0: as for the launcher, UINT64_MAX: no limit */
         bool no_thp;      /* no transparent huge pages */
+        /* Lists of CPUs and memory nodes of the host (base/number_list.h), of everything that is not set apart; owned, NULL:
+         * as for the launcher. */
+        char *cpus, *memory_nodes;
 };
 
 /* What the step that gives the fd its name hands over; shown nowhere. */

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "launcher/plan/builder.h"
+#include "launcher/plan/affinity.h"
 
 #define VIRTIO_MEM_BLOCK  (2ull << 20)
 #define VIRTIO_MEM_OBJECT "ram-vmem0"
@@ -202,6 +202,7 @@ static void add_object(const char *id, const struct numa_node_spec *node, uint64
         }
         if (is_spare)
                 json_object_set_new(object, "reserve", json_false());
+        affinity_add_policy(build, node ? node->id : 0, object, &because);
         build_json(build, text_str(&because), "-object", object);
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "conf/spec_build.h"
-#include "launcher/plan/builder.h"
+#include "launcher/plan/affinity.h"
 #include "launcher/plan/chardev.h"
 #include "launcher/plan/device.h"
 #include "launcher/plan/display.h"
@@ -149,9 +149,9 @@ static int decide(struct build *build, struct error **err)
                 return -1;
         if (machine_decide(build, err) < 0 || confine_decide_uid(build, err) < 0 ||
             machine_decide_accel(build, err) < 0 || smp_check(build, err) < 0 || cpu_check(build, err) < 0 ||
-            memory_check(build, err) < 0 || plugged_check(build, err) < 0 || balloon_check(build, err) < 0 ||
-            firmware_decide(build, err) < 0 || clock_decide(build, err) < 0 || iommu_check(build, err) < 0 ||
-            board_check(build, err) < 0)
+            memory_check(build, err) < 0 || affinity_check(build, err) < 0 || plugged_check(build, err) < 0 ||
+            balloon_check(build, err) < 0 || firmware_decide(build, err) < 0 ||
+            clock_decide(build, err) < 0 || iommu_check(build, err) < 0 || board_check(build, err) < 0)
                 return -1;
         if (machine_check_files(build, err) < 0 || agent_check(build, err) < 0 ||
             devices_check(build, err) < 0 || disk_check_all(build, err) < 0 ||
@@ -400,6 +400,7 @@ static int write_steps(struct build *build, struct error **err)
                 return -1;
         devices_helper_steps(build);
         build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
+        affinity_steps(build);
         unit_late_steps(build);
         balloon_steps(build);
         nic_qmp_steps(build);
@@ -489,6 +490,7 @@ int plan_build(const struct plan_input *input, struct launch_plan **ret, struct 
         if (write_steps(&build, err) < 0)
                 goto out;
         confine_plan(&build);
+        affinity_confine(&build);
         notes_add(&build);
         *ret = TAKE_PTR(build.plan);
         result = 0;

@@ -189,6 +189,7 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
         changing_add_limit_steps(&c);
         changing_add_host_steps(&c);
         changing_add_parts(&c);
+        changing_add_affinity(&c);
         changing_add_qmp_steps(&c);
         changing_links(&c);
         changing_remove_parts(&c);

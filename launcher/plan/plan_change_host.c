@@ -86,7 +86,7 @@ static bool is_of_a_start(const struct plan_step *step)
                 return !fd || strcmp(fd, "stderr") == 0;
         return effect == EFFECT_LIVE_TEMPLATE || effect == EFFECT_MACHINE_LOCK || effect == EFFECT_SPAWN ||
                effect == EFFECT_UID_CLAIM || effect == EFFECT_DIRECTORY || effect == EFFECT_MACHINED ||
-               effect == EFFECT_CGROUP_CREATE;
+               effect == EFFECT_CGROUP_CREATE || effect == EFFECT_AFFINITY;
 }
 
 void changing_add_limit_steps(struct changing *c)

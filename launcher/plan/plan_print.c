@@ -249,7 +249,26 @@ static void print_confine(const struct launch_plan *plan, struct text *out)
                 text_add(out, "  memlock unlimited");
         else if (confine->memlock)
                 text_addf(out, "  memlock %" PRIu64, confine->memlock);
-        text_addf(out, "%s\n", confine->no_thp ? "  no thp" : "");
+        text_addf(out, "%s", confine->no_thp ? "  no thp" : "");
+        if (confine->cpus)
+                text_addf(out, "  cpus %s", confine->cpus);
+        if (confine->memory_nodes)
+                text_addf(out, "  memory nodes %s", confine->memory_nodes);
+        text_add(out, "\n");
+}
+
+static void print_affinity(const json_t *args, struct text *out)
+{
+        static const char *const kinds[][2] = { { "vcpus", "vcpu" }, { "iothreads", "iothread" } };
+
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+                const char *number;
+                json_t *cpus;
+
+                json_object_foreach (json_object_get(args, kinds[i][0]), number, cpus)
+                        text_addf(out, "thread  %-8s %-5s on cpus %s\n", kinds[i][1], number,
+                                  json_string_value(cpus));
+        }
 }
 
 static void print_list(const char *word, const struct error *warning, struct text *out)
@@ -303,6 +322,9 @@ char *launch_plan_text(const struct launch_plan *plan)
                         print_helper(plan->steps[i].args, &out);
         print_exec(plan, &out);
         print_confine(plan, &out);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_AFFINITY)
+                        print_affinity(plan->steps[i].args, &out);
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_QMP)
                         print_qmp_step(&plan->steps[i], &out);

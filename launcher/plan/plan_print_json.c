@@ -94,9 +94,10 @@ static json_t *confine_json(const struct plan_confinement *confine)
         for (size_t i = 0; i < confine->n_groups; i++)
                 json_array_append_new(groups, json_pack("{s:I, s:s}", "gid", (json_int_t)confine->groups[i],
                                                         "name", confine->group_names[i]));
-        json = json_pack("{s:I, s:I, s:o, s:[], s:b, s:s}", "uid", (json_int_t)confine->uid, "gid",
-                         (json_int_t)confine->gid, "groups", groups, "capabilities", "no_new_privs", true,
-                         "seccomp", "qemu");
+        json = json_pack("{s:I, s:I, s:o, s:[], s:b, s:s, s:s*, s:s*}", "uid", (json_int_t)confine->uid,
+                         "gid", (json_int_t)confine->gid, "groups", groups, "capabilities", "no_new_privs",
+                         true, "seccomp", "qemu", "cpus", confine->cpus, "memory_nodes",
+                         confine->memory_nodes);
         if (confine->memlock)
                 json_object_set_new(json, "memlock",
                                     confine->memlock == UINT64_MAX

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "launcher/plan/builder.h"
+#include "launcher/plan/affinity.h"
 #include "launcher/plan/memory.h"
 
 char *plugged_cpu_id(unsigned index)
@@ -62,13 +62,16 @@ static void add_dimms(struct build *build)
         for (size_t i = 0; i < spec->n_dimms; i++) {
                 const struct dimm_spec *dimm = &spec->dimms[i];
                 _cleanup_free_ char *because = xasprintf("DIMM[%zu]/SIZE", i);
+                _cleanup_text_ struct text why = TEXT_INIT;
                 json_t *object =
                         json_pack("{s:s, s:o, s:I}", "qom-type", memory_backend_type(spec), "id",
                                   json_sprintf("ram-dimm%u", dimm->id), "size", (json_int_t)dimm->size);
 
                 if (strcmp(memory_backend_type(spec), "memory-backend-memfd") == 0)
                         json_object_set_new(object, "share", json_boolean(spec->memory_shared));
-                build_json(build, because, "-object", object);
+                text_add(&why, because);
+                affinity_add_policy(build, 0, object, &why);
+                build_json(build, text_str(&why), "-object", object);
                 build_json(build, because, "-device",
                            json_pack("{s:s, s:o, s:o, s:i}", "driver", "pc-dimm", "id",
                                      json_sprintf("dimm%u", dimm->id), "memdev",

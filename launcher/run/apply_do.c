@@ -21,7 +21,6 @@ struct error *apply_abandoned(void)
         return error;
 }
 
-static void next_step(struct apply *apply);
 static void finished(struct apply *apply);
 
 void apply_begin(struct apply *apply)
@@ -46,7 +45,7 @@ void apply_begin(struct apply *apply)
                 return;
         }
         crash_point(CRASH_APPLY_BEGUN);
-        next_step(apply);
+        apply_next_step(apply);
 }
 
 static struct error *step_error(const struct apply *apply, const struct error *error, size_t step)
@@ -61,6 +60,11 @@ static struct error *step_error(const struct apply *apply, const struct error *e
 static void fail(struct apply *apply, const struct error *error, size_t step)
 {
         apply_undo(apply, step_error(apply, error, step));
+}
+
+void apply_step_failed(struct apply *apply, const struct error *error)
+{
+        fail(apply, error, apply->at);
 }
 
 static int find_fd(const struct apply *apply, const char *name)
@@ -115,12 +119,18 @@ static void on_host_done(const struct error *error, struct named_fd *fds, size_t
         else if (take_locks(apply, apply->at - apply->n_host, apply->at, &taken) < 0)
                 apply_undo(apply, taken);
         else
-                next_step(apply);
+                apply_next_step(apply);
 }
 
-static bool is_helpers(enum plan_effect effect)
+/* QEMU has not been asked whose threads they are. */
+static bool lacks_threads(const struct fragment_step *step)
 {
-        return effect != EFFECT_QMP && effect != EFFECT_IMAGE_OPEN;
+        return step->effect == EFFECT_AFFINITY && !json_object_get(step->args, "threads");
+}
+
+static bool is_helpers(const struct fragment_step *step)
+{
+        return step->effect != EFFECT_QMP && step->effect != EFFECT_IMAGE_OPEN && !lacks_threads(step);
 }
 
 /* All up to the next step of ours. */
@@ -133,7 +143,7 @@ static void do_host_steps(struct apply *apply)
         unsigned ms = APPLY_HOST_MS;
         size_t i;
 
-        for (i = apply->at; i < fragment->n_steps && is_helpers(fragment->steps[i].effect); i++) {
+        for (i = apply->at; i < fragment->n_steps && is_helpers(&fragment->steps[i]); i++) {
                 _cleanup_free_ char *text = fragment_step_text(fragment, i);
 
                 if (fragment->steps[i].effect == EFFECT_SCRIPT)
@@ -160,7 +170,7 @@ void apply_step_done(struct apply *apply)
         loop_remove(apply->applies->loop, apply->timer);
         apply->timer = NULL;
         apply->at++;
-        next_step(apply);
+        apply_next_step(apply);
 }
 
 static void journal_failed(struct apply *apply)
@@ -277,7 +287,7 @@ static void do_image_step(struct apply *apply)
         }
 }
 
-static void next_step(struct apply *apply)
+void apply_next_step(struct apply *apply)
 {
         const struct fragment *fragment = apply->fragment;
 
@@ -289,6 +299,8 @@ static void next_step(struct apply *apply)
                 do_qmp_step(apply);
         else if (fragment->steps[apply->at].effect == EFFECT_IMAGE_OPEN)
                 do_image_step(apply);
+        else if (lacks_threads(&fragment->steps[apply->at]))
+                apply_ask_threads(apply);
         else
                 do_host_steps(apply);
 }

@@ -107,6 +107,11 @@ char *apply_object_id(const struct fragment_command *command, const json_t *argu
 /* apply_do.c */
 void apply_begin(struct apply *apply);
 void apply_step_done(struct apply *apply);
+/* The step that is worked on was not done: the rest is undone. */
+void apply_step_failed(struct apply *apply, const struct error *error);
+void apply_next_step(struct apply *apply);
+/* apply_affinity.c: the step has "threads" when it comes to apply_next_step() again. */
+void apply_ask_threads(struct apply *apply);
 /* An event that may be the one its step waits for. */
 void apply_step_event(struct apply *apply, const char *name, const json_t *event_data);
 /* Is it to be done no longer? */

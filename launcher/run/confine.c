@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/mempolicy.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,7 +13,10 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/number_list.h"
 
+/* Linux' MAX_NUMNODES at most. */
+#define MEMORY_NODES_MAX 1024
 /* More than any kernel has: capability sets are 64 bits wide. */
 #define CAPABILITIES_MAX 64
 
@@ -58,11 +63,34 @@ static int set_memory_rules(const struct plan_confinement *confine, const char *
         return confine->no_thp ? prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) : 0;
 }
 
+/* With them all threads begin. In the control group already, whose cpuset says what is left of them. */
+static int set_places(const struct plan_confinement *confine, const char **ret_what)
+{
+        struct number_list wanted, has = { 0 };
+
+        *ret_what = "run on all CPUs of CPUTUNE (its cpuset may lack some)";
+        if (confine->cpus) {
+                if (!number_list_parse(confine->cpus, &wanted) ||
+                    sched_setaffinity(0, sizeof(wanted), (const cpu_set_t *)&wanted) < 0 ||
+                    sched_getaffinity(0, sizeof(has), (cpu_set_t *)&has) < 0)
+                        return -1;
+                if (!number_list_is_within(&wanted, &has))
+                        return errno = EINVAL, -1;
+        }
+        *ret_what = "take memory from the nodes of NUMATUNE";
+        if (!confine->memory_nodes)
+                return 0;
+        if (!number_list_parse(confine->memory_nodes, &wanted))
+                return errno = EINVAL, -1;
+        /* Kept by exec; the kernel takes one bit less than it is told. */
+        return (int)syscall(SYS_set_mempolicy, MPOL_BIND, wanted.bits, MEMORY_NODES_MAX + 1);
+}
+
 int confine_child(const struct plan_confinement *confine, const char **ret_what)
 {
         bool is_root = geteuid() == 0;
 
-        if (set_memory_rules(confine, ret_what) < 0)
+        if (set_memory_rules(confine, ret_what) < 0 || set_places(confine, ret_what) < 0)
                 return -1;
         /* Needs CAP_SETPCAP, which goes with uid 0. Without it no_new_privs keeps exec from using the set. */
         *ret_what = "empty the capability bounding set";

@@ -20,8 +20,7 @@ static rlim_t from_json(json_int_t number)
         return number == NO_LIMIT ? RLIM_INFINITY : (rlim_t)number;
 }
 
-/* The run's QEMU, proven; 0: it is gone. */
-static int find_qemu(int vm_dirfd, const char *generation, pid_t *ret, struct error **err)
+int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, struct error **err)
 {
         json_auto_t *steps = NULL;
         json_t *step;
@@ -63,7 +62,7 @@ int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct err
 
         if (!bytes || !text_parse_u64(bytes, &wanted))
                 return error_set(err, ERROR_FAILED, "step memory-lock: bytes");
-        if (find_qemu(run->vm->fd, run->generation, &qemu, err) < 0)
+        if (spawned_find(run->vm->fd, run->generation, &qemu, err) < 0)
                 return -1;
         if (!qemu)
                 return error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
@@ -92,7 +91,7 @@ int memory_lock_undo(struct effect_undo *undo, const json_t *args, const json_t 
         (void)args;
         if (json_unpack((json_t *)learned, "{s:I, s:I}", "soft", &soft, "hard", &hard) < 0)
                 return 0;
-        if (find_qemu(undo->vm_dirfd, undo->generation, &qemu, err) < 0)
+        if (spawned_find(undo->vm_dirfd, undo->generation, &qemu, err) < 0)
                 return -1;
         if (!qemu)
                 return 0;

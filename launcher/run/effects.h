@@ -185,6 +185,8 @@ int cgroup_write_undo(struct effect_undo *undo, const json_t *args, const json_t
                       struct error **err);
 int helper_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int affinity_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int affinity_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 
@@ -205,6 +207,8 @@ int spawn_wait_settled(int vm_dirfd, struct error **err);
  * QEMU can overwrite, the former it cannot). 1: yes, with a pidfd; 0: no; -1: *err. ret_pidfd may be NULL.
  */
 int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err);
+/* The run's QEMU by its journal, proven so; 0: it is gone. */
+int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, struct error **err);
 /* The same of a helper process, by pid, start time, and uid or the words of its argv. */
 int helper_prove(const json_t *args, const json_t *learned, int *ret_pidfd, struct error **err);
 /* Has every id in /proc/PID/status this uid? */

@@ -165,11 +165,10 @@ static int begin_journal(struct effect_run *run, struct error **err)
         return journal_append(run->vm->fd, entry, err);
 }
 
-static int carry_out_step(struct execution *execution, unsigned n, struct error **err)
+static int do_step(struct execution *execution, unsigned n, json_t *args, struct error **err)
 {
         struct effect_run *run = &execution->run;
         const struct plan_step *step = &run->plan->steps[n];
-        json_auto_t *args = generation_fill_json(step->args, run->generation);
 
         if (effect_do(run, n, step->effect, args, NULL, (int)n == execution->fail_step, err) == 0)
                 return 0;
@@ -177,6 +176,19 @@ static int carry_out_step(struct execution *execution, unsigned n, struct error 
         if (step->because && strncmp(step->because, "rule:", 5) != 0)
                 error_wrap(err, "%s", step->because);
         return -1;
+}
+
+static int carry_out_step(struct execution *execution, unsigned n, struct error **err)
+{
+        const struct effect_run *run = &execution->run;
+        json_auto_t *args = generation_fill_json(run->plan->steps[n].args, run->generation);
+
+        return do_step(execution, n, args, err);
+}
+
+int execution_do_late(struct execution *execution, size_t n, json_t *args, struct error **err)
+{
+        return do_step(execution, (unsigned)n, args, err);
 }
 
 /* Everything back, this process's share too. */
@@ -241,7 +253,10 @@ int execution_run(struct execution *execution, struct error **err)
         if (effect_open_files(run, err) < 0 || begin_journal(run, err) < 0)
                 return -1;
         for (unsigned n = 0; n < run->plan->n_steps; n++) {
-                if (!effects[run->plan->steps[n].effect].carry_out)
+                enum plan_effect effect = run->plan->steps[n].effect;
+
+                /* Whose threads QEMU has still to name. */
+                if (!effects[effect].carry_out || effect == EFFECT_AFFINITY)
                         continue;
                 if (carry_out_step(execution, n, err) < 0) {
                         take_back(execution, err);

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/number_list.h"
 #include "base/text.h"
 #include "launcher/run/fragment_parts.h"
 #include "net/net_plan.h"
@@ -156,6 +157,35 @@ static int read_memory_lock(struct reading *reading, struct fragment_step *step,
         if (!bytes || !text_parse_u64(bytes, &number))
                 return error_set(err, ERROR_FAILED, "bytes is no number");
         return 0;
+}
+
+static int read_pins(const json_t *pins, const char *name, struct error **err)
+{
+        const char *key;
+        json_t *value;
+
+        json_object_foreach ((json_t *)pins, key, value) {
+                const char *cpus = json_string_value(value);
+                struct number_list list;
+                uint32_t number;
+
+                if (!text_parse_u32(key, &number) || !cpus ||
+                    (strcmp(cpus, AFFINITY_ANY) != 0 && !number_list_parse(cpus, &list)))
+                        return error_set(err, ERROR_FAILED, "%s: one is not {NUMBER: CPUS}", name);
+        }
+        return json_is_object(pins) ? 0 : error_set(err, ERROR_FAILED, "%s is no object", name);
+}
+
+/* Which threads they are is for QEMU to say. */
+static int read_affinity(struct reading *reading, struct fragment_step *step, struct error **err)
+{
+        static const char *const members[] = { "vcpus", "iothreads", NULL };
+
+        (void)reading;
+        if (fragment_check_members(step->args, members, err) < 0 ||
+            read_pins(json_object_get(step->args, members[0]), members[0], err) < 0)
+                return -1;
+        return read_pins(json_object_get(step->args, members[1]), members[1], err);
 }
 
 /* "helper:fs0" and its like: the part behind the colon; NULL: it is no such name. */
@@ -443,6 +473,7 @@ static const struct host_effect {
         { EFFECT_DEVICE_OPEN, ROLE_ADMIN, read_device_open },
         { EFFECT_DEVICE_GRANT, ROLE_ADMIN, read_device_grant },
         { EFFECT_MEMORY_LOCK, ROLE_ADMIN, read_memory_lock },
+        { EFFECT_AFFINITY, ROLE_ADMIN, read_affinity },
         { EFFECT_SOCKET_PAIR, ROLE_ADMIN, read_socket_pair },
         { EFFECT_STDERR, ROLE_ADMIN, read_stderr },
         { EFFECT_HELPER, ROLE_ADMIN, read_helper },

@@ -67,10 +67,10 @@ static int bind_to_parent(json_int_t parent, int *ret_journal, struct error **er
 /* What a fragment may have of the host (fragment.c). */
 static bool is_host_effect(enum plan_effect effect)
 {
-        static const enum plan_effect all[] = { EFFECT_NET,          EFFECT_UNIT_SET,    EFFECT_SCRIPT,
-                                                EFFECT_CGROUP_WRITE, EFFECT_DEVICE_OPEN, EFFECT_DEVICE_GRANT,
-                                                EFFECT_MEMORY_LOCK,  EFFECT_SOCKET_PAIR, EFFECT_STDERR,
-                                                EFFECT_HELPER,       EFFECT_IMAGE_CREATE };
+        static const enum plan_effect all[] = { EFFECT_NET,          EFFECT_UNIT_SET,     EFFECT_SCRIPT,
+                                                EFFECT_CGROUP_WRITE, EFFECT_DEVICE_OPEN,  EFFECT_DEVICE_GRANT,
+                                                EFFECT_MEMORY_LOCK,  EFFECT_SOCKET_PAIR,  EFFECT_STDERR,
+                                                EFFECT_HELPER,       EFFECT_IMAGE_CREATE, EFFECT_AFFINITY };
 
         for (size_t i = 0; i < ARRAY_SIZE(all); i++)
                 if (all[i] == effect)
@@ -196,6 +196,7 @@ static int serve(json_t *answer, json_t *undone, struct error **err)
 {
         /* QEMU's uid, taps, files and groups of whatever owner; nothing else is done or undone. */
         static const int needed[] = { CAP_KILL, CAP_NET_ADMIN, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_SYS_RESOURCE,
+                                      CAP_SYS_NICE,
                                       /* To start a process of another user, in namespaces, its ids mapped. */
                                       CAP_SETUID, CAP_SETGID, CAP_SETPCAP, CAP_SETFCAP, CAP_SYS_ADMIN };
         size_t n_needed = ARRAY_SIZE(needed) - 5;

@@ -223,6 +223,11 @@ struct wire_state {
 };
 int wire_resume(struct supervisor *s, const struct wire_state *state_consume, struct error **err);
 void wire_close(struct supervisor *s);
+/* One of steps_waiting, of the start. what: whose it is, NULL: the error says it. */
+void wire_step_done(struct supervisor *s);
+void wire_step_failed(struct supervisor *s, const struct error *error, const char *what);
+/* supervisor_affinity.c: threads of the plan are where they are to be, before cont; one of steps_waiting where there are such. */
+void affinity_begin(struct supervisor *s);
 /* A command was not answered in its time. */
 void wire_overdue(struct supervisor *s);
 /* A line in the story, not for each of many. */

@@ -404,23 +404,21 @@ static void on_late(const char *command, json_int_t id, json_t *reply, void *dat
 
 static void send_step(struct supervisor *s, const struct plan_step *step);
 
-static void on_step(json_t *reply, const struct error *error, void *data)
+void wire_step_failed(struct supervisor *s, const struct error *error, const char *what)
 {
-        struct supervisor *s = data;
+        struct error *failed;
 
-        if (s->state != VM_STARTING)
+        /* A QEMU that ended has more to say on its stderr. */
+        if (error->code == ERROR_DISCONNECTED)
                 return;
-        if (!reply) {
-                /* A QEMU that ended has more to say on its stderr. */
-                if (error->code != ERROR_DISCONNECTED) {
-                        struct error *failed = error_copy(error);
+        failed = error_copy(error);
+        if (what)
+                error_wrap(&failed, "%s", what);
+        supervisor_start_failed(s, failed);
+}
 
-                        error_wrap(&failed, "a QMP command of the plan");
-                        supervisor_start_failed(s, failed);
-                }
-                return;
-        }
-        crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DONE);
+void wire_step_done(struct supervisor *s)
+{
         if (--s->steps_waiting > 0)
                 return;
         if (s->cont_step < s->plan->n_steps) {
@@ -433,6 +431,20 @@ static void on_step(json_t *reply, const struct error *error, void *data)
                 execution_close_passed(s->execution, true);
                 supervisor_event(s, EV_READY);
         }
+}
+
+static void on_step(json_t *reply, const struct error *error, void *data)
+{
+        struct supervisor *s = data;
+
+        if (s->state != VM_STARTING)
+                return;
+        if (!reply) {
+                wire_step_failed(s, error, "a QMP command of the plan");
+                return;
+        }
+        crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DONE);
+        wire_step_done(s);
 }
 
 static void send_step(struct supervisor *s, const struct plan_step *step)
@@ -456,6 +468,7 @@ static void send_steps(struct supervisor *s)
                 if (s->plan->steps[i].effect == EFFECT_QMP)
                         last = i;
         s->cont_step = last;
+        affinity_begin(s);
         /* All but cont at once; the guest runs when none of them failed. */
         for (size_t i = 0; i < last && last < s->plan->n_steps; i++)
                 if (s->plan->steps[i].effect == EFFECT_QMP)

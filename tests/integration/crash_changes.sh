@@ -9,7 +9,8 @@ CHANGES="attach detach attach-nic detach-nic grow shrink balloon update-disk upd
 # Of the template: room for all of them.
 change_lines() {
     truncate -s 1M "$ROOT/one.iso" "$ROOT/two.iso"
-    printf '%s\n' 'VCPU = "1"' 'VCPU_MAX = "2"' 'MEMORY_MAX = "512"' \
+    # Both vCPUs of the stand-in are one thread.
+    printf '%s\n' 'CPUTUNE = [ QUOTA = "150000", VCPUPIN = "0-1:0" ]' 'VCPU = "1"' 'VCPU_MAX = "2"' 'MEMORY_MAX = "512"' \
         "DISK = [ SOURCE = \"$ROOT/one.iso\", TYPE = \"cdrom\", TARGET = \"hdb\", READONLY = \"yes\" ]"
 }
 

@@ -42,7 +42,7 @@ set_up() {
         "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\", TOTAL_IOPS_SEC = \"200\" ]" 'CLOCK = [ OFFSET = "variable" ]' \
         "$(change_lines)"
     # Every limit, and a helper process, which shares the VM's group and fate.
-    printf '%s\n' 'CPUTUNE = [ QUOTA = "150000" ]' 'PIDS_LIMIT = "300"' 'MEMTUNE = [ HARD_LIMIT = "1 GiB", SOFT_LIMIT = "512" ]' >>"$TEMPLATE"
+    printf '%s\n' 'PIDS_LIMIT = "300"' 'MEMTUNE = [ HARD_LIMIT = "1 GiB", SOFT_LIMIT = "512" ]' >>"$TEMPLATE"
     ! command -v swtpm >/dev/null || echo 'TPM = [ MODEL = "tpm-tis" ]' >>"$TEMPLATE"
     # Variables of UEFI are made, where there are any; and the guest sets its clock.
     [[ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]] || sed -i 's#^OS = \[#OS = [ FIRMWARE = "UEFI",#' "$TEMPLATE"

@@ -26,6 +26,14 @@ missing_pages() {
     done
 }
 
+# Memory nodes of "host-nodes" in the plan on stdin that the host has not; empty: none.
+missing_nodes() {
+    local node
+    grep -oE '"host-nodes":\[[0-9,]+\]' | grep -oE '[0-9]+' | sort -u | while read -r node; do
+        [[ -d /sys/devices/system/node/node$node ]] || echo "memory node $node"
+    done
+}
+
 # The machines of a QEMU, each asked once.
 declare -A machines=()
 has_machine() { # PROGRAM MACHINE
@@ -57,6 +65,8 @@ check_one() { # NAME
     has_machine "$program" "$machine" || { echo "skip $name: this QEMU has no $machine"; return 0; }
     missing=$(missing_pages <"$plan")
     [[ -z $missing ]] || { echo "skip $name: needs $missing"; return 0; }
+    missing=$(missing_nodes <"$plan")
+    [[ -z $missing ]] || { echo "skip $name: needs ${missing//$'\n'/, }"; return 0; }
     grep -qE '^# IMAGE:.* block' "$template" && { echo "skip $name: needs a block device"; return 0; }
     grep -qE '"driver":"(rbd|iscsi|gluster|nbd)"' "$plan" && { echo "skip $name: needs a storage server"; return 0; }
     grep -qE "of ::1  bound|addr=::1" "$plan" && [[ ! -e /proc/net/if_inet6 ]] && { echo "skip $name: no IPv6 here"; return 0; }

@@ -140,10 +140,6 @@ static void devices_of_the_host_are_pci_and_usb(void **state)
                   "2:18: RAW/DATA: <devices/smartcard>: has no counterpart" },
                 { "<devices><shmem name='s'/></devices>",
                   "2:18: RAW/DATA: <devices/shmem>: has no counterpart" },
-                { "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>",
-                  "2:18: RAW/DATA: <cputune>: <vcpupin> in it has no counterpart" },
-                { "<numatune><memory mode='strict' nodeset='0'/></numatune>",
-                  "2:9: RAW/DATA: <numatune>: has no counterpart" },
         };
 
         (void)state;
@@ -220,8 +216,26 @@ static void processors_and_memory_are_translated(void **state)
                   "range (128 MiB to 256 TiB); 2:69: RAW/DATA: <devices/memory>: a <node> other than 0 has no counterpart" },
                 { "<vcpu>4</vcpu>", "VCPU=4" },
                 { "<vcpu placement='static' current='2'>4</vcpu>", "VCPU=2 VCPU_MAX=4" },
-                { "<vcpu cpuset='0-1'>4</vcpu>",
-                  "2:15: RAW/DATA: <vcpu>: cpuset='0-1' of <vcpu> has no counterpart" },
+                { "<vcpu cpuset='0-1'>4</vcpu>", "VCPU=4 CPUTUNE[CPUSET=0-1]" },
+                { "<vcpu cpuset='2,3'>4</vcpu><cputune><vcpupin vcpu='0' cpuset='1'/><vcpupin vcpu='3' cpuset='4-7,^6'/>"
+                  "<emulatorpin cpuset='0'/><iothreadpin iothread='1' cpuset='5'/></cputune>",
+                  "VCPU=4 CPUTUNE[CPUSET=2,3 EMULATORPIN=0 VCPUPIN=0:1; 3:4-7,^6 IOTHREADPIN=1:5]" },
+                { "<cputune><vcpupin vcpu='0'/></cputune>",
+                  "2:18: RAW/DATA: <cputune>: <vcpupin> has to have vcpu and cpuset" },
+                { "<cputune><vcpupin vcpu='0' cpuset='x'/></cputune>",
+                  "2:18: RAW/DATA: CPUTUNE/VCPUPIN: '0:x' holds a character that is not allowed here" },
+                { "<cputune><shares>2048</shares><vcpusched vcpus='0' scheduler='fifo' priority='1'/></cputune>",
+                  "2:18: RAW/DATA: <cputune>: <shares> in it has no counterpart; 2:39: RAW/DATA: <cputune>: <vcpusched> "
+                  "in it has no counterpart" },
+                { "<numatune><memory mode='strict' nodeset='0' placement='static'/></numatune>",
+                  "NUMATUNE[MODE=strict NODESET=0]" },
+                { "<cpu><numa><cell cpus='0' memory='1' unit='GiB'/></numa></cpu><memory>1048576</memory>"
+                  "<numatune><memory nodeset='0-1'/><memnode cellid='0' mode='preferred' nodeset='1'/></numatune>",
+                  "NUMA_NODE[TOTAL_CPUS=1 MEMORY=1 GiB] MEMORY=1048576 KiB NUMATUNE[NODESET=0-1] NUMATUNE[CELLID=0 "
+                  "MODE=preferred NODESET=1]" },
+                { "<numatune><memory mode='strict' placement='auto'/></numatune>",
+                  "2:52: RAW/DATA: <numatune>: placement other than static, which is numad's, has no counterpart: "
+                  "nodeset says it" },
                 { "<vcpu placement='auto'>4</vcpu>",
                   "2:26: RAW/DATA: <vcpu>: placement other than static has no counterpart" },
                 { "<memory>1048576</memory>", "MEMORY=1048576 KiB" },
