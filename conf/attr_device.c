@@ -6,10 +6,6 @@
 
 /* A QEMU that is asked for a rate counts it in 64 bits, per period in milliseconds of 32. */
 #define RATE_MAX (1ull << 40)
-/* virtio 1.2, 5.11.4: 36 bytes of UTF-8; hw/9pfs of QEMU: 31. */
-#define TAG_MAX 31
-/* A map of 65536 ids has to end before the last one, which means none. */
-#define ID_MAP_MAX 4294900000u
 
 static const struct attr_word virtio_words[] = {
         WORD("virtio", 0),
@@ -145,7 +141,7 @@ static const struct attr filesystem_rows[] = {
         { "SOURCE", PATH(source), .lookup = LOOKUP_D, .lands = "argv",
           .doc = "Directory of the host; relative paths start from the template's directory.",
           .source = "DESIGN 5.3; SUSE guide 5.4" },
-        { "TARGET", TEXT(target), .lookup = LOOKUP_D, .max = TAG_MAX, .lands = "argv",
+        { "TARGET", TEXT(target), .lookup = LOOKUP_D, .max = FILESYSTEM_TAG_MAX, .lands = "argv",
           .doc = "The name by which the guest mounts it: mount -t 9p -o trans=virtio TARGET /mnt, or mount -t virtiofs "
                  "TARGET /mnt.",
           .source = "DESIGN 5.3; SUSE guide 5.4" },
@@ -168,10 +164,10 @@ static const struct attr filesystem_rows[] = {
           .doc = "virtiofs: how long the guest may go by what it has seen. auto: a second; always: for ever, for "
                  "directories that only this guest changes; none: not at all.",
           .source = "virtiofsd(1)" },
-        { "UID_MAP", U32(uid_map), .lookup = LOOKUP_B, .dflt = "100000", .max = ID_MAP_MAX, .lands = "helper",
+        { "UID_MAP", U32(uid_map), .lookup = LOOKUP_B, .dflt = "100000", .max = FILESYSTEM_MAP_MAX, .lands = "helper",
           .doc = "virtiofs, mapped: the host's user id of the guest's 0; 65536 ids follow each other.",
           .source = "opennebula-semantics 3.9.6" },
-        { "GID_MAP", U32(gid_map), .lookup = LOOKUP_B, .dflt = "100000", .max = ID_MAP_MAX, .lands = "helper",
+        { "GID_MAP", U32(gid_map), .lookup = LOOKUP_B, .dflt = "100000", .max = FILESYSTEM_MAP_MAX, .lands = "helper",
           .doc = "The same for group ids.", .source = "opennebula-semantics 3.9.6" },
         { "ADDRESS", TEXT(address), .lookup = LOOKUP_D, .chars = "abcdefghijklmnopqrstuvwxyz0123456789:._-",
           .max = 64, .lands = "guest address",

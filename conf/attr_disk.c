@@ -20,7 +20,7 @@ static const struct attr_word type_words[] = {
         WORD("gluster", DISK_TYPE_GLUSTER),
         WORD("gluster_cdrom", DISK_TYPE_GLUSTER_CDROM),
         WORD("nbd", DISK_TYPE_NBD),
-        SOON("filesystem"),
+        WORD("filesystem", DISK_TYPE_FILESYSTEM),
         GONE("sheepdog", "QEMU has no Sheepdog since version 6.1"),
         GONE("sheepdog_cdrom", "QEMU has no Sheepdog since version 6.1"),
         WORDS_END,
@@ -143,7 +143,8 @@ static const struct attr disk_rows[] = {
         { "TYPE", ENUM(type, disk_type, type_words), .lookup = LOOKUP_D, .dflt = "file", .lands = "argv",
           .doc = "file, block: image file or block device of the host; lun: the same device as a SCSI unit whose commands "
                  "reach it; cdrom, floppy: a medium in a drive, which may be empty; fs, swap: a disk that is made at the "
-                 "start and dropped at the end; rbd, iscsi, gluster, nbd: over the network; _cdrom: those in a CD drive.",
+                 "start and dropped at the end; rbd, iscsi, gluster, nbd: over the network; _cdrom: those in a CD drive; "
+                 "filesystem: no disk but a shared directory, as FILESYSTEM.",
           .source = "opennebula-semantics 3.9.1" },
         { "FORMAT", ENUM(format, disk_format, format_words), .lookup = LOOKUP_D, .lands = "argv",
           .doc = "Format of the image. Absent: DRIVER, else by the file's suffix: .qcow2 is qcow2, anything else raw. "
@@ -311,10 +312,17 @@ static const struct attr disk_rows[] = {
           .source = "libvirt-behaviour 6.2" },
         { "NBD_SOCKET", PATH(nbd_socket), .lookup = LOOKUP_D, .lands = "argv",
           .doc = "Unix socket of the NBD server, instead of NBD_HOST.", .source = "libvirt-behaviour 6.2" },
-        COMING_IN("UID_MAP", B, "First host user id of a shared directory."),
-        COMING_IN("GID_MAP", B, "First host group id of a shared directory."),
-        COMING("MOUNT_POINT", "Where the guest mounts a shared directory."),
-        COMING("MOUNT_TAG", "Name of a shared directory in the guest."),
+        { "MOUNT_TAG", .kind = ATTR_TEXT, .lookup = LOOKUP_D, .max = FILESYSTEM_TAG_MAX, .lands = "argv",
+          .doc = "Name of a shared directory (TYPE filesystem), by which the guest mounts it. It is a FILESYSTEM with this "
+                 "TARGET, DRIVER virtiofs and CACHE always, of the same SOURCE and READONLY.",
+          .source = "opennebula-semantics 3.9.6" },
+        { "UID_MAP", .kind = ATTR_U32, .lookup = LOOKUP_B, .max = FILESYSTEM_MAP_MAX, .lands = "helper",
+          .doc = "OpenNebula's word for FILESYSTEM/UID_MAP, where that is not given.",
+          .source = "opennebula-semantics 3.9.6" },
+        { "GID_MAP", .kind = ATTR_U32, .lookup = LOOKUP_B, .max = FILESYSTEM_MAP_MAX, .lands = "helper",
+          .doc = "OpenNebula's word for FILESYSTEM/GID_MAP, where that is not given.",
+          .source = "opennebula-semantics 3.9.6" },
+        LEFT_ALONE("MOUNT_POINT", "for CONTEXT: the guest mounts a shared directory itself"),
         { "DISK_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = "name",
           .doc = "Number of the disk, in the names of its devices and in BOOT; absent: the first one that is free, from 0.",
           .source = "opennebula-semantics 3.9" },

@@ -22,6 +22,11 @@ enum watchdog_action {
         WATCHDOG_INJECT_NMI
 };
 enum tpm_model { TPM_CRB, TPM_TIS };
+/* virtio 1.2, 5.11.4: 36 bytes of UTF-8; hw/9pfs of QEMU: 31. */
+#define FILESYSTEM_TAG_MAX 31
+/* A map of 65536 ids has to end before the last one, which means none. */
+#define FILESYSTEM_MAP_MAX 4294900000u
+
 enum filesystem_driver { FILESYSTEM_9P, FILESYSTEM_VIRTIOFS };
 enum filesystem_access { FILESYSTEM_MAPPED, FILESYSTEM_PASSTHROUGH, FILESYSTEM_SQUASH };
 enum filesystem_cache { FILESYSTEM_CACHE_AUTO, FILESYSTEM_CACHE_NONE, FILESYSTEM_CACHE_ALWAYS };

@@ -28,6 +28,7 @@ enum disk_type {
         DISK_TYPE_GLUSTER,
         DISK_TYPE_GLUSTER_CDROM,
         DISK_TYPE_NBD,
+        DISK_TYPE_FILESYSTEM, /* in no spec: disk_share.h */
 };
 /* What the guest has. */
 enum disk_medium { DISK_MEDIUM_DISK, DISK_MEDIUM_LUN, DISK_MEDIUM_CDROM, DISK_MEDIUM_FLOPPY };

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "conf/attr_check.h"
+#include "conf/disk_share.h"
 #include "conf/secret.h"
 #include "conf/snippet.h"
 #include "conf/spec_rules.h"
@@ -324,6 +325,7 @@ int spec_build(const struct template *template, const struct site *site, const c
         expanded = snippets_expand(&builder);
         if (expanded)
                 builder.template = expanded;
+        disk_shares_expand(&builder, &expanded);
 
         fill(&builder, &attr_vm, NULL, spec);
         spec_find_defaults(&builder);

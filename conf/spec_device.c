@@ -126,6 +126,28 @@ static void check_tag(struct spec_builder *builder, const struct filesystem_spec
                 }
 }
 
+/* DISK/UID_MAP and GID_MAP of the configuration, upstream's words. */
+static void set_map(struct spec_builder *builder, struct filesystem_spec *fs, const char *key, uint32_t *map)
+{
+        struct origin *origin = spec_origin(&attr_filesystem, fs, key);
+        const struct attr *row = attr_find(&attr_disk, key);
+        struct spec_value found;
+        struct error *error = NULL;
+        uint32_t number;
+
+        if (origin->layer > LAYER_DEFAULT || !spec_look_up(builder, &attr_disk, key, &found))
+                return;
+        if (attr_set(&attr_disk, row, found.text, &found.pos, NULL, &error) < 0) {
+                if (fs == builder->spec->filesystems)
+                        spec_report(builder, error);
+                else
+                        error_free(error); /* said already */
+        } else if (text_parse_u32(found.text, &number)) {
+                *map = number;
+                spec_set_origin(builder->spec, origin, found.layer, found.text, &found.pos);
+        }
+}
+
 static void set_filesystem(struct spec_builder *builder, struct filesystem_spec *fs, const char *base_dir)
 {
         struct origin *driver = spec_origin(&attr_filesystem, fs, "DRIVER");
@@ -141,6 +163,8 @@ static void set_filesystem(struct spec_builder *builder, struct filesystem_spec 
                 fs->driver = FILESYSTEM_VIRTIOFS;
                 spec_set_origin(builder->spec, driver, LAYER_RULE, "virtiofs", NULL);
         }
+        set_map(builder, fs, "UID_MAP", &fs->uid_map);
+        set_map(builder, fs, "GID_MAP", &fs->gid_map);
         check_access(builder, fs);
         check_tag(builder, fs);
 }

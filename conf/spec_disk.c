@@ -52,6 +52,7 @@ static enum disk_store store_of(enum disk_type type)
         case DISK_TYPE_FLOPPY:
         case DISK_TYPE_FS:
         case DISK_TYPE_SWAP:
+        case DISK_TYPE_FILESYSTEM:
                 break;
         }
         return DISK_STORE_FILE;

@@ -255,12 +255,14 @@ test_watchdog_reset_starts_the_guest_again() {
 test_virtiofs_rng_and_consoles_in_a_guest() {
     need_root
     mkdir -m 755 "$ROOT/mapped" "$ROOT/through" "$ROOT/fixed"
-    chown 100000:100000 "$ROOT/mapped"
+    chown 200000:300000 "$ROOT/mapped"
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'DISK = [ UID_MAP = "200000", GID_MAP = "300000" ]' >>"$ROOT/etc/vmlaunch/vmm_exec_kvm.conf"
     echo "from the host" >"$ROOT/mapped/host.txt"
     echo "fixed" >"$ROOT/fixed/host.txt"
     CMDLINE="guest.noagent" template 'RNG = [ ]' \
         'SERIAL = [ TYPE = "socket", LOG = "yes" ]' 'CONSOLE = [ TARGET = "virtio", TYPE = "log" ]' \
-        'FILESYSTEM = [ SOURCE = "mapped", TARGET = "mapped", DRIVER = "virtiofs" ]' \
+        'DISK = [ TYPE = "filesystem", SOURCE = "mapped", MOUNT_TAG = "mapped" ]' \
         'FILESYSTEM = [ SOURCE = "through", TARGET = "through", ACCESSMODE = "passthrough" ]' \
         'FILESYSTEM = [ SOURCE = "fixed", TARGET = "fixed", ACCESSMODE = "passthrough", READONLY = "yes" ]'
     boots
@@ -277,7 +279,7 @@ test_virtiofs_rng_and_consoles_in_a_guest() {
     said fixed fixed
     said refused yes
     assert_eq "$(<"$ROOT/mapped/guest.txt")" "from the guest" "what the guest wrote"
-    assert_eq "$(stat -c %u:%g "$ROOT/mapped/guest.txt")" 101000:101001 "owner of a mapped file"
+    assert_eq "$(stat -c %u:%g "$ROOT/mapped/guest.txt")" 201000:301001 "owner of a mapped file"
     assert_eq "$(stat -c '%u:%g %a' "$ROOT/through/guest.txt")" "1000:1001 4755" "owner of a file that is passed through"
     [[ ! -e $ROOT/fixed/no ]] || fail "the guest wrote into a read-only directory"
     # RNG

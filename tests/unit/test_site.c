@@ -184,7 +184,7 @@ static void the_configuration_that_upstream_ships_is_read(void **state)
         coming = error_text(site->warnings->next);
         assert_non_null(strstr(alone, "known and without effect here: FEATURES/PAE, FEATURES/APIC"));
         assert_non_null(strstr(coming, "not supported by this version of vmlaunch, going on without: "
-                                       "DISK/UID_MAP"));
+                                       "Q35_NUMA_PCIE"));
 }
 
 static void what_only_a_vm_can_say_is_named(void **state)
