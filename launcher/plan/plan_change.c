@@ -181,8 +181,8 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
                 json_decref(c.after);
                 return -1;
         }
-        plan_parts_read(was, &c.was);
-        plan_parts_read(wanted, &c.wanted);
+        plan_parts_read(was, NULL, &c.was);
+        plan_parts_read(wanted, &c.was, &c.wanted);
         own.fdsets = numbers = free_numbers(&c);
         c.options = &own;
         changing_media(&c);

@@ -324,10 +324,14 @@ static bool is_unshared(struct changing *c, const struct plan_part *wanted, cons
 
 static void change_part(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
 {
-        json_auto_t *a = comparable(was), *b = comparable(wanted);
+        json_auto_t *a = NULL, *b = NULL;
         const char *key;
         json_t *value;
 
+        if (json_equal(was->json, wanted->json))
+                return;
+        a = comparable(was);
+        b = comparable(wanted);
         if (json_equal(a, b) || change_throttle(c, was, wanted) || change_virtio_mem(c, was, wanted) ||
             is_unshared(c, wanted, a, b))
                 return;

@@ -12,6 +12,8 @@
 struct numbers {
         const struct launch_plan *plan;
         json_t *sets; /* {"3": "disk1-file"} */
+        const struct plan_parts *like;
+        size_t next; /* of like: behind the last that was the same */
 };
 
 void plan_parts_done(struct plan_parts *parts)
@@ -148,8 +150,24 @@ static const struct {
         { "-device", "id", PART_DEVICE },
 };
 
-static bool take_json(const struct numbers *numbers, const char *option, const char *text,
-                      const char *because, struct plan_parts *parts)
+/* Where no word is about fds there are no numbers. */
+static json_t *read_before(struct numbers *numbers, const char *text)
+{
+        const struct plan_parts *like = numbers->like;
+
+        for (size_t k = 0; like && k < like->n && !strstr(text, "fd"); k++) {
+                const struct plan_part *part = &like->items[(numbers->next + k) % like->n];
+
+                if (!part->text || strcmp(part->text, text) != 0)
+                        continue;
+                numbers->next = (size_t)(part - like->items) + 1;
+                return json_incref(part->json);
+        }
+        return NULL;
+}
+
+static bool take_json(struct numbers *numbers, const char *option, const char *text, const char *because,
+                      struct plan_parts *parts)
 {
         for (size_t i = 0; i < ARRAY_SIZE(json_options); i++) {
                 json_t *json;
@@ -157,14 +175,18 @@ static bool take_json(const struct numbers *numbers, const char *option, const c
 
                 if (strcmp(json_options[i].option, option) != 0 || *text != '{')
                         continue;
-                json = json_loads(text, 0, NULL);
+                json = read_before(numbers, text);
+                if (!json) {
+                        json = json_loads(text, 0, NULL);
+                        name_numbers(numbers, json);
+                }
                 id = json_string_value(json_object_get(json, json_options[i].id));
                 if (!id) {
                         json_decref(json);
                         return false;
                 }
-                name_numbers(numbers, json);
                 add(parts, json_options[i].kind, id, json, because);
+                parts->items[parts->n - 1].text = text;
                 return true;
         }
         return false;
@@ -191,7 +213,7 @@ static json_t *chardev_json(const struct launch_plan *plan, const char *id, cons
                          "addr", address, "server", server && strcmp(server, "on") == 0);
 }
 
-static void take(const struct numbers *numbers, const char *option, const char *value, const char *because,
+static void take(struct numbers *numbers, const char *option, const char *value, const char *because,
                  struct plan_parts *parts)
 {
         _cleanup_free_ char *id = NULL;
@@ -223,10 +245,10 @@ static void take(const struct numbers *numbers, const char *option, const char *
         add(parts, PART_OPTION, option, json_string(value), because);
 }
 
-void plan_parts_read(const struct launch_plan *plan, struct plan_parts *ret)
+void plan_parts_read(const struct launch_plan *plan, const struct plan_parts *like, struct plan_parts *ret)
 {
         json_auto_t *sets = json_object();
-        const struct numbers numbers = { .plan = plan, .sets = sets };
+        struct numbers numbers = { .plan = plan, .sets = sets, .like = like };
 
         *ret = (struct plan_parts){ 0 };
         for (size_t i = 0; i < plan->n_args; i++) {

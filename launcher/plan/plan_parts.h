@@ -26,9 +26,10 @@ enum plan_part_kind {
 
 struct plan_part {
         enum plan_part_kind kind;
-        char *id;      /* "disk1-file"; of an option its word; owned */
-        json_t *json;  /* the command's arguments; of an option a string; owned */
-        char *because; /* as plan_arg's; owned */
+        char *id;         /* "disk1-file"; of an option its word; owned */
+        json_t *json;     /* the command's arguments; of an option a string; owned */
+        char *because;    /* as plan_arg's; owned */
+        const char *text; /* the word that json was read from, lent by the plan; NULL: not JSON */
 };
 
 struct plan_parts {
@@ -36,7 +37,8 @@ struct plan_parts {
         size_t n;
 };
 
-void plan_parts_read(const struct launch_plan *plan, struct plan_parts *ret);
+/* like: of another plan, for what is the same word in both and need not be read again; NULL: none. */
+void plan_parts_read(const struct launch_plan *plan, const struct plan_parts *like, struct plan_parts *ret);
 void plan_parts_done(struct plan_parts *parts);
 #define _cleanup_plan_parts_ _cleanup_(plan_parts_done)
 

@@ -115,6 +115,8 @@ static int read_template(const char *path, struct template **ret, char **ret_bas
 #define PLAN_PER_BYTE 160
 #define LARGE_BYTES   4000
 #define EXPECTED_MAX  (8u << 20)
+/* And of any template, facts included. */
+#define PLAN_LEAST (224u << 10)
 
 static void expect_memory(const struct template *template, size_t per_byte)
 {
@@ -247,8 +249,11 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
         _cleanup_free_ struct image_chain **chains = NULL;
         _cleanup_free_ char *timezone_rule = NULL;
 
-        if (looks_begin(&facts->looks, spec, also, err) < 0 ||
-            read_facts(context, spec, write_cache, facts, err) < 0)
+        if (looks_begin(&facts->looks, spec, also, err) < 0)
+                return -1;
+        if (!facts->host)
+                mem_expect(PLAN_LEAST);
+        if (read_facts(context, spec, write_cache, facts, err) < 0)
                 return -1;
         if (spec->graphics.present && !facts->host->n_addresses && host_addresses_read(facts->host, err) < 0)
                 return -1;

@@ -308,7 +308,7 @@ static void several_fds_of_a_netdev_are_named(void **state)
         give_fd(plan, 12, "tap:web-0:0");
         give_fd(plan, 13, "tap:web-0:1");
         give_fd(plan, 14, "listen:console");
-        plan_parts_read(plan, &parts);
+        plan_parts_read(plan, NULL, &parts);
         net = json_dumps(plan_parts_find(&parts, PART_NETDEV, "net0")->json, JSON_COMPACT | JSON_SORT_KEYS);
         serial = json_dumps(plan_parts_find(&parts, PART_CHARDEV, "serial0")->json,
                             JSON_COMPACT | JSON_SORT_KEYS);
@@ -316,6 +316,31 @@ static void several_fds_of_a_netdev_are_named(void **state)
                 net, "{\"fds\":[\"@fd:tap:web-0:0\",\"@fd:tap:web-0:1\"],\"id\":\"net0\",\"type\":\"tap\"}");
         assert_non_null(strstr(serial, "{\"data\":{\"str\":\"@fd:listen:console\"},\"type\":\"fd\"}"));
         launch_plan_free(plan);
+}
+
+static void the_same_word_is_read_once_but_for_fds(void **state)
+{
+        static const char *const words[] = { "-netdev", "{\"type\":\"tap\",\"id\":\"net0\",\"fd\":\"12\"}",
+                                             "-device", "{\"driver\":\"virtio-net-pci\",\"id\":\"nic0\"}",
+                                             NULL };
+        _cleanup_plan_parts_ struct plan_parts a = { 0 }, b = { 0 };
+        struct launch_plan *one = plan_of(words, LIVE_ONE), *other = plan_of(words, LIVE_ONE);
+
+        (void)state;
+        give_fd(one, 12, "tap:web-0:0");
+        give_fd(other, 12, "tap:web-1:0");
+        plan_parts_read(one, NULL, &a);
+        plan_parts_read(other, &a, &b);
+        assert_ptr_equal(plan_parts_find(&a, PART_DEVICE, "nic0")->json,
+                         plan_parts_find(&b, PART_DEVICE, "nic0")->json);
+        assert_string_equal(
+                json_string_value(json_object_get(plan_parts_find(&a, PART_NETDEV, "net0")->json, "fd")),
+                "@fd:tap:web-0:0");
+        assert_string_equal(
+                json_string_value(json_object_get(plan_parts_find(&b, PART_NETDEV, "net0")->json, "fd")),
+                "@fd:tap:web-1:0");
+        launch_plan_free(one);
+        launch_plan_free(other);
 }
 
 static void live_tmpl_changes_by_number(void **state)
@@ -465,6 +490,7 @@ int main(void)
                 cmocka_unit_test(limits_of_a_throttle_group_are_set_and_lifted),
                 cmocka_unit_test(another_vm_is_no_change),
                 cmocka_unit_test(several_fds_of_a_netdev_are_named),
+                cmocka_unit_test(the_same_word_is_read_once_but_for_fds),
                 cmocka_unit_test(live_tmpl_changes_by_number),
                 cmocka_unit_test(live_tmpl_changes_by_all_that_is_said),
                 cmocka_unit_test(a_screen_comes_with_a_start),
