@@ -11,6 +11,12 @@
 /* USB 3.2: five tiers of hubs below the root's port, 15 ports each. */
 #define PORT_PATH_MAX 16
 
+static const struct attr_word type_words[] = { WORD("NIC", PCI_TYPE_NIC), WORDS_END };
+static const struct attr_word root_words[] = {
+        WORD("shared", PCI_ROOT_SHARED),
+        WORD("dedicated", PCI_ROOT_DEDICATED),
+        WORDS_END,
+};
 static const struct attr_word mdev_words[] = {
         WORD("legacy", MDEV_LEGACY),
         WORD("nvidia", MDEV_NVIDIA),
@@ -67,15 +73,36 @@ static const struct attr pci_rows[] = {
           .lands = "guest address", .doc = "The root port of a q35 machine that it sits behind.",
           .source = "opennebula-semantics 3.12" },
         LEFT_ALONE("NUMA_NODE", "filled in by OpenNebula, the node of the host follows from the address"),
-        LEFT_ALONE("VM_DOMAIN", "VM_ADDRESS says where it is in the guest"),
-        LEFT_ALONE("VM_BUS", "VM_ADDRESS says where it is in the guest"),
-        LEFT_ALONE("VM_SLOT", "VM_ADDRESS says where it is in the guest"),
-        LEFT_ALONE("VM_FUNCTION", "VM_ADDRESS says where it is in the guest"),
-        COMING("TYPE", "NIC: a virtual function of a network card."),
-        COMING("ROOT", "SHARED or DEDICATED root port."),
-        COMING("IOMMU", "Behind the virtual IOMMU."),
-        COMING("IOMMUFD", "Use iommufd."),
-        COMING("ACPI_NODES", "Generic initiator nodes."),
+        { "VM_DOMAIN", TEXT(vm_domain), .lookup = LOOKUP_D, .chars = HEX "xX", .max = 6,
+          .lands = "guest address",
+          .doc = "The place in the guest in four parts, hexadecimal numbers, as OpenNebula writes them: VM_DOMAIN, VM_BUS, "
+                 "VM_SLOT and VM_FUNCTION go together. VM_ADDRESS, when given, counts instead.",
+          .source = "opennebula-semantics 3.12" },
+        { "VM_BUS", TEXT(vm_bus), .lookup = LOOKUP_D, .chars = HEX "xX", .max = 4, .lands = "guest address",
+          .doc = "See VM_DOMAIN.", .source = "opennebula-semantics 3.12" },
+        { "VM_SLOT", TEXT(vm_slot), .lookup = LOOKUP_D, .chars = HEX "xX", .max = 4, .lands = "guest address",
+          .doc = "See VM_DOMAIN.", .source = "opennebula-semantics 3.12" },
+        { "VM_FUNCTION", TEXT(vm_function), .lookup = LOOKUP_D, .chars = HEX "xX", .max = 3,
+          .lands = "guest address", .doc = "See VM_DOMAIN.", .source = "opennebula-semantics 3.12" },
+        { "TYPE", ENUM(type, pci_type, type_words), .lookup = LOOKUP_D, .lands = "rule",
+          .doc = "NIC: the device has to be a network card, such as a virtual function of one.",
+          .source = "opennebula-semantics 3.12" },
+        { "ROOT", ENUM(root, pci_root, root_words), .lookup = LOOKUP_D, .dflt = "shared", .lands = "argv",
+          .doc = "shared: the device is behind a root port of the machine; dedicated: a PCI Express root (pxb-pcie) is there "
+                 "for it alone. It comes and goes with starts only.",
+          .source = "opennebula-semantics 3.12" },
+        { "IOMMU", BOOL(iommu), .lookup = LOOKUP_D, .dflt = "no", .lands = "argv",
+          .doc = "With IOMMU/MODE device: a virtual IOMMU is there for this device alone, which needs ROOT dedicated.",
+          .source = "opennebula-semantics 3.12" },
+        { "IOMMUFD", BOOL(iommufd), .lookup = LOOKUP_D, .dflt = "no", .lands = "argv",
+          .doc = "QEMU reaches the device by /dev/iommu and the device's own node, and not by a group of vfio. Needs QEMU "
+                 "9.0 and Linux 6.6.",
+          .source = "opennebula-semantics 3.12" },
+        { "ACPI_NODES", TEXT(acpi_nodes_text), .lookup = LOOKUP_D, .chars = "0123456789,-", .max = 255,
+          .lands = "argv",
+          .doc = "NUMA nodes of the guest whose memory is the device's own, such as a GPU's: 2-5,7. A node without CPUs and "
+                 "memory is for that. Needs QEMU 9.0.",
+          .source = "opennebula-semantics 3.12" },
         COMING("MAC", "Of a virtual function."),
         COMING("VLAN_ID", "Of a virtual function."),
         COMING("NETWORK", "Of a virtual function."),

@@ -12,8 +12,8 @@ static const struct attr_word model_words[] = {
         WORDS_END,
 };
 static const struct attr_word mode_words[] = {
-        WORD("single", 0),
-        SOON("device"),
+        WORD("single", IOMMU_MODE_SINGLE),
+        WORD("device", IOMMU_MODE_DEVICE),
         WORDS_END,
 };
 
@@ -23,8 +23,10 @@ static const struct attr iommu_rows[] = {
           .doc = "Which IOMMU the machine has; has to be given. intel and amd are for a q35, virtio for a q35 and ARM, "
                  "smmuv3 for ARM.",
           .source = "opennebula-semantics 3.12" },
-        { "MODE", TEXT(mode), .lookup = LOOKUP_D, .words = mode_words, .dflt = "single", .lands = "rule",
-          .doc = "single: one for the whole machine.", .source = "opennebula-semantics 3.12" },
+        { "MODE", ENUM(mode, iommu_mode, mode_words), .lookup = LOOKUP_D, .dflt = "single", .lands = "argv",
+          .doc = "single: one for the whole machine; device: one for each PCI device with ROOT dedicated and IOMMU yes, "
+                 "of MODEL smmuv3 (QEMU 10.2).",
+          .source = "opennebula-semantics 3.12" },
         { "OPTIONS", TEXT(options_text), .lookup = LOOKUP_D, .max = 1024, .lands = "argv",
           .doc = "KEY=VALUE, separated by blanks. Of intel: intremap and caching_mode (both on when nothing is said), "
                  "eim, iotlb, aw_bits, dma_translation, passthrough; of amd: intremap, iotlb, passthrough, xtsup; the "

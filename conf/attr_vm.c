@@ -190,7 +190,10 @@ static const struct attr vm_rows[] = {
           .doc = "Firmware files that OS/FIRMWARE may name, separated by blanks. The files of QEMU's firmware descriptors "
                  "may be named as well.",
           .source = "opennebula-semantics 3.6, 4.1" },
-        COMING_IN("Q35_NUMA_PCIE", B, "One PCI Express expander per NUMA node."),
+        { "Q35_NUMA_PCIE", .kind = ATTR_BOOL, .lookup = LOOKUP_B, .dflt = "no", .lands = "argv",
+          .doc = "A PCI Express root (pxb-pcie) with eight ports for each NUMA node of a q35 guest that has CPUs and memory, "
+                 "for devices of the host: PCI/VM_BUS_INDEX and VM_ADDRESS say who is there.",
+          .source = "opennebula-semantics 3.12" },
         COMING_IN("EMULATOR_CPUS", B, "Host CPUs for the emulator's own threads."),
         { "EVC_MODE", TEXT(evc_mode), .lookup = LOOKUP_E, .chars = ALNUM "._+-", .max = 64, .lands = "rule",
           .doc = "CPU model that all VMs of a cluster have, so that they can move between its hosts: replaces "

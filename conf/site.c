@@ -226,6 +226,12 @@ static int read_settings(struct site *site, struct error **err)
                 text_parse_u64(row->dflt, &ports);
         site->q35_root_ports = (unsigned)ports;
 
+        row = attr_find(&attr_vm, "Q35_NUMA_PCIE");
+        single = find_setting(site, row->name, &layer);
+        if (single && attr_set(&attr_vm, row, single->value, &single->value_pos, NULL, err) < 0)
+                return setting_error(layer, err);
+        text_parse_bool(single ? single->value : row->dflt, &site->q35_numa_pcie);
+
         if (read_uid_range(site, err) < 0)
                 return -1;
         return read_programs(site, "EMULATORS", true, &site->emulators, err) < 0

@@ -58,6 +58,7 @@ struct site {
         char *datastore_location;  /* DATASTORE_LOCATION of host.conf */
         uid_t uid_first, uid_last; /* UID_RANGE of host.conf: "1900000000-1900065535"; a user's own */
         unsigned q35_root_ports;   /* Q35_ROOT_PORTS, 16 */
+        bool q35_numa_pcie;        /* Q35_NUMA_PCIE, no */
         char **emulators;          /* EMULATORS of host.conf, NULL-terminated; NULL: no list */
         char **nic_scripts;        /* NIC_SCRIPTS of host.conf, likewise */
         struct error *warnings;    /* unknown lines of kvmrc and the like; owned */

@@ -38,34 +38,13 @@ static void pad(char **text, size_t digits)
         *text = padded;
 }
 
-struct pci_address {
-        unsigned domain, bus, slot, function;
-};
-
-/* "0000:3b:00.1", with a colon in the end as OpenNebula's monitoring has it, or without the domain. */
-static bool read_address(const char *text, bool has_domain, struct pci_address *ret)
-{
-        struct pci_address a = { 0 };
-        char dot = 0;
-        int n = 0;
-
-        if (has_domain ? sscanf(text, "%4x:%2x:%2x%c%1x%n", &a.domain, &a.bus, &a.slot, &dot, &a.function,
-                                &n) != 5
-                       : sscanf(text, "%2x:%2x%c%1x%n", &a.bus, &a.slot, &dot, &a.function, &n) != 4)
-                return false;
-        if (text[n] || (dot != '.' && dot != ':') || a.slot > 0x1f || a.function > 7)
-                return false;
-        *ret = a;
-        return true;
-}
-
 static unsigned hex(const char *text)
 {
         return (unsigned)strtoul(text, NULL, 16);
 }
 
 /* The four parts, where all are given. */
-static bool read_parts(struct spec_builder *builder, const struct pci_spec *pci, struct pci_address *ret)
+static bool read_parts(struct spec_builder *builder, const struct pci_spec *pci, struct spec_pci_address *ret)
 {
         static const char *const keys[] = { "DOMAIN", "BUS", "SLOT", "FUNCTION" };
         size_t n = 0;
@@ -85,7 +64,8 @@ static bool read_parts(struct spec_builder *builder, const struct pci_spec *pci,
                 }
         if (n < ARRAY_SIZE(keys))
                 return false;
-        *ret = (struct pci_address){ hex(pci->domain), hex(pci->bus), hex(pci->slot), hex(pci->function) };
+        *ret = (struct spec_pci_address){ hex(pci->domain), hex(pci->bus), hex(pci->slot),
+                                          hex(pci->function) };
         for (size_t i = 2; i < ARRAY_SIZE(keys); i++)
                 if (i == 2 ? ret->slot > 0x1f : ret->function > 7) {
                         spec_fail(builder, place(&attr_pci, pci, keys[i]), "PCI/%s: is 0 to %s", keys[i],
@@ -96,9 +76,9 @@ static bool read_parts(struct spec_builder *builder, const struct pci_spec *pci,
 }
 
 static bool read_one(struct spec_builder *builder, const struct pci_spec *pci, const char *key,
-                     const char *text, bool has_domain, const char *example, struct pci_address *ret)
+                     const char *text, bool has_domain, const char *example, struct spec_pci_address *ret)
 {
-        if (read_address(text, has_domain, ret))
+        if (spec_read_pci_address(text, has_domain, ret))
                 return true;
         spec_fail(builder, place(&attr_pci, pci, key), "PCI/%s: '%s' is no PCI address such as %s", key, text,
                   example);
@@ -121,7 +101,7 @@ static bool says_any(const struct pci_spec *pci)
 static void set_address(struct spec_builder *builder, struct pci_spec *pci)
 {
         static const char *const ids[] = { "VENDOR", "DEVICE", "CLASS" };
-        struct pci_address address = { 0 }, parts = { 0 }, shorter = { 0 };
+        struct spec_pci_address address = { 0 }, parts = { 0 }, shorter = { 0 };
         bool has_address = given(pci, "ADDRESS"), has_short = given(pci, "SHORT_ADDRESS"), has_parts,
              has_ids = false;
 
@@ -165,49 +145,6 @@ static void set_mdev(struct spec_builder *builder, const struct pci_spec *pci)
             pci->mode != MDEV_NVIDIA)
                 spec_fail(builder, place(&attr_pci, pci, "PROFILE"),
                           "PCI/PROFILE: is the type of a mediated device, and there is no UUID");
-}
-
-/* OpenNebula's BUS:SLOT.FUNCTION in the guest as a place of ours. */
-static void set_guest_place(struct spec_builder *builder, struct pci_spec *pci)
-{
-        bool is_q35 = vm_spec_is_q35(builder->spec);
-        const struct source_pos *pos = place(&attr_pci, pci, "VM_ADDRESS");
-        struct pci_address address;
-        char *ours = NULL;
-
-        if (given(pci, "VM_BUS_INDEX")) {
-                if (!is_q35)
-                        spec_fail(builder, place(&attr_pci, pci, "VM_BUS_INDEX"),
-                                  "PCI/VM_BUS_INDEX: root ports are of q35, and OS/MACHINE is '%s'",
-                                  builder->spec->os.machine ? builder->spec->os.machine : "pc");
-                else if (given(pci, "VM_ADDRESS") && !strchr(pci->vm_address, 'p'))
-                        spec_warn(builder, pos,
-                                  "PCI/VM_ADDRESS: without effect, VM_BUS_INDEX says the place");
-                if (!pci->vm_address || !strchr(pci->vm_address, 'p'))
-                        ours = xasprintf("rp%u:0x0", pci->vm_bus_index);
-        } else if (!given(pci, "VM_ADDRESS") || strchr(pci->vm_address, 'p')) {
-                return; /* a place of ours has a p: rp3:0x0, pci.0:0x4 */
-        } else if (!read_address(pci->vm_address, false, &address)) {
-                spec_fail(builder, pos,
-                          "PCI/VM_ADDRESS: '%s' is neither a place such as rp3:0x0 nor BUS:SLOT.0 (01:00.0)",
-                          pci->vm_address);
-        } else if (is_q35 && address.bus && !address.slot && !address.function) {
-                ours = xasprintf("rp%u:0x0", address.bus);
-        } else if (!is_q35 && !address.bus && !address.function) {
-                ours = xasprintf("pci.0:0x%x", address.slot);
-        } else {
-                spec_warn(
-                        builder, pos,
-                        is_q35 ? "PCI/VM_ADDRESS: '%s' is behind no root port, so the place is chosen here"
-                               : "PCI/VM_ADDRESS: '%s' is on another bus than the machine's one, so the place is "
-                                 "chosen here",
-                        pci->vm_address);
-                free(TAKE_PTR(pci->vm_address));
-        }
-        if (ours) {
-                free(pci->vm_address);
-                pci->vm_address = ours;
-        }
 }
 
 /* One device, one guest place, once. */
@@ -278,9 +215,9 @@ void spec_set_hostdevs(struct spec_builder *builder)
                 pad(&pci->class_id, 4);
                 set_address(builder, pci);
                 set_mdev(builder, pci);
-                set_guest_place(builder, pci);
                 check_pci(builder, pci);
         }
+        spec_set_hostdev_places(builder);
         for (size_t i = 0; i < spec->n_usbs; i++)
                 set_usb(builder, &spec->usbs[i]);
 }

@@ -82,6 +82,25 @@ static void add_option(struct spec_builder *builder, const struct source_pos *po
         }
 }
 
+/* QEMU has one of the others for the whole machine. */
+static void check_mode(struct spec_builder *builder)
+{
+        const struct vm_spec *spec = builder->spec;
+        const struct source_pos *pos = &spec_origin(&attr_iommu, &spec->iommu, "MODE")->pos;
+        bool any = false;
+
+        if (spec->iommu.mode != IOMMU_MODE_DEVICE)
+                return;
+        for (size_t i = 0; i < spec->n_pcis; i++)
+                any = any || (spec->pcis[i].iommu && spec->pcis[i].root == PCI_ROOT_DEDICATED);
+        if (spec->iommu.model != IOMMU_SMMUV3)
+                spec_fail(builder, pos,
+                          "IOMMU/MODE: device is of MODEL smmuv3, the others are of the machine");
+        else if (!any)
+                spec_fail(builder, pos,
+                          "IOMMU/MODE: device goes with a PCI that has ROOT dedicated and IOMMU yes");
+}
+
 void spec_set_iommu(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
@@ -105,6 +124,7 @@ void spec_set_iommu(struct spec_builder *builder)
                 spec_fail(builder, &model->pos, "IOMMU/MODEL: smmuv3 is for ARM guests (ARCH = \"aarch64\")");
         else if ((iommu->model == IOMMU_INTEL || iommu->model == IOMMU_AMD) && is_arm)
                 spec_fail(builder, &model->pos, "IOMMU/MODEL: an ARM guest has smmuv3 or virtio");
+        check_mode(builder);
         for (const char *list = iommu->options_text; list && *list;) {
                 size_t start = strspn(list, " \t\n"), n = strcspn(list + start, " \t\n");
                 _cleanup_free_ char *word = xstrndup(list + start, n);

@@ -105,6 +105,13 @@ void spec_set_devices(struct spec_builder *builder, const char *base_dir);
 void spec_set_serials(struct spec_builder *builder, const char *base_dir);
 void spec_set_raws(struct spec_builder *builder);
 void spec_set_hostdevs(struct spec_builder *builder);
+/* The part of it about places in the guest. */
+void spec_set_hostdev_places(struct spec_builder *builder);
+struct spec_pci_address {
+        unsigned domain, bus, slot, function;
+};
+/* "0000:3b:00.0", with a colon in the end as OpenNebula's monitoring has it, or without the domain. */
+bool spec_read_pci_address(const char *text, bool has_domain, struct spec_pci_address *ret);
 
 /* Rules that span attributes; nothing is changed but values that count only with others. */
 void spec_check(struct spec_builder *builder);

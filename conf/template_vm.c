@@ -246,6 +246,15 @@ static void read_nic(struct vm_reader *r, struct template_attribute *nic)
         drop_keys(r, nic, done, true);
 }
 
+/* Of a virtual function of a network card (TYPE NIC): the network drivers have set it up. */
+static void read_pci(struct vm_reader *r, struct template_attribute *pci)
+{
+        static const char *const done[] = { "MAC", "VLAN_ID", "NETWORK", "ATTACH", NULL };
+
+        pci->attaches = strcasecmp(key_text(pci, "ATTACH"), "YES") == 0;
+        drop_keys(r, pci, done, true);
+}
+
 /* Its numbers are MiB in a template that a user writes, KiB from the core. */
 static void read_numa_node(struct template_attribute *node)
 {
@@ -291,6 +300,8 @@ static void read_vectors(struct vm_reader *r)
                         read_disk(r, vector);
                 else if (strcmp(vector->name, "NIC") == 0)
                         read_nic(r, vector);
+                else if (strcmp(vector->name, "PCI") == 0)
+                        read_pci(r, vector);
                 else if (strcmp(vector->name, "NUMA_NODE") == 0)
                         read_numa_node(vector);
                 else if (strcmp(vector->name, "OS") == 0)

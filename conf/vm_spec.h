@@ -51,6 +51,7 @@ enum sd_disk_bus { SD_DISK_BUS_SCSI, SD_DISK_BUS_SATA };
 enum ioapic { IOAPIC_DEFAULT, IOAPIC_KVM, IOAPIC_QEMU };
 enum gic_version { GIC_DEFAULT, GIC_2, GIC_3, GIC_HOST };
 enum clock_offset { CLOCK_UTC, CLOCK_LOCALTIME, CLOCK_TIMEZONE, CLOCK_VARIABLE };
+enum iommu_mode { IOMMU_MODE_SINGLE, IOMMU_MODE_DEVICE };
 enum iommu_model { IOMMU_NONE, IOMMU_INTEL, IOMMU_AMD, IOMMU_VIRTIO, IOMMU_SMMUV3 };
 enum timer_name {
         TIMER_NONE,
@@ -147,7 +148,7 @@ struct iommu_spec {
         struct section section;
         bool present;
         enum iommu_model model;
-        char *mode;                   /* "single" */
+        enum iommu_mode mode;
         char *options_text;           /* OPTIONS as written; parsed, with the model's defaults: */
         struct iommu_option *options; /* owned */
         size_t n_options;

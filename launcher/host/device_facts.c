@@ -7,6 +7,7 @@
 
 #define VSOCK_NODE "/dev/vhost-vsock"
 #define VFIO_NODE  "/dev/vfio/vfio"
+#define IOMMU_NODE "/dev/iommu"
 
 static int look_at(struct device_facts *facts, const char *path, struct error **err)
 {
@@ -37,7 +38,7 @@ static int look_at_hostdevs(const struct vm_spec *spec, struct device_facts *fac
         if (!spec->n_pcis && !spec->n_usbs)
                 return 0;
         if (hostdev_facts_read("/sys", spec, &facts->hostdevs, err) < 0 ||
-            (spec->n_pcis && look_at(facts, VFIO_NODE, err) < 0))
+            (spec->n_pcis && (look_at(facts, VFIO_NODE, err) < 0 || look_at(facts, IOMMU_NODE, err) < 0)))
                 return -1;
         for (size_t i = 0; i < hostdevs->n_pcis + hostdevs->n_mdevs; i++) {
                 const char *group = i < hostdevs->n_pcis ? hostdevs->pcis[i].group
@@ -46,6 +47,12 @@ static int look_at_hostdevs(const struct vm_spec *spec, struct device_facts *fac
 
                 if (node && look_at(facts, node, err) < 0)
                         return -1;
+                if (i < hostdevs->n_pcis && hostdevs->pcis[i].cdev) {
+                        _cleanup_free_ char *own = vfio_device_node(hostdevs->pcis[i].cdev);
+
+                        if (look_at(facts, own, err) < 0)
+                                return -1;
+                }
         }
         for (size_t i = 0; i < hostdevs->n_usbs; i++) {
                 _cleanup_free_ char *node = usb_node(&hostdevs->usbs[i]);

@@ -73,6 +73,26 @@ static int each_name(const char *directory, void (*fn)(const char *directory, co
         return 0;
 }
 
+/* The one name in DIRECTORY/NAME/vfio-dev (Documentation/driver-api/vfio.rst). */
+static char *own_node(const char *directory, const char *name)
+{
+        _cleanup_free_ char *path = xasprintf("%s/%s/vfio-dev", directory, name);
+        struct dirent **entries = NULL;
+        int n = scandir(path, &entries, not_hidden, alphasort);
+        uint32_t number;
+        char *found = NULL;
+
+        for (int i = 0; i < n; i++) {
+                const char *entry = entries[i]->d_name;
+
+                if (!found && text_starts_with(entry, "vfio") && text_parse_u32(entry + 4, &number))
+                        found = xstrdup(entry);
+                free(entries[i]);
+        }
+        free(entries);
+        return found;
+}
+
 static void add_pci(const char *directory, const char *name, void *data)
 {
         struct hostdev_facts *facts = data;
@@ -91,6 +111,7 @@ static void add_pci(const char *directory, const char *name, void *data)
         pci.address = xstrdup(name);
         pci.driver = link_name(directory, name, "driver");
         pci.group = link_name(directory, name, "iommu_group");
+        pci.cdev = own_node(directory, name);
         ARRAY_GROW(facts->pcis, facts->n_pcis);
         facts->pcis[facts->n_pcis++] = pci;
 }
@@ -176,10 +197,10 @@ void hostdev_facts_to_json(const struct hostdev_facts *facts, json_t *json)
         for (size_t i = 0; i < facts->n_pcis; i++) {
                 const struct pci_facts *pci = &facts->pcis[i];
 
-                json_array_append_new(pcis,
-                                      json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*}", "address", pci->address,
-                                                "vendor", pci->vendor, "device", pci->device, "class",
-                                                pci->class_id, "driver", pci->driver, "group", pci->group));
+                json_array_append_new(pcis, json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*}", "address",
+                                                      pci->address, "vendor", pci->vendor, "device",
+                                                      pci->device, "class", pci->class_id, "driver",
+                                                      pci->driver, "group", pci->group, "cdev", pci->cdev));
         }
         for (size_t i = 0; i < facts->n_mdevs; i++) {
                 const struct mdev_facts *mdev = &facts->mdevs[i];
@@ -203,17 +224,18 @@ void hostdev_facts_to_json(const struct hostdev_facts *facts, json_t *json)
 
 static int pci_from_json(json_t *json, struct hostdev_facts *facts, struct error **err)
 {
-        const char *address, *vendor, *device, *class, *driver = NULL, *group = NULL;
+        const char *address, *vendor, *device, *class, *driver = NULL, *group = NULL, *cdev = NULL;
         json_error_t why;
 
-        if (json_unpack_ex(json, &why, 0, "{s:s, s:s, s:s, s:s, s?s, s?s}", "address", &address, "vendor",
-                           &vendor, "device", &device, "class", &class, "driver", &driver, "group",
-                           &group) < 0)
+        if (json_unpack_ex(json, &why, 0, "{s:s, s:s, s:s, s:s, s?s, s?s, s?s}", "address", &address,
+                           "vendor", &vendor, "device", &device, "class", &class, "driver", &driver, "group",
+                           &group, "cdev", &cdev) < 0)
                 return error_set(err, ERROR_FAILED, "device facts: pci: %s", why.text);
         ARRAY_GROW(facts->pcis, facts->n_pcis);
         facts->pcis[facts->n_pcis++] =
-                (struct pci_facts){ xstrdup(address), xstrdup(vendor),      xstrdup(device),
-                                    xstrdup(class),   xstrdup_null(driver), xstrdup_null(group) };
+                (struct pci_facts){ xstrdup(address),  xstrdup(vendor),      xstrdup(device),
+                                    xstrdup(class),    xstrdup_null(driver), xstrdup_null(group),
+                                    xstrdup_null(cdev) };
         return 0;
 }
 
@@ -281,6 +303,7 @@ void hostdev_facts_done(struct hostdev_facts *facts)
                 free(facts->pcis[i].class_id);
                 free(facts->pcis[i].driver);
                 free(facts->pcis[i].group);
+                free(facts->pcis[i].cdev);
         }
         for (size_t i = 0; i < facts->n_mdevs; i++) {
                 free(facts->mdevs[i].uuid);
@@ -319,6 +342,11 @@ const struct mdev_facts *hostdev_facts_mdev(const struct hostdev_facts *facts, c
 char *vfio_group_node(const char *group)
 {
         return xasprintf("/dev/vfio/%s", group);
+}
+
+char *vfio_device_node(const char *cdev)
+{
+        return xasprintf("/dev/vfio/devices/%s", cdev);
 }
 
 char *usb_node(const struct usb_facts *usb)

@@ -3,7 +3,7 @@
  *
  * To and from JSON as members of the device facts, so that a test can be a host with other hardware:
  *   "pci":  [{"address": "0000:3b:00.0", "vendor": "10de", "device": "1eb8", "class": "0302", "driver": "vfio-pci",
- *             "group": "27"}, ...]
+ *             "group": "27", "cdev": "vfio0"}, ...]
  *   "mdev": [{"uuid": "83b8f4f2-...", "type": "i915-GVTg_V5_4", "parent": "0000:00:02.0", "group": "28"}, ...]
  *   "usb":  [{"bus": 1, "device": 4, "port": "1.2", "vendor": "0951", "product": "1625", "name": "DataTraveler"}, ...]
  */
@@ -19,6 +19,7 @@ struct pci_facts {
         char *address, *vendor, *device, *class_id; /* lower-case hexadecimal digits */
         char *driver;                               /* NULL: none is bound */
         char *group;                                /* of the IOMMU; NULL: there is no IOMMU */
+        char *cdev; /* "vfio3", its own node for iommufd; NULL: the kernel has none, or vfio-pci has not got it */
 };
 
 struct mdev_facts {
@@ -53,4 +54,6 @@ const struct pci_facts *hostdev_facts_pci(const struct hostdev_facts *facts, con
 const struct mdev_facts *hostdev_facts_mdev(const struct hostdev_facts *facts, const char *uuid);
 /* "/dev/vfio/27", "/dev/bus/usb/001/004"; new strings. */
 char *vfio_group_node(const char *group);
+/* "/dev/vfio/devices/vfio3"; new string. */
+char *vfio_device_node(const char *cdev);
 char *usb_node(const struct usb_facts *usb);

@@ -127,6 +127,10 @@ void hostdev_confine(struct build *build);
 void hostdev_live(const struct build *build, size_t i, struct pci_spec *live);
 /* "hostdev0"; new string. */
 char *hostdev_id(const struct pci_spec *pci);
+/* The object through which devices are reached without a group of vfio. */
+#define HOSTDEV_IOMMUFD "iommufd0"
+/* "hostdev0-node2", the object that ties a device to a NUMA node of the guest; new string. */
+char *hostdev_initiator_id(const char *id, unsigned node);
 /* uuid NULL: the device at the host's address. */
 json_t *hostdev_device(const char *id, const char *host, const char *uuid, const char *address);
 

@@ -9,10 +9,13 @@
 #include "base/text.h"
 #include "launcher/host/device_facts.h"
 #include "launcher/plan/device.h"
+#include "launcher/plan/expander.h"
 
 #define DRIVER    "vfio-pci"
 #define CONTAINER "/dev/vfio/vfio"
+#define IOMMU     "/dev/iommu"
 #define BRIDGE    "0604"
+#define NETWORK   "02"
 /* Of devices that an ambiguity names. */
 #define NAMED_MAX 8
 /* What QEMU and the devices themselves pin besides the guest's memory: libvirt's number (libvirt-behaviour 4). */
@@ -26,6 +29,11 @@ static bool is_mdev(const struct pci_spec *pci)
 char *hostdev_id(const struct pci_spec *pci)
 {
         return xasprintf("hostdev%u", pci->id);
+}
+
+char *hostdev_initiator_id(const char *id, unsigned node)
+{
+        return xasprintf("%s-node%u", id, node);
 }
 
 static char *reference(size_t i, const char *key)
@@ -177,25 +185,28 @@ static const char *vm_of_uid(const struct build *build, uid_t uid)
         return NULL;
 }
 
-static int check_nodes(struct build *build, const char *what, const char *node, struct error **err)
+/* through: what all VMs open, /dev/vfio/vfio or /dev/iommu. */
+static int check_nodes(struct build *build, const char *what, const char *node, const char *through,
+                       struct error **err)
 {
         struct file_facts group = device_facts_file(build->in->devices, node),
-                          container = device_facts_file(build->in->devices, CONTAINER);
+                          container = device_facts_file(build->in->devices, through);
         const char *other;
 
         if (!group.exists || !container.exists || !S_ISCHR(group.mode)) {
                 build_error(build, err, ERROR_HOST, what, "there is no %s on this host",
-                            container.exists ? node : CONTAINER);
-                return error_hint(err, "modprobe vfio-pci");
+                            container.exists ? node : through);
+                return error_hint(err,
+                                  strcmp(through, IOMMU) == 0 ? "modprobe iommufd" : "modprobe vfio-pci");
         }
         other = vm_of_uid(build, group.uid);
         if (other)
                 return build_error(build, err, ERROR_BUSY, what, "its group (%s) is in use by VM '%s'", node,
                                    other);
         if (!file_facts_allow(&container, build->uid, (gid_t)build->uid, (gid_t)-1, true, true)) {
-                build_error(build, err, ERROR_HOST, what,
-                            "user %u, as which QEMU runs, may not open " CONTAINER, (unsigned)build->uid);
-                return error_hint(err, "chmod 0666 " CONTAINER ": alone it gives nobody a device");
+                build_error(build, err, ERROR_HOST, what, "user %u, as which QEMU runs, may not open %s",
+                            (unsigned)build->uid, through);
+                return error_hint(err, "chmod 0666 %s: alone it gives nobody a device", through);
         }
         return 0;
 }
@@ -221,13 +232,60 @@ static int find_mdev(struct build *build, size_t i, const struct mdev_facts **re
         return 0;
 }
 
+/* iommufd and acpi-generic-initiator came with it. */
+static int check_version(struct build *build, size_t i, const char *key, bool is_wanted, struct error **err)
+{
+        const struct qemu_facts *qemu = build->in->qemu;
+        _cleanup_free_ char *what = reference(i, key);
+
+        if (!is_wanted || qemu->major >= 9)
+                return 0;
+        return build_error(build, err, ERROR_HOST, what, "needs QEMU 9.0, and this one is %u.%u", qemu->major,
+                           qemu->minor);
+}
+
+static int check_card(struct build *build, size_t i, const struct pci_facts *facts, struct error **err)
+{
+        _cleanup_free_ char *what = reference(i, "TYPE");
+
+        if (build->spec->pcis[i].type != PCI_TYPE_NIC || text_starts_with(facts->class_id, NETWORK))
+                return 0;
+        return build_error(build, err, ERROR_HOST, what, "%s is no network card, its class is %s",
+                           facts->address, facts->class_id);
+}
+
+/* The node that is the VM's own, and what it is opened through. */
+static int find_node(struct build *build, size_t i, const struct pci_facts *facts, char **ret,
+                     const char **ret_through, struct error **err)
+{
+        _cleanup_free_ char *what = reference(i, "IOMMUFD");
+
+        if (!build->spec->pcis[i].iommufd) {
+                *ret = vfio_group_node(facts->group);
+                *ret_through = CONTAINER;
+                return 0;
+        }
+        if (!facts->cdev) {
+                build_error(build, err, ERROR_HOST, what, "the kernel has no node of its own for %s",
+                            facts->address);
+                return error_hint(err,
+                                  "Linux 6.6 with CONFIG_VFIO_DEVICE_CDEV makes /dev/vfio/devices/vfioN");
+        }
+        *ret = vfio_device_node(facts->cdev);
+        *ret_through = IOMMU;
+        return 0;
+}
+
 static int check_one(struct build *build, size_t i, struct error **err)
 {
         const struct pci_spec *pci = &build->spec->pcis[i];
         struct plan_hostdev *plan = &build->devices->pcis[i];
         _cleanup_free_ char *what = reference(i, naming_key(pci)), *node = NULL;
+        const char *through = CONTAINER;
 
-        if (build_need_device(build, what, DRIVER, err) < 0)
+        if (build_need_device(build, what, DRIVER, err) < 0 ||
+            check_version(build, i, "IOMMUFD", pci->iommufd, err) < 0 ||
+            check_version(build, i, "ACPI_NODES", pci->acpi_nodes_text && *pci->acpi_nodes_text, err) < 0)
                 return -1;
         if (is_mdev(pci)) {
                 if (find_mdev(build, i, &plan->mdev, err) < 0)
@@ -236,11 +294,12 @@ static int check_one(struct build *build, size_t i, struct error **err)
         } else {
                 if ((pci->address ? find_by_address : find_by_ids)(build, i, &plan->pci, err) < 0 ||
                     check_driver(build, what, pci, plan->pci, err) < 0 ||
-                    check_group(build, what, plan->pci, err) < 0)
+                    check_group(build, what, plan->pci, err) < 0 ||
+                    check_card(build, i, plan->pci, err) < 0 ||
+                    find_node(build, i, plan->pci, &node, &through, err) < 0)
                         return -1;
-                node = vfio_group_node(plan->pci->group);
         }
-        if (check_nodes(build, what, node, err) < 0)
+        if (check_nodes(build, what, node, through, err) < 0)
                 return -1;
         plan->node = TAKE_PTR(node);
         return 0;
@@ -268,15 +327,21 @@ int hostdev_check(struct build *build, struct error **err)
                 build_note(
                         build, "PCI[0]/PCI_ID",
                         "the device may write to all of the guest's memory, so the balloon takes none away");
-        return 0;
+        return expander_check(build, err);
 }
 
 void hostdev_place(struct build *build)
 {
         const struct vm_spec *spec = build->spec;
 
-        for (size_t i = 0; i < spec->n_pcis; i++)
-                build_place(build, hostdev_id(&spec->pcis[i]), spec->pcis[i].vm_address, false);
+        for (size_t i = 0; i < spec->n_pcis; i++) {
+                const char *address = spec->pcis[i].vm_address;
+                bool is_elsewhere = expander_has(address);
+
+                build_place(build, hostdev_id(&spec->pcis[i]), is_elsewhere ? NULL : address, false);
+                if (is_elsewhere)
+                        build->pci_devices[build->n_pci_devices - 1].address = xstrdup(address);
+        }
 }
 
 json_t *hostdev_device(const char *id, const char *host, const char *uuid, const char *address)
@@ -294,24 +359,64 @@ json_t *hostdev_device(const char *id, const char *host, const char *uuid, const
         return device;
 }
 
+/* One for all of them. */
+static void iommufd_args(struct build *build)
+{
+        const struct vm_spec *spec = build->spec;
+        _cleanup_text_ struct text because = TEXT_INIT;
+        bool any = false;
+
+        for (size_t i = 0; i < spec->n_pcis; i++)
+                if (spec->pcis[i].iommufd) {
+                        build_refer(build, &because, "PCI[%zu]/IOMMUFD", i);
+                        any = true;
+                }
+        if (any)
+                build_json(build, text_str(&because), "-object",
+                           json_pack("{s:s, s:s}", "qom-type", "iommufd", "id", HOSTDEV_IOMMUFD));
+}
+
+static void initiator_args(struct build *build, size_t i, const char *id)
+{
+        const struct pci_spec *pci = &build->spec->pcis[i];
+        _cleanup_free_ char *because = reference(i, "ACPI_NODES");
+
+        for (unsigned node = 0; node < PCI_ACPI_NODES_MAX; node++) {
+                _cleanup_free_ char *name = hostdev_initiator_id(id, node);
+
+                if (pci->acpi_nodes[node])
+                        build_json(build, because, "-object",
+                                   json_pack("{s:s, s:s, s:s, s:i}", "qom-type", "acpi-generic-initiator",
+                                             "id", name, "pci-dev", id, "node", (int)node));
+        }
+}
+
 void hostdev_args(struct build *build)
 {
-        static const char *const keys[] = { "ADDRESS",    "SHORT_ADDRESS", "DOMAIN", "VENDOR",
-                                            "DEVICE",     "CLASS",         "UUID",   "MDEV_MODE",
-                                            "VM_ADDRESS", "VM_BUS_INDEX",  "PCI_ID" };
+        static const char *const keys[] = { "ADDRESS",     "SHORT_ADDRESS", "DOMAIN", "VENDOR",
+                                            "DEVICE",      "CLASS",         "UUID",   "MDEV_MODE",
+                                            "VM_ADDRESS",  "VM_DOMAIN",     "VM_BUS", "VM_SLOT",
+                                            "VM_FUNCTION", "VM_BUS_INDEX",  "PCI_ID", "ROOT",
+                                            "IOMMUFD" };
         const struct vm_spec *spec = build->spec;
 
+        iommufd_args(build);
         for (size_t i = 0; i < spec->n_pcis; i++) {
                 const struct plan_hostdev *plan = &build->devices->pcis[i];
                 const char *host = plan->pci ? plan->pci->address : NULL,
                            *uuid = plan->mdev ? plan->mdev->uuid : NULL, *address;
                 _cleanup_free_ char *id = hostdev_id(&spec->pcis[i]);
                 _cleanup_text_ struct text because = TEXT_INIT;
+                json_t *device;
 
                 address = build_pci_address(build, id);
                 for (size_t k = 0; k < ARRAY_SIZE(keys); k++)
                         build_refer(build, &because, "PCI[%zu]/%s", i, keys[k]);
-                build_json(build, text_str(&because), "-device", hostdev_device(id, host, uuid, address));
+                device = hostdev_device(id, host, uuid, address);
+                if (spec->pcis[i].iommufd)
+                        json_object_set_new(device, "iommufd", json_string(HOSTDEV_IOMMUFD));
+                build_json(build, text_str(&because), "-device", device);
+                initiator_args(build, i, id);
                 build_device(build, json_pack("{s:s, s:s, s:s, s:s*, s:s*}", "id", id, "kind", "pci",
                                               "address", address, "host", host, "uuid", uuid));
         }

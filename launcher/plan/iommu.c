@@ -1,4 +1,5 @@
 /* The virtual IOMMU: before all devices, so that it sees them come. */
+#include <stdio.h>
 #include <string.h>
 
 #include "launcher/plan/builder.h"
@@ -24,6 +25,22 @@ const char *iommu_device_type(enum iommu_model model)
         return NULL;
 }
 
+bool iommu_is_of(const struct vm_spec *spec, const struct pci_spec *pci)
+{
+        return spec->iommu.present && spec->iommu.mode == IOMMU_MODE_DEVICE && pci->iommu &&
+               pci->root == PCI_ROOT_DEDICATED;
+}
+
+char *iommu_id_of(const struct vm_spec *spec, const struct pci_spec *pci)
+{
+        unsigned number;
+
+        if (!iommu_is_of(spec, pci) || !pci->vm_address ||
+            sscanf(pci->vm_address, "root%3up1:", &number) != 1)
+                return NULL;
+        return xasprintf("iommu%u", number);
+}
+
 int iommu_check(struct build *build, struct error **err)
 {
         const struct iommu_spec *iommu = &build->spec->iommu;
@@ -46,6 +63,8 @@ void iommu_machine_options(const struct build *build, struct text *value, struct
 {
         enum iommu_model model = build->spec->iommu.model;
 
+        if (model == IOMMU_SMMUV3 && build->spec->iommu.mode == IOMMU_MODE_DEVICE)
+                return; /* expander.c */
         if (model == IOMMU_SMMUV3)
                 keyval_add(value, "iommu", "smmuv3");
         else if ((model == IOMMU_INTEL || model == IOMMU_AMD) && build->accel == ACCEL_KVM)

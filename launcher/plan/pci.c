@@ -87,7 +87,7 @@ static void map_init(struct map *map, bool is_q35, unsigned root_ports, const st
         unsigned on_ports = 0;
 
         for (size_t i = 0; i < n; i++)
-                on_ports += device_bus(is_q35, &devices[i]) == BUS_PORTS;
+                on_ports += !devices[i].address && device_bus(is_q35, &devices[i]) == BUS_PORTS;
         if (is_q35) {
                 map->n[BUS_PORTS] =
                         on_ports + PCI_FREE_PORTS > root_ports ? on_ports + PCI_FREE_PORTS : root_ports;
@@ -96,7 +96,8 @@ static void map_init(struct map *map, bool is_q35, unsigned root_ports, const st
                 for (size_t i = 0; i < n; i++) {
                         const char *address =
                                 devices[i].wanted ? devices[i].wanted : locked_address(lock, devices[i].id);
-                        int index = address ? place_find(BUS_PORTS, PORTS_MAX, address) : -1;
+                        int index = address && !devices[i].address ? place_find(BUS_PORTS, PORTS_MAX, address)
+                                                                   : -1;
 
                         if (index >= (int)map->n[BUS_PORTS])
                                 map->n[BUS_PORTS] = (unsigned)index + 1;

@@ -24,7 +24,7 @@ struct pci_device {
         const char *id;     /* "disk0" */
         const char *wanted; /* the template's ADDRESS: taken or an error; NULL: none */
         bool is_legacy;     /* behind the bridge on q35 */
-        char *address;      /* result; owned */
+        char *address; /* result; owned. Given beforehand it is behind another root (expander.h), and stays */
 };
 
 struct pci_layout {

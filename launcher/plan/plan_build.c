@@ -8,6 +8,7 @@
 #include "launcher/plan/chardev.h"
 #include "launcher/plan/device.h"
 #include "launcher/plan/display.h"
+#include "launcher/plan/expander.h"
 #include "launcher/plan/memory.h"
 #include "launcher/plan/nic.h"
 
@@ -88,7 +89,7 @@ static int place_devices(struct build *build, struct error **err)
         if (pci_place(build->kind != MACHINE_PC, build->in->site->q35_root_ports, build->lock,
                       build->pci_devices, build->n_pci_devices, &build->pci, err) < 0)
                 return -1;
-        if (iommu_check_place(build, err) < 0)
+        if (iommu_check_place(build, err) < 0 || expander_check_place(build, err) < 0)
                 return -1;
         for (size_t i = 0; i < spec->n_nics; i++) {
                 _cleanup_free_ char *id = xasprintf("nic%u", spec->nics[i].id);
@@ -226,6 +227,7 @@ static void root_port_args(struct build *build)
                 build_json(build, "rule: conventional PCI cards sit on a conventional bus", "-device",
                            bridge);
         }
+        expander_args(build);
 }
 
 static void write_argv(struct build *build)

@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 #include "launcher/plan/changing.h"
+#include "launcher/plan/expander.h"
+#include "launcher/plan/iommu.h"
 
 static const struct {
         const char *add, *remove, *id;
@@ -174,6 +176,8 @@ static const char *not_pluggable(const struct plan_part *part)
         if (text_starts_with(driver, "isa-") || strcmp(driver, "floppy") == 0 ||
             strcmp(driver, "pvpanic") == 0)
                 return "an ISA device has no hotplug";
+        if (expander_is_part(part->id) || strcmp(driver, IOMMU_SMMUV3_DEVICE) == 0)
+                return "a PCI Express root has no hotplug, nor what is part of it";
         if (bus && strcmp(bus, "pcie.0") == 0)
                 return "a device on the root complex has no hotplug";
         return NULL;
@@ -183,7 +187,8 @@ static bool is_root_port(const struct plan_part *part)
 {
         const char *driver = json_string_value(json_object_get(part->json, "driver"));
 
-        return part->kind == PART_DEVICE && driver && strcmp(driver, "pcie-root-port") == 0;
+        return part->kind == PART_DEVICE && driver && strcmp(driver, "pcie-root-port") == 0 &&
+               !expander_is_part(part->id);
 }
 
 /* The plan makes another one when the last has a device; the machine has those of its start. */

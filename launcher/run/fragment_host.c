@@ -126,19 +126,20 @@ static int read_device_open(struct reading *reading, struct fragment_step *step,
         return 0;
 }
 
-/* A group of vfio, for the VM's own user. */
+/* A group of vfio, or a device's own node, for the VM's own user. */
 static int read_device_grant(struct reading *reading, struct fragment_step *step, struct error **err)
 {
         static const char *const members[] = { "path", "uid", NULL };
-        static const char directory[] = "/dev/vfio/";
+        static const char directory[] = "/dev/vfio/", device[] = "/dev/vfio/devices/vfio";
         const char *path = json_string_value(json_object_get(step->args, "path"));
         const json_t *uid = json_object_get(step->args, "uid");
-        uint32_t group;
+        uint32_t number;
 
         if (fragment_check_members(step->args, members, err) < 0)
                 return -1;
-        if (!path || !text_starts_with(path, directory) || !text_parse_u32(path + strlen(directory), &group))
-                return error_set(err, ERROR_FAILED, "path is no group of vfio");
+        if (!path || !text_starts_with(path, directory) ||
+            !text_parse_u32(path + strlen(text_starts_with(path, device) ? device : directory), &number))
+                return error_set(err, ERROR_FAILED, "path is no group or device of vfio");
         /* The number of its link group is that of its user. */
         if (!json_is_integer(uid) || json_integer_value(uid) != reading->vm->link_group)
                 return error_set(err, ERROR_FAILED, "uid is not the VM's, %u", reading->vm->link_group);

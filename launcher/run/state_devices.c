@@ -92,6 +92,14 @@ void state_expect_devices(const struct vm_spec *spec, json_t *devices, json_t *o
                 _cleanup_free_ char *id = hostdev_id(&spec->pcis[i]);
 
                 expect(devices, id, "vfio-pci");
+                if (spec->pcis[i].iommufd)
+                        expect(objects, HOSTDEV_IOMMUFD, "iommufd");
+                for (unsigned node = 0; node < PCI_ACPI_NODES_MAX; node++) {
+                        _cleanup_free_ char *initiator = hostdev_initiator_id(id, node);
+
+                        if (spec->pcis[i].acpi_nodes[node])
+                                expect(objects, initiator, "acpi-generic-initiator");
+                }
         }
         for (size_t i = 0; i < spec->n_usbs; i++) {
                 _cleanup_free_ char *id = usb_host_id(&spec->usbs[i]);

@@ -151,6 +151,12 @@ json_t *state_expected(const struct vm_spec *spec)
         }
         expect_disks(spec, devices, nodes, objects);
         expect_nics(spec, devices, netdevs);
+        for (size_t i = 0; i < spec->n_pcis; i++) {
+                _cleanup_free_ char *id = iommu_id_of(spec, &spec->pcis[i]);
+
+                if (id)
+                        expect(devices, id, IOMMU_SMMUV3_DEVICE);
+        }
         if (spec->iommu.present && iommu_device_type(spec->iommu.model))
                 expect(devices, "iommu0", iommu_device_type(spec->iommu.model));
         if (spec->os.firmware_kind != FIRMWARE_BIOS) {

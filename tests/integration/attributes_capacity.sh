@@ -40,7 +40,17 @@ NUMA_NODE = [ TOTAL_CPUS = "2", MEMORY = "24" ]
 MEMORY_BACKING = [ NOSHAREPAGES = "yes", DUMP_CORE = "yes", THP = "no" ]
 BALLOON = [ MODEL = "virtio", STATS_PERIOD = "7", AUTODEFLATE = "yes", FREE_PAGE_REPORTING = "yes" ]
 END
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'Q35_NUMA_PCIE = "YES"' >>"$ROOT/etc/vmlaunch/host.conf"
     started
+    # Q35_NUMA_PCIE
+    qom peripheral/node0 numa_node 0
+    qom peripheral/node1 numa_node 1
+    qom peripheral/node1 bus_nr 48
+    qmp query-pci
+    reply_is '.[] | select(.bus == 48) | [.devices[].qdev_id] | join(" ")' \
+        "node1p1 node1p2 node1p3 node1p4 node1p5 node1p6 node1p7 node1p8"
+    assert_eq "$(vml -o json status --compare "$VM" | jq -c .differences)" "[]" "what template and QEMU say"
     # VCPU VCPU_MAX TOPOLOGY NUMA_NODE/TOTAL_CPUS
     qmp query-cpus-fast
     reply_is length 3

@@ -39,6 +39,7 @@
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "conf/spec_pending.h"
+#include "launcher/plan/expander.h"
 #include "launcher/plan/plan_build.h"
 #include "launcher/run/state_compare.h"
 #include "launcher/run/unit.h"
@@ -444,7 +445,9 @@ static void check_option(const struct golden_case *golden, const struct launch_p
                         continue;
                 json = json_loads(plan->args[i + 1].text, 0, NULL);
                 id = json_string_value(json_object_get(json, id_member));
-                if (!id || (text_starts_with(id, "rp") && strcmp(option, "-device") == 0) ||
+                if (!id ||
+                    ((text_starts_with(id, "rp") || expander_is_part(id)) &&
+                     strcmp(option, "-device") == 0) ||
                     strstr(id, "-base"))
                         continue;
                 type = json_object_get(expected, id);

@@ -46,6 +46,7 @@ static void make_sysfs(const char *root)
         put(root, GPU, "device", "0x1eb8\n");
         put(root, GPU, "class", "0x030200\n");
         put_link(root, GPU, "driver", "../../../../bus/pci/drivers/vfio-pci");
+        put(root, GPU "/vfio-dev/vfio3", "dev", "511:3\n");
         put_link(root, GPU, "iommu_group", "../../../../kernel/iommu_groups/27");
         put(root, NIC, "vendor", "0x8086\n");
         put(root, NIC, "device", "0x1563\n");
@@ -97,6 +98,8 @@ static void check(const struct hostdev_facts *facts)
         assert_string_equal(gpu->class_id, "0302");
         assert_string_equal(gpu->driver, "vfio-pci");
         assert_string_equal(gpu->group, "27");
+        assert_string_equal(gpu->cdev, "vfio3");
+        assert_null(nic->cdev);
         assert_null(nic->driver);
         assert_null(nic->group);
         assert_int_equal(facts->n_mdevs, 1);
