@@ -60,6 +60,13 @@ set(struct error **err, enum error_code code, int os_errno, const char *format, 
         return -1;
 }
 
+char *source_pos_name(const struct source_pos *pos, const struct source_pos *from)
+{
+        bool is_same = !pos->file || (from->file && strcmp(pos->file, from->file) == 0);
+
+        return is_same ? xasprintf("line %u", pos->line) : xasprintf("line %u of %s", pos->line, pos->file);
+}
+
 int error_set(struct error **err, enum error_code code, const char *format, ...)
 {
         va_list ap;

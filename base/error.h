@@ -51,6 +51,9 @@ void error_free(struct error *error);
 DEFINE_FREEP(struct error, error_free)
 #define _cleanup_error_ _cleanup_(error_freep)
 
+/* "line 3", or "line 3 of FILE" when that is another file than the one of from, where it is told; new string. */
+char *source_pos_name(const struct source_pos *pos, const struct source_pos *from);
+
 /* All return -1, so that a caller can write: return error_set(...). err must not be NULL; *err must be. */
 int error_set(struct error **err, enum error_code code, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

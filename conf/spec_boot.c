@@ -125,9 +125,9 @@ static void take_orders(struct spec_builder *builder)
         qsort(all, n, sizeof(*all), by_order);
         for (size_t i = 0; i < n; i++) {
                 if (i && all[i].order == all[i - 1].order)
-                        spec_fail(builder, all[i].pos,
-                                  "%s/ORDER: %u is also the place of the device of line %u",
-                                  kind_name(&all[i]), all[i].order, all[i - 1].pos->line);
+                        spec_fail_twice(builder, all[i].pos, all[i - 1].pos,
+                                        "%s/ORDER: %u is also the place of the device of", kind_name(&all[i]),
+                                        all[i].order);
                 ARRAY_GROW(spec->os.boot_order, spec->os.n_boot_order);
                 spec->os.boot_order[spec->os.n_boot_order++] = all[i].device;
         }

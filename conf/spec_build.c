@@ -57,6 +57,21 @@ void spec_fail(struct spec_builder *builder, const struct source_pos *pos, const
         va_end(ap);
 }
 
+void spec_fail_twice(struct spec_builder *builder, const struct source_pos *pos,
+                     const struct source_pos *other, const char *format, ...)
+{
+        _cleanup_free_ char *where = source_pos_name(other, pos), *what = NULL;
+        struct error *error;
+        va_list ap;
+
+        va_start(ap, format);
+        error = make(pos, format, ap);
+        va_end(ap);
+        what = error->message;
+        error->message = xasprintf("%s %s", what, where);
+        spec_report(builder, error);
+}
+
 void spec_warn(struct spec_builder *builder, const struct source_pos *pos, const char *format, ...)
 {
         const struct template *template;

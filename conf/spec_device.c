@@ -120,9 +120,8 @@ static void check_tag(struct spec_builder *builder, const struct filesystem_spec
                 if (fs->target && other->target && strcmp(other->target, fs->target) == 0) {
                         _cleanup_free_ char *shown = text_printable(fs->target);
 
-                        spec_fail(builder, place(&attr_filesystem, fs, "TARGET"),
-                                  "FILESYSTEM/TARGET: '%s' is also the name of the one of line %u", shown,
-                                  other->section.pos.line);
+                        spec_fail_twice(builder, place(&attr_filesystem, fs, "TARGET"), &other->section.pos,
+                                        "FILESYSTEM/TARGET: '%s' is also the name of the one of", shown);
                 }
 }
 

@@ -441,9 +441,9 @@ static void check_order(struct spec_builder *builder)
                 }
                 for (size_t j = 0; j < i; j++)
                         if (spec->disks[j].order == disk->order)
-                                spec_fail(builder, spec_disk_pos(disk, "ORDER"),
-                                          "DISK/ORDER: %u is also that of line %u", disk->order,
-                                          spec_disk_pos(&spec->disks[j], "ORDER")->line);
+                                spec_fail_twice(builder, spec_disk_pos(disk, "ORDER"),
+                                                spec_disk_pos(&spec->disks[j], "ORDER"),
+                                                "DISK/ORDER: %u is also that of", disk->order);
         }
 }
 

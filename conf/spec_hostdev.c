@@ -153,12 +153,12 @@ static void check_pci(struct spec_builder *builder, const struct pci_spec *pci)
         for (const struct pci_spec *other = builder->spec->pcis; other < pci; other++) {
                 if (pci->address && other->address && strcmp(pci->address, other->address) == 0 &&
                     !(pci->uuid && pci->mode == MDEV_LEGACY))
-                        spec_fail(builder, &pci->section.pos, "PCI/ADDRESS: %s is also the device of line %u",
-                                  pci->address, other->section.pos.line);
+                        spec_fail_twice(builder, &pci->section.pos, &other->section.pos,
+                                        "PCI/ADDRESS: %s is also the device of", pci->address);
                 if (pci->uuid && other->uuid && strcmp(pci->uuid, other->uuid) == 0 &&
                     pci->mode == MDEV_LEGACY && other->mode == MDEV_LEGACY)
-                        spec_fail(builder, place(&attr_pci, pci, "UUID"),
-                                  "PCI/UUID: is also the device of line %u", other->section.pos.line);
+                        spec_fail_twice(builder, place(&attr_pci, pci, "UUID"), &other->section.pos,
+                                        "PCI/UUID: is also the device of");
         }
 }
 

@@ -251,13 +251,16 @@ void spec_check_nics(struct spec_builder *builder)
                         const struct nic_spec *other = &spec->nics[j];
 
                         if (nic->target && other->target && strcmp(nic->target, other->target) == 0)
-                                spec_fail(builder, &nic->section.pos,
-                                          "NIC/TARGET: '%s' is also the tap of the NIC of line %u",
-                                          nic->target, other->section.pos.line);
-                        if (memcmp(nic->mac, other->mac, 6) == 0)
+                                spec_fail_twice(builder, &nic->section.pos, &other->section.pos,
+                                                "NIC/TARGET: '%s' is also the tap of the NIC of",
+                                                nic->target);
+                        if (memcmp(nic->mac, other->mac, 6) == 0) {
+                                _cleanup_free_ char *where =
+                                        source_pos_name(&other->section.pos, place(nic, "MAC"));
+
                                 spec_warn(builder, place(nic, "MAC"),
-                                          "NIC/MAC: also the address of the NIC of line %u",
-                                          other->section.pos.line);
+                                          "NIC/MAC: also the address of the NIC of %s", where);
+                        }
                 }
         }
         warn_of_kept(builder);

@@ -45,9 +45,9 @@ static void number(struct spec_builder *builder, const struct numbered *list)
 
         for (size_t i = 0; i < list->n; i++)
                 if (is_numbered(list, i) && is_taken(list, *number_of(list, i), &other) && other < i)
-                        spec_fail(builder, &origin_of(list, i)->pos, "%s/%s: %u is also that of line %u",
-                                  list->section->name, list->row->name, *number_of(list, i),
-                                  origin_of(list, other)->pos.line);
+                        spec_fail_twice(builder, &origin_of(list, i)->pos, &origin_of(list, other)->pos,
+                                        "%s/%s: %u is also that of", list->section->name, list->row->name,
+                                        *number_of(list, i));
         for (size_t i = 0; i < list->n; i++) {
                 char text[16];
 

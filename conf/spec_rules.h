@@ -36,6 +36,10 @@ struct spec_builder {
 void spec_report(struct spec_builder *builder, struct error *error);
 void spec_fail(struct spec_builder *builder, const struct source_pos *pos, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+/* The same of what stands at another place too: the message ends with it. */
+void spec_fail_twice(struct spec_builder *builder, const struct source_pos *pos,
+                     const struct source_pos *other, const char *format, ...)
+        __attribute__((format(printf, 4, 5)));
 void spec_warn(struct spec_builder *builder, const struct source_pos *pos, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 /* The origin of KEY in a section that has been filled; KEY must be a row of it. */

@@ -99,10 +99,10 @@ static void take_given(struct spec_builder *builder, struct taken *taken)
                         continue;
                 slot = slot_of(taken, disk->target);
                 if (taken->names[slot])
-                        spec_fail(builder, &spec_origin(&attr_disk, disk, "TARGET")->pos,
-                                  "DISK/TARGET: '%s' is also the disk of line %u", disk->target,
-                                  spec_origin(&attr_disk, &spec->disks[taken->disks[slot]], "TARGET")
-                                          ->pos.line);
+                        spec_fail_twice(
+                                builder, &spec_origin(&attr_disk, disk, "TARGET")->pos,
+                                &spec_origin(&attr_disk, &spec->disks[taken->disks[slot]], "TARGET")->pos,
+                                "DISK/TARGET: '%s' is also the disk of", disk->target);
                 else
                         take(taken, disk->target, i);
         }

@@ -317,11 +317,13 @@ int hostdev_check(struct build *build, struct error **err)
                 for (size_t k = 0; k < i; k++)
                         if (build->devices->pcis[i].pci &&
                             build->devices->pcis[i].pci == build->devices->pcis[k].pci) {
-                                _cleanup_free_ char *what = reference(i, naming_key(&spec->pcis[i]));
+                                _cleanup_free_ char *what = reference(i, naming_key(&spec->pcis[i])),
+                                                    *where = source_pos_name(&spec->pcis[k].section.pos,
+                                                                             &spec->pcis[i].section.pos);
 
-                                return build_error(
-                                        build, err, ERROR_INVALID, what, "%s is also the device of line %u",
-                                        build->devices->pcis[i].pci->address, spec->pcis[k].section.pos.line);
+                                return build_error(build, err, ERROR_INVALID, what,
+                                                   "%s is also the device of %s",
+                                                   build->devices->pcis[i].pci->address, where);
                         }
         if (spec->n_pcis && spec->balloon.model != BALLOON_MODEL_NONE)
                 build_note(

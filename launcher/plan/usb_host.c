@@ -93,10 +93,13 @@ int usb_host_check(struct build *build, struct error **err)
                         return build_error(build, err, ERROR_HOST, what, "there is no %s on this host", node);
                 for (size_t k = 0; k < i; k++)
                         if (plan->facts.bus == build->devices->usbs[k].facts.bus &&
-                            plan->facts.device == build->devices->usbs[k].facts.device)
+                            plan->facts.device == build->devices->usbs[k].facts.device) {
+                                _cleanup_free_ char *where = source_pos_name(&spec->usbs[k].section.pos,
+                                                                             &spec->usbs[i].section.pos);
+
                                 return build_error(build, err, ERROR_INVALID, what,
-                                                   "it is also the device of line %u",
-                                                   spec->usbs[k].section.pos.line);
+                                                   "it is also the device of %s", where);
+                        }
         }
         return 0;
 }

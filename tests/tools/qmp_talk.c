@@ -4,7 +4,8 @@
  * qmp_talk SOCKET CONNECTIONS: each connection keeps some numbered query-status on their way, every line written in two
  * pieces, so that most of the time half a command is underway. One more connection asks for a lot (vmlaunch-status) and
  * reads nothing before the end. At SIGTERM no more is asked, and what was asked has to be answered within 10 s.
- * Prints "REPLIES EVENTS": of all connections, and the events named VMLAUNCH_STORY among what they read.
+ * Prints "talking" when each has been answered once, and at the end "REPLIES EVENTS": of all connections, and the events
+ * named VMLAUNCH_STORY among what they read.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,7 @@
 #define LAZY_WINDOW     120
 #define LINE_MAX_BYTES  (1u << 20)
 #define END_MS          10000
-#define LIFE_S          60
+#define LIFE_S          300
 
 struct talk {
         int fd;
@@ -158,12 +159,20 @@ static bool is_owed(const struct talk *talks, size_t n)
         return false;
 }
 
+static bool have_all_been_answered(const struct talk *talks, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (!talks[i].answered)
+                        return false;
+        return true;
+}
+
 int main(int argc, char **argv)
 {
         static struct talk talks[CONNECTIONS_MAX + 1];
         struct pollfd polled[CONNECTIONS_MAX + 1];
         size_t n = argc == 3 ? (size_t)atoi(argv[2]) : 0;
-        bool more = true;
+        bool more = true, is_told = false;
         int ready = 1;
 
         if (n < 1 || n > CONNECTIONS_MAX) {
@@ -196,6 +205,11 @@ int main(int argc, char **argv)
                         if (polled[i].revents & (POLLIN | POLLHUP | POLLERR))
                                 hear(&talks[i]);
                 more = !asked_to_end;
+                if (!is_told && have_all_been_answered(talks, n)) {
+                        is_told = true;
+                        puts("talking");
+                        fflush(stdout);
+                }
         }
         for (size_t i = 0; i < n; i++)
                 if (talks[i].asked > talks[i].answered)
