@@ -400,7 +400,7 @@ test_what_cannot_be_attached_changes_nothing() {
         [[ $after == "$before" ]] || fail "'$*' has changed: $(diff <(echo "$before") <(echo "$after"))"
     }
     refused 6 "DISK/TARGET: 'vda' is also the disk of line" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=vda"
-    assert_contains "$ERR" "/live.tmpl" "where the other disk is"
+    assert_contains "$ERR" " of live.tmpl" "where the other disk is"
     refused 6 "is an image of disk 0 already" attach disk "$VM" --disk "SOURCE=$ROOT/a.raw,TARGET=vdb"
     refused 6 "it does not exist" attach disk "$VM" --disk "SOURCE=$ROOT/none.raw"
     refused 6 "DISK/CACHE: 'foo'" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,CACHE=foo"
