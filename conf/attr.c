@@ -328,18 +328,18 @@ static const struct attr_word *find_word(const struct attr_section *section, con
         size_t n = 0;
 
         for (const struct attr_word *word = row->words; word->text; word++) {
-                if (strcasecmp(word->text, value) == 0) {
-                        if (!word->coming)
-                                return word;
-                        if (word->gone) {
-                                wrong(section, row, pos, err, "'%s' cannot be used: %s", word->text,
-                                      word->gone);
-                                return NULL;
-                        }
+                if (strcasecmp(word->text, value) != 0)
+                        continue;
+                if (!word->coming)
+                        return word;
+                if (word->gone)
+                        wrong(section, row, pos, err, "'%s' cannot be used: %s", word->text, word->gone);
+                else
                         wrong(section, row, pos, err, "'%s' is not supported by this version of vmlaunch",
                               word->text);
-                        return NULL;
-                }
+                return NULL;
+        }
+        for (const struct attr_word *word = row->words; word->text; word++) {
                 if (word->coming)
                         continue;
                 ARRAY_GROW(names, n);
@@ -436,8 +436,11 @@ static int check_text(const struct attr_section *section, const struct attr *row
 
 static void set_string(char **field, const char *value)
 {
+        /* The value may be the field's own. */
+        char *copy = xstrdup(value);
+
         free(*field);
-        *field = xstrdup(value);
+        *field = copy;
 }
 
 static int set_text(const struct attr_section *section, const struct attr *row, const char *value,
@@ -529,22 +532,26 @@ static int read_size(const struct attr_section *section, const struct attr *row,
         return 0;
 }
 
-static char *trimmed(const char *text)
+/* Without the blanks around it: lent where there are none, else a new string that is also *ret_copy. */
+static const char *trimmed(const char *text, char **ret_copy)
 {
         size_t n;
 
         while (isspace((unsigned char)*text))
                 text++;
         n = strlen(text);
+        if (!n || !isspace((unsigned char)text[n - 1]))
+                return text;
         while (n && isspace((unsigned char)text[n - 1]))
                 n--;
-        return xstrndup(text, n);
+        return *ret_copy = xstrndup(text, n);
 }
 
 int attr_set(const struct attr_section *section, const struct attr *row, const char *text,
              const struct source_pos *pos, void *record, struct error **err)
 {
-        _cleanup_free_ char *value = trimmed(text);
+        _cleanup_free_ char *copy = NULL;
+        const char *value = trimmed(text, &copy);
         void *field = record && row->has_field ? attr_field(row, record) : NULL;
         const struct attr_word *word;
         uint64_t number;

@@ -21,10 +21,14 @@ enum layer {
 
 struct origin {
         enum layer layer;
-        struct source_pos pos; /* file owned by the spec's string pool; none for DEFAULT and RULE */
-        char *text;            /* the value as written, or the default's text; owned */
         bool is_wrong;         /* it could not be read, which has been said */
+        bool text_is_rows;     /* .text is the row's own, of a default */
+        struct source_pos pos; /* file owned by the spec's string pool; none for DEFAULT and RULE */
+        const char *text;      /* the value as written, or the default's text; owned unless it is the row's */
 };
+
+/* As if nobody had given the value. */
+void origin_done(struct origin *origin);
 
 /* First member of every section struct. */
 struct section {

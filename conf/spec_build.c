@@ -116,13 +116,16 @@ static const char *pooled(struct vm_spec *spec, const char *file)
 void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer layer, const char *text,
                      const struct source_pos *pos)
 {
+        /* The text may be the one that is replaced. */
         char *copy = xstrdup_null(text);
 
-        free(origin->text);
+        origin_done(origin);
         origin->layer = layer;
         origin->text = copy;
-        origin->pos = pos ? *pos : (struct source_pos){ 0 };
-        origin->pos.file = pos ? pooled(spec, pos->file) : NULL;
+        if (pos) {
+                origin->pos = *pos;
+                origin->pos.file = pooled(spec, pos->file);
+        }
 }
 
 void spec_forget(const struct attr_section *section, const struct attr *row, void *record)
@@ -151,8 +154,7 @@ void spec_forget(const struct attr_section *section, const struct attr *row, voi
                 free(*(char **)field);
                 *(char **)field = NULL;
         }
-        free(origin->text);
-        *origin = (struct origin){ 0 };
+        origin_done(origin);
 }
 
 /* Fills a section from the vector (NULL: none was given, or top-level), the layers and the rows' defaults. */
@@ -192,7 +194,9 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                 if (!row->dflt)
                         continue;
                 if (!found.text)
-                        spec_set_origin(spec, &head->origins[i], LAYER_DEFAULT, row->dflt, NULL);
+                        head->origins[i] = (struct origin){ .layer = LAYER_DEFAULT,
+                                                            .text = row->dflt,
+                                                            .text_is_rows = true };
                 if (attr_set(section, row, row->dflt, NULL, record, &error) < 0)
                         spec_report(builder, error);
         }

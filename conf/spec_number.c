@@ -40,20 +40,25 @@ static bool is_taken(const struct numbered *list, uint32_t number, size_t *ret)
 
 static void number(struct spec_builder *builder, const struct numbered *list)
 {
+        /* Of those given, the ones that can be in the way: with them and the others 2n numbers are more than enough. */
+        _cleanup_free_ bool *given = xcalloc(2 * list->n, sizeof(bool));
         uint32_t next = 0;
-        size_t other;
+        size_t other = 0;
 
         for (size_t i = 0; i < list->n; i++)
                 if (is_numbered(list, i) && is_taken(list, *number_of(list, i), &other) && other < i)
                         spec_fail_twice(builder, &origin_of(list, i)->pos, &origin_of(list, other)->pos,
                                         "%s/%s: %u is also that of", list->section->name, list->row->name,
                                         *number_of(list, i));
+        for (size_t i = 0; i < list->n; i++)
+                if (is_numbered(list, i) && *number_of(list, i) < 2 * list->n)
+                        given[*number_of(list, i)] = true;
         for (size_t i = 0; i < list->n; i++) {
                 char text[16];
 
                 if (is_numbered(list, i))
                         continue;
-                while (is_taken(list, next, &other))
+                while (given[next])
                         next++;
                 *number_of(list, i) = next++;
                 snprintf(text, sizeof(text), "%u", *number_of(list, i));

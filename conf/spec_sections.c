@@ -93,6 +93,13 @@ bool spec_section_present(const struct spec_section *row, const struct vm_spec *
         return !row->present || *(const bool *)((const char *)spec + row->present);
 }
 
+void origin_done(struct origin *origin)
+{
+        if (!origin->text_is_rows)
+                free((char *)origin->text);
+        *origin = (struct origin){ 0 };
+}
+
 void spec_section_done(const struct attr_section *rows, void *record)
 {
         struct section *section = record;
@@ -103,7 +110,7 @@ void spec_section_done(const struct attr_section *rows, void *record)
                 if (row->has_field && attr_is_text(row))
                         free(*(char **)attr_field(row, record));
                 if (section->origins)
-                        free(section->origins[i].text);
+                        origin_done(&section->origins[i]);
         }
         free(section->origins);
 }
