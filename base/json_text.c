@@ -64,6 +64,14 @@ static void add_members(struct text *out, json_t *object)
         }
 }
 
+static void add_integer(struct text *out, json_int_t number)
+{
+        if (number < 0)
+                text_addf(out, "%" JSON_INTEGER_FORMAT, number);
+        else
+                text_add_u64(out, (uint64_t)number);
+}
+
 void json_text_add(struct text *out, const json_t *json)
 {
         switch (json_typeof(json)) {
@@ -85,10 +93,7 @@ void json_text_add(struct text *out, const json_t *json)
                 add_string(out, json_string_value(json), json_string_length(json));
                 break;
         case JSON_INTEGER:
-                if (json_integer_value(json) < 0)
-                        text_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(json));
-                else
-                        text_add_u64(out, (uint64_t)json_integer_value(json));
+                add_integer(out, json_integer_value(json));
                 break;
         case JSON_REAL: {
                 _cleanup_free_ char *number = json_dumps(json, JSON_ENCODE_ANY);
@@ -106,4 +111,51 @@ void json_text_add(struct text *out, const json_t *json)
                 text_add(out, "null");
                 break;
         }
+}
+
+/* Behind a value: those end with another byte than the one that begins an object. */
+static void add_key(struct text *out, const char *key)
+{
+        if (out->length && out->data[out->length - 1] != '{')
+                text_add_char(out, ',');
+        add_string(out, key, strlen(key));
+        text_add_char(out, ':');
+}
+
+void json_text_begin(struct text *out, const char *key)
+{
+        if (key)
+                add_key(out, key);
+        text_add_char(out, '{');
+}
+
+void json_text_end(struct text *out)
+{
+        text_add_char(out, '}');
+}
+
+void json_text_string(struct text *out, const char *key, const char *value)
+{
+        if (!value)
+                return;
+        add_key(out, key);
+        add_string(out, value, strlen(value));
+}
+
+void json_text_integer(struct text *out, const char *key, json_int_t value)
+{
+        add_key(out, key);
+        add_integer(out, value);
+}
+
+void json_text_bool(struct text *out, const char *key, bool value)
+{
+        add_key(out, key);
+        text_add(out, value ? "true" : "false");
+}
+
+void json_text_null(struct text *out, const char *key)
+{
+        add_key(out, key);
+        text_add(out, "null");
 }

@@ -40,12 +40,30 @@ void build_option(struct build *build, const char *because, const char *option, 
         take_arg(build, because, text_take(&text), false);
 }
 
+void build_word(struct build *build, const char *because, const char *option, const char *value)
+{
+        add_arg(build, because, option, true);
+        add_arg(build, because, value, false);
+}
+
+struct text *build_object_begin(struct build *build)
+{
+        text_cut(&build->scratch, 0);
+        json_text_begin(&build->scratch, NULL);
+        return &build->scratch;
+}
+
+void build_object_end(struct build *build, const char *because, const char *option)
+{
+        json_text_end(&build->scratch);
+        build_word(build, because, option, text_str(&build->scratch));
+}
+
 void build_json(struct build *build, const char *because, const char *option, json_t *json)
 {
         text_cut(&build->scratch, 0);
         json_text_add(&build->scratch, json);
-        add_arg(build, because, option, true);
-        add_arg(build, because, text_str(&build->scratch), false);
+        build_word(build, because, option, text_str(&build->scratch));
         json_decref(json);
 }
 

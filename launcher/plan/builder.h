@@ -97,7 +97,11 @@ void build_flag(struct build *build, const char *because, const char *option);
 void build_option(struct build *build, const char *because, const char *option, const char *format, ...)
         __attribute__((format(printf, 4, 5)));
 /* Steals json. */
+void build_word(struct build *build, const char *because, const char *option, const char *value);
 void build_json(struct build *build, const char *because, const char *option, json_t *json);
+/* The same with an object that is written member by member (base/json_text.h) into the text that is lent between the two. */
+struct text *build_object_begin(struct build *build);
+void build_object_end(struct build *build, const char *because, const char *option);
 /* Steals args. */
 void build_step(struct build *build, const char *because, enum plan_effect effect, json_t *args);
 /* The next child fd; source: the name a step gives it; text: for printers, "tap web-0 queue 0". */

@@ -183,7 +183,7 @@ static void refer_source(const struct build *build, struct text *because, size_t
         }
 }
 
-static json_t *protocol_node(struct build *build, size_t i, size_t l)
+static void network_args(struct build *build, size_t i, const char *because)
 {
         const struct disk_spec *disk = &build->spec->disks[i];
         const struct plan_disk *planned = &build->disks[i];
@@ -192,8 +192,7 @@ static json_t *protocol_node(struct build *build, size_t i, size_t l)
                                               .conf_fd = planned->conf_fd,
                                               .socket_fd = planned->socket_fd };
 
-        return planned->layers[l].path ? disk_file_blockdev(disk, planned->layers, l)
-                                       : disk_network_blockdev(disk, &network);
+        build_json(build, because, "-blockdev", disk_network_blockdev(disk, &network));
 }
 
 static void layer_args(struct build *build, size_t i, size_t l)
@@ -231,14 +230,20 @@ static void layer_args(struct build *build, size_t i, size_t l)
                 build_refer_key(build, &format, &attr_disk, i, "LUKS_SECRET");
 
         if (layer->path) {
-                keyval_add(&add, "fd", "%d", layer->fd);
-                keyval_add(&add, "set", "%u", layer->set);
-                keyval_add(&add, "opaque", "%s", file);
-                build_option(build, text_str(&source), "-add-fd", "%s", text_str(&add));
+                text_add(&add, "fd=");
+                text_add_u64(&add, (uint64_t)layer->fd);
+                text_add(&add, ",set=");
+                text_add_u64(&add, layer->set);
+                text_add(&add, ",opaque=");
+                text_add(&add, file);
+                build_word(build, text_str(&source), "-add-fd", text_str(&add));
+                disk_file_blockdev(build_object_begin(build), disk, planned->layers, l);
+                build_object_end(build, text_str(&nodes), "-blockdev");
+        } else {
+                network_args(build, i, text_str(&nodes));
         }
-        build_json(build, text_str(&nodes), "-blockdev", protocol_node(build, i, l));
-        build_json(build, text_str(&format), "-blockdev",
-                   disk_format_blockdev(disk, planned->layers, planned->n_layers, l));
+        disk_format_blockdev(build_object_begin(build), disk, planned->layers, planned->n_layers, l);
+        build_object_end(build, text_str(&format), "-blockdev");
 }
 
 static void filter_args(struct build *build, size_t i)
@@ -338,7 +343,8 @@ static void device_args(struct build *build, size_t i)
         _cleanup_text_ struct text because = TEXT_INIT;
 
         refer_device(build, &because, i);
-        build_json(build, text_str(&because), "-device", disk_device(&build->spec->disks[i], &place));
+        disk_device(build_object_begin(build), &build->spec->disks[i], &place);
+        build_object_end(build, text_str(&because), "-device");
         add_device(build, i);
 }
 

@@ -43,11 +43,13 @@ char *disk_throttle_id(const struct disk_spec *disk);
 char *disk_secret_id(const struct disk_spec *disk, const char *kind);
 char *iothread_id(unsigned number);
 
-json_t *disk_file_blockdev(const struct disk_spec *disk, const struct disk_layer *layers, size_t layer);
+/* The members of an object of QEMU's: of a plan with hundreds of disks these are most of it (base/json_text.h). */
+void disk_file_blockdev(struct text *out, const struct disk_spec *disk, const struct disk_layer *layers,
+                        size_t layer);
+void disk_format_blockdev(struct text *out, const struct disk_spec *disk, const struct disk_layer *layers,
+                          size_t n, size_t layer);
 /* The node of the lowest layer of a disk over the network. */
 json_t *disk_network_blockdev(const struct disk_spec *disk, const struct disk_network *network);
-json_t *disk_format_blockdev(const struct disk_spec *disk, const struct disk_layer *layers, size_t n,
-                             size_t layer);
 /* NULL: the disk asks for no such filter. The throttle's limits are those of an object, which can be changed. */
 json_t *disk_copy_on_read_blockdev(const struct disk_spec *disk);
 json_t *disk_throttle_blockdev(const struct disk_spec *disk);
@@ -61,6 +63,7 @@ struct disk_place {
         unsigned queues;     /* 0: QEMU's own choice; of a virtio disk */
         bool has_medium;     /* false: an empty drive */
 };
-json_t *disk_device(const struct disk_spec *disk, const struct disk_place *place);
+/* The members of the device. */
+void disk_device(struct text *out, const struct disk_spec *disk, const struct disk_place *place);
 /* The device type this disk is made with: "virtio-blk-pci", ... */
 const char *disk_device_type(const struct disk_spec *disk);

@@ -1,6 +1,7 @@
 /* The device that the guest has of a disk, CD or floppy. */
 #include <string.h>
 
+#include "base/json_text.h"
 #include "launcher/plan/disk_parts.h"
 
 static const char *const error_names[] = {
@@ -36,91 +37,92 @@ char *iothread_id(unsigned number)
 }
 
 /* "rp3:0x0", "scsi0.0:2", "ide.1:0", "fdc0.0:1" */
-static void set_place(json_t *device, const struct disk_spec *disk, const char *address)
+static void add_place(struct text *out, const struct disk_spec *disk, const char *address)
 {
         const char *colon = strrchr(address, ':');
+        _cleanup_free_ char *bus = xstrndup(address, (size_t)(colon - address));
         uint32_t number = 0;
 
-        json_object_set_new(device, "bus", json_stringn(address, (size_t)(colon - address)));
+        json_text_string(out, "bus", bus);
         if (disk->bus == DISK_BUS_VIRTIO) {
-                json_object_set_new(device, "addr", json_string(colon + 1));
+                json_text_string(out, "addr", colon + 1);
                 return;
         }
         text_parse_u32(colon + 1, &number);
         if (disk->bus == DISK_BUS_SCSI) {
-                json_object_set_new(device, "channel", json_integer(0));
-                json_object_set_new(device, "scsi-id", json_integer(number));
-                json_object_set_new(device, "lun", json_integer(0));
+                json_text_integer(out, "channel", 0);
+                json_text_integer(out, "scsi-id", number);
+                json_text_integer(out, "lun", 0);
         } else {
-                json_object_set_new(device, "unit", json_integer(number));
+                json_text_integer(out, "unit", number);
         }
 }
 
-static void set_text(json_t *device, const char *property, const char *value)
+static void add_text(struct text *out, const char *property, const char *value)
 {
         if (value && *value)
-                json_object_set_new(device, property, json_string(value));
+                json_text_string(out, property, value);
 }
 
-static void set_number(json_t *device, const char *property, uint64_t value)
+static void add_number(struct text *out, const char *property, uint64_t value)
 {
         if (value)
-                json_object_set_new(device, property, json_integer((json_int_t)value));
+                json_text_integer(out, property, (json_int_t)value);
 }
 
-static void set_identity(json_t *device, const struct disk_spec *disk)
+static void add_identity(struct text *out, const struct disk_spec *disk)
 {
-        set_text(device, "serial", disk->serial);
+        add_text(out, "serial", disk->serial);
         if (disk->serial && *disk->serial && disk->bus == DISK_BUS_SCSI)
-                set_text(device, "device_id", disk->serial);
+                add_text(out, "device_id", disk->serial);
         if (disk->wwn && *disk->wwn)
-                set_number(device, "wwn", strtoull(disk->wwn, NULL, 16));
-        set_text(device, "vendor", disk->vendor);
-        set_text(device, "product", disk->product);
-        set_number(device, "rotation_rate", disk->rotation_rate);
-        set_number(device, "logical_block_size", disk->logical_block_size);
-        set_number(device, "physical_block_size", disk->physical_block_size);
+                add_number(out, "wwn", strtoull(disk->wwn, NULL, 16));
+        add_text(out, "vendor", disk->vendor);
+        add_text(out, "product", disk->product);
+        add_number(out, "rotation_rate", disk->rotation_rate);
+        add_number(out, "logical_block_size", disk->logical_block_size);
+        add_number(out, "physical_block_size", disk->physical_block_size);
 }
 
 /* libvirt's rules: reading follows writing, but reads have no "no space left". */
-static void set_errors(json_t *device, const struct disk_spec *disk)
+static void add_errors(struct text *out, const struct disk_spec *disk)
 {
         enum disk_error_policy reading = disk->rerror_policy;
 
         if (disk->error_policy != DISK_ERRORS_NONE)
-                set_text(device, "werror", error_names[disk->error_policy]);
+                add_text(out, "werror", error_names[disk->error_policy]);
         if (reading == DISK_ERRORS_NONE)
                 reading =
                         disk->error_policy == DISK_ERRORS_ENOSPACE ? DISK_ERRORS_REPORT : disk->error_policy;
         if (reading != DISK_ERRORS_NONE)
-                set_text(device, "rerror", error_names[reading]);
+                add_text(out, "rerror", error_names[reading]);
 }
 
-json_t *disk_device(const struct disk_spec *disk, const struct disk_place *place)
+void disk_device(struct text *out, const struct disk_spec *disk, const struct disk_place *place)
 {
-        json_t *device = json_pack("{s:s, s:o}", "driver", disk_device_type(disk), "id",
-                                   json_sprintf("disk%u", disk->id));
+        _cleanup_free_ char *id = xasprintf("disk%u", disk->id);
 
+        json_text_string(out, "driver", disk_device_type(disk));
+        json_text_string(out, "id", id);
         if (place->has_medium) {
                 _cleanup_free_ char *node = disk_top_node(disk);
 
-                json_object_set_new(device, "drive", json_string(node));
+                json_text_string(out, "drive", node);
         }
-        set_place(device, disk, place->address);
+        add_place(out, disk, place->address);
         if (disk->medium == DISK_MEDIUM_DISK)
-                set_text(device, "write-cache", disk_write_cache(disk));
+                add_text(out, "write-cache", disk_write_cache(disk));
         if (place->iothread) {
                 _cleanup_free_ char *thread = iothread_id(place->iothread);
 
-                json_object_set_new(device, "iothread", json_string(thread));
+                json_text_string(out, "iothread", thread);
         }
-        set_number(device, "num-queues", place->queues);
+        add_number(out, "num-queues", place->queues);
         if (disk->shareable)
-                json_object_set_new(device, "share-rw", json_true());
-        set_identity(device, disk);
-        set_errors(device, disk);
+                json_text_bool(out, "share-rw", true);
+        add_identity(out, disk);
+        add_errors(out, disk);
         /* A floppy drive's is its controller's. */
         if (disk->bus != DISK_BUS_FLOPPY)
-                set_number(device, "bootindex", place->bootindex);
-        return device;
+                add_number(out, "bootindex", place->bootindex);
 }

@@ -1,6 +1,7 @@
 /* Block nodes of a disk whose bytes are on this host, and the filters over any. */
 #include <string.h>
 
+#include "base/json_text.h"
 #include "launcher/plan/disk_parts.h"
 
 /* opennebula-semantics section 3.9.3: what each CACHE means on the nodes and on the device. */
@@ -88,20 +89,33 @@ void disk_set_cache(json_t *node, const struct disk_spec *disk)
                         json_pack("{s:b, s:b}", "direct", row->direct, "no-flush", row->no_flush));
 }
 
-json_t *disk_file_blockdev(const struct disk_spec *disk, const struct disk_layer *layers, size_t layer)
+static void add_cache(struct text *out, const struct disk_spec *disk)
+{
+        const struct cache_row *row = &cache_rows[disk->cache];
+
+        if (!row->nodes)
+                return;
+        json_text_begin(out, "cache");
+        json_text_bool(out, "direct", row->direct);
+        json_text_bool(out, "no-flush", row->no_flush);
+        json_text_end(out);
+}
+
+void disk_file_blockdev(struct text *out, const struct disk_spec *disk, const struct disk_layer *layers,
+                        size_t layer)
 {
         _cleanup_free_ char *name = disk_node_name(disk, layer, "file");
-        json_t *node =
-                json_pack("{s:s, s:s, s:o, s:b}", "driver", layers[layer].is_block ? "host_device" : "file",
-                          "node-name", name, "filename", json_sprintf("/dev/fdset/%u", layers[layer].set),
-                          "read-only", layers[layer].readonly);
+        _cleanup_free_ char *filename = xasprintf("/dev/fdset/%u", layers[layer].set);
 
+        json_text_string(out, "driver", layers[layer].is_block ? "host_device" : "file");
+        json_text_string(out, "node-name", name);
+        json_text_string(out, "filename", filename);
+        json_text_bool(out, "read-only", layers[layer].readonly);
         if (disk->io != DISK_IO_NONE)
-                json_object_set_new(node, "aio", json_string(aio_names[disk->io]));
-        disk_set_cache(node, disk);
+                json_text_string(out, "aio", aio_names[disk->io]);
+        add_cache(out, disk);
         /* The format node decides what becomes of a guest's discard; what it lets through reaches the file. */
-        json_object_set_new(node, "discard", json_string("unmap"));
-        return node;
+        json_text_string(out, "discard", "unmap");
 }
 
 /* Enough for all of it: an entry of 8 bytes for each cluster of 64 KiB (qemu docs/qcow2-cache.txt). */
@@ -110,46 +124,47 @@ static uint64_t l2_cache_size(const struct disk_spec *disk, uint64_t virtual_siz
         return disk->l2_cache_size == SPEC_AUTO_U64 ? virtual_size / 8192 : disk->l2_cache_size;
 }
 
-static void set_secret(json_t *node, const struct disk_spec *disk, const struct disk_layer *layer)
+static void add_secret(struct text *out, const struct disk_spec *disk, const struct disk_layer *layer)
 {
         _cleanup_free_ char *secret = layer->encrypted ? disk_secret_id(disk, "luks") : NULL;
+        bool is_within = secret && layer->format != DISK_FORMAT_LUKS;
 
-        if (!secret)
-                return;
-        if (layer->format == DISK_FORMAT_LUKS)
-                json_object_set_new(node, "key-secret", json_string(secret));
-        else
-                json_object_set_new(node, "encrypt",
-                                    json_pack("{s:s, s:s}", "format", "luks", "key-secret", secret));
+        if (is_within) {
+                json_text_begin(out, "encrypt");
+                json_text_string(out, "format", "luks");
+        }
+        json_text_string(out, "key-secret", secret);
+        if (is_within)
+                json_text_end(out);
 }
 
-json_t *disk_format_blockdev(const struct disk_spec *disk, const struct disk_layer *layers, size_t n,
-                             size_t layer)
+void disk_format_blockdev(struct text *out, const struct disk_spec *disk, const struct disk_layer *layers,
+                          size_t n, size_t layer)
 {
         _cleanup_free_ char *name = disk_node_name(disk, layer, "format");
         _cleanup_free_ char *file = disk_node_name(disk, layer, "file");
         enum disk_format format = layers[layer].format;
         uint64_t l2 = l2_cache_size(disk, layers[layer].virtual_size);
-        json_t *node = json_pack("{s:s, s:s, s:s, s:b}", "driver", disk_format_name(format), "node-name",
-                                 name, "file", file, "read-only", layers[layer].readonly);
 
-        disk_set_cache(node, disk);
+        json_text_string(out, "driver", disk_format_name(format));
+        json_text_string(out, "node-name", name);
+        json_text_string(out, "file", file);
+        json_text_bool(out, "read-only", layers[layer].readonly);
+        add_cache(out, disk);
         if (disk->discard != DISK_DISCARD_NONE)
-                json_object_set_new(node, "discard",
-                                    json_string(disk->discard == DISK_DISCARD_UNMAP ? "unmap" : "ignore"));
+                json_text_string(out, "discard", disk->discard == DISK_DISCARD_UNMAP ? "unmap" : "ignore");
         if (layer == 0 && disk->detect_zeroes != DISK_ZEROES_NONE)
-                json_object_set_new(node, "detect-zeroes", json_string(zeroes_names[disk->detect_zeroes]));
+                json_text_string(out, "detect-zeroes", zeroes_names[disk->detect_zeroes]);
         if (format == DISK_FORMAT_QCOW2 && l2)
-                json_object_set_new(node, "l2-cache-size", json_integer((json_int_t)l2));
-        set_secret(node, disk, &layers[layer]);
+                json_text_integer(out, "l2-cache-size", (json_int_t)l2);
+        add_secret(out, disk, &layers[layer]);
         if (layer + 1 < n) {
                 _cleanup_free_ char *backing = disk_node_name(disk, layer + 1, "format");
 
-                json_object_set_new(node, "backing", json_string(backing));
+                json_text_string(out, "backing", backing);
         } else if (format == DISK_FORMAT_QCOW2 || format == DISK_FORMAT_VMDK) {
-                json_object_set_new(node, "backing", json_null());
+                json_text_null(out, "backing");
         }
-        return node;
 }
 
 json_t *disk_copy_on_read_blockdev(const struct disk_spec *disk)

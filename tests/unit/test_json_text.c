@@ -36,10 +36,35 @@ static void a_line_is_what_jansson_makes_of_it(void **state)
         }
 }
 
+static void an_object_is_written_member_by_member(void **state)
+{
+        _cleanup_text_ struct text text = TEXT_INIT;
+        json_auto_t *json = NULL;
+
+        (void)state;
+        json_text_begin(&text, NULL);
+        json_text_begin(&text, "empty");
+        json_text_end(&text);
+        json_text_string(&text, "a \"key\"", "ends with {");
+        json_text_string(&text, "none", NULL);
+        json_text_integer(&text, "number", -7);
+        json_text_begin(&text, "inner");
+        json_text_bool(&text, "yes", true);
+        json_text_bool(&text, "no", false);
+        json_text_end(&text);
+        json_text_null(&text, "nothing");
+        json_text_end(&text);
+        assert_string_equal(text_str(&text), "{\"empty\":{},\"a \\\"key\\\"\":\"ends with {\",\"number\":-7,"
+                                             "\"inner\":{\"yes\":true,\"no\":false},\"nothing\":null}");
+        json = json_loads(text_str(&text), 0, NULL);
+        assert_non_null(json);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(a_line_is_what_jansson_makes_of_it),
+                cmocka_unit_test(an_object_is_written_member_by_member),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
