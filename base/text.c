@@ -408,10 +408,24 @@ char *text_printable(const char *s)
         return text_take(&out);
 }
 
+/* strspn() would make itself a table of so many, for each word. */
+static bool is_plain_word(const char *s)
+{
+        static const bool plain[256] = {
+                ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['_'] = true, ['-'] = true,
+                ['+'] = true,         ['='] = true,         [','] = true,         ['.'] = true, ['/'] = true,
+                [':'] = true,         ['@'] = true,         ['%'] = true,
+        };
+        size_t n = 0;
+
+        while (plain[(unsigned char)s[n]])
+                n++;
+        return n && !s[n];
+}
+
 void text_add_shell_quoted(struct text *text, const char *s)
 {
-        if (*s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=,./:@%")] ==
-                          '\0') {
+        if (is_plain_word(s)) {
                 text_add(text, s);
                 return;
         }

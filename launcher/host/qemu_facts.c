@@ -100,7 +100,12 @@ static int names_from_json(const json_t *array, const char *what, char ***ret, s
                 (*ret)[i] = xstrdup(name);
         }
         /* Somebody may have edited it: look-ups rely on the order. */
-        qsort(*ret, n, sizeof(char *), compare_names);
+        for (size_t i = 1; i < n; i++) {
+                if (strcmp((*ret)[i - 1], (*ret)[i]) <= 0)
+                        continue;
+                qsort(*ret, n, sizeof(char *), compare_names);
+                break;
+        }
         return 0;
 }
 

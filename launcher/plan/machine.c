@@ -323,9 +323,10 @@ static void lock_add(struct machine_lock *lock, const char *device, const char *
         lock->addresses[lock->n_addresses++] = (struct locked_address){ xstrdup(device), xstrdup(address) };
 }
 
-static bool lock_has(const struct machine_lock *lock, const char *device)
+/* Among the first n of its addresses. */
+static bool lock_has(const struct machine_lock *lock, size_t n, const char *device)
 {
-        for (size_t i = 0; i < lock->n_addresses; i++)
+        for (size_t i = 0; i < n; i++)
                 if (strcmp(lock->addresses[i].device, device) == 0)
                         return true;
         return false;
@@ -354,14 +355,15 @@ struct machine_lock *machine_new_lock(const struct build *build)
         for (size_t i = 0; i < build->spec->n_disks; i++) {
                 _cleanup_free_ char *id = xasprintf("disk%u", build->spec->disks[i].id);
 
-                if (!lock_has(lock, id))
+                /* Other disks have other ids. */
+                if (!lock_has(lock, build->n_pci_devices, id))
                         lock_add(lock, id, build->disks[i].address);
         }
         /* A device that is gone now may come back: its place waits for it. */
         for (size_t i = 0; build->lock && i < build->lock->n_addresses; i++) {
                 const struct locked_address *old = &build->lock->addresses[i];
 
-                if (!lock_has(lock, old->device) && !is_forgotten(build, old->device))
+                if (!lock_has(lock, lock->n_addresses, old->device) && !is_forgotten(build, old->device))
                         lock_add(lock, old->device, old->address);
         }
         return lock;

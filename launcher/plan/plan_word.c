@@ -1,6 +1,7 @@
 #include "launcher/plan/plan_word.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -13,23 +14,31 @@ static bool is_control(const char *s)
         return first < 0x20 || first == 0x7f || (first == 0xc2 && second < 0xa0);
 }
 
-static bool has_control(const char *s)
+/* How many bytes there are before one that is_control(), of n; s ends with a NUL there or later. */
+static size_t visible_length(const char *s, size_t n)
 {
-        for (; *s; s++)
-                if (is_control(s))
-                        return true;
-        return false;
+        const uint64_t each = 0x0101010101010101;
+        size_t i = 0;
+
+        /* Eight at a time while all of them are 0x20 to 0x7e: nothing borrows or carries into a neighbour then. */
+        for (uint64_t word; i + sizeof(word) <= n; i += sizeof(word)) {
+                memcpy(&word, s + i, sizeof(word));
+                if ((word | (word - 0x20 * each) | (word + each)) & (0x80 * each))
+                        break;
+        }
+        while (i < n && !is_control(s + i))
+                i++;
+        return i;
 }
 
 void plan_add_visible(struct text *out, const char *s, size_t n)
 {
-        for (size_t i = 0, plain; i < n; i++) {
+        for (size_t i = 0; i < n; i++) {
+                size_t plain = visible_length(s + i, n - i);
                 bool is_two_bytes;
 
-                for (plain = i; plain < n && !is_control(s + plain); plain++)
-                        ;
-                text_add_bytes(out, s + i, plain - i);
-                i = plain;
+                text_add_bytes(out, s + i, plain);
+                i += plain;
                 if (i == n)
                         break;
                 is_two_bytes = (unsigned char)s[i] == 0xc2 && i + 1 < n;
@@ -49,7 +58,9 @@ char *plan_visible(const char *s, size_t n)
 
 void plan_add_word(struct text *out, const char *s)
 {
-        if (!has_control(s)) {
+        size_t n = strlen(s);
+
+        if (visible_length(s, n) == n) {
                 text_add_shell_quoted(out, s);
                 return;
         }

@@ -109,21 +109,23 @@ static int read_template(const char *path, struct template **ret, char **ret_bas
         return 0;
 }
 
-/* What becomes of a byte of a template with hundreds of disks, which is when it takes time: measured. Not at once, as
+/* What becomes of a device of a template with many of them, which is when it takes time: measured. Not at once, as
  * the fork between the two makes every page a shared one that has to be faulted in again. */
-#define SPEC_PER_BYTE 72
-#define PLAN_PER_BYTE 160
-#define LARGE_BYTES   4000
-#define EXPECTED_MAX  (8u << 20)
+#define SPEC_PER_VECTOR 3500
+#define PLAN_PER_VECTOR 7800
+#define MANY_VECTORS    32
+#define EXPECTED_MAX    (8u << 20)
 /* And of any template, facts included. */
 #define PLAN_LEAST (224u << 10)
 
-static void expect_memory(const struct template *template, size_t per_byte)
+static void expect_memory(const struct template *template, size_t per_vector)
 {
-        size_t length = template->text ? strlen(template->text) : 0;
+        size_t n = 0;
 
-        if (length >= LARGE_BYTES && length * per_byte <= EXPECTED_MAX)
-                mem_expect(length * per_byte);
+        for (size_t i = 0; i < template->n_attributes; i++)
+                n += template->attributes[i].is_vector;
+        if (n >= MANY_VECTORS && n * per_vector <= EXPECTED_MAX)
+                mem_expect(n * per_vector);
 }
 
 void prepare_add_place(const struct vm_spec *spec, const char *reference, struct error **err)
@@ -276,7 +278,7 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
         input.lock = facts->lock;
         input.running = facts->is_running;
         choose_group(context, template, prepared, facts, &input);
-        expect_memory(template, PLAN_PER_BYTE);
+        expect_memory(template, PLAN_PER_VECTOR);
         return plan_build(&input, &prepared->plan, err);
 }
 
@@ -303,7 +305,7 @@ static int gather(const struct verb_context *context, const char *argument, bool
         if (find_template(context, argument, &path, err) < 0 ||
             read_template(path, ret_template, &base_dir, err) < 0)
                 return -1;
-        expect_memory(*ret_template, SPEC_PER_BYTE);
+        expect_memory(*ret_template, SPEC_PER_VECTOR);
         /* What comes from stdin has no file to be named after. */
         name = strcmp(path, "-") == 0 ? NULL : default_name(path);
         if (prepare_template(context, *ret_template, base_dir, name, write_cache, &facts, ret, err) < 0)
