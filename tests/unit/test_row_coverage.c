@@ -22,6 +22,7 @@
 
 #define GOLDEN_DIR "tests/golden"
 #define GUIDE      "docs/guide-coverage.md"
+#define LIST       "tests/proof/attributes.list"
 #define FILE_MAX   (4 << 20)
 
 struct golden {
@@ -440,8 +441,36 @@ static bool plan_level_is_right(const char *proof)
 }
 
 struct guide_check {
+        const char *list; /* of "must show" */
         unsigned line, bad, rows;
 };
+
+/* Does "make proof attributes" run it, alone, with all of its file, or as the goldens? */
+static bool is_run(const struct guide_check *check, const char *proof)
+{
+        size_t n = strcspn(proof, ":");
+        _cleanup_free_ char *unit = n > 2 && strncmp(proof + n - 2, ".c", 2) == 0
+                                            ? xasprintf("build/tests/%.*s", (int)n - 2, proof)
+                                            : xstrdup("build/tests/test_golden");
+        _cleanup_free_ char *file = xasprintf("tests/integration/%.*s", (int)n, proof),
+                            *alone = xasprintf("tests/integration/%s", proof);
+
+        if (text_starts_with(proof, "plan level: ") || !strstr(proof, ".sh:"))
+                return strstr(check->list, unit);
+        for (const char *found = strstr(check->list, file); found; found = strstr(found + 1, file)) {
+                char after = found[strlen(file)];
+
+                if (!after || after == ' ' || after == '\n')
+                        return true;
+        }
+        for (const char *found = strstr(check->list, alone); found; found = strstr(found + 1, alone)) {
+                char after = found[strlen(alone)];
+
+                if (!after || after == ' ' || after == '\n')
+                        return true;
+        }
+        return false;
+}
 
 static void complain(struct guide_check *check, const char *words, const char *what)
 {
@@ -462,6 +491,8 @@ static void check_proofs(struct guide_check *check, char *cell)
                 if (text_starts_with(proof, "plan level: golden ") ? !plan_level_is_right(proof)
                                                                    : !test_exists(proof))
                         complain(check, "there is no proof", proof);
+                else if (!is_run(check, proof))
+                        complain(check, "not in " LIST ":", proof);
                 n++;
         }
         if (!n)
@@ -492,13 +523,15 @@ static void check_guide_line(const char *line, void *data)
         check_proofs(check, proof + 3);
 }
 
-static void every_proof_of_the_guide_coverage_exists(void **state)
+static void every_proof_of_the_guide_coverage_exists_and_is_run(void **state)
 {
         _cleanup_free_ char *guide = read_file(GUIDE);
-        struct guide_check check = { 0 };
+        _cleanup_free_ char *list = read_file(LIST);
+        struct guide_check check = { .list = list };
 
         (void)state;
         assert_non_null(guide);
+        assert_non_null(list);
         each_line(guide, check_guide_line, &check);
         assert_true(check.rows > 0);
         assert_int_equal(check.bad, 0);
@@ -551,7 +584,7 @@ int main(void)
                 cmocka_unit_test(every_row_has_goldens_for_default_extreme_and_a_wrong_value),
                 cmocka_unit_test(invalid_templates_are_told_with_message_and_place),
                 cmocka_unit_test(every_implemented_row_is_in_the_guide_coverage),
-                cmocka_unit_test(every_proof_of_the_guide_coverage_exists),
+                cmocka_unit_test(every_proof_of_the_guide_coverage_exists_and_is_run),
                 cmocka_unit_test(every_test_of_a_must_show_list_exists),
         };
 
