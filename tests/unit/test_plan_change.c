@@ -251,6 +251,39 @@ static void what_cannot_change_now_is_told(void **state)
         launch_plan_free(b);
 }
 
+/* And a device that has one of its own goes with the next start, too. */
+static void roots_of_pci_express_come_and_go_with_a_start(void **state)
+{
+        static const char *const none[] = { NULL };
+        static const char *const root[] = {
+                "-device", "{\"driver\":\"pxb-pcie\",\"id\":\"root0\",\"bus\":\"pcie.0\"}",
+                "-device", "{\"driver\":\"arm-smmuv3\",\"id\":\"iommu0\",\"primary-bus\":\"root0\"}",
+                "-device", "{\"driver\":\"pcie-root-port\",\"id\":\"root0p1\",\"bus\":\"root0\"}",
+                "-device", "{\"driver\":\"vfio-pci\",\"id\":\"hostdev0\",\"bus\":\"root0p1\"}",
+                NULL,
+        };
+        const struct plan_change_options options = { .what = "update" };
+
+        (void)state;
+        for (int comes = 0; comes < 2; comes++) {
+                struct plan_change change = { 0 };
+                struct launch_plan *a = plan_of(comes ? none : root, LIVE_ONE),
+                                   *b = plan_of(comes ? root : none, LIVE_ONE);
+                struct error *err = NULL;
+
+                assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
+                assert_int_equal(error_count(change.next_start), 3);
+                for (const struct error *told = change.next_start; told; told = told->next) {
+                        assert_non_null(strstr(told->message, comes ? "can come with a start only"
+                                                                    : "can go with the next start only"));
+                        assert_non_null(strstr(told->message, "a PCI Express root has no hotplug"));
+                }
+                plan_change_done(&change);
+                launch_plan_free(a);
+                launch_plan_free(b);
+        }
+}
+
 static void limits_of_a_throttle_group_are_set_and_lifted(void **state)
 {
         static const char *const was[] = {
@@ -487,6 +520,7 @@ int main(void)
                 cmocka_unit_test(a_secret_under_another_number_is_the_same),
                 cmocka_unit_test(a_node_that_comes_between_is_named_by_who_wants_it),
                 cmocka_unit_test(what_cannot_change_now_is_told),
+                cmocka_unit_test(roots_of_pci_express_come_and_go_with_a_start),
                 cmocka_unit_test(limits_of_a_throttle_group_are_set_and_lifted),
                 cmocka_unit_test(another_vm_is_no_change),
                 cmocka_unit_test(several_fds_of_a_netdev_are_named),
