@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text.h"
 #include "conf/template_edit.h"
@@ -114,6 +115,17 @@ static int keep_attached(struct device_change *change, struct error **err)
         return 0;
 }
 
+/* DISK of TYPE filesystem is none: what is attached is a FILESYSTEM, by its own number. */
+static int check_is_disk(const struct device_change *change, struct error **err)
+{
+        const char *type = template_pair(&change->request->attributes[0], "TYPE");
+
+        if (strcmp(change->kind->vector, "DISK") != 0 || !type || strcasecmp(type, "filesystem") != 0)
+                return 0;
+        error_set(err, ERROR_INVALID, "%s: DISK/TYPE: a shared directory is no disk", change->request->file);
+        return error_hint(err, "attach fs VM --fs SOURCE=DIRECTORY,TARGET=NAME,DRIVER=virtiofs");
+}
+
 static int read_vector(struct device_change *change, struct error **err)
 {
         const struct verb_context *context = change->context;
@@ -130,7 +142,7 @@ static int read_vector(struct device_change *change, struct error **err)
                 return -1;
         if (change->request->n_attributes == 1 && change->request->attributes[0].is_vector &&
             strcmp(change->request->attributes[0].name, kind->vector) == 0)
-                return 0;
+                return check_is_disk(change, err);
         return error_set(err, ERROR_INVALID, "%s: one %s = [ ... ] is wanted, and nothing else",
                          change->request->file, kind->vector);
 }
