@@ -169,7 +169,7 @@ extern const struct attr_section attr_raw, attr_hyperv, attr_smbios;
 extern const struct attr_section attr_graphics, attr_video, attr_input, attr_sound, attr_redirfilter;
 extern const struct attr_section attr_clock, attr_timer, attr_pm, attr_iommu;
 extern const struct attr_section attr_rng, attr_watchdog, attr_tpm, attr_vsock, attr_filesystem, attr_console;
-extern const struct attr_section attr_pci, attr_usb;
+extern const struct attr_section attr_pci, attr_usb, attr_parallel, attr_channel, attr_smartcard, attr_shmem;
 /* The vectors that are known only by name and keys; ends with NULL. */
 extern const struct attr_section *const attr_coming_sections[];
 

@@ -17,6 +17,11 @@ static const struct attr raw_rows[] = {
                  "all other arguments, with a shell's quotes and backslashes but no variables; options that an attribute "
                  "stands for or that vmlaunch relies on are errors.",
           .source = "opennebula-semantics 3.14; libvirt-behaviour; DESIGN 5.3" },
+        { "ENV", TEXT(env), .lookup = LOOKUP_D, .lands = "environment",
+          .doc = "Of TYPE qemu: variables of QEMU's environment, which has no others, as words NAME=VALUE with a shell's "
+                 "quotes: those of sound servers, of debugging output and of malloc. One that could have QEMU load a "
+                 "program, or read what is not in the plan, is an error.",
+          .source = "libvirt-behaviour 1; DESIGN 7" },
         { "VALIDATE", .kind = ATTR_BOOL, .lookup = LOOKUP_D, .dflt = "yes", .lands = "rule",
           .doc = "no: an element that no attribute can say is left out with a warning. Of TYPE kvm.",
           .source = "opennebula-semantics 3.14; DESIGN 5.3" },

@@ -486,13 +486,16 @@ const struct attr_section attr_cpu_model = {
 static const struct attr_word panic_words[] = {
         WORD("pci", PANIC_MODEL_PCI),
         WORD("isa", PANIC_MODEL_ISA),
+        WORD("hyperv", PANIC_MODEL_HYPERV),
         WORDS_END,
 };
 
 #define ATTR_OF struct panic_spec
 static const struct attr panic_rows[] = {
         { "MODEL", ENUM(model, panic_model, panic_words), .lookup = LOOKUP_D, .dflt = "pci", .lands = "argv",
-          .doc = "pci: pvpanic-pci; isa: pvpanic, for guests with an older driver.", .source = "DESIGN 5.3" },
+          .doc = "pci: pvpanic-pci; isa: pvpanic, for guests with an older driver; hyperv: what Windows writes to Hyper-V's crash "
+                 "registers, which the CPU has then (hv-crash), under KVM.",
+          .source = "DESIGN 5.3; libvirt-behaviour 3.2" },
 };
 #undef ATTR_OF
 

@@ -30,7 +30,17 @@ enum tpm_model { TPM_CRB, TPM_TIS };
 enum filesystem_driver { FILESYSTEM_9P, FILESYSTEM_VIRTIOFS };
 enum filesystem_access { FILESYSTEM_MAPPED, FILESYSTEM_PASSTHROUGH, FILESYSTEM_SQUASH };
 enum filesystem_cache { FILESYSTEM_CACHE_AUTO, FILESYSTEM_CACHE_NONE, FILESYSTEM_CACHE_ALWAYS };
-enum serial_type { SERIAL_SOCKET, SERIAL_PTY, SERIAL_FILE, SERIAL_LOG, SERIAL_NULL };
+enum line_type {
+        LINE_SOCKET,
+        LINE_CONNECT,
+        LINE_PTY,
+        LINE_FILE,
+        LINE_LOG,
+        LINE_SPICE,
+        LINE_NULL,
+        LINE_HOST,        /* of smart cards: there is no line, a card of this host */
+        LINE_CERTIFICATES /* and one that QEMU makes */
+};
 enum console_target { CONSOLE_VIRTIO, CONSOLE_SERIAL };
 
 struct rng_spec {
@@ -76,26 +86,37 @@ struct filesystem_spec {
         char *address;
 };
 
-struct serial_spec {
+/* SERIAL, PARALLEL, CONSOLE, CHANNEL, SMARTCARD: bytes of the guest, and where they end. */
+struct line_spec {
         struct section section;
-        enum serial_type type;
-        char *path;    /* FILE: absolute */
-        uint32_t port; /* worked out where nobody said */
+        bool present; /* SMARTCARD */
+        enum line_type type;
+        char *path;                 /* absolute */
+        char *name;                 /* of a CHANNEL, in the guest; of a SMARTCARD its certificates */
+        uint32_t port;              /* SERIAL, PARALLEL: worked out where nobody said */
+        enum console_target target; /* CONSOLE */
         bool log;
 };
 
-struct console_spec {
+enum shmem_model { SHMEM_PLAIN, SHMEM_DOORBELL };
+enum shmem_role { SHMEM_ROLE_DEFAULT, SHMEM_MASTER, SHMEM_PEER };
+
+struct shmem_spec {
         struct section section;
-        enum serial_type type;
-        enum console_target target;
-        char *path;
-        bool log;
+        char *name;
+        enum shmem_model model;
+        enum shmem_role role;
+        uint64_t size;    /* bytes; SHMEM_PLAIN */
+        char *path;       /* absolute; SHMEM_DOORBELL */
+        uint32_t vectors; /* 0: not given */
 };
 
 /* RAW of TYPE qemu; those of other types have become attributes, or are of other hypervisors. */
 struct raw_spec {
         struct section section;
-        char *type, *data;
+        char *type, *data, *env;
         char **words; /* of QEMU's command line; owned; filled in by spec_set_raws() */
         size_t n_words;
+        char **variables; /* of its environment, "NAME=VALUE"; the same */
+        size_t n_variables;
 };

@@ -62,3 +62,29 @@ int raw_words_split(const char *text, char ***ret_words, size_t *ret_n, const ch
         *ret_n = n;
         return 0;
 }
+
+/*
+ * What may be in QEMU's environment; one that ends with * begins so. All else is kept out: libraries find their modules,
+ * drivers and configuration by it (LD_PRELOAD, GCONV_PATH, QEMU_MODULE_DIR, MESA_LOADER_DRIVER_OVERRIDE, HOME, ...), and what
+ * they load runs before QEMU's sandbox is there.
+ */
+static const char allowed[] =
+        "QEMU_AUDIO_* QEMU_PA_* QEMU_ALSA_* QEMU_OSS_* PULSE_SERVER PULSE_SINK PULSE_SOURCE PULSE_LATENCY_MSEC "
+        "PIPEWIRE_LATENCY PIPEWIRE_NODE PIPEWIRE_REMOTE PIPEWIRE_RUNTIME_DIR PIPEWIRE_DEBUG JACK_DEFAULT_SERVER "
+        "SDL_AUDIODRIVER G_MESSAGES_DEBUG SPICE_DEBUG_LEVEL LIBUSB_DEBUG GNUTLS_DEBUG_LEVEL VREND_DEBUG VIRGL_DEBUG "
+        "MESA_DEBUG LIBGL_DEBUG MALLOC_ARENA_MAX MALLOC_CHECK_ MALLOC_PERTURB_ MALLOC_TRIM_THRESHOLD_ LANG LC_*";
+
+bool raw_variable_is_allowed(const char *name)
+{
+        size_t n = strlen(name);
+
+        for (const char *word = allowed; *word; word += *word == ' ') {
+                size_t length = strcspn(word, "* ");
+                bool is_prefix = word[length] == '*';
+
+                if (strncmp(name, word, length) == 0 && (is_prefix ? n > length : n == length))
+                        return true;
+                word += length + is_prefix;
+        }
+        return false;
+}

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -12,3 +13,9 @@
  * strings, both the caller's. On failure -1, and *ret_wrong says in words what is.
  */
 int raw_words_split(const char *text, char ***ret_words, size_t *ret_n, const char **ret_wrong);
+
+/* May QEMU's environment have a variable of this name (RAW/ENV)? */
+bool raw_variable_is_allowed(const char *name);
+#define RAW_VARIABLE_REFUSED                                                                            \
+        "is none of the variables that QEMU may have: it could change what is loaded into QEMU, or is " \
+        "nothing that QEMU knows"

@@ -161,6 +161,30 @@ static void read_iommu(struct snippet_unit *unit, struct xml_element *element)
                 snippet_set(unit, "OPTIONS", text_str(&options), driver ? &driver->pos : &element->pos);
 }
 
+static void read_shmem(struct snippet_unit *unit, struct xml_element *element)
+{
+        static const struct snippet_row rows[] = {
+                PART("@name", "NAME"),       PART("@role", "ROLE"),          PART("model@type", "MODEL"),
+                PART("server@path", "PATH"), PART("msi@vectors", "VECTORS"), PARTS_END,
+        };
+        static const struct snippet_row size_rows[] = { PART_SIZE("size", "SIZE"), PARTS_END };
+        struct xml_element *msi = snippet_find(element, "msi"), *size = snippet_find(element, "size");
+        struct xml_element *model = snippet_find(element, "model");
+
+        /* Of a server's the size is the server's to say. */
+        if (size && model && strcmp(snippet_value(model, "type"), "ivshmem-doorbell") == 0) {
+                snippet_ignore(size);
+                snippet_note(unit, &size->pos, "<devices/shmem>/size of this model");
+        } else {
+                snippet_rows(unit, element, size_rows);
+        }
+        snippet_rows(unit, element, rows);
+        if (msi) {
+                snippet_demand(unit, msi, "enabled", "on");
+                snippet_demand(unit, msi, "ioeventfd", "on");
+        }
+}
+
 /* No device, though it is among them. */
 static void read_emulator(struct snippet_unit *unit, struct xml_element *element)
 {
@@ -179,6 +203,7 @@ const struct snippet_element snippet_devices[] = {
         ELEMENT("devices/tpm", "TPM", NULL, read_tpm),
         ELEMENT("devices/vsock", "VSOCK", NULL, read_vsock),
         ELEMENT("devices/filesystem", "FILESYSTEM", NULL, read_filesystem),
+        ELEMENT("devices/shmem", "SHMEM", NULL, read_shmem),
         ELEMENT("devices/iommu", "IOMMU", NULL, read_iommu),
         ELEMENTS_END,
 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "conf/raw_words.h"
 #include "conf/snippet_parts.h"
 
 static const struct snippet_row on_crash_rows[] = {
@@ -47,10 +48,10 @@ static void read_on_poweroff(struct snippet_unit *unit, struct xml_element *elem
                                "<on_poweroff>: '%s' has no counterpart, ours is destroy", shown);
 }
 
-/* Words as they are, which RAW of TYPE qemu checks. QEMU's environment is not the template's. */
+/* Words and variables as they are, which RAW of TYPE qemu checks. */
 static void read_command_line(struct snippet_unit *unit, struct xml_element *element)
 {
-        _cleanup_text_ struct text data = TEXT_INIT;
+        _cleanup_text_ struct text data = TEXT_INIT, env = TEXT_INIT;
         struct xml_element *argument;
 
         while ((argument = snippet_child(element, "qemu:arg"))) {
@@ -62,9 +63,21 @@ static void read_command_line(struct snippet_unit *unit, struct xml_element *ele
                 else
                         snippet_refuse(unit, &argument->pos, "<%s>: <qemu:arg> has no value", unit->path);
         }
+        while ((argument = snippet_child(element, "qemu:env"))) {
+                const char *name = snippet_value(argument, "name");
+                _cleanup_free_ char *variable = xasprintf("%s=%s", name, snippet_value(argument, "value"));
+                _cleanup_free_ char *word = text_shell_quoted(variable), *shown = text_printable(name);
+
+                if (!raw_variable_is_allowed(name))
+                        snippet_refuse(unit, &argument->pos, "<%s>: '%s' " RAW_VARIABLE_REFUSED, unit->path,
+                                       shown);
+                text_addf(&env, "%s%s", env.length ? " " : "", word);
+        }
         snippet_begin(unit, "RAW", &element->pos);
         snippet_set(unit, "TYPE", "qemu", &element->pos);
         snippet_set(unit, "DATA", text_str(&data), &element->pos);
+        if (env.length)
+                snippet_set(unit, "ENV", text_str(&env), &element->pos);
 }
 
 const struct snippet_element snippet_domain[] = {

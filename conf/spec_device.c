@@ -185,6 +185,7 @@ void spec_set_devices(struct spec_builder *builder, const char *base_dir)
                         spec_share_memory(builder, driver, place(&attr_filesystem, fs, "DRIVER"));
         }
         spec_set_serials(builder, base_dir);
+        spec_set_shmems(builder, base_dir);
         spec_set_hostdevs(builder);
         spec_set_raws(builder);
 }

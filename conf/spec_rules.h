@@ -11,6 +11,7 @@
 #define SPEC_MAX_DISKS        256
 #define SPEC_MAX_NICS         256
 #define SPEC_MAX_SERIALS      4 /* of a PC */
+#define SPEC_MAX_PARALLELS    3
 #define SPEC_MAX_INPUTS       (INPUT_LAST_ID + 1)
 #define SPEC_MAX_REDIRFILTERS 64
 #define SPEC_MAX_TIMERS       6
@@ -107,6 +108,7 @@ void spec_set_display(struct spec_builder *builder);
 void spec_set_boot_order(struct spec_builder *builder);
 void spec_set_devices(struct spec_builder *builder, const char *base_dir);
 void spec_set_serials(struct spec_builder *builder, const char *base_dir);
+void spec_set_shmems(struct spec_builder *builder, const char *base_dir);
 void spec_set_raws(struct spec_builder *builder);
 void spec_set_hostdevs(struct spec_builder *builder);
 /* The part of it about places in the guest. */

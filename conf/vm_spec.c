@@ -23,9 +23,14 @@ void vm_spec_free(struct vm_spec *spec)
         for (size_t i = 0; i < spec->n_numa_nodes; i++)
                 free(spec->numa_nodes[i].distances);
         for (size_t i = 0; i < spec->n_raws; i++) {
-                for (size_t w = 0; w < spec->raws[i].n_words; w++)
-                        free(spec->raws[i].words[w]);
-                free(spec->raws[i].words);
+                const struct raw_spec *raw = &spec->raws[i];
+
+                for (size_t w = 0; w < raw->n_words; w++)
+                        free(raw->words[w]);
+                for (size_t w = 0; w < raw->n_variables; w++)
+                        free(raw->variables[w]);
+                free(raw->words);
+                free(raw->variables);
         }
         for (size_t i = 0; i < spec->cputune.vcpus.n; i++)
                 free(spec->cputune.vcpus.items[i].cpus);

@@ -34,7 +34,7 @@
 
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum cpu_mode { CPU_MODE_NONE, CPU_MODE_HOST_PASSTHROUGH, CPU_MODE_HOST_MODEL, CPU_MODE_NAMED };
-enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA };
+enum panic_model { PANIC_MODEL_PCI, PANIC_MODEL_ISA, PANIC_MODEL_HYPERV };
 enum reboot_action { REBOOT_RESTART, REBOOT_DESTROY };
 enum crash_action { CRASH_DESTROY, CRASH_RESTART, CRASH_PRESERVE };
 /* BALLOONING: the machine has MEMORY_MAX and the balloon takes the rest; the others: it grows to that. */
@@ -348,13 +348,18 @@ struct vm_spec {
         size_t n_disks;
         struct nic_spec *nics;
         size_t n_nics;
-        struct serial_spec *serials; /* without them and consoles: one by rule, on console.sock */
+        struct line_spec *serials; /* without them and consoles: one by rule, on console.sock */
         size_t n_serials;
+        struct line_spec *parallels, *channels;
+        size_t n_parallels, n_channels;
+        struct line_spec smartcard;
+        struct shmem_spec *shmems;
+        size_t n_shmems;
         struct input_spec *inputs;
         size_t n_inputs;
         struct redirfilter_spec *redirfilters;
         size_t n_redirfilters;
-        struct console_spec *consoles;
+        struct line_spec *consoles;
         size_t n_consoles;
         struct filesystem_spec *filesystems;
         size_t n_filesystems;

@@ -13,15 +13,20 @@ int agent_check(struct build *build, struct error **err)
 
 bool virtio_serial_is_needed(const struct vm_spec *spec)
 {
-        return spec->features.guest_agent || display_needs_virtio_serial(spec) || console_is_virtio(spec);
+        bool is_needed = spec->features.guest_agent || display_needs_virtio_serial(spec) || spec->n_channels;
+
+        for (size_t i = 0; i < spec->n_consoles; i++)
+                is_needed = is_needed || spec->consoles[i].target == CONSOLE_VIRTIO;
+        return is_needed;
 }
 
 static const char *controller_reason(const struct build *build)
 {
         if (build->spec->features.guest_agent)
                 return BECAUSE;
-        return display_needs_virtio_serial(build->spec) ? "GRAPHICS/VDAGENT"
-                                                        : "rule: the controller of the virtio consoles";
+        return display_needs_virtio_serial(build->spec)
+                       ? "GRAPHICS/VDAGENT"
+                       : "rule: the controller of the virtio consoles and channels";
 }
 
 void agent_args(struct build *build)

@@ -97,7 +97,7 @@ int build_fd(struct build *build, const char *source, const char *text)
         return build_fd_take(build, xstrdup(source), xstrdup(text));
 }
 
-void build_env(struct build *build, const char *name, const char *value)
+void build_env(struct build *build, const char *variable)
 {
         char ***env = &build->plan->env;
         size_t n = 0;
@@ -105,7 +105,7 @@ void build_env(struct build *build, const char *name, const char *value)
         while ((*env)[n])
                 n++;
         *env = xreallocarray(*env, n + 2, sizeof(char *));
-        (*env)[n] = xasprintf("%s=%s", name, value);
+        (*env)[n] = xstrdup(variable);
         (*env)[n + 1] = NULL;
 }
 

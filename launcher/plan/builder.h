@@ -108,8 +108,8 @@ void build_step(struct build *build, const char *because, enum plan_effect effec
 int build_fd(struct build *build, const char *source, const char *text);
 /* The same, with strings that are the plan's from now on. */
 int build_fd_take(struct build *build, char *source_consume, char *text_consume);
-/* A variable of QEMU's environment, which has no other. */
-void build_env(struct build *build, const char *name, const char *value);
+/* NAME=VALUE in QEMU's environment, which has no other variables. */
+void build_env(struct build *build, const char *variable);
 /* For status: steals device. */
 void build_device(struct build *build, json_t *device);
 

@@ -3,8 +3,13 @@
 #include "launcher/plan/builder.h"
 
 static const char *const backends[] = {
-        [CHARDEV_LISTEN] = "socket", [CHARDEV_CONNECTED] = "socket", [CHARDEV_PTY] = "pty",
-        [CHARDEV_FILE] = "file",     [CHARDEV_NULL] = "null",
+        [CHARDEV_LISTEN] = "socket",
+        [CHARDEV_CONNECTED] = "socket",
+        [CHARDEV_PTY] = "pty",
+        [CHARDEV_FILE] = "file",
+        [CHARDEV_NULL] = "null",
+        [CHARDEV_SPICE_CHANNEL] = "spicevmc",
+        [CHARDEV_SPICE_PORT] = "spiceport",
 };
 
 char *chardev_text(const struct chardev *chardev)
@@ -25,6 +30,10 @@ char *chardev_text(const struct chardev *chardev)
         case CHARDEV_FILE:
                 keyval_add(&text, "path", "/dev/fdset/%u", chardev->set);
                 keyval_add(&text, "append", "on");
+                break;
+        case CHARDEV_SPICE_CHANNEL:
+        case CHARDEV_SPICE_PORT:
+                keyval_add(&text, "name", "%s", chardev->name);
                 break;
         case CHARDEV_PTY:
         case CHARDEV_NULL:

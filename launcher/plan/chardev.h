@@ -11,10 +11,13 @@ enum chardev_kind {
         CHARDEV_PTY,       /* a pseudo terminal that QEMU makes */
         CHARDEV_FILE,      /* what is written goes to /dev/fdset/SET */
         CHARDEV_NULL,
+        CHARDEV_SPICE_CHANNEL, /* of the SPICE server: one of those that clients know by kind */
+        CHARDEV_SPICE_PORT,    /* and one that they know by name */
 };
 
 struct chardev {
         const char *id;
+        const char *name; /* of the SPICE server's */
         enum chardev_kind kind;
         int fd;
         unsigned set;

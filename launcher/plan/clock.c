@@ -84,6 +84,7 @@ static void rtc_args(struct build *build)
                 [TRACK_REALTIME] = "rt",
         };
         _cleanup_text_ struct text value = TEXT_INIT, because = TEXT_INIT;
+        _cleanup_free_ char *zone = NULL;
         bool catches_up = rtc && rtc->tickpolicy == TICK_CATCHUP;
 
         switch (clock->offset) {
@@ -92,7 +93,8 @@ static void rtc_args(struct build *build)
                 break;
         case CLOCK_TIMEZONE:
                 /* QEMU counts in its process's own zone; the rule, not the name: it needs no file where QEMU is. */
-                build_env(build, "TZ", build->in->timezone_rule);
+                zone = xasprintf("TZ=%s", build->in->timezone_rule);
+                build_env(build, zone);
                 keyval_add(&value, "base", "localtime");
                 break;
         case CLOCK_LOCALTIME:

@@ -110,6 +110,10 @@ static void add_flags(struct build *build, struct text *model, struct text *beca
         /* Without KVM QEMU refuses some of them. */
         if (build->spec->features.hyperv && build->accel == ACCEL_KVM)
                 hyperv_cpu_options(build, model, because);
+        if (build->spec->panic.present && build->spec->panic.model == PANIC_MODEL_HYPERV) {
+                keyval_add(model, "hv-crash", "on");
+                build_refer(build, because, "PANIC/MODEL");
+        }
         if (pmu->layer != LAYER_NONE) {
                 keyval_add(model, "pmu", build->spec->pmu ? "on" : "off");
                 build_refer(build, because, "PMU");

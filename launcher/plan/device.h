@@ -2,7 +2,7 @@
  * device - the devices that are neither disk, network nor display; private to this folder.
  *
  * Each kind is a file: rng.c watchdog.c tpm.c vsock.c filesystem.c serial.c panic.c
- * hostdev.c usb_host.c. plan_build.c calls the devices_
+ * hostdev.c usb_host.c shmem.c. plan_build.c calls the devices_
  * functions, in the order of its phases; devices.c passes them on. Builders of JSON (rng_object(), ...) are of use for
  * -object and -device as for object-add and device_add; they return new references.
  */
@@ -18,11 +18,17 @@ struct plan_fdset {
         unsigned set; /* 0: none */
 };
 
-/* One serial port or virtio console. */
+enum line_kind { LINES_SERIAL, LINES_CONSOLE, LINES_PARALLEL, LINES_CHANNEL, LINES_SMARTCARD };
+
+/* One port of the guest that ends on the host. */
 struct plan_line {
+        const struct line_spec *spec; /* lent */
+        enum line_kind kind;
+        size_t index;
         char *id;                /* "serial0", "console0"; owned */
         char *socket;            /* "console", "console1"; NULL: no socket; owned */
         char *log;               /* the file, NULL: none; owned */
+        char *name;              /* of the SPICE server's port; NULL: none; owned */
         struct plan_fdset fdset; /* of the log */
         struct chardev chardev;
 };
@@ -44,7 +50,9 @@ struct device_plan {
         struct plan_fdset rng;
         int vsock_fd, tpm_fd;
         int *filesystem_fds;
-        struct plan_line *serials, *consoles;
+        int *shmem_fds;
+        struct plan_line *lines; /* of all kinds, one after the other */
+        size_t n_lines;
         struct plan_hostdev *pcis;
         struct plan_usb *usbs;
 };
@@ -148,13 +156,27 @@ json_t *usb_host_device(const struct usb_spec *usb, const char *hostdevice);
 /* serial.c */
 int serial_check(struct build *build, struct error **err);
 void serial_number_fds(struct build *build);
+/* Serial and parallel ports. */
 void serial_args(struct build *build);
-/* After the virtio-serial controller. */
+/* After the virtio-serial controller: consoles and channels. */
 void console_args(struct build *build);
+/* After the USB controller; port: on its bus. */
+void smartcard_args(struct build *build, unsigned port);
 void serial_steps(struct build *build);
+/* Each line with its id, the type of its device (NULL: it is a part of the machine) and whether it has a chardev: for
+ * whoever compares. */
+void serial_each(const struct vm_spec *spec,
+                 void (*fn)(const char *id, const char *type, bool has_chardev, void *data), void *data);
 
-/* One of the users of the virtio-serial controller is there: a virtio console. */
-bool console_is_virtio(const struct vm_spec *spec);
+/* shmem.c */
+int shmem_check(struct build *build, struct error **err);
+void shmem_place(struct build *build);
+void shmem_number_fds(struct build *build);
+void shmem_args(struct build *build);
+void shmem_steps(struct build *build);
+/* As serial_each(). */
+void shmem_each(const struct vm_spec *spec,
+                void (*fn)(const char *id, const char *type, bool has_chardev, void *data), void *data);
 
 /* raw.c: RAW of TYPE qemu, behind all other arguments. */
 int raw_check(struct build *build, struct error **err);
@@ -165,6 +187,8 @@ void raw_each_named(const struct vm_spec *spec, void (*fn)(enum raw_named kind, 
                     void *data);
 
 /* panic.c */
+/* NULL: there is no device. */
+const char *panic_device_type(const struct panic_spec *panic);
 int panic_check(struct build *build, struct error **err);
 void panic_args(struct build *build);
 

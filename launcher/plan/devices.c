@@ -5,28 +5,23 @@ struct device_plan *device_plan_new(const struct vm_spec *spec)
         struct device_plan *devices = xcalloc(1, sizeof(*devices));
 
         devices->filesystem_fds = xcalloc(spec->n_filesystems + 1, sizeof(int));
-        devices->serials = xcalloc(spec->n_serials + 1, sizeof(struct plan_line));
-        devices->consoles = xcalloc(spec->n_consoles + 1, sizeof(struct plan_line));
+        devices->shmem_fds = xcalloc(spec->n_shmems + 1, sizeof(int));
         devices->pcis = xcalloc(spec->n_pcis + 1, sizeof(struct plan_hostdev));
         devices->usbs = xcalloc(spec->n_usbs + 1, sizeof(struct plan_usb));
         return devices;
 }
 
-static void free_lines(struct plan_line *lines, size_t n)
-{
-        for (size_t i = 0; i < n; i++) {
-                free(lines[i].id);
-                free(lines[i].socket);
-                free(lines[i].log);
-        }
-        free(lines);
-}
-
 void device_plan_free(struct device_plan *devices, const struct vm_spec *spec)
 {
         free(devices->filesystem_fds);
-        free_lines(devices->serials, spec->n_serials);
-        free_lines(devices->consoles, spec->n_consoles);
+        free(devices->shmem_fds);
+        for (size_t i = 0; i < devices->n_lines; i++) {
+                free(devices->lines[i].id);
+                free(devices->lines[i].socket);
+                free(devices->lines[i].log);
+                free(devices->lines[i].name);
+        }
+        free(devices->lines);
         for (size_t i = 0; i < spec->n_pcis; i++)
                 free(devices->pcis[i].node);
         free(devices->pcis);
@@ -58,7 +53,8 @@ int devices_check(struct build *build, struct error **err)
 {
         if (serial_check(build, err) < 0 || panic_check(build, err) < 0 || rng_check(build, err) < 0 ||
             watchdog_check(build, err) < 0 || tpm_check(build, err) < 0 || vsock_check(build, err) < 0 ||
-            hostdev_check(build, err) < 0 || usb_host_check(build, err) < 0 || raw_check(build, err) < 0)
+            shmem_check(build, err) < 0 || hostdev_check(build, err) < 0 || usb_host_check(build, err) < 0 ||
+            raw_check(build, err) < 0)
                 return -1;
         return filesystem_check_all(build, err);
 }
@@ -70,7 +66,7 @@ static bool has_i6300esb(const struct vm_spec *spec)
 
 bool devices_need_bridge(const struct build *build)
 {
-        return has_i6300esb(build->spec);
+        return has_i6300esb(build->spec) || build->spec->n_shmems;
 }
 
 void devices_place(struct build *build)
@@ -86,6 +82,7 @@ void devices_place(struct build *build)
         for (size_t i = 0; i < spec->n_filesystems; i++)
                 build_place(build, filesystem_id(&spec->filesystems[i]), spec->filesystems[i].address, false);
         hostdev_place(build);
+        shmem_place(build);
 }
 
 void devices_number_fds(struct build *build)
@@ -95,6 +92,7 @@ void devices_number_fds(struct build *build)
         vsock_number_fds(build);
         filesystem_number_fds(build);
         usb_host_number_fds(build);
+        shmem_number_fds(build);
 }
 
 void devices_args(struct build *build)
@@ -106,6 +104,7 @@ void devices_args(struct build *build)
         vsock_args(build);
         filesystem_args(build);
         hostdev_args(build);
+        shmem_args(build);
 }
 
 void devices_file_steps(struct build *build)
@@ -116,6 +115,7 @@ void devices_file_steps(struct build *build)
         tpm_file_steps(build);
         hostdev_steps(build);
         usb_host_steps(build);
+        shmem_steps(build);
 }
 
 void devices_helper_steps(struct build *build)

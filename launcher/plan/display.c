@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "launcher/plan/builder.h"
+#include "launcher/plan/device.h"
 
 #define USB_PORTS       15 /* of qemu-xhci: as many as it can have */
 #define UHCI_PORTS      2
@@ -141,14 +142,14 @@ static bool sound_is_pci(const struct sound_spec *sound)
 
 /* USB. */
 
-static unsigned usb_redirections_and_sound(const struct vm_spec *spec)
+static unsigned usb_of_the_start(const struct vm_spec *spec)
 {
-        return redirections(spec) + (spec->sound.model == SOUND_USB);
+        return redirections(spec) + (spec->sound.model == SOUND_USB) + spec->smartcard.present;
 }
 
 static unsigned usb_devices(const struct vm_spec *spec)
 {
-        unsigned n = usb_redirections_and_sound(spec) + (unsigned)spec->n_usbs;
+        unsigned n = usb_of_the_start(spec) + (unsigned)spec->n_usbs;
 
         for (size_t i = 0; i < spec->n_inputs; i++)
                 n += spec->inputs[i].bus == INPUT_USB;
@@ -181,7 +182,7 @@ static unsigned usb_controller_ports(const struct vm_spec *spec)
  */
 static void usb_input_ports(const struct vm_spec *spec, unsigned *ports)
 {
-        unsigned before = usb_redirections_and_sound(spec), free_one = before + 1;
+        unsigned before = usb_of_the_start(spec), free_one = before + 1;
         unsigned last = usb_controller_ports(spec);
         bool taken[USB_PORTS + 1] = { false };
 
@@ -482,4 +483,5 @@ void display_args(struct build *build)
         sound_args(build, &port);
         agent_channel_args(build);
         redirection_args(build, &port);
+        smartcard_args(build, port);
 }

@@ -29,7 +29,7 @@ const char *usb_controller_type(const struct vm_spec *spec);
 /* Each device with an id and its type, and each chardev (type NULL): for whoever compares. */
 typedef void display_device_fn(const char *id, const char *type, void *data);
 void display_each_device(const struct vm_spec *spec, display_device_fn *fn, void *data);
-/* One of the guest's two virtio-serial users is here: the channel to SPICE's agent. */
+/* One of the guest's virtio-serial users is here: the channel to SPICE's agent. */
 bool display_needs_virtio_serial(const struct vm_spec *spec);
 /* Conventional PCI cards among them want the bridge of a q35 machine. */
 bool display_needs_bridge(const struct vm_spec *spec);

@@ -24,6 +24,8 @@
  *   device-grant   {path, uid}                    the node of a device belongs to uid; undo: to whom it did before
  *   log-open       {path, fd, own: bool}          a file that is added to; own: below LOG, and kept within bounds while the VM
  *                                                 lives. No undo
+ *   shared-memory  {path, size, fd}               a file that VMs map, made when it is not there; undo: remove it, unless
+ *                                                 another VM has it
  *   socket-pair    {fd, peer, listens: bool}      two ends of a connection; listens: fd is the socket that it comes from
  *   state-directory {path, mode, uid, gid}        below STATE/NAME; outlives the VM, no undo
  *   directory      {path, mode, uid, gid}         undo: remove it with what is in it
@@ -85,6 +87,7 @@
         X(DEVICE_OPEN, "device-open", device_open)             \
         X(DEVICE_GRANT, "device-grant", device_grant)          \
         X(LOG_OPEN, "log-open", log_open)                      \
+        X(SHARED_MEMORY, "shared-memory", shared_memory)       \
         X(SOCKET_PAIR, "socket-pair", socket_pair)             \
         X(STATE_DIRECTORY, "state-directory", state_directory) \
         X(DIRECTORY, "directory", directory)                   \

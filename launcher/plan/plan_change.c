@@ -101,6 +101,19 @@ static void tell_policy(struct changing *c)
         }
 }
 
+/* A process is given its environment once. */
+static void tell_environment(struct changing *c)
+{
+        static char *none[] = { NULL };
+        char **was = c->was_plan->env ? c->was_plan->env : none,
+             **wanted = c->wanted_plan->env ? c->wanted_plan->env : none;
+
+        for (; *was && *wanted && strcmp(*was, *wanted) == 0; was++)
+                wanted++;
+        if (*was || *wanted)
+                changing_tell_next_start(c, "RAW/ENV: QEMU's environment changes at the next start");
+}
+
 /* What machine.lock says of devices that are new, or elsewhere now. */
 static json_t *place_changes(const struct launch_plan *was, const struct launch_plan *wanted)
 {
@@ -195,6 +208,7 @@ int plan_change_build(const struct launch_plan *was, const struct launch_plan *w
         changing_remove_parts(&c);
         changing_remove_host_steps(&c);
         tell_policy(&c);
+        tell_environment(&c);
         c.change.fragment = json_pack("{s:s, s:o, s:o, s:o}", "what", options->what, "steps", c.steps, "live",
                                       live, "devices", device_changes(&c));
         if (c.removes)

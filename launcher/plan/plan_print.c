@@ -101,6 +101,9 @@ static void print_file_step(const struct plan_step *step, struct text *out)
         case EFFECT_LOG_OPEN:
                 text_addf(out, "file    log           %s\n", path);
                 break;
+        case EFFECT_SHARED_MEMORY:
+                text_addf(out, "file    memory        %s  %lld bytes\n", path, number_of(args, "size"));
+                break;
         case EFFECT_SOCKET_PAIR:
                 text_addf(out, "file    socket pair   %s  %s%s\n", string_of(args, "fd"),
                           string_of(args, "peer"),

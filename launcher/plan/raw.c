@@ -167,7 +167,8 @@ int raw_check(struct build *build, struct error **err)
         for (size_t i = 0; i < build->spec->n_raws; i++) {
                 _cleanup_free_ char *reference = xasprintf("RAW[%zu]/DATA", i);
 
-                if (check_words(build, &build->spec->raws[i], reference, err) < 0)
+                if (check_words(build, &build->spec->raws[i], reference, err) < 0 ||
+                    build_check_utf8(build, reference, build->spec->raws[i].env, err) < 0)
                         return -1;
         }
         return 0;
@@ -179,6 +180,8 @@ void raw_args(struct build *build)
                 const struct raw_spec *raw = &build->spec->raws[i];
                 _cleanup_free_ char *reference = xasprintf("RAW[%zu]/DATA", i);
 
+                for (size_t v = 0; v < raw->n_variables; v++)
+                        build_env(build, raw->variables[v]);
                 for (size_t w = 0; w < raw->n_words; w++) {
                         const char *value = w + 1 < raw->n_words ? raw->words[w + 1] : NULL;
 

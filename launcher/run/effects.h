@@ -146,6 +146,9 @@ int device_open_carry_out(struct effect_run *run, const json_t *args, struct err
 int device_grant_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int device_grant_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                       struct error **err);
+int shared_memory_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int shared_memory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
+                       struct error **err);
 int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int memory_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int log_open_carry_out(struct effect_run *run, const json_t *args, struct error **err);

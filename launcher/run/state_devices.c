@@ -9,24 +9,18 @@ static void expect(json_t *list, const char *id, const char *type)
         json_object_set_new(list, id, type ? json_string(type) : json_true());
 }
 
-static void expect_lines(const struct vm_spec *spec, json_t *devices, json_t *chardevs)
+struct line_lists {
+        json_t *devices, *chardevs;
+};
+
+static void expect_line(const char *id, const char *type, bool has_chardev, void *data)
 {
-        for (size_t i = 0; i < spec->n_serials; i++) {
-                _cleanup_free_ char *id = xasprintf("serial%zu", i);
+        const struct line_lists *lists = data;
 
-                /* The virt machine's is a part of it. */
-                if (!vm_spec_is_virt(spec))
-                        expect(devices, id, "isa-serial");
-                expect(chardevs, id, NULL);
-        }
-        for (size_t i = 0; i < spec->n_consoles; i++) {
-                _cleanup_free_ char *id = xasprintf("console%zu", i);
-
-                if (spec->consoles[i].target != CONSOLE_VIRTIO)
-                        continue;
-                expect(devices, id, "virtconsole");
-                expect(chardevs, id, NULL);
-        }
+        if (type)
+                expect(lists->devices, id, type);
+        if (has_chardev)
+                expect(lists->chardevs, id, NULL);
 }
 
 static void expect_filesystems(const struct vm_spec *spec, json_t *devices, json_t *chardevs)
@@ -68,9 +62,20 @@ void state_expect_raw(const struct vm_spec *spec, json_t *devices, json_t *objec
 
 void state_expect_devices(const struct vm_spec *spec, json_t *devices, json_t *objects, json_t *chardevs)
 {
-        expect_lines(spec, devices, chardevs);
-        if (spec->panic.present)
-                expect(devices, "panic0", spec->panic.model == PANIC_MODEL_PCI ? "pvpanic-pci" : "pvpanic");
+        struct line_lists lines = { devices, chardevs };
+
+        serial_each(spec, expect_line, &lines);
+        shmem_each(spec, expect_line, &lines);
+        for (size_t i = 0; i < spec->n_shmems; i++) {
+                _cleanup_free_ char *memory = xasprintf("shmem%zu-memory", i);
+
+                if (spec->shmems[i].model == SHMEM_PLAIN)
+                        expect(objects, memory, "memory-backend-file");
+        }
+        if (spec->n_shmems && vm_spec_is_q35(spec))
+                expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
+        if (panic_device_type(&spec->panic))
+                expect(devices, "panic0", panic_device_type(&spec->panic));
         if (spec->rng.present) {
                 expect(devices, "rng0", "virtio-rng-pci");
                 expect(objects, "rng0-source",

@@ -71,6 +71,7 @@ check_one() { # NAME
     grep -qE '"driver":"(rbd|iscsi|gluster|nbd)"' "$plan" && { echo "skip $name: needs a storage server"; return 0; }
     grep -qE "of ::1  bound|addr=::1" "$plan" && [[ ! -e /proc/net/if_inet6 ]] && { echo "skip $name: no IPv6 here"; return 0; }
     grep -qE '"driver":"(vfio-pci|usb-host)"' "$plan" && { echo "skip $name: needs a device of the host"; return 0; }
+    grep -qE '"backend":"(nss-emulated|certificates)"' "$plan" && { echo "skip $name: needs an NSS database"; return 0; }
     mkdir "$images/$name"
     while read -r line; do
         path=${line%% *}

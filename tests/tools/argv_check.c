@@ -24,6 +24,7 @@
 #include "base/text.h"
 #include "launcher/run/generation.h"
 #include "net/tap.h"
+#include "tests/tools/ivshmem.h"
 
 #define DEADLINE_MS 60000
 #define FDS_MAX     512
@@ -206,6 +207,17 @@ static int tap(const char *what, const char *plan)
         return queues[0];
 }
 
+/* The server at the other end; to other devices than ivshmem what it says is noise. */
+static int connection(void)
+{
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0 || ivshmem_greet(fds[1]) < 0)
+                return -1;
+        /* The server stays: its end is not closed. */
+        return fds[0];
+}
+
 /* what: "socket qmp.sock", "kernel PATH", "image rw PATH", "tap NAME queue 0", "secret ATTRIBUTE". */
 static int stand_in(struct stand_ins *stand_ins, const char *what, const char *directory, const char *plan)
 {
@@ -219,6 +231,10 @@ static int stand_in(struct stand_ins *stand_ins, const char *what, const char *d
                 return log_file(directory, what + 4);
         if (text_starts_with(what, "socket "))
                 return listener(stand_ins, what + 7);
+        if (text_starts_with(what, "connection to "))
+                return connection();
+        if (text_starts_with(what, "shared memory "))
+                return memfd_create("shared", MFD_CLOEXEC);
         if (text_starts_with(what, "kernel "))
                 return kernel();
         if (text_starts_with(what, "initrd "))

@@ -241,9 +241,13 @@ static void what_cannot_change_now_is_told(void **state)
         struct error *err = NULL;
 
         (void)state;
+        b->env = xcalloc(2, sizeof(char *));
+        b->env[0] = xstrdup("LANG=C");
         assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
         assert_true(plan_change_is_empty(&change));
-        assert_int_equal(error_count(change.next_start), 2);
+        assert_int_equal(error_count(change.next_start), 3);
+        assert_string_equal(change.next_start->next->next->message,
+                            "RAW/ENV: QEMU's environment changes at the next start");
         assert_non_null(strstr(change.next_start->message, "serial of 'disk0' changes at the next start"));
         assert_non_null(strstr(change.next_start->next->message, "-smp 2 comes with the next start"));
         plan_change_done(&change);

@@ -424,7 +424,8 @@ static bool test_exists(const char *proof)
 /* "plan level: golden NAME (needs THING)" */
 static bool plan_level_is_right(const char *proof)
 {
-        static const char *const things[] = { "KVM", "vfio", "vhost", "cluster", "SEV", "cgroup2", "USB" };
+        static const char *const things[] = { "KVM", "vfio",    "vhost", "cluster",
+                                              "SEV", "cgroup2", "USB",   "smartcard" };
         const char *name = proof + strlen("plan level: golden ");
         size_t n = strcspn(name, " ");
         _cleanup_free_ char *path = xasprintf("%s/%.*s.tmpl", GOLDEN_DIR, (int)n, name);

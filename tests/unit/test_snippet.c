@@ -133,13 +133,6 @@ static void devices_of_the_host_are_pci_and_usb(void **state)
                 { HOSTDEV("type='scsi'", "<source/>"),
                   "2:18: RAW/DATA: <devices/hostdev>: only types pci, usb and mdev have a counterpart" },
                 { HOSTDEV("type='pci'", ""), "2:18: RAW/DATA: <devices/hostdev>: it has no <source>" },
-                /* Each with its element and line. */
-                { "<devices><parallel type='pty'/></devices>",
-                  "2:18: RAW/DATA: <devices/parallel>: has no counterpart" },
-                { "<devices><smartcard mode='host'/></devices>",
-                  "2:18: RAW/DATA: <devices/smartcard>: has no counterpart" },
-                { "<devices><shmem name='s'/></devices>",
-                  "2:18: RAW/DATA: <devices/shmem>: has no counterpart" },
         };
 
         (void)state;
@@ -168,8 +161,10 @@ static void what_nothing_can_carry_is_an_error_at_its_place(void **state)
                   "2:19: RAW/DATA: <on_crash>/.: 'coredump-restart' has no counterpart" },
                 { "<on_crash>explode</on_crash>",
                   "2:19: RAW/DATA: ON_CRASH: 'explode' is not one of destroy, restart, preserve" },
-                { "<devices><panic model='hyperv'/></devices>",
-                  "2:32: RAW/DATA: PANIC/MODEL: 'hyperv' is not one of pci, isa" },
+                { "<devices><panic model='pseries'/></devices>",
+                  "2:32: RAW/DATA: PANIC/MODEL: 'pseries' is not one of pci, isa, hyperv" },
+                { "<devices><panic model='isa'/><panic model='hyperv'/></devices>",
+                  "PANIC[MODEL=isa]; 2:38: RAW/DATA: a second <devices/panic> has no counterpart" },
                 { "<on_crash>restart</on_crash><bar/>",
                   "ON_CRASH=restart; 2:37: RAW/DATA: <bar>: has no counterpart" },
                 { "<on_poweroff>preserve</on_poweroff>",
@@ -782,12 +777,16 @@ static void serial_ports_and_consoles_are_translated(void **state)
                   "SERIAL[TYPE=socket LOG=yes]; warning 2:64: RAW/DATA: <devices/serial>/source@path has no effect in QEMU; warning 2:84: RAW/DATA: <devices/serial>/log@file has no effect in "
                   "QEMU" },
                 { D("<serial type='unix'><source mode='connect' path='/tmp/s'/></serial>"),
-                  "2:52: RAW/DATA: <devices/serial>: mode='connect' has no counterpart" },
+                  "SERIAL[TYPE=connect PATH=/tmp/s]" },
+                { D("<serial type='unix'><source mode='both' path='/tmp/s'/></serial>"),
+                  "2:52: RAW/DATA: <devices/serial>: mode='both' has no counterpart" },
+                { D("<serial type='spiceport'><source channel='org.qemu.console.serial.0'/></serial>"),
+                  "SERIAL[TYPE=spice]" },
+                { D("<serial type='spiceport'><source channel='mine'/></serial>"),
+                  "2:60: RAW/DATA: <devices/serial>: channel='mine' has no counterpart" },
                 { D("<serial type='tcp'><source mode='bind' host='127.0.0.1' service='2445'/><protocol type='telnet'/>"
                     "</serial>"),
-                  "2:32: RAW/DATA: <devices/serial>: type='tcp' has no counterpart; 2:57: RAW/DATA: <devices/serial>: "
-                  "host='127.0.0.1' of <source> has no counterpart; 2:74: RAW/DATA: <devices/serial>: service='2445' of "
-                  "<source> has no counterpart; 2:90: RAW/DATA: <devices/serial>: <protocol> in it has no counterpart" },
+                  "2:32: RAW/DATA: <devices/serial>: type='tcp' has no counterpart" },
                 { D("<serial type='dev'><source path='/dev/ttyS0'/></serial>"),
                   "2:32: RAW/DATA: <devices/serial>: type='dev' has no counterpart" },
                 { D("<serial type='null'><target type='usb-serial'/></serial>"),
@@ -799,6 +798,81 @@ static void serial_ports_and_consoles_are_translated(void **state)
                   "CONSOLE[TYPE=pty TARGET=virtio] CONSOLE[TYPE=null]" },
                 { D("<console type='pty'><target type='xen'/></console>"),
                   "2:52: RAW/DATA: CONSOLE/TARGET: 'xen' is not one of virtio, serial" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+static void parallel_ports_channels_and_smart_cards_are_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<parallel type='pty'><source path='/dev/pts/2'/><target port='1'/></parallel>"),
+                  "PARALLEL[TYPE=pty PORT=1]; warning 2:53: RAW/DATA: <devices/parallel>/source@path has no effect in "
+                  "QEMU" },
+                { D("<parallel type='file'><source path='/x' append='on'/><log file='/y'/></parallel>"),
+                  "PARALLEL[TYPE=file PATH=/x LOG=yes]; warning 2:82: RAW/DATA: <devices/parallel>/log@file has no "
+                  "effect in QEMU" },
+                { D("<parallel type='dev'><source path='/dev/parport0'/></parallel>"),
+                  "2:34: RAW/DATA: <devices/parallel>: type='dev' has no counterpart" },
+                { D("<parallel type='null'><target type='isa-parallel'/></parallel>"),
+                  "2:48: RAW/DATA: <devices/parallel>: type='isa-parallel' of <target> has no counterpart" },
+                { D("<channel type='unix'><source mode='bind' path='/x'/><target type='virtio' name='a' state='connected'/>"
+                    "</channel>"),
+                  "CHANNEL[NAME=a TYPE=socket]; warning 2:65: RAW/DATA: <devices/channel>/source@path has no effect in "
+                  "QEMU" },
+                { D("<channel type='unix'><source mode='connect' path='/x'/><target type='virtio' name='a'/></channel>"),
+                  "CHANNEL[NAME=a TYPE=connect PATH=/x]" },
+                { D("<channel type='pty'><target type='virtio' name='a'/></channel>"),
+                  "CHANNEL[NAME=a TYPE=pty]" },
+                { D("<channel type='null'><target type='virtio'/></channel>"), "CHANNEL[TYPE=null]" },
+                { D("<channel type='spiceport'><source channel='a'/><target type='virtio' name='a'/></channel>"),
+                  "CHANNEL[NAME=a TYPE=spice]" },
+                { D("<channel type='spicevmc'><target type='virtio'/></channel>"), "GRAPHICS[VDAGENT=yes]" },
+                { D("<channel type='spicevmc'><target type='virtio' name='a'/></channel>"),
+                  "2:71: RAW/DATA: <devices/channel>: name='a' has no counterpart" },
+                { D("<channel type='pty'><target type='guestfwd' address='10.0.2.1' port='4600'/></channel>"),
+                  "2:38: RAW/DATA: <devices/channel>: of a <target> other than type='virtio' has no counterpart" },
+                { D("<channel type='qemu-vdagent'><source><clipboard copypaste='yes'/></source><target type='virtio' "
+                    "name='a'/></channel>"),
+                  "2:33: RAW/DATA: <devices/channel>: type='qemu-vdagent' has no counterpart" },
+                { D("<channel type='pty'><target type='virtio' name='a/b'/></channel>"),
+                  "2:66: RAW/DATA: CHANNEL/NAME: 'a/b' holds a character that is not allowed here" },
+                { D("<smartcard mode='host'/>"), "SMARTCARD[TYPE=host]" },
+                { D("<smartcard mode='host-certificates'><certificate>a</certificate><certificate> b</certificate>"
+                    "<certificate>c</certificate><database>/d/</database></smartcard>"),
+                  "SMARTCARD[TYPE=certificates CERTIFICATES=a,b,c PATH=/d/]" },
+                { D("<smartcard mode='passthrough' type='spicevmc'/>"), "SMARTCARD[TYPE=spice]" },
+                { D("<smartcard mode='passthrough' type='unix'><source mode='connect' path='/x'/></smartcard>"),
+                  "SMARTCARD[TYPE=connect PATH=/x]" },
+                { D("<smartcard mode='passthrough' type='tcp'><source mode='bind' host='127.0.0.1' service='2001'/>"
+                    "<protocol type='raw'/></smartcard>"),
+                  "2:54: RAW/DATA: <devices/smartcard>: type='tcp' has no counterpart" },
+                { D("<smartcard mode='passthrough'/>"),
+                  "2:18: RAW/DATA: <devices/smartcard>: a type has to be given" },
+                { D("<smartcard mode='own' type='spicevmc'/>"),
+                  "2:35: RAW/DATA: <devices/smartcard>: mode='own' has no counterpart" },
+        };
+
+        (void)state;
+        check_rows(rows, ARRAY_SIZE(rows));
+}
+
+static void shared_memory_is_translated(void **state)
+{
+        static const struct row rows[] = {
+                { D("<shmem name='s' role='peer'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>"),
+                  "SHMEM[SIZE=4 M NAME=s ROLE=peer MODEL=ivshmem-plain]" },
+                { D("<shmem name='s'><model type='ivshmem-doorbell'/><size unit='M'>2</size><server path='/x'/>"
+                    "<msi vectors='32' ioeventfd='on' enabled='on'/></shmem>"),
+                  "SHMEM[NAME=s MODEL=ivshmem-doorbell PATH=/x VECTORS=32]; warning 2:66: RAW/DATA: <devices/shmem>/size of "
+                  "this model has no effect in QEMU" },
+                { D("<shmem name='s'><model type='ivshmem'/></shmem>"),
+                  "2:47: RAW/DATA: SHMEM/MODEL: 'ivshmem' is not one of ivshmem-plain, ivshmem-doorbell" },
+                { D("<shmem name='../s'/>"),
+                  "2:31: RAW/DATA: SHMEM/NAME: '../s' holds a character that is not allowed here" },
+                { D("<shmem name='s'><model type='ivshmem-doorbell'/><msi ioeventfd='off'/></shmem>"),
+                  "2:82: RAW/DATA: <devices/shmem>: ioeventfd='off' has no counterpart" },
         };
 
         (void)state;
@@ -934,8 +1008,15 @@ static void arguments_of_qemu_become_raw_of_that_type(void **state)
                 { "<qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>\n"
                   "<qemu:arg value='-smbios'/><qemu:arg value='type=11,value=it&apos;s'/></qemu:commandline>",
                   "RAW[TYPE=qemu DATA=-smbios 'type=11,value=it'\\''s']" },
-                { "<qemu:commandline><qemu:env name='A' value='b'/></qemu:commandline>",
-                  "2:27: RAW/DATA: <qemu:commandline>: <qemu:env> in it has no counterpart" },
+                { "<qemu:commandline><qemu:env name='PULSE_SERVER' value='b c'/><qemu:env name='LC_ALL' value='C'/>"
+                  "</qemu:commandline>",
+                  "RAW[TYPE=qemu DATA= ENV='PULSE_SERVER=b c' LC_ALL=C]" },
+                { "<qemu:commandline>\n<qemu:env name='LD_PRELOAD' value='/x.so'/></qemu:commandline>",
+                  "3:1: RAW/DATA: <qemu:commandline>: 'LD_PRELOAD' is none of the variables that QEMU may have: it could "
+                  "change what is loaded into QEMU, or is nothing that QEMU knows" },
+                { "<qemu:commandline><qemu:env value='b'/></qemu:commandline>",
+                  "2:27: RAW/DATA: <qemu:commandline>: '' is none of the variables that QEMU may have: it could "
+                  "change what is loaded into QEMU, or is nothing that QEMU knows" },
                 { "<qemu:commandline><qemu:arg/></qemu:commandline>",
                   "2:27: RAW/DATA: <qemu:commandline>: <qemu:arg> has no value" },
         };
@@ -980,6 +1061,8 @@ int main(void)
                 cmocka_unit_test(disks_are_translated),
                 cmocka_unit_test(small_devices_are_translated),
                 cmocka_unit_test(serial_ports_and_consoles_are_translated),
+                cmocka_unit_test(parallel_ports_channels_and_smart_cards_are_translated),
+                cmocka_unit_test(shared_memory_is_translated),
                 cmocka_unit_test(firmware_and_what_it_tells_are_translated),
                 cmocka_unit_test(what_has_no_effect_is_a_warning),
                 cmocka_unit_test(what_the_template_says_itself_is_stronger),
