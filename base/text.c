@@ -304,6 +304,8 @@ bool text_parse_uuid(const char *s, uint8_t ret[16])
         return true;
 }
 
+static const char hex_digits[] = "0123456789abcdef";
+
 void text_from_uuid(const uint8_t uuid[16], char ret[37])
 {
         char *out = ret;
@@ -311,19 +313,20 @@ void text_from_uuid(const uint8_t uuid[16], char ret[37])
         for (size_t i = 0; i < 16; i++) {
                 if (i == 4 || i == 6 || i == 8 || i == 10)
                         *out++ = '-';
-                out += snprintf(out, 3, "%02x", uuid[i]);
+                *out++ = hex_digits[uuid[i] >> 4];
+                *out++ = hex_digits[uuid[i] & 15];
         }
+        *out = '\0';
 }
 
 char *text_to_hex(const void *bytes, size_t n)
 {
-        static const char digits[] = "0123456789abcdef";
         const unsigned char *from = bytes;
         char *hex = xmalloc(2 * n + 1);
 
         for (size_t i = 0; i < n; i++) {
-                hex[2 * i] = digits[from[i] >> 4];
-                hex[2 * i + 1] = digits[from[i] & 15];
+                hex[2 * i] = hex_digits[from[i] >> 4];
+                hex[2 * i + 1] = hex_digits[from[i] & 15];
         }
         hex[2 * n] = '\0';
         return hex;

@@ -30,7 +30,8 @@ const struct attr_section *attr_section_find(const char *name)
  * Where names were found, by hash. Rules ask for their keys by name, a device at a time: of 256 disks that is a hundred
  * thousand questions. Nothing but time depends on it.
  */
-#define FOUND_SLOTS 1024
+#define FOUND_SLOTS      1024
+#define FOUND_NEIGHBOURS 8
 static struct {
         const struct attr_section *section;
         const struct attr *row;
@@ -38,13 +39,18 @@ static struct {
 
 const struct attr *attr_find(const struct attr_section *section, const char *name)
 {
-        size_t slot = (size_t)(uintptr_t)section / sizeof(*section);
+        size_t hash = (size_t)(uintptr_t)section / sizeof(*section), slot = 0;
 
         for (const char *c = name; *c; c++)
-                slot = slot * 31 + (unsigned char)*c;
-        slot %= FOUND_SLOTS;
-        if (found[slot].section == section && strcmp(found[slot].row->name, name) == 0)
-                return found[slot].row;
+                hash = hash * 31 + (unsigned char)*c;
+        /* In the first free slot from there on; of too many neighbours the last one gives way. */
+        for (size_t i = 0; i < FOUND_NEIGHBOURS; i++) {
+                slot = (hash + i) % FOUND_SLOTS;
+                if (!found[slot].section)
+                        break;
+                if (found[slot].section == section && strcmp(found[slot].row->name, name) == 0)
+                        return found[slot].row;
+        }
         for (size_t i = 0; i < section->n_rows; i++) {
                 if (strcmp(section->rows[i].name, name) != 0)
                         continue;

@@ -165,6 +165,7 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
         struct section *head = record;
         _cleanup_free_ const struct template_value **given =
                 xcalloc(section->n_rows, sizeof(const struct template_value *));
+        bool only_given = spec_is_only_given(builder, section);
 
         spec_sort_values(section, vector, given);
         head->origins = xcalloc(section->n_rows, sizeof(*head->origins));
@@ -179,7 +180,7 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
 
                 if (row->state != ATTR_HERE || !(row->has_field || row->kept))
                         continue;
-                if (spec_look_up_in(builder, section, given[i], row, &found))
+                if ((given[i] || !only_given) && spec_look_up_in(builder, section, given[i], row, &found))
                         spec_set_origin(spec, &head->origins[i], found.layer,
                                         row->secret && !spec_text_is_empty(found.text) ? SECRET_SHOWN
                                                                                        : found.text,

@@ -97,8 +97,7 @@ void spec_find_defaults(struct spec_builder *builder)
         }
 }
 
-/* Most keys of most devices: there is no text in which the key could stand. */
-static bool is_nowhere(const struct spec_builder *builder, const struct attr_section *section)
+bool spec_is_only_given(const struct spec_builder *builder, const struct attr_section *section)
 {
         const struct site *site = builder->site;
 
@@ -109,9 +108,8 @@ static bool is_nowhere(const struct spec_builder *builder, const struct attr_sec
  * The first layer that has a value (opennebula-semantics section 3.1). A text that is present and empty ends the
  * search; an empty switch or number is passed over.
  */
-static bool look_up_in_layers(const struct spec_builder *builder, const struct attr_section *section,
-                              const struct template_value *given, const struct attr *row,
-                              struct spec_value *ret)
+bool spec_look_up_in(const struct spec_builder *builder, const struct attr_section *section,
+                     const struct template_value *given, const struct attr *row, struct spec_value *ret)
 {
         const struct site *site = builder->site;
         bool is_vms = row->lookup == LOOKUP_A || row->lookup == LOOKUP_C || row->lookup == LOOKUP_D;
@@ -150,14 +148,6 @@ static bool look_up_in_layers(const struct spec_builder *builder, const struct a
                 return true;
         }
         return false;
-}
-
-bool spec_look_up_in(const struct spec_builder *builder, const struct attr_section *section,
-                     const struct template_value *given, const struct attr *row, struct spec_value *ret)
-{
-        if (!given && is_nowhere(builder, section))
-                return false;
-        return look_up_in_layers(builder, section, given, row, ret);
 }
 
 bool spec_look_up(const struct spec_builder *builder, const struct attr_section *section, const char *key,

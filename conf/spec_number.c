@@ -87,5 +87,6 @@ void spec_number(struct spec_builder *builder)
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
-                number(builder, &lists[i]);
+                if (lists[i].n)
+                        number(builder, &lists[i]);
 }

@@ -68,6 +68,8 @@ struct spec_value {
  */
 bool spec_look_up_in(const struct spec_builder *builder, const struct attr_section *section,
                      const struct template_value *given, const struct attr *row, struct spec_value *ret);
+/* Whether there is nothing else to look up in for the section, as for most devices: no layer, no defaults in the template. */
+bool spec_is_only_given(const struct spec_builder *builder, const struct attr_section *section);
 /* Which value of a vector (may be NULL) is of which row of its section: the first one. ret: n_rows pointers, all NULL. */
 void spec_sort_values(const struct attr_section *section, const struct template_attribute *vector,
                       const struct template_value **ret);

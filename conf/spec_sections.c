@@ -113,7 +113,7 @@ void spec_section_done(const struct attr_section *rows, void *record)
 
                 if (row->has_field && attr_is_text(row))
                         free(*(char **)attr_field(row, record));
-                if (section->origins)
+                if (section->origins && section->origins[i].text && !section->origins[i].text_is_rows)
                         origin_done(&section->origins[i]);
         }
         free(section->origins);
