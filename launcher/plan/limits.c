@@ -174,6 +174,14 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
 
         if (!plan)
                 return -1;
+        /* Before what else has no effect: that is said with it. */
+        if (in->group == PLAN_GROUP_SCOPE && !user && !in->host->systemd.has_bus) {
+                build_warn(
+                        build, NULL,
+                        "systemd cannot be talked to, there is no D-Bus: the VM gets no control group, and CPU "
+                        "and limits have no effect");
+                return 0;
+        }
         warn_missing(build, plan->files);
         if (in->slice_is_new)
                 build_warn(build, "SLICE",
@@ -183,13 +191,6 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
                            "systemd has put the VM's unit into '%s': 'systemctl daemon-reload' tells "
                            "it of the change, for the next start",
                            group);
-        if (in->group == PLAN_GROUP_SCOPE && !user && !in->host->systemd.has_bus) {
-                build_warn(
-                        build, NULL,
-                        "systemd cannot be talked to, there is no D-Bus: the VM gets no control group, and CPU "
-                        "and limits have no effect");
-                return 0;
-        }
         build->plan->unit = xstrdup(in->unit);
         if (!plan->files->path)
                 return 0;
