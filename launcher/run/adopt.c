@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -252,8 +253,16 @@ int adoption_read(const struct site *site, const struct vm_dir *vm, struct adopt
         return 0;
 }
 
-int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, pid_t *ret_pid, char **ret_generation,
-                  struct error **err)
+/* What the kernel keeps per user. When a host boots each VM is started without record and journal, and to read all command
+ * lines for each would be the square of their number. */
+static bool has_processes(uid_t uid)
+{
+        errno = 0;
+        return getpriority(PRIO_USER, uid) != -1 || errno != ESRCH;
+}
+
+int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, uid_t uid, pid_t *ret_pid,
+                  char **ret_generation, struct error **err)
 {
         _cleanup_journal_run_ struct journal_run run = { 0 };
         json_auto_t *record = NULL, *spawned = NULL;
@@ -274,6 +283,8 @@ int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, pid_t *ret_p
                         return 0;
                 if (journal_wait_settled(vm->fd, err) < 0)
                         return -1;
+                if (uid && !has_processes(uid))
+                        return 0;
                 lives = process_find(site, vm->name, generation, &spawned, &generation, err);
                 if (lives > 0)
                         *ret_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));

@@ -1,133 +1,278 @@
 #include "launcher/run/machined.h"
 
 #include <errno.h>
-#include <linux/close_range.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/bus.h"
+#include "base/bus_message.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "base/text.h"
-#include "cgroups/cgroup_apply.h"
 #include "launcher/state/crash_point.h"
 
-#define BUS_MS  5000
-#define NAME    "org.freedesktop.machine1"
-#define AT      "/org/freedesktop/machine1"
-#define MANAGER NAME ".Manager"
+#define BUS_SOCKET  "/run/dbus/system_bus_socket"
+#define BUS_MS      10000u
+#define BUSY_MS     50u
+#define NAME        "org.freedesktop.machine1"
+#define AT          "/org/freedesktop/machine1"
+#define OUR_SERVICE "vmlaunch"
+#define NO_OWNER    "org.freedesktop.DBus.Error.NameHasNoOwner"
+#define UNKNOWN     "org.freedesktop.DBus.Error.ServiceUnknown"
 
-static int call_manager(const char *member, const char *signature, const struct argv *words,
-                        struct error **err)
+/* Serials of the calls. */
+enum { HELLO = 1, REGISTER, WHOSE, UNREGISTER, REGISTER_AGAIN };
+
+struct machined {
+        struct loop *loop;
+        const struct launch_plan *plan;
+        pid_t qemu;
+        int fd;
+        struct loop_source *heard, *deadline, *again;
+        struct text in;
+        bool authenticated;
+        char *refused; /* why it was not registered at first */
+};
+
+/* It is done, or will not be. why NULL: it is, or nobody is there to be told. */
+static void finish(struct machined *m, const char *why)
 {
-        const struct bus_call call = { .destination = NAME,
-                                       .path = AT,
-                                       .interface = MANAGER,
-                                       .member = member,
-                                       .signature = signature,
-                                       .words = words };
+        if (why) {
+                _cleanup_free_ char *shown = text_printable(why);
 
-        return bus_call(&call, BUS_MS, NULL, err);
-}
-
-static bool is_running(struct error **err)
-{
-        _cleanup_argv_ struct argv words = ARGV_INIT;
-        const struct bus_call call = { .destination = "org.freedesktop.DBus",
-                                       .path = "/org/freedesktop/DBus",
-                                       .interface = "org.freedesktop.DBus",
-                                       .member = "NameHasOwner",
-                                       .signature = "s",
-                                       .words = &words };
-        _cleanup_free_ char *has = NULL;
-
-        argv_add(&words, NAME);
-        return bus_call(&call, BUS_MS, &has, err) == 0 && strcmp(has, "true") == 0;
-}
-
-/* "5ea0e119-..." as the sixteen bytes that "ay" takes. */
-static int add_uuid(struct argv *words, const char *uuid)
-{
-        unsigned n = 0;
-
-        argv_add(words, "16");
-        for (const char *at = uuid; *at; at += *at == '-' ? 1 : 2) {
-                unsigned byte;
-
-                if (*at == '-')
-                        continue;
-                if (n++ >= 16 || sscanf(at, "%2x", &byte) != 1)
-                        return -1;
-                argv_addf(words, "%u", byte);
+                log_warning("%s: register with systemd-machined: %s", m->plan->name, shown);
         }
-        return n == 16 ? 0 : -1;
+        loop_remove(m->loop, m->heard);
+        loop_remove(m->loop, m->deadline);
+        loop_remove(m->loop, m->again);
+        m->heard = m->deadline = m->again = NULL;
+        fd_close(&m->fd);
+        text_done(&m->in);
+        m->in = TEXT_INIT;
 }
 
-int machined_register(const char *name, const char *uuid, pid_t leader, struct error **err)
+static void tell(struct machined *m, const struct text *out)
 {
-        _cleanup_argv_ struct argv words = ARGV_INIT, old = ARGV_INIT;
-        _cleanup_error_ struct error *exists = NULL, *gone = NULL;
+        ssize_t n = send(m->fd, out->data, out->length, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (!is_running(err))
-                return *err ? -1 : 0;
-        argv_add(&words, name);
-        if (add_uuid(&words, uuid) < 0)
-                return error_set(err, ERROR_USAGE, "'%s' is not a UUID", uuid);
-        argv_add(&words, "vmlaunch");
-        argv_add(&words, "vm");
-        argv_addf(&words, "%d", (int)leader);
-        argv_add(&words, "");
-        if (call_manager("RegisterMachine", "sayssus", &words, &exists) == 0)
-                return 0;
-        /* That of the QEMU before this one, in the same unit. */
-        argv_add(&old, name);
-        call_manager("UnregisterMachine", "s", &old, &gone);
-        return call_manager("RegisterMachine", "sayssus", &words, err);
+        /* A kilobyte finds room in a new connection, or it is no use. */
+        if (n != (ssize_t)out->length)
+                finish(m, n < 0 ? strerror(errno) : "D-Bus does not listen");
 }
 
-/* Has a deadline of its own for each call; its end is all there is to see. */
-static void on_end(int pidfd, void *data)
+static void call_manager(struct text *out, uint32_t serial, const char *member, const struct bus_body *body)
 {
-        (void)data;
-        waitid(P_PIDFD, (id_t)pidfd, &(siginfo_t){ 0 }, WEXITED | WNOHANG);
-        close(pidfd);
+        const struct bus_target manager = {
+                .destination = NAME, .path = AT, .interface = NAME ".Manager", .member = member
+        };
+
+        bus_add_call(out, serial, false, &manager, body);
 }
 
-void machined_begin(struct loop *loop, const struct launch_plan *plan, pid_t qemu)
+static void add_registration(const struct machined *m, struct text *out, uint32_t serial)
 {
-        struct cgroup_entry no_group = CGROUP_ENTRY_INIT;
-        const struct plan_step *step = NULL;
-        char pid_text[16];
-        int pidfd = -1;
-        pid_t pid;
+        _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
+        uint8_t uuid[16] = { 0 };
+
+        text_parse_uuid(m->plan->uuid, uuid);
+        bus_body_string(&body, m->plan->name);
+        bus_body_bytes(&body, uuid, sizeof(uuid));
+        bus_body_string(&body, OUR_SERVICE);
+        bus_body_string(&body, "vm");
+        bus_body_u32(&body, (uint32_t)m->qemu);
+        bus_body_string(&body, "");
+        call_manager(out, serial, "RegisterMachine", &body);
+}
+
+/* There may be a machine of that name: of the QEMU before this one, in the same unit, or somebody else's. */
+static void ask_whose(struct machined *m)
+{
+        _cleanup_free_ char *escaped = bus_path_escape(m->plan->name),
+                            *path = xasprintf(AT "/machine/%s", escaped);
+        const struct bus_target get = { .destination = NAME,
+                                        .path = path,
+                                        .interface = "org.freedesktop.DBus.Properties",
+                                        .member = "Get" };
+        _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
+        _cleanup_text_ struct text out = TEXT_INIT;
+
+        bus_body_string(&body, NAME ".Machine");
+        bus_body_string(&body, "Service");
+        bus_add_call(&out, WHOSE, false, &get, &body);
+        tell(m, &out);
+}
+
+static void register_again(struct machined *m)
+{
+        _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
+        _cleanup_text_ struct text out = TEXT_INIT;
+
+        bus_body_string(&body, m->plan->name);
+        call_manager(&out, UNREGISTER, "UnregisterMachine", &body);
+        add_registration(m, &out, REGISTER_AGAIN);
+        tell(m, &out);
+}
+
+static void on_reply(struct machined *m, const struct bus_reply *reply)
+{
+        const char *why = reply->text ? reply->text : reply->error;
+
+        switch (reply->serial) {
+        case HELLO:
+                if (reply->error)
+                        finish(m, why);
+                break;
+        case REGISTER:
+                if (!reply->error || strcmp(reply->error, NO_OWNER) == 0 ||
+                    strcmp(reply->error, UNKNOWN) == 0) {
+                        finish(m, NULL);
+                        break;
+                }
+                free(m->refused);
+                m->refused = xstrdup(why);
+                ask_whose(m);
+                break;
+        case WHOSE:
+                if (!reply->error && reply->text && strcmp(reply->text, OUR_SERVICE) == 0)
+                        register_again(m);
+                else
+                        finish(m, m->refused);
+                break;
+        case REGISTER_AGAIN:
+                finish(m, reply->error ? why : NULL);
+                break;
+        default:
+                break;
+        }
+}
+
+/* What has come, as far as it is whole. */
+static void hear(struct machined *m)
+{
+        size_t at = 0;
+
+        if (!m->authenticated && m->in.length) {
+                const char *end = memmem(m->in.data, m->in.length, "\r\n", 2);
+
+                if (!end)
+                        return;
+                if (!text_starts_with(m->in.data, "OK ")) {
+                        finish(m, "D-Bus does not take us for who we are");
+                        return;
+                }
+                m->authenticated = true;
+                at = (size_t)(end + 2 - m->in.data);
+        }
+        while (m->fd >= 0 && at < m->in.length) {
+                struct bus_reply reply;
+                int length = bus_reply_parse(m->in.data + at, m->in.length - at, &reply);
+
+                if (length < 0)
+                        finish(m, "D-Bus says what is not understood");
+                if (length <= 0)
+                        break;
+                at += (size_t)length;
+                on_reply(m, &reply);
+        }
+        if (m->fd >= 0 && at) {
+                memmove(m->in.data, m->in.data + at, m->in.length - at);
+                text_cut(&m->in, m->in.length - at);
+        }
+}
+
+static void on_readable(struct loop_source *source, uint32_t events, void *data)
+{
+        struct machined *m = data;
+        char bytes[4096];
+        ssize_t n = recv(m->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+        (void)source;
+        (void)events;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return;
+        if (n <= 0) {
+                finish(m, n < 0 ? strerror(errno) : "D-Bus has hung up");
+                return;
+        }
+        text_add_bytes(&m->in, bytes, (size_t)n);
+        if (m->in.length > 2 * BUS_MESSAGE_MAX)
+                finish(m, "D-Bus says too much");
+        else
+                hear(m);
+}
+
+static void on_late(void *data)
+{
+        struct machined *m = data;
+
+        m->deadline = NULL;
+        finish(m, "no answer");
+}
+
+static void begin(struct machined *m);
+static void on_again(void *data)
+{
+        struct machined *m = data;
+
+        m->again = NULL;
+        begin(m);
+}
+
+/* All at once: who we are, that we are there, and what this is about. */
+static void begin(struct machined *m)
+{
+        static const struct bus_target hello = { .destination = "org.freedesktop.DBus",
+                                                 .path = "/org/freedesktop/DBus",
+                                                 .interface = "org.freedesktop.DBus",
+                                                 .member = "Hello" };
+        const struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = BUS_SOCKET };
+        _cleanup_text_ struct text out = TEXT_INIT;
+
+        m->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        /* waits: not at all, EAGAIN for a queue that is full */
+        if (m->fd < 0 || connect(m->fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+                /* Many come at once. */
+                if (errno == EAGAIN) {
+                        fd_close(&m->fd);
+                        m->again = loop_add_deadline(m->loop, BUSY_MS, on_again, m);
+                        return;
+                }
+                /* No bus, so nobody on it. */
+                finish(m, errno == ENOENT || errno == ECONNREFUSED ? NULL : strerror(errno));
+                return;
+        }
+        bus_authenticate(&out, (unsigned)geteuid());
+        bus_add_call(&out, HELLO, false, &hello, NULL);
+        add_registration(m, &out, REGISTER);
+        m->heard = loop_add_fd(m->loop, m->fd, EPOLLIN, on_readable, m);
+        tell(m, &out);
+}
+
+struct machined *machined_begin(struct loop *loop, const struct launch_plan *plan, pid_t qemu)
+{
+        struct machined *m;
+        bool wanted = false;
 
         for (size_t i = 0; i < plan->n_steps; i++)
-                if (plan->steps[i].effect == EFFECT_MACHINED)
-                        step = &plan->steps[i];
-        if (!step)
-                return;
-        snprintf(pid_text, sizeof(pid_text), "%d", (int)qemu);
-        pid = cgroup_entry_fork(&no_group, &pidfd);
-        if (pid == 0) {
-                char *const argv[] = { (char *)"vmlaunch", (char *)"__machined",
-                                       plan->name,         plan->uuid,
-                                       pid_text,           NULL };
-                static char *const env[] = { NULL };
-
-                syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
-                process_signals_default();
-                execve("/proc/self/exe", argv, env);
-                _exit(127);
-        }
-        if (pid < 0) {
-                log_warning("%s: register with systemd-machined: %s", plan->name, strerror(errno));
-                return;
-        }
+                wanted = wanted || plan->steps[i].effect == EFFECT_MACHINED;
+        if (!wanted)
+                return NULL;
+        m = xcalloc(1, sizeof(*m));
+        *m = (struct machined){ .loop = loop, .plan = plan, .qemu = qemu, .fd = -1 };
+        m->deadline = loop_add_deadline(loop, BUS_MS, on_late, m);
+        begin(m);
         crash_point(CRASH_MACHINED_ASKED);
-        loop_add_child(loop, pidfd, on_end, NULL);
+        return m;
+}
+
+void machined_free(struct machined *m)
+{
+        if (!m)
+                return;
+        finish(m, NULL);
+        free(m->refused);
+        free(m);
 }

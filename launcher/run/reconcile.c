@@ -354,7 +354,7 @@ static int reconcile_vm(const struct reconcile_request *request, const char *nam
                 return -1;
         if (vm_dir_is_locked(vm, NULL))
                 return 0;
-        lives = vm_qemu_lives(request->site, vm, &pid, NULL, err);
+        lives = vm_qemu_lives(request->site, vm, 0, &pid, NULL, err);
         if (lives < 0)
                 return -1;
         if (lives > 0)
@@ -369,7 +369,7 @@ static int reconcile_vm(const struct reconcile_request *request, const char *nam
                 return 0;
         }
         /* What was seen may have changed before the lock. */
-        lives = vm_qemu_lives(request->site, locked, &pid, NULL, err);
+        lives = vm_qemu_lives(request->site, locked, 0, &pid, NULL, err);
         if (lives)
                 return lives < 0 ? -1 : 0;
         if (reconcile_locked(request, locked, *teller, err) < 0)
@@ -665,7 +665,7 @@ bool orphan_exists(const struct site *site, const char *name)
         pid_t pid;
 
         return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !vm_dir_is_locked(vm, NULL) &&
-               vm_qemu_lives(site, vm, &pid, NULL, &ignored) > 0;
+               vm_qemu_lives(site, vm, 0, &pid, NULL, &ignored) > 0;
 }
 
 /* The undo below works by the journal alone. */
@@ -692,7 +692,7 @@ int orphan_destroy(const struct site *site, const struct cgroup_host *cgroup, co
         if (vm_dir_open(&site->paths, name, &vm, err) < 0 ||
             vm_dir_lock_briefly(&site->paths, name, &locked, err) < 0)
                 return -1;
-        lives = vm_qemu_lives(site, locked, &pid, NULL, err);
+        lives = vm_qemu_lives(site, locked, 0, &pid, NULL, err);
         if (lives <= 0)
                 return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
         closed = record_is_closed(locked, &record);

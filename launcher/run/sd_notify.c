@@ -76,6 +76,11 @@ static bool is_for_us(const char *variable)
         return text && text_parse_u32(text, &pid) && (pid_t)pid == getpid();
 }
 
+bool sd_has_stored(void)
+{
+        return is_for_us("LISTEN_PID") && getenv("LISTEN_FDS");
+}
+
 int sd_stored_fd(const char *name)
 {
         static bool taken[PASSED_MAX];

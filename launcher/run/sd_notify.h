@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 /* "READY=1", "STOPPING=1", "STATUS=...", several in lines. */
 void sd_notify(const char *state);
 /* The service's next main process gets a copy of this fd, under this name, should this one die; not polled. */
@@ -16,6 +18,8 @@ void sd_notify_forget(const char *name);
 #define SD_QEMU    "qemu"
 #define SD_CONTROL "control"
 
+/* Has a process before this one stored any? */
+bool sd_has_stored(void);
 /* An fd that was stored under this name by a process before this one; -1: none. It is the caller's, once. */
 int sd_stored_fd(const char *name);
 /* How often "WATCHDOG=1" is expected, in milliseconds; 0: it is not. */

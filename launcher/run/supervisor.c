@@ -499,7 +499,7 @@ static void tell_ready(struct supervisor *s)
                 log_warning("%s: %s", s->plan->name, err->message);
         supervisor_story(s, "the guest runs");
         supervisor_tell_ready(s);
-        machined_begin(s->loop, s->plan, s->pid);
+        s->machined = machined_begin(s->loop, s->plan, s->pid);
 }
 
 static void report(struct supervisor *s, const char *result)
@@ -672,7 +672,7 @@ static int settle_journal(struct supervisor *s, struct error **err)
         pid_t pid = 0;
         int lives;
 
-        lives = vm_qemu_lives(s->options->site, s->vm, &pid, NULL, err);
+        lives = vm_qemu_lives(s->options->site, s->vm, s->plan->confine.uid, &pid, NULL, err);
         if (lives < 0)
                 return -1;
         if (lives > 0) {
@@ -885,6 +885,7 @@ static void done(struct supervisor *s, bool keep)
         pressure_forget(s);
         helpers_forget(s);
         logs_forget(s);
+        machined_free(s->machined);
         applies_free(s->applies);
         leases_free(s->leases);
         recorder_close(TAKE_PTR(s->recorder));
@@ -904,6 +905,7 @@ static void done(struct supervisor *s, bool keep)
         free(s->told_reason);
         free(s->shutdown_reason);
         free(s->stuck_where);
+        free(s->unit_status);
         free(s->oom_text);
         error_free(s->start_error);
         verdict_done(&s->verdict);

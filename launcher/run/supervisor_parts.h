@@ -59,6 +59,7 @@ struct supervisor {
         struct loop *loop;
         struct vm_dir *vm;
         struct execution *execution;
+        struct machined *machined; /* NULL: not registered, or by a supervisor before this one */
         char *generation;
         json_t *former; /* the record of the run before this one, NULL: there is none */
         int log_fd, ready_fd;
@@ -101,6 +102,7 @@ struct supervisor {
         struct leases *leases; /* from the lock on */
         struct loop_source *leases_over;
         struct loop_source *watchdog, *agent_ready; /* what a unit waits for */
+        char *unit_status;                          /* what it is told next; NULL: nothing is due */
         unsigned sync_tries; /* SYNC_TIME: how often the agent has been asked in vain */
         bool syncing_time;   /* it is being asked */
         struct loop_source *sync_timer;

@@ -36,8 +36,11 @@ void unit_store(const struct supervisor *s, int control_fd)
 {
         if (!s->options->foreground)
                 return;
-        sd_notify_forget(SD_QEMU);
-        sd_notify_forget(SD_CONTROL);
+        /* Of the QEMU before this one, in the same unit. */
+        if (sd_has_stored()) {
+                sd_notify_forget(SD_QEMU);
+                sd_notify_forget(SD_CONTROL);
+        }
         if (s->pidfd >= 0)
                 sd_notify_store(s->pidfd, SD_QEMU);
         sd_notify_store(control_fd, SD_CONTROL);
@@ -56,7 +59,8 @@ static void tell_ready(struct supervisor *s)
 {
         loop_remove(s->loop, s->agent_ready);
         s->agent_ready = NULL;
-        sd_notify("READY=1");
+        sd_notify(s->unit_status ? s->unit_status : "READY=1");
+        free(TAKE_PTR(s->unit_status));
 }
 
 static void on_no_agent(void *data)
@@ -69,9 +73,14 @@ static void on_no_agent(void *data)
         sd_notify("READY=1");
 }
 
+static bool awaits_agent(const struct supervisor *s)
+{
+        return s->plan->policy.ready_on_agent && !s->adopted && s->agent != AGENT_ANSWERING;
+}
+
 void unit_ready(struct supervisor *s)
 {
-        if (s->plan->policy.ready_on_agent && !s->adopted && s->agent != AGENT_ANSWERING)
+        if (awaits_agent(s))
                 s->agent_ready = loop_add_deadline(s->loop, AGENT_READY_MS, on_no_agent, s);
         else
                 tell_ready(s);
@@ -81,9 +90,16 @@ void unit_changed(struct supervisor *s, const char *state, const char *reason)
 {
         _cleanup_free_ char *shown = text_printable(reason ? reason : "");
         _cleanup_free_ char *status = xasprintf("STATUS=%s%s%s", state, reason ? ": " : "", shown);
+        bool is_first = s->state == VM_RUNNING && !s->end.ready && !s->adopted && !awaits_agent(s);
 
-        if (s->options->foreground)
+        /* Each of them systemd tells everybody on D-Bus. That the VM starts it says itself, and that it runs goes with the
+         * word that it is ready, which is next. */
+        if (is_first) {
+                free(s->unit_status);
+                s->unit_status = xasprintf("READY=1\n%s", status);
+        } else if (s->options->foreground && s->state != VM_STARTING) {
                 sd_notify(status);
+        }
         if (s->agent_ready && s->agent == AGENT_ANSWERING)
                 tell_ready(s);
 }

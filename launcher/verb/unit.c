@@ -12,7 +12,6 @@
 #include "base/process.h"
 #include "conf/spec_build.h"
 #include "launcher/host/host_facts.h"
-#include "launcher/run/machined.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/run/unit.h"
 #include "launcher/state/state_dir.h"
@@ -68,15 +67,6 @@ int verb_unit_stopped(struct verb_context *context, struct error **err)
         }
         cgroup_host_done(&cgroup);
         return status;
-}
-
-int verb_machined(struct verb_context *context, struct error **err)
-{
-        uint32_t pid;
-
-        if (!text_parse_u32(context->args[2], &pid) || !pid)
-                return error_set(err, ERROR_USAGE, "'%s' is no process", context->args[2]);
-        return machined_register(context->args[0], context->args[1], (pid_t)pid, err);
 }
 
 static int systemctl(const char *verb, const char *unit, struct error **err)

@@ -117,7 +117,6 @@ int verb_enable(struct verb_context *context, struct error **err);
 int verb_disable(struct verb_context *context, struct error **err);
 int verb_unit_stopped(struct verb_context *context, struct error **err);
 int verb_generator(struct verb_context *context, struct error **err);
-int verb_machined(struct verb_context *context, struct error **err);
 int verb_adopt(struct verb_context *context, struct error **err);
 /* Called by main() before everything else; argv without program and verb. */
 int verb_keeper(char **argv);
