@@ -105,17 +105,18 @@ static int read_claimed_uids(const struct paths *paths, struct host_facts *facts
         if (directory_vm_names(paths->state, &names, err) < 0)
                 return -1;
         for (size_t i = 0; names[i] && facts->n_claimed_uids < CLAIMED_MAX; i++) {
-                _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL;
                 struct error *problem = NULL;
+                unsigned port;
+                uid_t uid;
+                int there = machine_lock_read_claims(paths->state, names[i], &uid, &port, &problem);
 
-                if (machine_lock_read(paths->state, names[i], &lock, &problem) < 0) {
+                if (there < 0) {
                         error_wrap(&problem, "uid of VM '%s' is not known", names[i]);
                         error_append(&facts->warnings, problem);
-                } else if (lock) {
+                } else if (there) {
                         ARRAY_GROW(facts->claimed_uids, facts->n_claimed_uids);
-                        facts->claimed_uids[facts->n_claimed_uids++] = (struct claimed_uid){
-                                .uid = lock->uid, .port = lock->port, .vm = xstrdup(names[i])
-                        };
+                        facts->claimed_uids[facts->n_claimed_uids++] =
+                                (struct claimed_uid){ .uid = uid, .port = port, .vm = xstrdup(names[i]) };
                 }
         }
         names_free(names);

@@ -200,26 +200,30 @@ void machine_lock_set(struct machine_lock *lock, const char *device, const char 
         lock->addresses[i].address = xstrdup(address);
 }
 
+static char *path_of(const char *state_dir, const char *vm)
+{
+        return xasprintf("%s/%s/machine.lock", state_dir, vm);
+}
+
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
                        struct error **err)
 {
-        _cleanup_free_ char *path = xasprintf("%s/%s/machine.lock", state_dir, vm),
-                            *text = machine_lock_text(lock);
+        _cleanup_free_ char *path = path_of(state_dir, vm), *text = machine_lock_text(lock);
 
         crash_point(CRASH_RECORD_WRITE);
         return fd_write_file_at(AT_FDCWD, path, text, strlen(text), 0644, FD_WRITE_SYNC, err);
 }
 
-int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err)
+/* 1: *ret_text, 0: there is no file, -1: *err. */
+static int read_text(const char *path, char **ret_text, struct error **err)
 {
-        _cleanup_free_ char *path = xasprintf("%s/%s/machine.lock", state_dir, vm), *text = NULL;
+        _cleanup_free_ char *text = NULL;
         size_t length;
 
         if (fd_read_file_at(AT_FDCWD, path, LOCK_MAX_BYTES, &text, &length, err) < 0) {
                 if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
                         return -1;
                 error_free(TAKE_PTR(*err));
-                *ret = NULL;
                 return 0;
         }
         if (strlen(text) != length) {
@@ -227,5 +231,59 @@ int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock
 
                 return error_at(err, &pos, "there is a NUL byte in it");
         }
-        return machine_lock_parse(path, text, ret, err);
+        *ret_text = TAKE_PTR(text);
+        return 1;
+}
+
+/* Of a line as we write it, start being "\nUID = \"". */
+static bool find_number(const char *text, const char *start, uint32_t *ret)
+{
+        const char *at = strstr(text, start);
+        char digits[11] = "";
+        size_t n;
+
+        if (!at)
+                return false;
+        at += strlen(start);
+        n = strspn(at, "0123456789");
+        if (!n || n >= sizeof(digits) || at[n] != '"')
+                return false;
+        memcpy(digits, at, n);
+        return text_parse_u32(digits, ret) && *ret != UINT32_MAX;
+}
+
+int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_uid, unsigned *ret_port,
+                             struct error **err)
+{
+        _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL;
+        _cleanup_free_ char *path = path_of(state_dir, vm), *text = NULL;
+        int there = read_text(path, &text, err);
+        uint32_t uid, port = 0;
+
+        if (there <= 0)
+                return there;
+        /* One that somebody has edited is read in earnest. */
+        if (!find_number(text, "\nUID = \"", &uid) ||
+            (strstr(text, "PORT") && !find_number(text, "\nPORT = \"", &port))) {
+                if (machine_lock_parse(path, text, &lock, err) < 0)
+                        return -1;
+                uid = lock->uid;
+                port = lock->port;
+        }
+        *ret_uid = uid;
+        *ret_port = port <= UINT16_MAX ? port : 0;
+        return 1;
+}
+
+int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err)
+{
+        _cleanup_free_ char *path = path_of(state_dir, vm), *text = NULL;
+        int there = read_text(path, &text, err);
+
+        if (there < 0)
+                return -1;
+        if (there)
+                return machine_lock_parse(path, text, ret, err);
+        *ret = NULL;
+        return 0;
 }

@@ -36,6 +36,12 @@ void machine_lock_set(struct machine_lock *lock, const char *device, const char 
 /* Replaces the file, which there is. */
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
                        struct error **err);
+/*
+ * Only what other VMs must not have, which every start reads of all VMs. 1: *ret_uid and *ret_port (0: none); 0: there is
+ * no file; -1: *err.
+ */
+int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_uid, unsigned *ret_port,
+                             struct error **err);
 /* NULL in *ret and 0 when there is no file. */
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err);
 void machine_lock_free(struct machine_lock *lock);

@@ -3,7 +3,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -88,12 +91,57 @@ static void vm_without_a_lock_has_none(void **state)
         assert_null(lock);
 }
 
+/* As we write it, and as somebody has edited it; a wrong one is no claim. */
+static void claims_are_read_without_the_rest(void **state)
+{
+        static const struct {
+                const char *text;
+                int there;
+                unsigned uid, port;
+        } cases[] = {
+                { "# Written\n" GOOD, 1, 1900000017, 0 },
+                { "# Written\n" GOOD "PORT = \"5901\"\n", 1, 1900000017, 5901 },
+                { HEAD "UID=\"7\"\nPORT = 5902\n", 1, 7, 5902 },
+                { "# Written\n" GOOD "PORT = \"x\"\n", -1, 0, 0 },
+                { HEAD "UID = \"99999999999\"\n", -1, 0, 0 },
+                { HEAD, -1, 0, 0 },
+        };
+        char root[] = "/tmp/vmltest.XXXXXX";
+        _cleanup_free_ char *dir = NULL, *path = NULL;
+        struct error *err = NULL;
+        unsigned port = 0;
+        uid_t uid = 0;
+
+        (void)state;
+        assert_non_null(mkdtemp(root));
+        dir = xasprintf("%s/web", root);
+        path = xasprintf("%s/machine.lock", dir);
+        assert_int_equal(machine_lock_read_claims(root, "web", &uid, &port, &err), 0);
+        assert_int_equal(mkdir(dir, 0700), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                assert_int_equal(
+                        fd_write_file_at(AT_FDCWD, path, cases[i].text, strlen(cases[i].text), 0644, 0, &err),
+                        0);
+                assert_int_equal(machine_lock_read_claims(root, "web", &uid, &port, &err), cases[i].there);
+                if (cases[i].there < 0) {
+                        error_free(TAKE_PTR(err));
+                        continue;
+                }
+                assert_int_equal(uid, cases[i].uid);
+                assert_int_equal(port, cases[i].port);
+        }
+        unlink(path);
+        rmdir(dir);
+        rmdir(root);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_written_is_read_again),
                 cmocka_unit_test(wrong_locks_are_refused_with_their_place),
                 cmocka_unit_test(vm_without_a_lock_has_none),
+                cmocka_unit_test(claims_are_read_without_the_rest),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
