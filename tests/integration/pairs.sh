@@ -17,6 +17,8 @@ declare -A VECTORS=(
     [iommu]='IOMMU = [ MODEL = "intel" ]'
     [panic]='PANIC = [ MODEL = "pci" ] ON_CRASH = "preserve"'
     [serial]='SERIAL = [ TYPE = "log" ] CONSOLE = [ TARGET = "virtio", TYPE = "socket" ]'
+    [lines]='PARALLEL = [ TYPE = "log" ] CHANNEL = [ NAME = "a", LOG = "yes" ]'
+    [shmem]='SHMEM = [ NAME = "a" ]'
     [rng]='RNG = [ SOURCE = "/dev/urandom", RATE_BYTES = "4096" ]'
     [watchdog]='WATCHDOG = [ MODEL = "i6300esb", ACTION = "pause" ]'
     [nine]='FILESYSTEM = [ FS_ID = "1", SOURCE = "nine", TARGET = "nine", DRIVER = "9p" ]'
@@ -41,7 +43,7 @@ declare -A VECTORS=(
 COMPARE='
     def parts: .argv as $argv | [range($argv | length - 1)
         | select($argv[. + 1][0:1] == "{") | $argv[.] + " " + ($argv[. + 1] | fromjson
-        | del(.bus, .addr, .bootindex, .filename, .fd)
+        | del(.bus, .addr, .bootindex, .filename, .fd, ."mem-path")
         | if (."qom-type" // "" | startswith("memory-backend")) then del(."qom-type", .share, .reserve) else . end
         | tojson)] + [.cgroup[] | tojson];
     reduce inputs as $plan ({}; .[$plan.name] = ($plan.plan | parts))
