@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "conf/spec_rules.h"
 
+/* Of vCPUs: more than any machine has. */
+#define NUMBER_MAX 4095
+
 static const struct source_pos *place(const struct attr_section *section, const void *record, const char *key)
 {
         return &spec_origin(section, record, key)->pos;
@@ -48,8 +51,8 @@ static const struct cpu_pin *pin_of(const struct cpu_pins *pins, unsigned n)
         return NULL;
 }
 
-/* "0-1:2,3" */
-static void add_pin(struct spec_builder *builder, const struct pinned *pinned, const char *word)
+/* "0-1:2,3"; false: it is none. */
+static bool add_pin(struct spec_builder *builder, const struct pinned *pinned, const char *word)
 {
         _cleanup_free_ char *shown = text_printable(word + strspn(word, " "));
         int used = 0, more = 0;
@@ -58,27 +61,28 @@ static void add_pin(struct spec_builder *builder, const struct pinned *pinned, c
         if (!isdigit((unsigned char)*shown) || sscanf(shown, "%5u %n", &pin.first, &used) != 1) {
                 spec_fail(builder, pinned->pos, "%s: '%s' is not NUMBER:CPUS (try \"0:2-3; 1:4\")",
                           pinned->name, shown);
-                return;
+                return false;
         }
         pin.last = pin.first;
         if (shown[used] == '-' && sscanf(shown + used, "- %5u %n", &pin.last, &more) == 1)
                 used += more;
-        if (shown[used] != ':' || pin.last < pin.first) {
+        if (shown[used] != ':' || pin.last < pin.first || pin.last > NUMBER_MAX) {
                 spec_fail(builder, pinned->pos, "%s: '%s' is not NUMBER:CPUS or FIRST-LAST:CPUS",
                           pinned->name, shown);
-                return;
+                return false;
         }
         for (unsigned n = pin.first; n <= pin.last; n++)
                 if (pin_of(pinned->pins, n)) {
                         spec_fail(builder, pinned->pos, "%s: '%s': number %u has CPUs already", pinned->name,
                                   shown, n);
-                        return;
+                        return false;
                 }
         pin.cpus = read_list(builder, pinned->name, shown + used + 1, pinned->pos);
         if (!pin.cpus)
-                return;
+                return false;
         ARRAY_GROW(pinned->pins->items, pinned->pins->n);
         pinned->pins->items[pinned->pins->n++] = pin;
+        return true;
 }
 
 static void read_pins(struct spec_builder *builder, const struct pinned *pinned, const char *text)
@@ -87,8 +91,8 @@ static void read_pins(struct spec_builder *builder, const struct pinned *pinned,
         char *save = NULL;
 
         for (char *word = strtok_r(copy, ";", &save); word; word = strtok_r(NULL, ";", &save))
-                if (word[strspn(word, " ")])
-                        add_pin(builder, pinned, word);
+                if (word[strspn(word, " ")] && !add_pin(builder, pinned, word))
+                        break;
 }
 
 static void set_cputune(struct spec_builder *builder)
@@ -106,9 +110,11 @@ static void set_cputune(struct spec_builder *builder)
         read_pins(builder, &iothreads, cputune->iothreadpin);
         /* As libvirt: it may be a template for machines of several sizes. */
         for (size_t i = 0; i < cputune->vcpus.n && spec->vcpu; i++)
-                if (cputune->vcpus.items[i].last >= vm_spec_vcpu_max(spec))
+                if (cputune->vcpus.items[i].last >= vm_spec_vcpu_max(spec)) {
                         spec_warn(builder, vcpus.pos, "%s: without effect for vCPU %u, the last one is %u",
                                   vcpus.name, cputune->vcpus.items[i].last, vm_spec_vcpu_max(spec) - 1);
+                        break;
+                }
         for (size_t i = 0; i < cputune->iothreads.n; i++) {
                 const struct cpu_pin *pin = &cputune->iothreads.items[i];
 

@@ -47,6 +47,12 @@ int affinity_check(struct build *build, struct error **err)
         return 0;
 }
 
+static void refer_policy(const struct build *build, struct text *because, size_t i)
+{
+        build_refer(build, because, "NUMATUNE[%zu]/MODE", i);
+        build_refer(build, because, "NUMATUNE[%zu]/NODESET", i);
+}
+
 void affinity_confine(struct build *build)
 {
         const struct vm_spec *spec = build->spec;
@@ -57,6 +63,19 @@ void affinity_confine(struct build *build)
         for (size_t i = 0; i < spec->n_numatunes; i++)
                 if (spec->numatunes[i].mode == NUMA_MODE_RESTRICTIVE)
                         confine->memory_nodes = xstrdup(spec->numatunes[i].nodeset);
+}
+
+void affinity_spawn_step(struct build *build)
+{
+        const struct vm_spec *spec = build->spec;
+        _cleanup_text_ struct text because = TEXT_INIT;
+
+        build_refer(build, &because, "CPUTUNE/%s", spec->cputune.emulatorpin ? "EMULATORPIN" : "CPUSET");
+        for (size_t i = 0; i < spec->n_numatunes; i++)
+                if (spec->numatunes[i].mode == NUMA_MODE_RESTRICTIVE)
+                        refer_policy(build, &because, i);
+        text_addf(&because, "%srule: the emulator runs", because.length ? " " : "");
+        build_step(build, text_str(&because), EFFECT_SPAWN, json_object());
 }
 
 /* {"0": "2-3"} of the threads first to last; what is as the emulator's is not named. */
@@ -106,12 +125,10 @@ void affinity_add_policy(const struct build *build, unsigned node, json_t *objec
         struct number_list nodes;
         json_t *numbers;
 
-        if (!numatune)
+        if (!numatune || numatune->mode == NUMA_MODE_RESTRICTIVE ||
+            !number_list_parse(numatune->nodeset, &nodes))
                 return;
-        build_refer(build, because, "NUMATUNE[%zu]/MODE", (size_t)(numatune - build->spec->numatunes));
-        build_refer(build, because, "NUMATUNE[%zu]/NODESET", (size_t)(numatune - build->spec->numatunes));
-        if (numatune->mode == NUMA_MODE_RESTRICTIVE || !number_list_parse(numatune->nodeset, &nodes))
-                return;
+        refer_policy(build, because, (size_t)(numatune - build->spec->numatunes));
         numbers = json_array();
         for (unsigned n = 0; n < NUMBER_LIST_END; n++)
                 if (number_list_has(&nodes, n))

@@ -11,6 +11,8 @@
 /* ERROR_HOST for what this host has not. */
 int affinity_check(struct build *build, struct error **err);
 void affinity_confine(struct build *build);
+/* The emulator runs. */
+void affinity_spawn_step(struct build *build);
 void affinity_steps(struct build *build);
 /* The policy of a memory object of this node of the guest, into it. */
 void affinity_add_policy(const struct build *build, unsigned node, json_t *object, struct text *because);

@@ -401,7 +401,7 @@ static int write_steps(struct build *build, struct error **err)
         if (live_template_step(build, err) < 0 || nic_steps(build, err) < 0 || limits_steps(build, err) < 0)
                 return -1;
         devices_helper_steps(build);
-        build_step(build, "rule: the emulator runs", EFFECT_SPAWN, json_object());
+        affinity_spawn_step(build);
         affinity_steps(build);
         unit_late_steps(build);
         balloon_steps(build);

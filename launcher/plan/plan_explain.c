@@ -112,13 +112,16 @@ static json_t *made_json(const struct launch_plan *plan, const char *reference)
         return array;
 }
 
-static const char *why_nothing(const struct attr *row, const struct origin *origin)
+static const char *why_nothing(const struct launch_plan *plan, const struct attr *row,
+                               const struct origin *origin)
 {
         if (row->lands && strcmp(row->lands, "rule") == 0)
                 return "it decides other values";
         if (row->lands && strcmp(row->lands, "name") == 0)
                 return "it is a name";
-        if (row->lands && strcmp(row->lands, "cgroup") == 0)
+        /* CPUTUNE/PERIOD, which has a default and goes with QUOTA. */
+        if (row->lands && strcmp(row->lands, "cgroup") == 0 &&
+            !(plan->cgroup && origin->layer == LAYER_DEFAULT))
                 return "this host has no means for it";
         if (origin->layer == LAYER_DEFAULT)
                 return "the default is what QEMU does anyway";
@@ -145,7 +148,7 @@ static void add_attribute(json_t *array, const struct launch_plan *plan, const s
         set_origin(entry, origin);
         made = made_json(plan, reference);
         if (json_array_size(made) == 0)
-                json_object_set_new(entry, "why_nothing", json_string(why_nothing(row, origin)));
+                json_object_set_new(entry, "why_nothing", json_string(why_nothing(plan, row, origin)));
         json_object_set_new(entry, "made", made);
         json_array_append_new(array, entry);
 }

@@ -172,8 +172,8 @@ static int do_step(struct execution *execution, unsigned n, json_t *args, struct
 
         if (effect_do(run, n, step->effect, args, NULL, (int)n == execution->fail_step, err) == 0)
                 return 0;
-        /* A template line says more than a step's name; rules have only that. */
-        if (step->because && strncmp(step->because, "rule:", 5) != 0)
+        /* A template line says more than a step's name; rules have only that, and a program that does not run its own words. */
+        if (step->effect != EFFECT_SPAWN && step->because && strncmp(step->because, "rule:", 5) != 0)
                 error_wrap(err, "%s", step->because);
         return -1;
 }

@@ -132,4 +132,23 @@ test_make_demo_as_an_ordinary_user() {
     await 10 nothing_runs
 }
 
+test_a_user_places_the_threads_of_its_own_vm() {
+    a_user
+    [[ $(cat /sys/devices/system/cpu/online) == 0-1 ]] || skip "needs a host with the CPUs 0 and 1"
+    local qemu
+    TEMPLATE=$ROOT/$VM.tmpl
+    printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "32"' 'VCPU = "1"' 'VCPU_MAX = "2"' 'ACCEL = "tcg"' 'CPU_MODEL = [ MODEL = "qemu64" ]' \
+        'FEATURES = [ GUEST_AGENT = "no" ]' 'CPUTUNE = [ VCPUPIN = "0-1:1", EMULATORPIN = "0" ]' \
+        'NUMATUNE = [ MODE = "restrictive", NODESET = "0" ]' >"$TEMPLATE"
+    expect 0 ovml start "$TEMPLATE"
+    qemu=$(own_status pid)
+    expect 0 ovml resize "$VM" --vcpu 2
+    assert_eq "$(grep -h -E '^(Name|Cpus_allowed_list)' "/proc/$qemu/task"/*/status | paste - - | sed -nE 's/.*(CPU [0-9]).*:[^0-9]*([0-9].*)/\1 \2/p' | sort | tr '\n' ' ')" \
+        'CPU 0 1 CPU 1 1 ' "CPUs of the vCPUs"
+    assert_eq "$(awk '/^Cpus_allowed_list/ { print $2 }' "/proc/$qemu/status")" 0 "CPUs of the emulator"
+    ! grep -v ' bind:0' "/proc/$qemu/numa_maps" || fail "memory of QEMU comes from elsewhere"
+    expect 0 ovml destroy "$VM"
+    await 5 nothing_runs
+}
+
 run_tests "$@"
