@@ -60,10 +60,9 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-# What a plan of hundreds of disks runs through is made for speed, all the rest waits for kernel and QEMU and is made small.
+# What a plan of hundreds of disks spends its time in is made for speed, the rest, which waits for kernel and QEMU, small.
 FAST      := $(addprefix base/,json_text.o mem.o text.o) \
-             $(addprefix conf/,attr.o spec_build.o spec_look_up.o spec_write.o template.o template_text.o) \
-             $(addprefix launcher/plan/,builder.o disk.o disk_device.o disk_node.o nic.o plan_print.o plan_word.o)
+             $(addprefix conf/,attr.o spec_build.o) launcher/plan/plan_word.o
 ifneq ($(filter -O2,$(CFLAGS)),)
 # gcc has -Oz since version 12; the passes that it is to leave out make code larger even there. clang has no such switches.
 known      = $(shell $(CC) -Werror $1 -E -xc /dev/null >/dev/null 2>&1 && echo '$1')
