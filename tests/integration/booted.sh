@@ -21,7 +21,7 @@ WARM='systemctl daemon-reload; machinectl list; echo {} | jq .; journalctl -n 1;
 guest_begin() { # FILE [PROGRAM...]: the tests, as "tests.sh" in the guest
     "$TOP/tests/guest/systemd.sh" "$GUEST" || exit 1
     DIR=$(mktemp -d /tmp/vmltest.XXXXXX)
-    trap '{ kill -KILL $QEMU; wait $QEMU; } 2>/dev/null; rm -rf "$DIR"' EXIT
+    trap '{ kill -KILL $QEMU; wait $QEMU || true; } 2>/dev/null; rm -rf "$DIR"' EXIT
     mkdir -p "$DIR/payload/bin" "$DIR/root"
     cp "$BUILD/vmlaunch" "$BUILD/vmlaunch-fake-qemu" "$BUILD/tests/fake_qemu" "$DIR/payload/bin/"
     make -s -C "$TOP" B="$BUILD" DESTDIR="$DIR/root" PREFIX=/usr install-units
