@@ -287,7 +287,7 @@ test_limits_of_a_disk_change_while_it_runs() {
 # round, in an order that the seed draws. vCPUs come and go in the end: with some that were added, QEMU 7.2 without KVM dies
 # of a device's unplug now and then (SIGSEGV), and after one has gone, too.
 random_steps() { # COUNT KINDS...
-    local count=$1 i k disk before disks='' nics='' scsi='' kind number round=()
+    local count=$1 i k disk before disks='' nics='' scsi='' made='' share='' kind number round=()
     shift
     RANDOM=$STEPS_SEED
     echo "    seed $STEPS_SEED, $count steps"
@@ -305,7 +305,7 @@ random_steps() { # COUNT KINDS...
             else
                 expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/$number.raw,TARGET=$disk"
                 disks+=" $disk "
-                await 30 has_disk_count "$(($(wc -w <<<"$disks") + 1))"
+                await 30 has_disk_count "$(($(wc -w <<<"$disks$made") + 1))"
             fi
             ;;
         scsi)
@@ -327,6 +327,26 @@ random_steps() { # COUNT KINDS...
                 await 30 has_mac "52:54:00:77:00:0$number"
             fi
             ;;
+        made)
+            if [[ $made ]]; then
+                expect 0 vml --timeout 60 detach disk "$VM" vdm
+                made=''
+            else
+                expect 0 vml attach disk "$VM" --disk "TYPE=fs,SIZE=1,TARGET=vdm"
+                made=' vdm '
+                await 30 has_disk_count "$(($(wc -w <<<"$disks$made") + 1))"
+            fi
+            ;;
+        share)
+            if [[ $share ]]; then
+                expect 0 vml --timeout 60 detach fs "$VM" share
+                share=''
+            else
+                expect 0 vml attach fs "$VM" --fs "SOURCE=$ROOT/share,TARGET=share,ACCESSMODE=passthrough"
+                share=1
+            fi
+            ;;
+        card) expect 0 vml update nic "$VM" "${VM}c" --nic "LINK=$( ((number % 2)) && echo up || echo down),BRIDGE=$( ((number / 2)) && echo "$BRIDGE" || echo "${BRIDGE}o")" ;;
         weight) expect 0 vml resize "$VM" --cpu $((number + 1)) ;;
         limits) expect 0 vml update disk "$VM" vdb --disk "TOTAL_IOPS_SEC=$((1000 * (number + 2)))" ;;
         medium) if ((number)); then expect 0 vml change-media "$VM" hdc "$ROOT/$((number % 2)).iso"; else expect 0 vml change-media "$VM" hdc --eject; fi ;;
@@ -340,9 +360,12 @@ random_steps() { # COUNT KINDS...
     done
     for disk in $disks; do expect 0 vml --timeout 60 detach disk "$VM" "$disk"; done
     [[ ! $scsi ]] || expect 0 vml --timeout 60 detach disk "$VM" sdk
+    [[ ! $made ]] || expect 0 vml --timeout 60 detach disk "$VM" vdm
+    [[ ! $share ]] || expect 0 vml --timeout 60 detach fs "$VM" share
     for number in $nics; do expect 0 vml --timeout 60 detach nic "$VM" "52:54:00:77:00:0$number"; done
     for kind in "$@"; do
         case $kind in
+        card) expect 0 vml update nic "$VM" "${VM}c" --nic "LINK=up,BRIDGE=$BRIDGE" ;;
         weight) expect 0 vml resize "$VM" --cpu 1 ;;
         limits) expect 0 vml update disk "$VM" vdb --disk TOTAL_IOPS_SEC=1000 ;;
         medium) expect 0 vml change-media "$VM" hdc "$ROOT/0.iso" ;;
@@ -365,24 +388,29 @@ random_steps() { # COUNT KINDS...
 has_disk_count() { [[ $(disks_in_guest | grep -c '^/dev/vd') == "$1" ]]; }
 # What steps are made with; further lines of the template.
 run_for_steps() {
+    need_root
     truncate -s 1M "$ROOT/0.iso" "$ROOT/1.iso" "$ROOT/own.raw" "$ROOT/scsi.raw"
-    running "DISK = [ SOURCE = \"$ROOT/own.raw\", TARGET = \"vdb\", TOTAL_IOPS_SEC = \"1000\" ]" \
+    mkdir -m 755 "$ROOT/share"
+    ip link add "${BRIDGE}o" type bridge
+    trap 'ip link del "${BRIDGE}o"' EXIT
+    running "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}c\", LINK = \"up\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/own.raw\", TARGET = \"vdb\", TOTAL_IOPS_SEC = \"1000\" ]" \
         "DISK = [ SOURCE = \"$ROOT/0.iso\", TYPE = \"cdrom\", TARGET = \"hdc\" ]" 'VCPU = "1"' 'VCPU_MAX = "4"' "$@"
 }
 test_random_steps_end_where_they_began_on_q35() {
     run_for_steps 'MEMORY_MAX = "512"' 'MEMORY_RESIZE_MODE = "HOTPLUG"' 'MEMORY_SLOTS = "2"'
-    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium grow modules
+    random_steps "$((STEPS / 3 + 1))" scsi nic card made weight limits medium grow modules
 }
 test_random_steps_end_where_they_began_on_pc() {
     MACHINE=pc
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
-    run_for_steps 'MEMORY_MAX = "256"'
-    random_steps "$((STEPS / 3 + 1))" scsi nic weight limits medium grow balloon
+    run_for_steps 'MEMORY_MAX = "256"' 'TOPOLOGY = [ MEMORY_ACCESS = "shared" ]'
+    random_steps "$((STEPS / 3 + 1))" scsi nic card share weight limits medium grow balloon
 }
 test_random_steps_with_virtio_mem_end_where_they_began() {
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
     run_for_steps 'MEMORY_MAX = "512"' 'MEMORY_RESIZE_MODE = "VIRTIO_MEM"'
-    random_steps "$((STEPS / 3))" scsi nic weight limits medium grow virtio-mem
+    random_steps "$((STEPS / 3))" scsi nic made weight limits medium grow virtio-mem
 }
 
 test_what_cannot_be_attached_changes_nothing() {
