@@ -13,6 +13,8 @@
 . "$(dirname "$0")/fragments.sh"
 # shellcheck source=tests/integration/crash_changes.sh
 . "$(dirname "$0")/crash_changes.sh"
+# shellcheck source=tests/integration/made_up_devices.sh
+. "$(dirname "$0")/made_up_devices.sh"
 
 CRASH_SEED=${CRASH_SEED:-$RANDOM}
 RANDOM_KILLS=${RANDOM_KILLS:-50}
@@ -32,8 +34,9 @@ nap() { read -rt "$1" -u "$NAP" || true; }
 # --- a VM ----------------------------------------------------------------------------------------------------------
 
 # Its emulator answers at once and its guest obeys: what dies here is ours, not the guest.
-set_up() {
+set_up() { # [SHARE]
     need_root
+    change_devices "${1:-6}"
     # One file, so that its facts are asked for once.
     [[ -e $WORK/fake-qemu ]] || install -m 755 "$FAKE_QEMU" "$WORK/fake-qemu"
     ln "$WORK/fake-qemu" "$ROOT/fake-qemu"
@@ -113,6 +116,7 @@ residue() {
     leftovers
     our_pids | sed 's/^/process of ours: /'
     pgrep -a -u "$VM_UID" | sed 's/^/process of the VM: /'
+    change_residue
     find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" ! -path "$RUN_DIR/ports" ! -path "$RUN_DIR/.memory-cleanup" |
         sed 's/^/in RUN: /'
     find "$ROOT/var/lib/vmlaunch" -name '*.new.*' 2>/dev/null | sed 's/^/half written: /'
@@ -486,7 +490,7 @@ share() { # NUMBER
     ROOT=$WORK/root$1 VM=c${UNIQUE}s$1
     mkdir -p "$ROOT"
     chmod 755 "$ROOT"
-    set_up
+    set_up "$1"
     while read -r life moment count victim; do
         status=0
         # A reason of its own.
@@ -507,7 +511,7 @@ share() { # NUMBER
             VM=c${UNIQUE}s$1x$n
             mkdir -p "$ROOT"
             chmod 755 "$ROOT"
-            set_up
+            set_up "$1"
             ;;
         esac
     done >>"$WORK/cells.$1"
@@ -579,6 +583,8 @@ product() {
 }
 
 test_who_dies_at_any_moment_leaves_nothing_behind() {
+    need_root
+    change_host
     set_up
     echo "    seed $CRASH_SEED"
     local life i shares=()

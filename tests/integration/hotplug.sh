@@ -391,6 +391,8 @@ run_for_steps() {
     need_root
     truncate -s 1M "$ROOT/0.iso" "$ROOT/1.iso" "$ROOT/own.raw" "$ROOT/scsi.raw"
     mkdir -m 755 "$ROOT/share"
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'Q35_ROOT_PORTS = "24"' >"$ROOT/etc/vmlaunch/host.conf"
     ip link add "${BRIDGE}o" type bridge
     trap 'ip link del "${BRIDGE}o"' EXIT
     running "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}c\", LINK = \"up\" ]" \

@@ -6,42 +6,19 @@
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/integration/hotplug_lib.sh
 . "$(dirname "$0")/hotplug_lib.sh"
+# shellcheck source=tests/integration/made_up_devices.sh
+. "$(dirname "$0")/made_up_devices.sh"
 
-# pci_device ADDRESS VENDOR DEVICE CLASS DRIVER GROUP, below the made-up /sys/bus
-pci_device() {
-    local directory=/sys/bus/pci/devices/$1
-    mkdir -p "$directory"
-    echo "0x$2" >"$directory/vendor"
-    echo "0x$3" >"$directory/device"
-    echo "0x${4}00" >"$directory/class"
-    ln -s "../drivers/$5" "$directory/driver"
-    ln -s "../../kernel/iommu_groups/$6" "$directory/iommu_group"
-}
-usb_device() { # BUS PORT NUMBER VENDOR PRODUCT
-    local directory=/sys/bus/usb/devices/$1-$2
-    mkdir -p "$directory"
-    echo "$1" >"$directory/busnum"
-    echo "$3" >"$directory/devnum"
-    echo "$4" >"$directory/idVendor"
-    echo "$5" >"$directory/idProduct"
-    echo 00 >"$directory/bDeviceClass"
-}
 # A host with two network cards bound to vfio-pci, one in a group with a sound card of the host, a mediated device, and
 # two USB devices. Nodes of vfio are /dev/null; what is read of /dev/zero is a device 0000:0000.
 host_with_devices() {
     need_root
-    local upper=$WORK/dev
-    mkdir -p "$upper/changed/vfio" "$upper/changed/bus/usb/001" "$upper/work"
-    mknod -m 666 "$upper/changed/vfio/vfio" c 1 3
-    mknod -m 600 "$upper/changed/vfio/31" c 1 3
-    mknod -m 600 "$upper/changed/vfio/27" c 1 3
-    mknod -m 600 "$upper/changed/vfio/41" c 1 3
-    mknod -m 664 "$upper/changed/bus/usb/001/004" c 1 5
-    mknod -m 664 "$upper/changed/bus/usb/001/005" c 1 5
     # Other tests of this file have the host's own again.
     trap 'umount -l /dev /sys/bus 2>/dev/null' EXIT
-    mount -t overlay overlay -o "lowerdir=/dev,upperdir=$upper/changed,workdir=$upper/work" /dev 2>/dev/null || skip "no overlay over /dev here"
-    mount -t tmpfs tmpfs /sys/bus || skip "nothing can be mounted over /sys/bus"
+    made_up_host || skip "nothing can be mounted over /dev and /sys/bus here"
+    vfio_group 31
+    vfio_group 27
+    vfio_group 41
     pci_device 0000:5e:00.0 8086 1563 0200 vfio-pci 31
     pci_device 0000:5e:00.1 8086 1563 0200 vfio-pci 31
     pci_device 0000:3b:00.0 10de 1eb8 0300 vfio-pci 27
@@ -56,16 +33,6 @@ next_supervisor() {
     await 20 is_adopted
 }
 is_adopted() { [[ $(status_of supervisor_pid) != "$SUPERVISOR" && $(status_of state) == running ]] && grep -q "QEMU is as its template says" "$ROOT/var/log/vmlaunch/$VM.log"; }
-owner() { stat -c %u "$1"; }
-# vmlaunch of a host that lets it raise limits of locked memory, which are told in a file instead.
-unlimited() {
-    VMLAUNCH=$TOP/build/tests/vmlaunch_unlimited
-    : >/dev/memlock
-    chmod 666 /dev/memlock
-}
-# The limit of locked memory that QEMU was given last.
-memlock() { awk -v pid="$QEMU" '$1 == pid { last = $2 } END { print last }' /dev/memlock; }
-
 # What changes QEMU, as it was sent since this was called last: a command and its arguments a line. The numbers of sets are
 # names hashed.
 RECORDED=0
