@@ -497,10 +497,10 @@ static unsigned edit_distance(const char *a, const char *b)
 const char *text_nearest(const char *s, const char *const *names)
 {
         const char *best = NULL;
-        unsigned best_distance = (unsigned)(strlen(s) / 3 + 1);
+        /* One letter in three may be wrong, and at least one: FOO is not LOGO. */
+        unsigned best_distance = (unsigned)strlen(s) / 3;
 
-        if (best_distance > 3)
-                best_distance = 3;
+        best_distance = best_distance < 1 ? 1 : best_distance > 3 ? 3 : best_distance;
         best_distance++;
         for (; *names; names++) {
                 unsigned distance = edit_distance(s, *names);
@@ -508,6 +508,8 @@ const char *text_nearest(const char *s, const char *const *names)
                 if (distance < best_distance && distance < strlen(*names)) {
                         best = *names;
                         best_distance = distance;
+                } else if (!best && strlen(s) >= 3 && strncasecmp(s, *names, strlen(s)) == 0) {
+                        best = *names;
                 }
         }
         return best;

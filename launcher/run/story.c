@@ -1,19 +1,25 @@
 #include "launcher/run/story.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "base/text.h"
+
+char *story_time(time_t seconds, long nanoseconds)
+{
+        struct tm tm = { 0 };
+
+        /* A year that no int holds is nobody's. */
+        gmtime_r(&seconds, &tm);
+        return xasprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                         tm.tm_hour, tm.tm_min, tm.tm_sec, nanoseconds / 1000000);
+}
 
 char *story_now(void)
 {
         struct timespec now;
-        struct tm tm;
 
         clock_gettime(CLOCK_REALTIME, &now);
-        gmtime_r(&now.tv_sec, &tm);
-        return xasprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                         tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec / 1000000);
+        return story_time(now.tv_sec, now.tv_nsec);
 }
 
 bool story_may_say(struct story_pace *pace, long long now_ms, unsigned *ret_unsaid)

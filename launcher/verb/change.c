@@ -215,6 +215,19 @@ static int open_file(const struct change_file *file, struct error **err)
         return fd;
 }
 
+void change_tell_paused(const struct change *change, const char *what)
+{
+        const char *state = json_string_value(json_object_get(change->record, "state"));
+        struct error *told = NULL;
+
+        if (!state || strcmp(state, "paused") != 0)
+                return;
+        error_set(&told, ERROR_GUEST, "the guest is paused: %s once it goes on", what);
+        error_hint(&told, "vmlaunch resume %s", change->name);
+        output_warnings(told, change->context);
+        error_free(told);
+}
+
 /* The supervisor goes by the connection: what only adds it undoes when that ends, what takes away it goes on with. */
 static void arm_interrupt(const struct change *change, const struct change_request *request, bool forward)
 {
@@ -263,6 +276,8 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
                 apply_client_add_fd(client, plan->files[i].name, fd);
         }
         arm_interrupt(change, request, forward);
+        if (forward)
+                change_tell_paused(change, "it gives a device back");
         if (request->before_commit && !forward)
                 result = send_and_commit(client, request, err);
         else if (request->before_commit && request->before_commit(request->data, err) < 0)

@@ -227,6 +227,7 @@ static int await_goal(struct change *change, const struct goal *goal, struct err
 
         interrupt_arm(change->context, "it goes on trying", "not waiting for the guest, which was told %s",
                       wanted);
+        change_tell_paused(change, "it takes or gives memory");
         for (;;) {
                 uint64_t off;
 

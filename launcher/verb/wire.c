@@ -5,6 +5,7 @@
 #include "base/fd.h"
 #include "base/text.h"
 #include "launcher/live/control_client.h"
+#include "launcher/run/story.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
@@ -26,16 +27,16 @@ static void print_event(const json_t *event, enum output_format format)
 {
         const json_t *stamp = json_object_get(event, "timestamp"), *data = json_object_get(event, "data");
         const char *name = json_string_value(json_object_get(event, "event"));
-        _cleanup_free_ char *whole = json_dumps(event, JSON_COMPACT), *shown = NULL;
+        _cleanup_free_ char *whole = json_dumps(event, JSON_COMPACT), *shown = NULL, *time = NULL;
 
         if (format == OUTPUT_JSON) {
                 printf("%s\n", whole);
                 return;
         }
         shown = data ? json_dumps(data, JSON_COMPACT) : xstrdup("");
-        printf("%lld.%06lld %s %s\n", (long long)json_integer_value(json_object_get(stamp, "seconds")),
-               (long long)json_integer_value(json_object_get(stamp, "microseconds")), name ? name : "-",
-               shown);
+        time = story_time((time_t)json_integer_value(json_object_get(stamp, "seconds")),
+                          (long)json_integer_value(json_object_get(stamp, "microseconds")) % 1000000 * 1000);
+        printf("%s %s %s\n", time, name ? name : "-", shown);
 }
 
 int verb_events(struct verb_context *context, struct error **err)

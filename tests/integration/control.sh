@@ -74,8 +74,14 @@ test_three_clients_at_once_get_each_its_own_answers() {
         assert_eq "$(head -1 "$WORK/client$i" | jq -c .QMP.capabilities)" '[]'
     done
     await 3 more_resumes_than "$before"
+    # For people: a time as the log has it.
+    vml --timeout 30 events "$VM" >"$WORK/lines" &
+    local lines=$!
+    talks() { vml qmp "$VM" '{"execute":"stop"}' >/dev/null && vml qmp "$VM" '{"execute":"cont"}' >/dev/null && grep -q STOP "$WORK/lines"; }
+    await 20 talks
+    assert_match "$(grep -m 1 STOP "$WORK/lines")" "^$(date -u +%Y)-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z STOP"
     expect 0 vml destroy "$VM"
-    wait "$events"
+    wait "$events" "$lines"
 }
 
 # until PATTERN: the next line that an ordinary client reads and that matches

@@ -159,6 +159,11 @@ test_operator_may_send_no_kind_of_change_that_is_the_admins() {
         fi
         [[ $(holdings) == "$before" ]] || fail "'$words' by an operator: $(diff <(echo "$before") <(holdings))"
     done
+    for words in "update nic $VM 0 --nic LINK=down" "update disk $VM vdb --disk TOTAL_IOPS_SEC=50"; do
+        # shellcheck disable=SC2086 # words
+        expect 5 as_operator $words
+        assert_contains "$ERR" "only root may read the template that '$VM' runs with" "$words"
+    done
     for each in '{"execute":"set_link","arguments":{"name":"nic0","up":false}}' \
         '{"execute":"block_set_io_throttle","arguments":{"id":"disk0","bps":0,"bps_rd":0,"bps_wr":0,"iops":50,"iops_rd":0,"iops_wr":0}}'; do
         printf '{"steps":[{"effect":"qmp","args":%s,"undo":[]}]}\n' "$each" >"$WORK/fragment"

@@ -122,8 +122,11 @@ test_paused_guest_takes_and_gives_when_it_goes_on() {
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=vdc"
     expect 0 vml resize "$VM" --vcpu 2
     expect 7 vml --timeout 1 detach disk "$VM" vdb
+    assert_contains "$ERR" "the guest is paused: it gives a device back once it goes on"
     assert_eq "$(device_state disk0)" unplug-pending "state"
     has_backend disk0
+    expect 8 vml --timeout 1 balloon "$VM" 200
+    assert_contains "$ERR" "the guest is paused: it takes or gives memory once it goes on"
     # The agent cannot be asked.
     expect 9 vml --timeout 2 resize "$VM" --vcpu 3 --online
     assert_contains "$ERR" "but for the guest's part"

@@ -149,7 +149,10 @@ static void the_nearest_name_is_what_was_meant(void **state)
         (void)state;
         assert_string_equal(text_nearest("memroy", names), "MEMORY");
         assert_string_equal(text_nearest("DISKS", names), "DISK");
+        assert_string_equal(text_nearest("vpcu", names), "VCPU");
+        assert_string_equal(text_nearest("mem", names), "MEMORY");
         assert_null(text_nearest("GRAPHICS", names));
+        assert_null(text_nearest("FOO", (const char *const[]){ "LOGO", "TOOLS", NULL }));
 }
 
 static void a_text_grows_and_is_taken(void **state)
