@@ -47,9 +47,14 @@ life_detach_nic() { verb -q detach nic "$VM" "${VM}k"; }
 # Bridge and link.
 life_update_nic() { verb -q update nic "$VM" "${VM}n" --nic "BRIDGE=${BRIDGE}o,LINK=down"; }
 MADE=TYPE=fs,SIZE=1,TARGET=vdy,PERSISTENT=yes
+# What an earlier life was told to keep is there still.
+before_attach_made() { rm -rf "$ROOT/var/lib/vmlaunch/$VM/overlays"; }
 life_attach_made() { verb -q attach disk "$VM" --disk "$MADE"; }
 # What is kept stays when it goes, so here it is not.
-before_detach_made() { before attach disk "$VM" --disk "${MADE%,*}"; }
+before_detach_made() {
+    before_attach_made
+    before attach disk "$VM" --disk "${MADE%,*}"
+}
 life_detach_made() { verb -q detach disk "$VM" vdy; }
 life_attach_fs() { verb -q attach fs "$VM" --fs "SOURCE=$ROOT/share,TARGET=share,ACCESSMODE=passthrough"; }
 before_detach_fs() { before attach fs "$VM" --fs "SOURCE=$ROOT/share,TARGET=share,ACCESSMODE=passthrough"; }
