@@ -211,21 +211,18 @@ hotplug() {
 
 # Units of systemd: the generator here, where a start is a file or two per VM, and a boot storm in a guest.
 unit_rows() {
-    local i ours theirs dir=$root/generator out
-    mkdir -p "$dir/etc/vmlaunch/vms"
-    # What systemd has generators write to is a tmpfs, /run/systemd/generator.
-    out=$(mktemp -d /dev/shm/vmlaunch-bench.XXXXXX)
+    local i ours theirs dir=$root/generator
+    mkdir -p "$dir/etc/vmlaunch/vms" "$dir/out"
     for ((i = 0; i < 100; i++)); do
         printf '%s\n' "NAME = \"g$i\"" 'MEMORY = "512"' 'CPU = "1.5"' 'DISK = [ SOURCE = "/srv/disk.qcow2" ]' \
             'NIC = [ BRIDGE = "vbr0" ]' 'MEMTUNE = [ HARD_LIMIT = "1024" ]' >"$dir/etc/vmlaunch/vms/g$i.tmpl"
     done
     ln -s "$build/vmlaunch" "$dir/vmlaunch-generator"
     for ((i = 0; i < pairs; i++)); do
-        rm -rf "${out:?}"/*
-        VMLAUNCH_ROOT=$dir "$bare" time "$dir/vmlaunch-generator" "$out" "$out" "$out"
+        rm -rf "${dir:?}"/out/*
+        VMLAUNCH_ROOT=$dir "$bare" time "$dir/vmlaunch-generator" "$dir/out" "$dir/out" "$dir/out"
     done >"$work/generator"
-    (($(find "$out" -name '10-vmlaunch.conf' | wc -l) == 100)) || echo "bench: the generator has not written 100 drop-ins" >&2
-    rm -rf "$out"
+    (($(find "$dir/out" -name '10-vmlaunch.conf' | wc -l) == 100)) || echo "bench: the generator has not written 100 drop-ins" >&2
     row "generator of 100 templates" "$(ms "$(median <"$work/generator")")" ms 5 "best $(least "$work/generator")"
     tests/bench/boot_storm.sh $((pairs > 5 ? 5 : 1)) >"$work/storm"
     grep -vE '^[0-9]+ [0-9]+$' "$work/storm" >&2 && return 1
