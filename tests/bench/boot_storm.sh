@@ -31,7 +31,7 @@ in_guest() { # ROUNDS
     cat >/etc/systemd/system/bare@.service <<'END'
 [Service]
 Type=oneshot
-RemainAfterExec=yes
+RemainAfterExit=yes
 KillMode=process
 Slice=machine.slice
 ExecStart=/usr/bin/bare start /run/plan.json /run/bare/%i
