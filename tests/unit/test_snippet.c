@@ -868,7 +868,7 @@ static void shared_memory_is_translated(void **state)
                   "SHMEM[NAME=s MODEL=ivshmem-doorbell PATH=/x VECTORS=32]; warning 2:66: RAW/DATA: <devices/shmem>/size of "
                   "this model has no effect in QEMU" },
                 { D("<shmem name='s'><model type='ivshmem'/></shmem>"),
-                  "2:47: RAW/DATA: SHMEM/MODEL: 'ivshmem' is not one of ivshmem-plain, ivshmem-doorbell" },
+                  "2:47: RAW/DATA: SHMEM/MODEL: 'ivshmem' is not one of ivshmem-plain, ivshmem-doorbell; did you mean 'ivshmem-plain'?" },
                 { D("<shmem name='../s'/>"),
                   "2:31: RAW/DATA: SHMEM/NAME: '../s' holds a character that is not allowed here" },
                 { D("<shmem name='s'><model type='ivshmem-doorbell'/><msi ioeventfd='off'/></shmem>"),
