@@ -263,7 +263,11 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
                               err) < 0 ||
             read_clock(spec, &context->site->paths, &timezone_rule, &clock, err) < 0 ||
             device_facts_read(spec, context->site, &devices, err) < 0 ||
-            prepare_look_at_secrets(spec, err) < 0 || looks_end(facts->looks, spec, also, err) < 0)
+            prepare_look_at_secrets(spec, err) < 0)
+                return -1;
+        /* The child still looks at the images. */
+        expect_memory(template, PLAN_PER_VECTOR);
+        if (looks_end(facts->looks, spec, also, err) < 0)
                 return -1;
         chains = xcalloc(spec->n_disks + 1, sizeof(struct image_chain *));
         looks_take(facts->looks, spec, chains, &input.kernel, &input.initrd, devices->directories);
@@ -278,7 +282,6 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
         input.lock = facts->lock;
         input.running = facts->is_running;
         choose_group(context, template, prepared, facts, &input);
-        expect_memory(template, PLAN_PER_VECTOR);
         return plan_build(&input, &prepared->plan, err);
 }
 
