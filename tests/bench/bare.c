@@ -5,6 +5,8 @@
  *        opens the fds of PLAN (`vmlaunch plan --format json`), its sockets in DIR; forks, execs its argv, speaks QMP
  *        up to cont and RESUME, leaves QEMU running and its pid in DIR/pid. GROUP: "tasks" of a control group that QEMU
  *        enters, so that it competes with the rest of the host as the one it is compared with
+ *   bare run PLAN DIR
+ *        the same as the program of a unit of Type=notify: says READY=1 then, and waits until QEMU has ended
  *   bare quit DIR
  *        sends quit and waits until QEMU has ended
  *   bare time COMMAND...
@@ -23,6 +25,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,7 +226,27 @@ static void negotiate(int fd)
         await_word(fd, "\"return\"");
 }
 
-static int start(const char *plan_path, const char *dir, const char *group)
+/* What systemd waits for (sd_notify(3)); the socket's name is a path or, with '@', an abstract one. */
+static void say_ready(void)
+{
+        const char *name = getenv("NOTIFY_SOCKET");
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        size_t length = name ? strlen(name) : 0;
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        if (length == 0 || length >= sizeof(address.sun_path)) {
+                errno = EINVAL;
+                die("NOTIFY_SOCKET");
+        }
+        memcpy(address.sun_path, name, length);
+        if (*name == '@')
+                address.sun_path[0] = '\0';
+        if (fd < 0 || sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&address,
+                             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) != 7)
+                die(name);
+}
+
+static int start(const char *plan_path, const char *dir, const char *group, bool is_unit)
 {
         json_error_t why;
         json_t *plan = json_load_file(plan_path, 0, &why);
@@ -244,6 +267,10 @@ static int start(const char *plan_path, const char *dir, const char *group)
         file = fopen(pid_path, "we");
         if (!file || fprintf(file, "%d\n", (int)pid) < 0 || fclose(file) != 0)
                 die(pid_path);
+        if (is_unit) {
+                say_ready();
+                waitpid(pid, NULL, 0);
+        }
         return 0;
 }
 
@@ -329,7 +356,9 @@ static int run_timed(unsigned n, char **command)
 int main(int argc, char **argv)
 {
         if ((argc == 4 || argc == 5) && strcmp(argv[1], "start") == 0)
-                return start(argv[2], argv[3], argv[4]);
+                return start(argv[2], argv[3], argv[4], false);
+        if (argc == 4 && strcmp(argv[1], "run") == 0)
+                return start(argv[2], argv[3], NULL, true);
         if (argc == 3 && strcmp(argv[1], "quit") == 0)
                 return quit(argv[2]);
         if (argc >= 3 && strcmp(argv[1], "time") == 0)
@@ -337,6 +366,6 @@ int main(int argc, char **argv)
         if (argc >= 4 && strcmp(argv[1], "parallel") == 0 && atoi(argv[2]) > 0)
                 return run_timed((unsigned)atoi(argv[2]), argv + 3);
         fprintf(stderr,
-                "usage: bare start PLAN DIR [GROUP] | quit DIR | time COMMAND... | parallel N COMMAND...\n");
+                "usage: bare start PLAN DIR [GROUP] | run PLAN DIR | quit DIR | time COMMAND... | parallel N COMMAND...\n");
         return 2;
 }
