@@ -76,10 +76,11 @@ int shared_memory_undo(struct effect_undo *undo, const json_t *args, const json_
 {
         const char *path = json_string_value(json_object_get(args, "path"));
         _cleanup_close_ int fd = path ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+        struct stat st;
 
         (void)undo, (void)learned, (void)err;
-        /* waits: not at all. Somebody else has it, or it is gone. */
-        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+        /* waits: not at all. Somebody else has it, or it is gone: then the path may be a new file's. */
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || !st.st_nlink)
                 return 0;
         return unlink(path) == 0;
 }
