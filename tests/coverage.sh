@@ -46,7 +46,7 @@ snippet conf/snippet_capacity.c
 snippet conf/snippet_os.c
 snippet conf/snippet_serial.c
 snippet conf/snippet_hostdev.c
-control launcher/run/control.c
+control launcher/run/control_command.c
 fragment launcher/run/fragment.c
 fragment launcher/run/fragment_host.c
 qcow2_header launcher/storage/qcow2_header.c

@@ -1,6 +1,5 @@
 #include "launcher/run/control.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +91,7 @@ static void tell_cut_off(struct control *control, const struct control_peer *pee
         control->handlers.on_cut_off(peer, more ? more : why, control->data);
 }
 
-static void cut_off(struct client *client, const char *why)
+void control_cut_off(struct client *client, const char *why)
 {
         struct control *control = client->control;
 
@@ -107,408 +106,9 @@ static void cut_off(struct client *client, const char *why)
                 tell_cut_off(control, &client->peer, why);
 }
 
-/* False: it is larger than what any client may leave unread, which is not this one's fault, and not sent. */
-static bool send_message(struct client *client, const json_t *message)
-{
-        _cleanup_error_ struct error *err = NULL;
-
-        if (client->dead || json_stream_send(client->stream, message, NULL, 0, &err) == 0)
-                return true;
-        if (err->code == ERROR_BUSY && json_dumpb(message, NULL, 0, JSON_COMPACT) >= CONTROL_MAX_QUEUE)
-                return false;
-        cut_off(client, err->code == ERROR_BUSY ? "it does not read what it is sent" : NULL);
-        return true;
-}
-
-static void tell_wire(const struct client *client, bool sent, const json_t *message)
-{
-        const struct control *control = client->control;
-
-        if (control->handlers.on_wire && !client->dead)
-                control->handlers.on_wire(&client->peer, sent, message, control->data);
-}
-
-static void send_error(struct client *client, const json_t *id, const char *class, const char *desc);
-
-static void send_answer(struct client *client, const json_t *id, const json_t *reply)
-{
-        _cleanup_free_ char *why = NULL;
-
-        if (send_message(client, reply))
-                return;
-        why = xasprintf("the answer is larger than %u bytes", CONTROL_MAX_QUEUE);
-        send_error(client, id, "GenericError", why);
-}
-
-/* told: the recorder is. Who asks for the status every second would leave nothing else in it. */
-static void send_return(struct client *client, const json_t *id, json_t *value_consume, bool told)
-{
-        json_auto_t *reply = json_object();
-
-        json_object_set_new(reply, "return", value_consume);
-        if (id)
-                json_object_set(reply, "id", (json_t *)id);
-        if (told)
-                tell_wire(client, true, reply);
-        send_answer(client, id, reply);
-}
-
-static json_t *error_message(const char *class, const char *desc, const json_t *id)
-{
-        json_t *reply = json_object(), *body = json_object();
-        json_t *text = json_string(desc);
-
-        json_object_set_new(body, "class", json_string(class));
-        /* What came from outside may be no UTF-8. */
-        json_object_set_new(body, "desc", text ? text : json_string("an error whose text is no UTF-8"));
-        json_object_set_new(reply, "error", body);
-        if (id)
-                json_object_set(reply, "id", (json_t *)id);
-        return reply;
-}
-
-static void send_error(struct client *client, const json_t *id, const char *class, const char *desc)
-{
-        json_auto_t *reply = error_message(class, desc, id);
-
-        tell_wire(client, true, reply);
-        send_message(client, reply);
-}
-
-/* QEMU's classes where they fit, ours where a client has to tell (docs/control-socket.md). */
-static const char *class_of(const struct error *error)
-{
-        switch (error->code) {
-        case ERROR_QMP:
-                return error->qmp_class;
-        case ERROR_GUEST:
-                return "GuestRefused";
-        case ERROR_NOT_PERMITTED:
-                return "NotPermitted";
-        case ERROR_BUSY:
-                return "Busy";
-        case ERROR_DEADLINE:
-                return "DeadlinePassed";
-        case ERROR_NOT_RUNNING:
-        case ERROR_DISCONNECTED:
-                return "NotRunning";
-        case ERROR_INVALID:
-                return "TemplateInvalid";
-        case ERROR_HOST:
-                return "HostCannot";
-        default:
-                return "GenericError";
-        }
-}
-
-static void send_our_error(struct client *client, const json_t *id, const struct error *error)
-{
-        _cleanup_free_ char *text = error_text(error);
-
-        assert(error);
-        send_error(client, id, class_of(error), text);
-}
-
-static void forget_call(struct control_call *call)
-{
-        if (call->control)
-                for (struct control_call **at = &call->control->calls; *at; at = &(*at)->next)
-                        if (*at == call) {
-                                *at = call->next;
-                                break;
-                        }
-        json_decref(call->id);
-        json_decref(call->keys);
-        free(call->name);
-        free(call);
-}
-
-struct control_call *control_add_call(struct client *client, const json_t *id)
-{
-        struct control *control = client->control;
-        struct control_call *call = xcalloc(1, sizeof(*call));
-
-        call->control = control;
-        call->client = client;
-        call->id = json_incref((json_t *)id);
-        call->next = control->calls;
-        control->calls = call;
-        client->in_flight++;
-        return call;
-}
-
-struct control_call *control_answer_later(struct control *control)
-{
-        assert(control->asking);
-        return control_add_call(control->asking, control->asking_id);
-}
-
-void control_answer(struct control_call *call, json_t *value_consume, const struct error *error)
-{
-        struct client *client = call->client;
-
-        if (client) {
-                client->in_flight--;
-                if (value_consume)
-                        send_return(client, call->id, value_consume, true);
-                else
-                        send_our_error(client, call->id, error);
-        } else {
-                json_decref(value_consume);
-        }
-        forget_call(call);
-}
-
-/* QEMU's list: what this role may use of it, and ours. */
-static json_t *commands_for(enum control_role role, const json_t *list)
-{
-        json_t *allowed = json_array(), *each;
-        const struct control_command *row;
-        size_t i;
-
-        for (size_t n = 0; (row = control_command_at(n)); n++)
-                if (row->kind == CONTROL_OWN && role >= row->role)
-                        json_array_append_new(allowed, json_pack("{s:s}", "name", row->name));
-        json_array_foreach (list, i, each) {
-                const char *name = json_string_value(json_object_get(each, "name"));
-                struct control_command command;
-
-                if (name && control_command_classify(name, NULL, &command) && role >= command.role)
-                        json_array_append(allowed, each);
-        }
-        return allowed;
-}
-
-static void pass_reply(struct control_call *call, json_t *reply)
-{
-        json_auto_t *copy = json_copy(reply);
-
-        if (call->lists_commands && json_is_array(json_object_get(reply, "return")))
-                json_object_set_new(copy, "return",
-                                    commands_for(call->role, json_object_get(reply, "return")));
-        if (call->id)
-                json_object_set(copy, "id", call->id);
-        send_answer(call->client, call->id, copy);
-}
-
-/* The deadline has ended the waiting only. */
-static void pass_deadline(struct control_call *call, const struct error *error)
-{
-        _cleanup_free_ char *text = error_text(error), *more = NULL;
-
-        more = xasprintf("%s%s", text,
-                         call->command.changes
-                                 ? "; whether it was done is unknown: a query will show, or the "
-                                   "event VMLAUNCH_LATE"
-                                 : "");
-        send_error(call->client, call->id, class_of(error), more);
-}
-
-static void on_reply(json_t *reply, const struct error *error, void *data)
-{
-        struct control_call *call = data;
-        struct control *control = call->control;
-        struct client *client = call->client;
-        bool too_late = !reply && error->code == ERROR_DEADLINE;
-
-        if (control && too_late && call->keys)
-                unsettled_add(&control->unsettled, call->qemu_id, &call->command, call->keys);
-        if (control && reply && call->command.shows != SHOWS_NOTHING && json_object_get(reply, "return"))
-                unsettled_shown(&control->unsettled, call->command.shows, call->mark);
-        if (client) {
-                client->in_flight--;
-                if (reply)
-                        pass_reply(call, reply);
-                else if (too_late)
-                        pass_deadline(call, error);
-                else
-                        send_our_error(client, call->id, error);
-        }
-        forget_call(call);
-        if (control && control->handlers.on_answer && (reply || too_late))
-                control->handlers.on_answer(!too_late, control->data);
-}
-
-/* Is what the command would change known? */
-static int check_settled(const struct control *control, const struct control_command *command,
-                         const json_t *keys, struct error **err)
-{
-        const char *first = unsettled_blocks(&control->unsettled, keys);
-
-        if (!first)
-                return 0;
-        error_set(err, ERROR_BUSY,
-                  "'%s' was not answered in its time and what it did is not known: ask with %s first", first,
-                  command->run_state ? "query-status" : "a query that shows it");
-        return -1;
-}
-
-static bool is_too_busy(struct client *client, const json_t *id)
-{
-        if (client->in_flight < CONTROL_IN_FLIGHT)
-                return false;
-        send_error(client, id, "Busy", "too many commands of this client wait for their answers");
-        return true;
-}
-
-/* What clients that have gone meanwhile had asked counts too. */
-static bool are_others_too_busy(struct client *client, const json_t *id)
-{
-        unsigned n = 0;
-
-        if (client->peer.role == ROLE_ADMIN)
-                return false;
-        for (const struct control_call *call = client->control->calls; call; call = call->next)
-                n += call->name && call->role != ROLE_ADMIN;
-        if (n < CONTROL_OTHERS_IN_FLIGHT)
-                return false;
-        send_error(client, id, "Busy", "too many commands of all clients wait for QEMU's answers");
-        return true;
-}
-
-static void forward(struct client *client, const struct control_command *command, json_t *message,
-                    const json_t *id, const int *fds, size_t n_fds)
-{
-        struct control *control = client->control;
-        const json_t *arguments = json_object_get(message, "arguments");
-        json_auto_t *keys = command->changes ? control_command_keys(command, arguments) : NULL;
-        json_auto_t *renamed = NULL, *changed = NULL;
-        _cleanup_error_ struct error *err = NULL;
-        struct qmp_client *qmp;
-        struct control_call *call;
-
-        if (is_too_busy(client, id) || are_others_too_busy(client, id))
-                return;
-        if ((keys && check_settled(control, command, keys, &err) < 0) ||
-            (keys && control->handlers.on_keys && control->handlers.on_keys(keys, control->data, &err) < 0) ||
-            !(qmp = control->handlers.on_forward(command, &client->peer, control->data, &err)) ||
-            fd_names_rewrite(&client->fd_names, command->name, arguments, &renamed, &err) < 0) {
-                send_our_error(client, id, err);
-                return;
-        }
-        if (renamed) {
-                changed = json_copy(message);
-                json_object_set(changed, "arguments", renamed);
-        }
-        call = control_add_call(client, id);
-        call->command = *command;
-        call->command.name = call->name = xstrdup(command->name);
-        call->role = client->peer.role;
-        call->lists_commands = strcmp(command->name, "query-commands") == 0;
-        call->keys = json_incref(keys);
-        call->mark = unsettled_mark(&control->unsettled);
-        call->qemu_id = qmp_client_forward(qmp, changed ? changed : message, command->class, fds, n_fds,
-                                           on_reply, call);
-        crash_point(CRASH_COMMAND_SENT);
-}
-
-static void run_own(struct client *client, const struct control_command *command, json_t *arguments,
-                    const json_t *id, int *fds, size_t n_fds)
-{
-        struct control *control = client->control;
-        _cleanup_error_ struct error *err = NULL;
-        json_t *value;
-
-        if (is_too_busy(client, id))
-                return;
-        control->asking = client;
-        control->asking_id = id;
-        value = control->handlers.on_own(command, arguments, fds, n_fds, &client->peer, control->data, &err);
-        control->asking = NULL;
-        if (value)
-                send_return(client, id, value, command->changes);
-        else if (err)
-                send_our_error(client, id, err);
-}
-
-static void negotiate(struct client *client, const json_t *arguments, const json_t *id)
-{
-        const json_t *enable = json_object_get(arguments, "enable");
-
-        if (client->negotiated) {
-                send_error(client, id, "CommandNotFound",
-                           "Capabilities negotiation is already complete, command ignored");
-        } else if (enable && (!json_is_array(enable) || json_array_size(enable) > 0)) {
-                send_error(client, id, "GenericError", "no capability is offered that could be enabled");
-        } else {
-                client->negotiated = true;
-                send_return(client, id, json_object(), false);
-        }
-}
-
-/* Of what a client may say, what changes something; a query that is passed on is told by QEMU's side of the wire. */
-static bool is_told(const struct client *client, const char *name, const json_t *arguments)
-{
-        struct control_command command;
-
-        if (!name || !client->negotiated)
-                return !name || strcmp(name, "qmp_capabilities") != 0;
-        return !control_command_classify(name, arguments, &command) || client->peer.role < command.role ||
-               command.changes;
-}
-
-static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
-{
-        struct client *client = data;
-        const json_t *id = json_object_get(message, "id");
-        json_t *arguments = json_object_get(message, "arguments");
-        const char *name = json_string_value(json_object_get(message, "execute"));
-        struct control_command command;
-        const char *key;
-        json_t *value;
-
-        if (client->dead || client->control->finished)
-                return;
-        if (is_told(client, name, arguments))
-                tell_wire(client, false, message);
-        json_object_foreach (message, key, value) {
-                if (strcmp(key, "execute") != 0 && strcmp(key, "arguments") != 0 && strcmp(key, "id") != 0) {
-                        _cleanup_free_ char *shown = text_printable(key);
-                        _cleanup_free_ char *desc = xasprintf("QMP input member '%s' is unexpected", shown);
-
-                        send_error(client, id, "GenericError", desc);
-                        return;
-                }
-        }
-        if (!name) {
-                send_error(client, id, "GenericError", "QMP input lacks member 'execute'");
-                return;
-        }
-        if (arguments && !json_is_object(arguments)) {
-                send_error(client, id, "GenericError", "QMP input member 'arguments' must be an object");
-                return;
-        }
-        if (strcmp(name, "qmp_capabilities") == 0) {
-                negotiate(client, arguments, id);
-                return;
-        }
-        if (!client->negotiated) {
-                send_error(client, id, "CommandNotFound",
-                           "Expecting capabilities negotiation with 'qmp_capabilities'");
-                return;
-        }
-        if (!control_command_classify(name, arguments, &command)) {
-                _cleanup_free_ char *shown = text_printable(name);
-                _cleanup_free_ char *desc = xasprintf("The command %s has not been found", shown);
-
-                send_error(client, id, "CommandNotFound", desc);
-        } else if (client->peer.role < command.role) {
-                _cleanup_free_ char *shown = text_printable(name);
-                _cleanup_free_ char *desc =
-                        xasprintf("%s needs the role %s, and this connection's is %s", shown,
-                                  control_role_name(command.role), control_role_name(client->peer.role));
-
-                send_error(client, id, "NotPermitted", desc);
-        } else if (command.kind == CONTROL_OWN) {
-                run_own(client, &command, arguments, id, fds, n_fds);
-        } else {
-                forward(client, &command, message, id, fds, n_fds);
-        }
-}
-
 static void say_and_close(int fd_consume, const char *class, const char *desc)
 {
-        json_auto_t *reply = error_message(class, desc, NULL);
+        json_auto_t *reply = control_error_message(class, desc, NULL);
         _cleanup_free_ char *line = json_dumps(reply, JSON_COMPACT);
         _cleanup_free_ char *text = xasprintf("%s\n", line);
         ssize_t n = send(fd_consume, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -525,9 +125,9 @@ static void on_closed(const struct error *error, void *data)
         if (error->code == ERROR_FAILED || error->code == ERROR_DEADLINE) {
                 _cleanup_free_ char *text = error_text(error);
 
-                cut_off(client, text);
+                control_cut_off(client, text);
         } else {
-                cut_off(client, NULL);
+                control_cut_off(client, NULL);
         }
 }
 
@@ -539,7 +139,7 @@ struct client *control_add_client(struct control *control, int fd_consume, const
                 .max_queue = CONTROL_MAX_QUEUE,
                 .max_fds = peer->role == ROLE_ADMIN ? CONTROL_MAX_FDS : 0,
         };
-        static const struct json_stream_handlers handlers = { .on_message = on_message,
+        static const struct json_stream_handlers handlers = { .on_message = control_on_message,
                                                               .on_closed = on_closed };
         struct client *client = xcalloc(1, sizeof(*client));
 
@@ -556,7 +156,7 @@ struct client *control_add_client(struct control *control, int fd_consume, const
 static void welcome(struct control *control, int fd_consume, struct control_peer *peer)
 {
         peer->client = ++control->last_client;
-        send_message(control_add_client(control, fd_consume, peer), control->greeting);
+        control_send(control_add_client(control, fd_consume, peer), control->greeting);
 }
 
 static void on_connect(struct loop_source *source, uint32_t events, void *data);
@@ -737,7 +337,7 @@ void control_broadcast(struct control *control, const json_t *event)
 {
         for (struct client *client = control->clients; client; client = client->next)
                 if (client->negotiated)
-                        send_message(client, event);
+                        control_send(client, event);
 }
 
 void control_event(struct control *control, const char *name, json_t *data_consume)

@@ -1,7 +1,8 @@
 /*
- * control_parts - what the control socket's two files share; for no one else.
+ * control_parts - what the control socket's files share; for no one else.
  *
- * control.c serves the clients; control_handover.c has their state for a process that takes this one's place.
+ * control.c has the connections, control_command.c what clients say, control_answer.c what they are sent,
+ * control_handover.c their state for a process that takes this one's place.
  */
 #pragma once
 
@@ -59,4 +60,22 @@ struct control {
 
 /* Its number is peer's. */
 struct client *control_add_client(struct control *control, int fd_consume, const struct control_peer *peer);
+/* why: for the log; NULL: nothing that is worth a line. */
+void control_cut_off(struct client *client, const char *why);
+
+/* control_command.c: json_stream's callback; data is the client. */
+void control_on_message(json_t *message, int *fds, size_t n_fds, void *data);
+
+/* control_answer.c */
 struct control_call *control_add_call(struct client *client, const json_t *id);
+void control_forget_call(struct control_call *call);
+bool control_send(struct client *client, const json_t *message);
+/* The recorder is told. */
+void control_tell_wire(const struct client *client, bool sent, const json_t *message);
+void control_send_answer(struct client *client, const json_t *id, const json_t *reply);
+void control_send_return(struct client *client, const json_t *id, json_t *value_consume, bool told);
+void control_send_error(struct client *client, const json_t *id, const char *class, const char *desc);
+void control_send_our_error(struct client *client, const json_t *id, const struct error *error);
+const char *control_error_class(const struct error *error);
+/* New reference. */
+json_t *control_error_message(const char *class, const char *desc, const json_t *id);
