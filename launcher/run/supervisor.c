@@ -1,21 +1,17 @@
 #include "launcher/run/supervisor.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/number.h"
 #include "base/text.h"
 #include "launcher/run/adopt.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/generation.h"
-#include "launcher/run/host_helper.h"
 #include "launcher/run/machined.h"
 #include "launcher/run/memory_cleanup.h"
 #include "launcher/run/reconcile.h"
@@ -26,17 +22,10 @@
 #include "launcher/state/crash_point.h"
 #include "launcher/state/instance.h"
 
-/* After QEMU's end: for what it wrote to QMP before. The kernel closes the socket first, so this is never waited out
- * unless somebody else holds it. */
-#define LAST_WORDS_MS 200u
-/* For clients to read the end. */
 /* Nothing has happened for so long: nothing will. */
-#define REST_MS  500u
+#define REST_MS 500u
+/* For clients to read the end. */
 #define FLUSH_MS 200
-/* For the host helper: taps, groups and files take milliseconds, a killed QEMU may take its time. */
-#define UNDO_MS         30000u
-#define TIMEOUT_MAX_S   86400
-#define STDERR_READ_MAX (1024u * 1024)
 
 static void tell_ready_fd(struct supervisor *s, json_t *message_consume)
 {
@@ -51,7 +40,7 @@ static void tell_ready_fd(struct supervisor *s, json_t *message_consume)
         fd_close(&s->ready_fd);
 }
 
-static void tell_failed(struct supervisor *s, const struct error *error, int exit_status)
+void supervisor_tell_failed(struct supervisor *s, const struct error *error, int exit_status)
 {
         _cleanup_free_ char *text = error_text(error);
 
@@ -75,196 +64,7 @@ void supervisor_tell_stuck(struct supervisor *s)
         error_set(&error, ERROR_DEADLINE, "%s%sQEMU (pid %d) was killed and does not end: %s", why ? why : "",
                   why ? "; " : "", (int)s->pid, s->stuck_where ? s->stuck_where : "a kernel call holds it");
         error_hint(&error, "its supervisor undoes the start when it ends; look at the storage and 'dmesg'");
-        tell_failed(s, error, error_exit_status(error));
-}
-
-static char *who_text(const struct control_peer *peer)
-{
-        return xasprintf("uid %u (pid %d)", (unsigned)peer->uid, (int)peer->pid);
-}
-
-/* What the control socket asks for. */
-
-static int read_shutdown_arguments(const struct supervisor *s, json_t *arguments,
-                                   struct shutdown_request *ret, struct error **err)
-{
-        const struct plan_policy *policy = &s->plan->policy;
-        const char *mode = "auto";
-        double timeout_s = policy->shutdown_timeout_s;
-        int reboot = 0, force = -1;
-        json_error_t why;
-
-        /* F: an integer or a real, both are seconds. */
-        if (arguments && json_unpack_ex(arguments, &why, 0, "{s?:s, s?:b, s?:b, s?:F!}", "mode", &mode,
-                                        "reboot", &reboot, "force", &force, "timeout", &timeout_s) < 0)
-                return error_set(err, ERROR_FAILED, "%s", why.text);
-        if (!shutdown_mode_from_name(mode, &ret->mode)) {
-                _cleanup_free_ char *shown = text_printable(mode);
-
-                return error_set(err, ERROR_FAILED, "mode '%s' is not one of auto, agent, acpi, destroy",
-                                 shown);
-        }
-        if (!(timeout_s > 0 && timeout_s <= TIMEOUT_MAX_S))
-                return error_set(err, ERROR_FAILED, "timeout is not between 1 and %d seconds", TIMEOUT_MAX_S);
-        if (reboot && ret->mode == SHUTDOWN_DESTROY)
-                return error_set(err, ERROR_FAILED, "a destroy is no reboot");
-        ret->reboot = reboot;
-        ret->timeout_s = (unsigned)number_ceil(timeout_s);
-        /* FORCE_DESTROY is about guests that do not stop: neither a reboot nor a hurried destroy is. */
-        if (force < 0)
-                force = policy->force_destroy && !reboot && ret->mode != SHUTDOWN_DESTROY;
-        ret->force = force;
-        return 0;
-}
-
-/* NULL alone: QEMU is asked first. */
-static json_t *answer_status(struct supervisor *s, json_t *arguments, struct error **err)
-{
-        int with_comparison = 0;
-        json_error_t why;
-
-        if (arguments && json_unpack_ex(arguments, &why, 0, "{s?:b!}", "compare", &with_comparison) < 0) {
-                error_set(err, ERROR_FAILED, "%s", why.text);
-                return NULL;
-        }
-        if (!with_comparison)
-                return supervisor_record(s);
-        compare_command(s, err);
-        return NULL;
-}
-
-static json_t *on_own(const struct control_command *command, json_t *arguments, int *fds, size_t n_fds,
-                      const struct control_peer *peer, void *data, struct error **err)
-{
-        struct supervisor *s = data;
-        _cleanup_free_ char *who = who_text(peer);
-        struct shutdown_request request = { 0 };
-
-        if (strcmp(command->name, "vmlaunch-status") == 0)
-                return answer_status(s, arguments, err);
-        if (strcmp(command->name, "vmlaunch-agent") == 0) {
-                agent_command(s, arguments, peer, err);
-                return NULL;
-        }
-        if (strcmp(command->name, "vmlaunch-lease") == 0) {
-                agent_lease_command(s, arguments, peer, err);
-                return NULL;
-        }
-        if (strcmp(command->name, "vmlaunch-reexec") == 0) {
-                reexec_command(s, arguments, who, err);
-                return NULL;
-        }
-        if (strcmp(command->name, "vmlaunch-apply") == 0) {
-                apply_command(s, arguments, fds, n_fds, peer, err);
-                return NULL;
-        }
-        if (read_shutdown_arguments(s, arguments, &request, err) < 0 ||
-            stop_request(s, &request, who, err) < 0)
-                return NULL;
-        if (request.mode == SHUTDOWN_DESTROY)
-                request.timeout_s = KILL_REPORT_MS / 1000;
-        return json_pack("{s:i}", "timeout", (int)request.timeout_s);
-}
-
-static struct qmp_client *on_forward(const struct control_command *command, const struct control_peer *peer,
-                                     void *data, struct error **err)
-{
-        struct supervisor *s = data;
-
-        if (s->exited || s->state >= VM_GONE) {
-                error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
-                return NULL;
-        }
-        /* A foreign cont would let the guest run before the plan's commands are done. */
-        if (command->changes && s->state == VM_STARTING) {
-                error_set(err, ERROR_BUSY, "the VM is starting");
-                return NULL;
-        }
-        if (command->changes && (s->state == VM_QUITTING || s->state == VM_RESTARTING)) {
-                error_set(err, ERROR_BUSY, "the VM is %s", vm_state_name(s->state));
-                return NULL;
-        }
-        if (!wire_is_up(s)) {
-                error_set(err, ERROR_BUSY, "QEMU does not answer");
-                return NULL;
-        }
-        if (agent_may_forward(s, command->name, err) < 0)
-                return NULL;
-        if (command->changes) {
-                _cleanup_free_ char *who = who_text(peer), *shown = text_printable(command->name);
-
-                s->changed_by_hand = s->changed_by_hand || command->by_hand;
-                supervisor_story(s, "%s by %s%s", shown, who,
-                                 command->by_hand ? ": the VM is changed by hand" : "");
-        }
-        return s->qmp;
-}
-
-static int on_keys(const json_t *keys, void *data, struct error **err)
-{
-        const struct supervisor *s = data;
-
-        return applies_check_keys(s->applies, keys, err);
-}
-
-static void on_client_wire(const struct control_peer *peer, bool sent, const json_t *message, void *data)
-{
-        struct supervisor *s = data;
-        char channel[40];
-
-        snprintf(channel, sizeof(channel), "client%llu", peer->client);
-        recorder_message(s->recorder, channel, sent, message);
-}
-
-/* The VM lives without it. */
-static void open_recorder(struct supervisor *s)
-{
-        _cleanup_free_ char *path = NULL, *begins = xasprintf("generation %s", s->generation);
-        _cleanup_error_ struct error *err = NULL;
-        size_t length = s->plan->log_path ? strlen(s->plan->log_path) : 0;
-
-        if (length < 4)
-                return;
-        /* NAME.wire beside NAME.log */
-        path = xasprintf("%.*s.wire", (int)(length - 4), s->plan->log_path);
-        s->recorder = recorder_open(path, &err);
-        if (!s->recorder) {
-                _cleanup_free_ char *text = error_text(err);
-
-                log_warning("%s: nothing is recorded: %s", s->plan->name, text);
-        }
-        recorder_note(s->recorder, begins);
-}
-
-static struct qmp_client *on_clean_up(void *data)
-{
-        struct supervisor *s = data;
-
-        return wire_is_up(s) ? s->qmp : NULL;
-}
-
-static void on_answer(bool in_time, void *data)
-{
-        struct supervisor *s = data;
-
-        if (!in_time && s->state < VM_GONE)
-                wire_overdue(s);
-}
-
-static void on_cut_off(const struct control_peer *peer, const char *why, void *data)
-{
-        struct supervisor *s = data;
-
-        log_warning("%s: client with uid %u, pid %d is cut off: %s", s->plan->name, (unsigned)peer->uid,
-                    (int)peer->pid, why);
-}
-
-static void on_gone(const struct control_peer *peer, void *data)
-{
-        struct supervisor *s = data;
-
-        leases_client_gone(s->leases, peer->client);
-        applies_client_gone(s->applies, peer->client);
+        supervisor_tell_failed(s, error, error_exit_status(error));
 }
 
 /* Signals. */
@@ -293,183 +93,6 @@ static void on_signal(const struct signalfd_siginfo *info, void *data)
                         control_event(s->control, "VMLAUNCH_SHUTDOWN",
                                       json_pack("{s:s}", "result", "unable"));
         }
-}
-
-/* The end. */
-
-static void on_last_words(void *data)
-{
-        struct supervisor *s = data;
-
-        s->last_words = NULL;
-        supervisor_event(s, EV_QEMU_EXITED);
-}
-
-void supervisor_qemu_exited(struct supervisor *s)
-{
-        s->exited = true;
-        if (s->qmp)
-                s->last_words = loop_add_deadline(s->loop, LAST_WORDS_MS, on_last_words, s);
-        else
-                supervisor_event(s, EV_QEMU_EXITED);
-}
-
-void supervisor_on_child(int pidfd, void *data)
-{
-        struct supervisor *s = data;
-        pid_t pid;
-
-        (void)pidfd;
-        do
-                pid = waitpid(s->pid, &s->end.wait_status, WNOHANG);
-        while (pid < 0 && errno == EINTR);
-        s->child = NULL;
-        if (pid < 0)
-                keeper_await_status(s);
-        else
-                supervisor_qemu_exited(s);
-}
-
-/* The memfd has its full size from the start: what QEMU wrote ends at the first NUL. */
-static char *read_stderr(int fd)
-{
-        char *text = xmalloc(STDERR_READ_MAX + 1);
-        size_t length = 0;
-
-        while (fd >= 0 && length < STDERR_READ_MAX) {
-                ssize_t n = pread(fd, text + length, STDERR_READ_MAX - length, (off_t)length);
-                char *end;
-
-                if (n <= 0)
-                        break;
-                end = memchr(text + length, '\0', (size_t)n);
-                if (end) {
-                        length = (size_t)(end - text);
-                        break;
-                }
-                length += (size_t)n;
-        }
-        text[length] = '\0';
-        return xrealloc(text, length + 1);
-}
-
-static void on_undo_line(const char *line, void *data)
-{
-        struct supervisor *s = data;
-
-        log_debug("%s: undone: %s", s->plan->name, line);
-}
-
-static void undone(struct supervisor *s, const struct error *error)
-{
-        if (error) {
-                _cleanup_free_ char *text = error_text(error);
-
-                supervisor_story(s, "not everything could be undone: %s", text);
-                log_error("%s: not everything could be undone (try 'vmlaunch reconcile'): %s", s->plan->name,
-                          text);
-        }
-        if (!error)
-                supervisor_story(s, "everything its start did is undone");
-        supervisor_event(s, EV_UNDONE);
-}
-
-static void on_helper(const struct error *error, const json_t *lines, void *data)
-{
-        struct supervisor *s = data;
-        size_t i;
-        json_t *line;
-
-        s->helper = NULL;
-        json_array_foreach ((json_t *)lines, i, line) {
-                on_undo_line(json_string_value(line), s);
-        }
-        undone(s, error);
-}
-
-void supervisor_begin_undo(struct supervisor *s)
-{
-        _cleanup_error_ struct error *err = NULL;
-
-        if (s->lowered) {
-                s->helper = host_helper_undo(s->loop, s->vm, &s->options->host->cgroup, UNDO_MS, on_helper, s,
-                                             &err);
-                if (!s->helper)
-                        undone(s, err);
-        } else if (undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, &err) < 0)
-                undone(s, err);
-        else
-                undone(s, NULL);
-}
-
-/* While the group is there. */
-static void look_for_oom(struct supervisor *s)
-{
-        if (!s->plan->cgroup)
-                return;
-        cgroup_oom_read(&s->options->host->cgroup, s->plan->cgroup, &s->oom);
-        if (!s->oom.kills)
-                return;
-        s->oom_text = cgroup_oom_text(&s->oom);
-        s->end.oom = s->oom_text;
-        s->end.oom_at_limit = s->oom.at_limit;
-}
-
-static void clean_up(struct supervisor *s)
-{
-        _cleanup_free_ char *said = read_stderr(execution_stderr_fd(s->execution));
-        _cleanup_free_ char *why = s->start_error ? error_text(s->start_error) : NULL;
-        bool at_rest;
-
-        crash_point(CRASH_QEMU_ENDED);
-        loop_remove(s->loop, s->last_words);
-        loop_remove(s->loop, s->kill_timer);
-        s->last_words = s->kill_timer = NULL;
-        stop_end(s);
-        s->stuck = false;
-        s->end.start_error = why;
-        s->end.shutdown_reason = s->shutdown_reason;
-        s->end.qemu_stderr = said;
-        look_for_oom(s);
-        verdict_judge(&s->end, &s->verdict);
-        s->end.start_error = s->end.qemu_stderr = s->end.oom = NULL;
-        s->exit_status = s->verdict.exit_status;
-        s->stderr_text = stderr_tail(said);
-        s->ended = story_now();
-        s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
-        supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
-        agent_qemu_gone(s);
-        at_rest = !s->applies || applies_end(s->applies);
-        wire_close(s);
-        supervisor_changed(s);
-        /* The undo takes the journal away: a successor finds the verdict here or nowhere. */
-        supervisor_flush(s);
-        /* Else when its helper has ended: two would undo at once. */
-        if (at_rest)
-                supervisor_begin_undo(s);
-}
-
-static void end(struct supervisor *s)
-{
-        supervisor_flush(s);
-        if (s->control) {
-                control_event(s->control, "VMLAUNCH_END",
-                              json_pack("{s:s, s:i, s:o}", "verdict", verdict_name(s->verdict.kind),
-                                        "exit_status", s->exit_status, "reason",
-                                        story_string(s->verdict.reason)));
-                control_finish(s->control);
-        }
-        crash_point(CRASH_END_TOLD);
-        if (!s->end.ready) {
-                struct error *error = NULL;
-
-                error_set(&error, s->start_error ? s->start_error->code : ERROR_FAILED, "%s",
-                          s->verdict.reason);
-                /* Stopped as asked is 0 for `run`, but for `start` no guest runs. */
-                tell_failed(s, error, s->exit_status ? s->exit_status : 1);
-                error_free(error);
-        }
-        loop_quit(s->loop, s->exit_status);
 }
 
 /* The actions. */
@@ -624,10 +247,10 @@ void supervisor_event(struct supervisor *s, enum vm_event event)
                         kill_hurry(s);
                 break;
         case DO_CLEAN_UP:
-                clean_up(s);
+                supervisor_clean_up(s);
                 break;
         case DO_END:
-                end(s);
+                supervisor_end(s);
                 break;
         }
 }
@@ -683,7 +306,7 @@ static int settle_journal(struct supervisor *s, struct error **err)
                         s->plan->name, s->plan->name);
         }
         if (!journal_is_empty(s->vm->fd) &&
-            undo_journal(s->vm->fd, &s->options->host->cgroup, on_undo_line, s, err) < 0)
+            undo_journal(s->vm->fd, &s->options->host->cgroup, supervisor_undo_line, s, err) < 0)
                 return error_wrap(err, "undo what the last run of '%s' left", s->plan->name);
         return reconcile_for_start(s->options->site, &s->options->host->cgroup, s->plan, on_orphan_line, s,
                                    err);
@@ -698,46 +321,6 @@ static void note_warnings(struct supervisor *s)
                 json_array_append_new(s->warnings, story_string(text));
                 log_info("%s: warning: %s", s->plan->name, text);
         }
-}
-
-static const struct control_handlers control_handlers = {
-        .on_own = on_own,
-        .on_forward = on_forward,
-        .on_keys = on_keys,
-        .on_answer = on_answer,
-        .on_clean_up = on_clean_up,
-        .on_wire = on_client_wire,
-        .on_cut_off = on_cut_off,
-        .on_gone = on_gone,
-};
-
-int supervisor_resume_control(struct supervisor *s, const json_t *state, struct handover *handover,
-                              struct control_call **ret_call, struct error **err)
-{
-        struct control_roles roles;
-
-        open_recorder(s);
-        apply_open(s);
-        control_roles_init(&roles, s->plan->confine.uid);
-        s->control = control_resume(s->loop, state, handover, s->plan->name, s->generation, &roles,
-                                    &control_handlers, s, ret_call, err);
-        return s->control ? 0 : -1;
-}
-
-int supervisor_open_control(struct supervisor *s, struct error **err)
-{
-        struct control_roles roles;
-        int fd;
-
-        open_recorder(s);
-        apply_open(s);
-        fd = unit_stored_control(s);
-        if (fd < 0 && control_listen(s->vm->fd, "control.sock", &fd, err) < 0)
-                return -1;
-        unit_store(s, fd);
-        control_roles_init(&roles, s->plan->confine.uid);
-        s->control = control_new(s->loop, fd, s->plan->name, s->generation, &roles, &control_handlers, s);
-        return 0;
 }
 
 /* QEMU is loading meanwhile. */
@@ -837,38 +420,6 @@ static int start(struct supervisor *s, struct error **err)
         return 0;
 }
 
-/* "record.json.new.PID": of a supervisor of this run that died while it wrote. */
-static void sweep_half_written(int dirfd)
-{
-        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-        crash_point(CRASH_LEAVE);
-        for (struct dirent *entry; dir && (entry = readdir(dir));)
-                if (strstr(entry->d_name, ".new."))
-                        unlinkat(dirfd, entry->d_name, 0);
-        if (dir)
-                closedir(dir);
-}
-
-/* What is left of a run is its record; of a start that came to nothing, the record of the run before. */
-static void leave_directory(struct supervisor *s, bool keep)
-{
-        if (!s->vm)
-                return;
-        sweep_half_written(s->vm->fd);
-        unlinkat(s->vm->fd, "control.sock", 0);
-        if (journal_is_empty(s->vm->fd)) {
-                unlinkat(s->vm->fd, "journal", 0);
-                /* Whoever opened it meanwhile looks again (vm_dir_lock()). */
-                unlinkat(s->vm->fd, "lock", 0);
-                crash_point(CRASH_LEFT);
-        } else {
-                keep = true;
-        }
-        vm_dir_release(s->vm, keep);
-}
-
 static void flush_clients(struct supervisor *s)
 {
         long long until = fd_now_ms() + FLUSH_MS, now;
@@ -891,7 +442,7 @@ static void done(struct supervisor *s, bool keep)
         recorder_close(TAKE_PTR(s->recorder));
         fd_close(&s->keeper_fd);
         execution_free(s->execution);
-        leave_directory(s, keep);
+        supervisor_leave_directory(s, keep);
         /* Last of all: whoever waits for the connection's end may start the VM, or another with its images. */
         control_free(s->control);
         if (s->end.ready && s->options->site->kvmrc.cleanup_on_stop)
@@ -953,7 +504,7 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
 
         if (start(&s, &err) < 0) {
                 status = error_exit_status(err);
-                tell_failed(&s, err, status);
+                supervisor_tell_failed(&s, err, status);
                 /* Not ours to remove when another run has left it: its record, or a journal that is owed. */
                 done(&s, s.state == VM_STARTING ? restore_former(&s) : has_record(&s));
                 return status;

@@ -1,7 +1,8 @@
 /*
  * supervisor_parts - what the supervisor's files share; for no one else.
  *
- * supervisor.c has the start, the table's actions and the end; supervisor_wire.c what QEMU and the agent say;
+ * supervisor.c has the start and the table's actions; supervisor_end.c what follows QEMU's end; supervisor_control.c
+ * what clients ask; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
  * and leases; supervisor_apply.c the changes they send; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
  * keeps what the guest makes of its clock;
@@ -155,27 +156,40 @@ struct supervisor {
 };
 
 /* supervisor.c */
-/* Signals and log, once the VM's directory is ours; the control socket; the loop to the end, and all given back. */
+/* Signals and log, once the VM's directory is ours; the loop to the end, and all given back. */
 void supervisor_hear_signals(struct supervisor *s);
 void supervisor_open_log(struct supervisor *s);
+int supervisor_loop(struct supervisor *s, bool keep_directory);
+/* The guest runs and is looked after: who waits for that is told. */
+void supervisor_tell_ready(struct supervisor *s);
+/* To whoever waits for the start. */
+void supervisor_tell_failed(struct supervisor *s, const struct error *error, int exit_status);
+void supervisor_tell_stuck(struct supervisor *s);
+void supervisor_event(struct supervisor *s, enum vm_event event);
+/* Before the guest runs: why it never will. Steals the error. */
+void supervisor_start_failed(struct supervisor *s, struct error *error);
+
+/* supervisor_control.c */
 int supervisor_open_control(struct supervisor *s, struct error **err);
 /* The same with the clients of the program that we were; *ret_call is the command that we still have to answer. */
 int supervisor_resume_control(struct supervisor *s, const json_t *state, struct handover *handover,
                               struct control_call **ret_call, struct error **err);
-int supervisor_loop(struct supervisor *s, bool keep_directory);
+
+/* supervisor_end.c */
 /* QEMU's pidfd. */
 void supervisor_on_child(int pidfd, void *data);
 /* QEMU has ended, and how is known or never will be. */
 void supervisor_qemu_exited(struct supervisor *s);
-/* The guest runs and is looked after: who waits for that is told. */
-void supervisor_tell_ready(struct supervisor *s);
-/* To whoever waits for the start. */
-void supervisor_tell_stuck(struct supervisor *s);
+/* Verdict and undo. */
+void supervisor_clean_up(struct supervisor *s);
 /* After the verdict. */
 void supervisor_begin_undo(struct supervisor *s);
-void supervisor_event(struct supervisor *s, enum vm_event event);
-/* Before the guest runs: why it never will. Steals the error. */
-void supervisor_start_failed(struct supervisor *s, struct error *error);
+/* A line of undo_journal(). */
+void supervisor_undo_line(const char *line, void *data);
+/* All is undone: clients and whoever waits for the start are told, the loop ends. */
+void supervisor_end(struct supervisor *s);
+/* keep: the record stays. */
+void supervisor_leave_directory(struct supervisor *s, bool keep);
 
 /* supervisor_record.c */
 void supervisor_story(struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
