@@ -204,9 +204,9 @@ const struct verb verbs[] = {
                     .words = "started agent ip port: paused stopped unplugged: job:" }),
           .tsv = true,
           .timeout = "give up after S seconds, status 7 (300)",
-          .more = "started, agent, ip and port may be waited for before anybody starts the VM. ip prints an address that the\n"
-                  "guest's agent tells; port asks at the addresses of the template's NICs, else at those. unplugged waits for\n"
-                  "the guest to let a device go, job for one of QEMU's jobs: one that is not there is done.",
+          .more = "started, agent, ip and port may be waited for before anybody starts a defined VM. ip prints an address that\n"
+                  "the guest's agent tells; port asks at the addresses of the template's NICs, else at those. unplugged waits\n"
+                  "for the guest to let a device go, job for one of QEMU's jobs: one that is not there is done.",
           .ends_within_s = 1,
           .run = verb_wait },
 

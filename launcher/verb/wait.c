@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "conf/spec_build.h"
 #include "launcher/live/control_client.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
@@ -173,7 +172,8 @@ static int wait_for(const struct paths *paths, const char *name, struct wait_goa
         return 0;
 }
 
-/* Some things may be waited for before anybody starts the VM; what is only defined is stopped. */
+/* Some things may be waited for before anybody starts the VM, which is defined then; what is only defined is stopped.
+ * A name that nobody knows is told at once: most are misspelt. */
 static int find(const struct paths *paths, const char *argument, const struct wait_goal *goal,
                 char **ret_name, struct error **err)
 {
@@ -183,10 +183,6 @@ static int find(const struct paths *paths, const char *argument, const struct wa
                 return 0;
         if (error->code == ERROR_NOT_RUNNING && (wait_goal_is_early(goal) || goal->kind == WAIT_STOPPED))
                 return 0;
-        if (error->code == ERROR_NO_SUCH_VM && wait_goal_is_early(goal) && spec_name_is_valid(argument)) {
-                *ret_name = xstrdup(argument);
-                return 0;
-        }
         *err = TAKE_PTR(error);
         return -1;
 }

@@ -122,6 +122,19 @@ test_reader_that_has_gone_is_no_news() {
     assert_contains "$ERR" "No space left"
 }
 
+test_wait_for_a_vm_that_nobody_knows_ends_at_once() {
+    local goal
+    for goal in started agent ip port:22 paused stopped unplugged:x job:x; do
+        expect 4 timeout 60 "$VMLAUNCH" --root "$ROOT" wait nobody --for="$goal"
+        assert_contains "$ERR" "no VM 'nobody'"
+    done
+    # A defined one may be started yet.
+    template
+    mkdir -p "$ROOT/etc/vmlaunch/vms"
+    mv "$TEMPLATE" "$ROOT/etc/vmlaunch/vms/$VM.tmpl"
+    expect 7 vml --timeout 0.2 wait "$VM" --for=started
+}
+
 test_ctrl_c_of_a_wait_says_what_was_left() {
     need_root
     CMDLINE="guest.noacpi guest.noagent" template

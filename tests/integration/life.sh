@@ -26,6 +26,7 @@ test_run_stays_in_the_foreground_and_ends_with_the_verdict_of_a_power_off() {
     make_ready
     vml run "$TEMPLATE" >"$WORK/run.out" 2>&1 &
     local run=$!
+    await 20 vml status "$VM"
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     printf 'poweroff -f\n' | vml console "$VM" >/dev/null
     wait "$run" || fail "run ended with $?"
@@ -78,6 +79,7 @@ test_killed_qemu_gives_verdict_killed_and_leaves_nothing() {
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
     vml run "$TEMPLATE" 2>"$WORK/run.err" &
     local run=$! status=0
+    await 20 vml status "$VM"
     expect 0 vml --timeout 60 wait "$VM" --for=started
     kill -9 "$(status_of pid)"
     wait "$run" || status=$?
@@ -92,6 +94,7 @@ panic_gives_verdict() { # MODEL
     make_ready
     vml run "$TEMPLATE" 2>"$WORK/run.err" &
     local run=$! status=0
+    await 20 vml status "$VM"
     expect 0 vml --timeout 90 wait "$VM" --for=agent
     printf 'echo c >/proc/sysrq-trigger\n' | vml console "$VM" >/dev/null
     wait "$run" || status=$?
@@ -169,6 +172,7 @@ test_sigterm_to_run_is_a_shutdown_of_the_guest() {
     make_ready
     vml run "$TEMPLATE" 2>"$WORK/run.err" &
     local run=$! status=0
+    await 20 vml status "$VM"
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     kill -TERM "$(status_of supervisor_pid)"
     wait "$run" || status=$?

@@ -107,7 +107,10 @@ test_client_killed_or_without_stdout_during_a_start_does_not_matter() {
     kill -9 "$start"
     wait "$start" 2>/dev/null || true
     # Killed before the fork nothing has begun, after it the VM runs.
-    vml --timeout 1 wait "$VM" --for=started >/dev/null 2>&1 && expect 0 vml destroy "$VM"
+    if timeout 1 bash -c "until '$VMLAUNCH' --root '$ROOT' status '$VM'; do sleep 0.05; done" >/dev/null 2>&1; then
+        expect 0 vml --timeout 20 wait "$VM" --for=started
+        expect 0 vml destroy "$VM"
+    fi
     expect 0 sh -c "exec '$VMLAUNCH' --root '$ROOT' start '$TEMPLATE' >&- <&- 2>&-"
     assert_eq "$(status_of state)" running
     expect 0 vml destroy "$VM"
