@@ -13,12 +13,15 @@
 #include "launcher/run/spawn.h"
 #include "launcher/run/stuck.h"
 
-/* QEMU is gone when a helper's undo comes: it sees the end of its socket and ends by itself. */
-#define ENDS_BY_ITSELF_MS 2000
-#define TERM_DEADLINE_MS  1000
-#define KILL_DEADLINE_MS  5000
-#define FDS_MAX           8
-#define CMDLINE_MAX       65536
+/*
+ * QEMU is gone when a helper's undo comes, or has closed its end: nothing more can be asked of a helper, and SIGTERM is to
+ * virtiofsd what the end of its socket is. swtpm --terminate ends by itself only once QEMU has initialised the TPM, so one of
+ * a start that failed before would wait for ever.
+ */
+#define TERM_DEADLINE_MS 2000
+#define KILL_DEADLINE_MS 5000
+#define FDS_MAX          8
+#define CMDLINE_MAX      65536
 
 struct helper_args {
         const char *id, *stderr_name, *directory;
@@ -185,9 +188,7 @@ int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *lear
         static const struct {
                 int sig;
                 int wait_ms;
-        } steps[] = { { 0, ENDS_BY_ITSELF_MS },
-                      { SIGTERM, TERM_DEADLINE_MS },
-                      { SIGKILL, KILL_DEADLINE_MS } };
+        } steps[] = { { SIGTERM, TERM_DEADLINE_MS }, { SIGKILL, KILL_DEADLINE_MS } };
         int pid = (int)json_integer_value(json_object_get(learned, "pid"));
         _cleanup_free_ char *where = NULL;
         _cleanup_close_ int pidfd = -1;
@@ -199,7 +200,7 @@ int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *lear
         if (alive <= 0)
                 return alive;
         for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-                if (steps[i].sig && confine_send_signal(pidfd, steps[i].sig, err) < 0)
+                if (confine_send_signal(pidfd, steps[i].sig, err) < 0)
                         return -1;
                 if (fd_wait(pidfd, POLLIN, fd_now_ms() + steps[i].wait_ms) > 0)
                         return 1;

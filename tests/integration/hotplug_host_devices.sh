@@ -289,6 +289,8 @@ shares_come_and_go() {
     next_supervisor
     assert_eq "$(helper_of fs0)" "$pid running" "virtiofsd of a successor"
     all_agree "a successor"
+    # Its connection to the agent is one of what it holds.
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
     expect 0 vml detach fs "$VM" share
     await 20 helper_is_gone fs0 "$pid"
     all_agree "detach of a share"
