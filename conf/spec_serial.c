@@ -92,15 +92,16 @@ static void add_serial(struct spec_builder *builder, const struct line_spec *con
 }
 
 /* It is the same port: what it says of it has to be the same. */
-static void check_same(struct spec_builder *builder, const struct line_spec *console,
-                       const struct line_spec *serial)
+static void check_same(struct spec_builder *builder, struct line_spec *console, const struct line_spec *serial)
 {
         bool same_path = !console->path || (serial->path && strcmp(console->path, serial->path) == 0);
         const struct origin *type = spec_origin(&attr_console, console, "TYPE");
 
-        if (type->layer <= LAYER_DEFAULT && !console->path)
-                return;
-        if (console->type != serial->type || !same_path)
+        if (type->layer <= LAYER_DEFAULT && !console->path) {
+                console->type = serial->type;
+                console->path = xstrdup_null(serial->path);
+        }
+        if (console->type != serial->type || !same_path || (console->log && !serial->log))
                 spec_fail(
                         builder, &console->section.pos,
                         "CONSOLE: TARGET serial is the first serial port, which the SERIAL of line %u describes "

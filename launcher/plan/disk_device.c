@@ -81,7 +81,11 @@ static void add_identity(struct text *out, const struct disk_spec *disk)
         add_text(out, "product", disk->product);
         add_number(out, "rotation_rate", disk->rotation_rate);
         add_number(out, "logical_block_size", disk->logical_block_size);
-        add_number(out, "physical_block_size", disk->physical_block_size);
+        /* QEMU's own is 512, whatever the logical one is, and refuses that. */
+        add_number(out, "physical_block_size",
+                   disk->physical_block_size        ? disk->physical_block_size
+                   : disk->logical_block_size > 512 ? disk->logical_block_size
+                                                    : 0);
 }
 
 /* libvirt's rules: reading follows writing, but reads have no "no space left". */

@@ -24,9 +24,12 @@ static unsigned redirections(const struct vm_spec *spec)
 
 /* The card. */
 
-const char *video_address(bool is_q35)
+static const char *video_address(const struct build *build)
 {
-        return is_q35 ? "pcie.0:0x1" : "pci.0:0x2";
+        if (build->kind != MACHINE_Q35)
+                return "pci.0:0x2";
+        /* What an amd-iommu has on the bus takes the first slot. */
+        return build->spec->iommu.model == IOMMU_AMD ? "pcie.0:0x1e" : "pcie.0:0x1";
 }
 
 const char *video_type_device(int type)
@@ -322,7 +325,7 @@ void display_place(struct build *build)
 static void video_args(struct build *build)
 {
         const struct vm_spec *spec = build->spec;
-        const char *address = video_address(build->kind == MACHINE_Q35);
+        const char *address = video_address(build);
         _cleanup_text_ struct text because = TEXT_INIT;
 
         if (spec->video.type == VIDEO_NONE)

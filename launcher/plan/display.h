@@ -10,8 +10,6 @@
 
 #include "conf/vm_spec.h"
 
-/* Where the first card sits, outside of what PCI placement gives away. */
-const char *video_address(bool is_q35);
 /* The device type of an enum video_type, enum sound_model; NULL: none. */
 const char *video_type_device(int type);
 const char *sound_model_device(int model);

@@ -5,7 +5,7 @@
 #include "launcher/plan/builder.h"
 #include "launcher/plan/iommu.h"
 
-/* The last slot of pcie.0 before the chipset's own; root ports fill the slots from 2 on. */
+/* The last slot of pcie.0 before the chipset's own, which beside amd the screen has; root ports fill the slots from 2 on. */
 #define VIRTIO_ADDR "0x1e"
 #define PORTS_BELOW 224
 
@@ -53,9 +53,13 @@ int iommu_check(struct build *build, struct error **err)
 
 int iommu_check_place(struct build *build, struct error **err)
 {
-        if (build->spec->iommu.model == IOMMU_VIRTIO && build->pci.n_ports > PORTS_BELOW)
+        const struct vm_spec *spec = build->spec;
+        bool is_last = spec->iommu.model == IOMMU_VIRTIO ||
+                       (spec->iommu.model == IOMMU_AMD && spec->video.type != VIDEO_NONE);
+
+        if (is_last && build->pci.n_ports > PORTS_BELOW)
                 return build_error(build, err, ERROR_INVALID, "IOMMU/MODEL",
-                                   "virtio has no place beside more than %d root ports", PORTS_BELOW);
+                                   "has no place beside more than %d root ports", PORTS_BELOW);
         return 0;
 }
 
