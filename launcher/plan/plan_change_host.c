@@ -33,6 +33,14 @@ static const char *known_by(enum plan_effect effect)
         }
 }
 
+/* json_equal() of two that are absent is false. */
+static bool is_same_member(const json_t *a, const json_t *b, const char *member)
+{
+        const json_t *one = json_object_get(a, member), *other = json_object_get(b, member);
+
+        return one == other || json_equal(one, other);
+}
+
 /* The step of the other plan that does the same thing another way; NULL: there is none. */
 static const struct plan_step *counterpart(const struct launch_plan *plan, const struct plan_step *step)
 {
@@ -40,9 +48,8 @@ static const struct plan_step *counterpart(const struct launch_plan *plan, const
 
         for (size_t i = 0; member && i < plan->n_steps; i++)
                 if (plan->steps[i].effect == step->effect &&
-                    json_equal(json_object_get(plan->steps[i].args, member),
-                               json_object_get(step->args, member)) &&
-                    json_equal(json_object_get(plan->steps[i].args, "op"), json_object_get(step->args, "op")))
+                    is_same_member(plan->steps[i].args, step->args, member) &&
+                    is_same_member(plan->steps[i].args, step->args, "op"))
                         return &plan->steps[i];
         return NULL;
 }

@@ -341,10 +341,14 @@ static void change_part(struct changing *c, const struct plan_part *was, const s
             is_unshared(c, wanted, a, b))
                 return;
         json_object_foreach (b, key, value) {
-                if (!json_equal(json_object_get(a, key), value))
-                        changing_tell_next_start(c, "%s: %s of '%s' changes at the next start",
-                                                 because_of(c, wanted, json_object_get(a, key), value), key,
-                                                 wanted->id);
+                if (json_equal(json_object_get(a, key), value))
+                        continue;
+                changing_tell_next_start(c, "%s: %s of '%s' changes at the next start",
+                                         because_of(c, wanted, json_object_get(a, key), value), key,
+                                         wanted->id);
+                /* Another device has other properties. */
+                if (strcmp(key, "driver") == 0)
+                        return;
         }
         json_object_foreach (a, key, value) {
                 if (!json_object_get(b, key))

@@ -247,7 +247,8 @@ bool control_command_classify(const char *name, const json_t *arguments, struct 
 
 json_t *control_command_keys(const struct control_command *command, const json_t *arguments)
 {
-        static const char *const members[] = { "id", "node-name", "device", "name", "job-id", "node" };
+        static const char *const members[] = { "id", "node-name", "device", "name", "job-id", "node", "fdname" };
+        const json_t *set = json_object_get(arguments, "fdset-id");
         json_t *keys = json_array();
 
         if (command->run_state)
@@ -258,6 +259,8 @@ json_t *control_command_keys(const struct control_command *command, const json_t
                 if (json_is_string(value))
                         json_array_append(keys, value);
         }
+        if (json_is_integer(set))
+                json_array_append_new(keys, json_sprintf("fdset %lld", json_integer_value(set)));
         if (json_array_size(keys) == 0)
                 json_array_append_new(keys, json_string(command->name));
         return keys;

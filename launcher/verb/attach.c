@@ -24,12 +24,15 @@ struct device_change {
         const char *which;        /* of detach and update */
         struct config_file config;
         bool live, has_config;
+        bool differs; /* update: something that is given is not so yet */
+        bool *later;  /* update: of each key, whether it comes with the next start */
 };
 
 static void device_change_done(struct device_change *change)
 {
         template_free(change->request);
         free(change->base_dir);
+        free(change->later);
         config_file_done(&change->config);
 }
 #define _cleanup_device_change_ _cleanup_(device_change_done)
@@ -364,17 +367,62 @@ int verb_detach(struct verb_context *context, struct error **err)
 
 /* update */
 
+static void set_key(struct template_attribute *vector, const struct template_value *key)
+{
+        /* It stays where it is, by the lock, when it can: another MODEL may need another bus. */
+        template_remove_pair(vector, "ADDRESS");
+        template_set_pair(vector, key->name, key->value, &key->value_pos);
+}
+
+/*
+ * With --config what cannot change now is for the next start, and is no part of what runs. A key that is nothing without
+ * another one is tried with all of them.
+ */
+static int sort_out(struct device_change *device, struct error **err)
+{
+        const struct template_attribute *keys = requested(device);
+        _cleanup_change_ struct change change = { 0 };
+
+        device->later = xcalloc(keys->n_pairs, sizeof(bool));
+        if (change_open(device->context, device->context->args[1], &change, err) < 0)
+                return -1;
+        for (size_t i = 0; i < keys->n_pairs; i++) {
+                _cleanup_plan_change_ struct plan_change plan = { 0 };
+                _cleanup_prepared_ struct prepared after = { 0 };
+                _cleanup_error_ struct error *alone = NULL;
+                size_t at = 0;
+
+                if (change_edit_again(&change, err) < 0 ||
+                    device_find(change.edit, device->kind, device->which, &at, err) < 0)
+                        return -1;
+                set_key(&change.edit->attributes[at], &keys->pairs[i]);
+                if (change_plan(&change, "update", device->base_dir, NULL, 0, false, &after, &plan, &alone) <
+                            0 ||
+                    !plan.next_start)
+                        continue;
+                device->later[i] = true;
+                output_warnings(plan.next_start, device->context);
+        }
+        return 0;
+}
+
 static int edit_update(struct change *change, void *data, struct error **err)
 {
-        const struct device_change *device = data;
+        struct device_change *device = data;
         const struct template_attribute *keys = requested(device);
+        struct template_attribute *vector;
         size_t at = 0;
 
         if (device_find(change->edit, device->kind, device->which, &at, err) < 0)
                 return -1;
-        for (size_t i = 0; i < keys->n_pairs; i++)
-                template_set_pair(&change->edit->attributes[at], keys->pairs[i].name, keys->pairs[i].value,
-                                  &keys->pairs[i].value_pos);
+        vector = &change->edit->attributes[at];
+        for (size_t i = 0; i < keys->n_pairs; i++) {
+                const char *old = template_pair(vector, keys->pairs[i].name);
+
+                device->differs = device->differs || !old || strcasecmp(old, keys->pairs[i].value) != 0;
+                if (!device->later || !device->later[i])
+                        set_key(vector, &keys->pairs[i]);
+        }
         return 0;
 }
 
@@ -382,7 +430,12 @@ static int updated(struct change *change, const struct prepared *after, void *da
 {
         const struct device_change *device = data;
 
-        (void)after, (void)err;
+        (void)after;
+        if (!change->did && device->differs && !device->has_config) {
+                error_set(err, ERROR_INVALID, "update %s %s of '%s': nothing of it changes while the VM runs",
+                          device->kind->word, device->which, change->name);
+                return error_hint(err, "--config keeps it for the next start");
+        }
         tell(device, change->name, "updated", device->which, NULL, change->did);
         return 0;
 }
@@ -413,7 +466,7 @@ static int update_config(struct device_change *change, struct error **err)
 int verb_update_device(struct verb_context *context, struct error **err)
 {
         _cleanup_device_change_ struct device_change change = { .which = context->args[2] };
-        struct change_request request = { .edit = edit_update, .done = updated };
+        struct change_request request = { .edit = edit_update, .done = updated, .refuse_next_start = true };
         _cleanup_free_ char *what = NULL;
 
         if (begin(context, &change, err) < 0)
@@ -432,8 +485,8 @@ int verb_update_device(struct verb_context *context, struct error **err)
         request.verb = what;
         request.base_dir = change.base_dir;
         request.extra = change.request;
-        /* With --config the rest comes at the next start, as was asked for. */
-        request.refuse_next_start = !change.has_config;
+        if (change.has_config && change.live && sort_out(&change, err) < 0)
+                return error_wrap(err, "%s of '%s'", what, context->args[1]);
         if (carry_out(&change, &request, err) < 0)
                 return -1;
         if (!change.live)

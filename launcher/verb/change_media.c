@@ -99,7 +99,8 @@ int verb_change_media(struct verb_context *context, struct error **err)
                         here ? xasprintf("%s/%s", strcmp(here, "/") == 0 ? "" : here, file) : xstrdup(file);
         }
         result = carry_out(context, &request, &media, err);
-        if (result < 0 && *err && (*err)->qmp_class && !request.force_tray)
+        if (result < 0 && *err && (*err)->qmp_class && strcmp((*err)->qmp_class, "GenericError") == 0 &&
+            !request.force_tray)
                 error_hint(err, "a guest that has it mounted keeps it: unmount it there, or --force");
         if (result == 0 && !request.only_plan && !context->quiet && context->output == OUTPUT_TABLE)
                 printf(file ? "%s: %s is in\n" : "%s: the drive is empty\n", media.which, media.path);

@@ -9,6 +9,7 @@
 #include "conf/spec_build.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/difference_secret.h"
+#include "launcher/verb/difference_size.h"
 
 void differences_done(struct differences *differences)
 {
@@ -38,7 +39,7 @@ const char *difference_effect_name(enum difference_effect effect)
 /* What people know a vector of a repeated kind by; lent. */
 static const char *name_of(const struct template_attribute *vector)
 {
-        static const char *const keys[] = { "TARGET", "MAC", "SOURCE", "SHORT_ADDRESS", "TYPE" };
+        static const char *const keys[] = { "TARGET", "MAC", "SOURCE", "ADDRESS", "UUID", "TYPE" };
 
         for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
                 const char *value = template_pair(vector, keys[i]);
@@ -62,6 +63,12 @@ static bool is_same(const struct template_attribute *a, const struct template_at
                (!repeats(a) || strcmp(name_of(a), name_of(b)) == 0);
 }
 
+/* Where the guest has it; of PCI that is VM_ADDRESS, and ADDRESS the host's device. */
+static bool is_place(const char *vector, const char *key)
+{
+        return strcmp(key, "ADDRESS") == 0 && strcmp(vector, attr_pci.name) != 0;
+}
+
 /* The places and numbers of this run are its own, and so is who it is. */
 static bool is_own(const char *vector, const char *key)
 {
@@ -69,7 +76,7 @@ static bool is_own(const char *vector, const char *key)
         size_t n = strlen(key);
 
         if (vector)
-                return strcmp(key, "ADDRESS") == 0 || (n > 3 && strcmp(key + n - 3, "_ID") == 0);
+                return is_place(vector, key) || (n > 3 && strcmp(key + n - 3, "_ID") == 0);
         for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
                 if (strcmp(attributes[i], key) == 0)
                         return true;
@@ -222,6 +229,11 @@ void difference_apply(struct change *change, const struct differences *differenc
         struct template *edit = change->edit;
         const struct source_pos nowhere = { 0 };
 
+        /* As attach.c has it. */
+        if (difference->kind == DIFFERENCE_VALUE && difference->vector &&
+            is_place(difference->vector, "ADDRESS"))
+                template_remove_pair(&edit->attributes[difference->at], "ADDRESS");
+
         if (difference->kind == DIFFERENCE_ADDED)
                 add_vector(edit, &differences->wanted->attributes[difference->wanted_at]);
         else if (difference->kind == DIFFERENCE_REMOVED)
@@ -348,6 +360,7 @@ int differences_find(struct change *change, const struct template *template, con
         list.wanted_text = spec_to_template(spec);
         if (template_parse(template->file, list.wanted_text, strlen(list.wanted_text), &list.wanted, err) < 0)
                 return -1;
+        difference_of_size(change, spec, list.wanted);
         compare(&list, change->was);
         if (judge_all(change, &list, err) < 0)
                 return -1;

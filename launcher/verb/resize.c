@@ -295,8 +295,7 @@ static void warn_of_emulation(struct change *change, const struct vm_spec *spec)
                 return;
         error_set(
                 &warning, ERROR_FAILED,
-                "QEMU 7.2 without KVM crashes when a vCPU comes after one has gone: leave it at %u until the next start",
-                spec->vcpu + spec->vcpu_plugged);
+                "QEMU 7.2 without KVM crashes when vCPUs or memory change after a vCPU has gone: leave both until the next start");
         output_warnings(warning, change->context);
         error_free(warning);
 }

@@ -38,6 +38,11 @@ int vm_live_template(const struct paths *paths, const char *name, char **ret, st
                 return -1;
         result = fd_read_file_at(dir->fd, "live.tmpl", TEMPLATE_MAX_BYTES, ret, NULL, err);
         vm_dir_release(dir, true);
+        /* It goes with the run. */
+        if (result < 0 && (*err)->os_errno == ENOENT) {
+                error_free(TAKE_PTR(*err));
+                return error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
+        }
         if (result < 0 && (*err)->os_errno == EACCES) {
                 error_free(TAKE_PTR(*err));
                 return error_set(err, ERROR_NOT_PERMITTED,

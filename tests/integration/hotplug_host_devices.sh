@@ -130,6 +130,13 @@ test_pci_devices_of_a_start_are_given_back_at_the_end() {
     assert_eq "$(owner /dev/vfio/31) $(owner /dev/vfio/41)" "$uid 0" "owners of the groups, one left"
     next_supervisor
     all_agree "a successor"
+    # Another device of the host is another device, whatever place it has in the guest.
+    sed -e '/UUID = /d' -e 's/0000:5e:00.0/0000:5e:00.1/' "$TEMPLATE" >"$ROOT/wanted.tmpl"
+    expect 0 vml update "$VM" --file "$ROOT/wanted.tmpl"
+    assert_match "$OUT" "PCI 0000:5e:00.1 +none +there +done" "update"
+    assert_match "$OUT" "PCI 0000:5e:00.0 +there +none +done" "update"
+    assert_contains "$(<"$RUN_DIR/live.tmpl")" 'ADDRESS = "0000:5e:00.1"'
+    all_agree "an update"
     ended
     assert_eq "$(owner /dev/vfio/31)" 0 "owner of the group at the end"
 }

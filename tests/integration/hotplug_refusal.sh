@@ -192,7 +192,7 @@ test_vcpu_comes_again_after_it_has_gone() {
         assert_eq "$(vcpus)" 4 "vCPUs of QEMU"
         all_agree "more vCPUs"
         expect 0 vml resize "$VM" --vcpu 2
-        assert_contains "$ERR" "QEMU 7.2 without KVM crashes when a vCPU comes after one has gone"
+        assert_contains "$ERR" "QEMU 7.2 without KVM crashes when vCPUs or memory change after a vCPU has gone"
         assert_eq "$(vcpus)" 2 "vCPUs of QEMU"
         all_agree "fewer vCPUs"
     done
