@@ -92,7 +92,8 @@ static void add_serial(struct spec_builder *builder, const struct line_spec *con
 }
 
 /* It is the same port: what it says of it has to be the same. */
-static void check_same(struct spec_builder *builder, struct line_spec *console, const struct line_spec *serial)
+static void check_same(struct spec_builder *builder, struct line_spec *console,
+                       const struct line_spec *serial)
 {
         bool same_path = !console->path || (serial->path && strcmp(console->path, serial->path) == 0);
         const struct origin *type = spec_origin(&attr_console, console, "TYPE");

@@ -247,7 +247,9 @@ bool control_command_classify(const char *name, const json_t *arguments, struct 
 
 json_t *control_command_keys(const struct control_command *command, const json_t *arguments)
 {
-        static const char *const members[] = { "id", "node-name", "device", "name", "job-id", "node", "fdname" };
+        static const char *const members[] = {
+                "id", "node-name", "device", "name", "job-id", "node", "fdname"
+        };
         const json_t *set = json_object_get(arguments, "fdset-id");
         json_t *keys = json_array();
 
