@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What each attribute of processors and memory does to a running machine: asked from QEMU, from /proc, or from the guest.
+# What each attribute of processors and memory does to a running machine: asked from QEMU and from /proc. What a guest sees of
+# them is in attributes_disk.sh: one guest has all that only a guest can tell.
 . "$(dirname "$0")/lib.sh"
 
 # memdev ID JQ-FILTER VALUE: of an object that holds guest memory
@@ -104,22 +105,28 @@ test_what_nobody_says_of_processors_and_memory() {
     qom peripheral/balloon0 deflate-on-oom false
     qom peripheral/balloon0 free-page-reporting false
     qom peripheral/balloon0 guest-stats-polling-interval 0
+    # A console and an agent
+    qmp query-chardev
+    reply_is '[.[].label] | sort | join(" ")' "agent0 mon0 serial0"
     # Q35_ROOT_PORTS, instead of 16
     qom_child rp20 || fail "there is no twentieth root port"
     ! qom_child rp21 || fail "there is a further root port"
     ended
 }
 
-test_memory_that_grows_through_virtio_mem_is_shared_with_others() {
+test_memory_that_grows_and_what_host_conf_says() {
     need_root
     local other=1
     [[ -d /sys/fs/cgroup/cpu ]] && other=2
     mkdir -p "$ROOT/etc/vmlaunch"
-    echo "CGROUPS_VERSION = \"$other\"" >"$ROOT/etc/vmlaunch/host.conf"
+    printf '#!/bin/sh\nMARK=here exec /usr/bin/qemu-system-x86_64 "$@"\n' >"$ROOT/listed-qemu"
+    chmod 755 "$ROOT/listed-qemu"
+    printf '%s\n' "CGROUPS_VERSION = \"$other\"" "EMULATORS = \"$ROOT/listed-qemu qemu-system-x86_64\"" >"$ROOT/etc/vmlaunch/host.conf"
     TEMPLATE=$ROOT/$VM.tmpl
     cat >"$TEMPLATE" <<END
 NAME = "$VM"
 ACCEL = "tcg"
+EMULATOR = "$ROOT/other-qemu"
 MEMORY = "64"
 MEMORY_MAX = "256"
 MEMORY_RESIZE_MODE = "VIRTIO_MEM"
@@ -127,7 +134,12 @@ VCPU = "4"
 TOPOLOGY = [ MEMORY_ACCESS = "shared" ]
 BALLOON = [ MODEL = "none" ]
 END
+    # EMULATORS
+    expect 6 vml start "$TEMPLATE"
+    assert_contains "$ERR" "is not on the EMULATORS list of host.conf"
+    sed -i 's/other-qemu/listed-qemu/' "$TEMPLATE"
     started
+    tr '\0' '\n' <"/proc/$PID/environ" | grep -qx MARK=here || fail "QEMU is not the one of the list"
     assert_contains "$(<"$WORK/err")" "CGROUPS_VERSION" "warning"
     place 3 '.props | [."socket-id", ."core-id", ."thread-id"] | join(" ")' "0 3 0"
     memdev ram0 .share true
@@ -174,59 +186,6 @@ test_locked_memory_or_the_reason_why_not() {
         expect 1 vml start "$TEMPLATE"
         assert_contains "$ERR" "raise the limit of locked memory (MEMORY_BACKING/LOCKED): Operation not permitted"
     fi
-}
-
-test_emulator_of_a_template_has_to_be_on_the_hosts_list() {
-    need_root
-    mkdir -p "$ROOT/etc/vmlaunch"
-    printf '#!/bin/sh\nMARK=here exec /usr/bin/qemu-system-x86_64 "$@"\n' >"$ROOT/listed-qemu"
-    chmod 755 "$ROOT/listed-qemu"
-    echo "EMULATORS = \"$ROOT/listed-qemu qemu-system-x86_64\"" >"$ROOT/etc/vmlaunch/host.conf"
-    TEMPLATE=$ROOT/$VM.tmpl
-    printf '%s\n' "NAME = \"$VM\"" 'ACCEL = "tcg"' 'MEMORY = "64"' "EMULATOR = \"$ROOT/other-qemu\"" >"$TEMPLATE"
-    expect 6 vml start "$TEMPLATE"
-    assert_contains "$ERR" "is not on the EMULATORS list of host.conf"
-    sed -i 's/other-qemu/listed-qemu/' "$TEMPLATE"
-    started
-    tr '\0' '\n' <"/proc/$PID/environ" | grep -qx MARK=here || fail "QEMU is not the one of the list"
-    ended
-}
-
-test_guest_sees_its_nodes_topology_and_balloon() {
-    need_root
-    template 'VCPU = "3"' 'VCPU_MAX = "4"' 'MEMORY_MAX = "320"' \
-        'TOPOLOGY = [ SOCKETS = "2", CORES = "1", THREADS = "2" ]' \
-        'NUMA_NODE = [ TOTAL_CPUS = "2", MEMORY = "192", DISTANCE = "1:25" ]' \
-        'NUMA_NODE = [ TOTAL_CPUS = "2", MEMORY = "128", DISTANCE = "0:35" ]' \
-        'BALLOON = [ STATS_PERIOD = "1" ]'
-    # AMD's models have one thread a core.
-    sed -i 's/ guest.small//; s/qemu64/Nehalem/' "$TEMPLATE"
-    started
-    expect 0 vml --timeout 90 wait "$VM" --for=agent
-    # The balloon takes what is above MEMORY, and tells.
-    balloon_is() { qmp query-balloon && [[ $(jq .actual <<<"$REPLY_JSON") == "$1" ]]; }
-    has_stats() { qmp qom-get '{"path":"/machine/peripheral/balloon0","property":"guest-stats"}' && jq -e '."last-update" > 0' <<<"$REPLY_JSON"; }
-    await 30 balloon_is $((256 << 20))
-    await 30 has_stats
-    # shellcheck disable=SC2016 # the guest's shell expands it
-    tell_guest \
-        'cd /sys/devices/system/node; echo NODES=$(cat online)' \
-        'echo CPUS=$(cat node0/cpulist),$(cat node1/cpulist)' \
-        'echo DISTANCES=$(cat node0/distance node1/distance)' \
-        'awk "/MemTotal/ { n = n (\$4 > 60000 && \$4 < 320 * 1024 ? 1 : 0) } END { print \"MEMORY=\" n }" node0/meminfo node1/meminfo' \
-        'cd ../cpu; echo POSSIBLE=$(cat possible),$(cat online)' \
-        'echo SOCKETS=$(cat cpu*/topology/physical_package_id | sort -u | wc -l)' \
-        'echo THREADS=$(cat cpu0/topology/thread_siblings_list)' \
-        'awk "/^MemTotal/ { print \"TOTAL=\" (\$2 > 150000 && \$2 < 256 * 1024) }" /proc/meminfo'
-    said NODES 0-1
-    said CPUS 0-1,2
-    said DISTANCES "10 25 35 10"
-    said MEMORY 11
-    said POSSIBLE 0-3,0-2
-    said SOCKETS 2
-    said THREADS 0-1
-    said TOTAL 1
-    ended
 }
 
 run_tests "$@"

@@ -263,6 +263,7 @@ END
     } >"$TEMPLATE"
     started
     node disk0-file .drv host_device
+    node disk0-format .drv raw
     disk 0 '.inserted.image."virtual-size"' $((8 << 20))
     open_as "$one" rw direct
     dev 1 type ide-cd
@@ -272,6 +273,10 @@ END
     dev 2 unit 0
     disk 2 '.inserted."node-name"' disk2-format
     ended
+    # It is no file.
+    sed "s/TYPE = \"block\"/TYPE = \"file\"/" "$TEMPLATE" >"$ROOT/file.tmpl"
+    expect 6 vml start "$ROOT/file.tmpl"
+    assert_contains "$ERR" "block device"
     # DISK_TYPE says it where TYPE does not; a LUN is a SCSI device, which a loop device is not.
     sed -i "s/TYPE = \"block\"/DISK_TYPE = \"block\"/" "$TEMPLATE"
     expect 0 vml plan "$TEMPLATE" --format argv
@@ -351,8 +356,8 @@ END
     assert_contains "$ERR" "Authentication failure"
 }
 
-# What only a guest sees.
-test_a_guests_disks() {
+# What only a guest sees, of processors, memory and disks: one boot for all of them.
+test_a_guests_nodes_balloon_and_disks() {
     need_root
     local before i2 worked first both
     qemu-img create -q -f qcow2 "$ROOT/base.qcow2" 8M
@@ -362,7 +367,11 @@ test_a_guests_disks() {
     truncate -s 8M "$ROOT/scsi.raw" "$ROOT/large.raw"
     TEMPLATE=$ROOT/$VM.tmpl
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/} # for drivers of SCSI
-    template 'VCPU = "2"' \
+    template 'VCPU = "3"' 'VCPU_MAX = "4"' 'MEMORY_MAX = "320"' \
+        'TOPOLOGY = [ SOCKETS = "2", CORES = "1", THREADS = "2" ]' \
+        'NUMA_NODE = [ TOTAL_CPUS = "2", MEMORY = "192", DISTANCE = "1:25" ]' \
+        'NUMA_NODE = [ TOTAL_CPUS = "2", MEMORY = "128", DISTANCE = "0:35" ]' \
+        'BALLOON = [ STATS_PERIOD = "1" ]' \
         'FEATURES = [ IOTHREADS = "2", VIRTIO_SCSI_QUEUES = "2", VIRTIO_BLK_QUEUES = "auto" ]' \
         'DISK = [ SOURCE = "base.qcow2", CLONE = "yes", TARGET = "vda", SERIAL = "WD-01", IOTHREAD = "2" ]' \
         'DISK = [ SOURCE = "base.qcow2", PERSISTENT = "no", TARGET = "vdb", VIRTIO_BLK_QUEUES = "1", IOTHREAD = "1" ]' \
@@ -372,8 +381,34 @@ test_a_guests_disks() {
         'DISK = [ SOURCE = "large.raw", TARGET = "vdf", LOGICAL_BLOCK_SIZE = "4096", PHYSICAL_BLOCK_SIZE = "4096" ]' \
         'DISK = [ SOURCE = "zeroes.raw", TARGET = "vdg", DETECT_ZEROES = "unmap" ]' \
         'DISK = [ SOURCE = "scsi.raw", TARGET = "sda", WWN = "5000c50015ea71ad", VENDOR = "ACMECORP", PRODUCT = "SUPERFAST", ROTATION_RATE = "1", SERIAL = "S1" ]'
-    started
-    expect 0 vml --timeout 90 wait "$VM" --for=agent
+    # AMD's models have one thread a core.
+    sed -i 's/qemu64/Nehalem/' "$TEMPLATE"
+    start_ready
+    PID=$(status_of pid)
+    qmp_open
+    # The balloon takes what is above MEMORY, and tells.
+    balloon_is() { qmp query-balloon && [[ $(jq .actual <<<"$REPLY_JSON") == "$1" ]]; }
+    has_stats() { qmp qom-get '{"path":"/machine/peripheral/balloon0","property":"guest-stats"}' && jq -e '."last-update" > 0' <<<"$REPLY_JSON"; }
+    await 30 balloon_is $((256 << 20))
+    await 30 has_stats
+    # shellcheck disable=SC2016 # the guest's shell expands it
+    tell_guest \
+        'cd /sys/devices/system/node; echo NODES=$(cat online)' \
+        'echo CPUS=$(cat node0/cpulist),$(cat node1/cpulist)' \
+        'echo DISTANCES=$(cat node0/distance node1/distance)' \
+        'awk "/MemTotal/ { n = n (\$4 > 60000 && \$4 < 320 * 1024 ? 1 : 0) } END { print \"MEMORY=\" n }" node0/meminfo node1/meminfo' \
+        'cd ../cpu; echo POSSIBLE=$(cat possible),$(cat online)' \
+        'echo SOCKETS=$(cat cpu*/topology/physical_package_id | sort -u | wc -l)' \
+        'echo THREADS=$(cat cpu0/topology/thread_siblings_list)' \
+        'awk "/^MemTotal/ { print \"TOTAL=\" (\$2 > 150000 && \$2 < 256 * 1024) }" /proc/meminfo'
+    said NODES 0-1
+    said CPUS 0-1,2
+    said DISTANCES "10 25 35 10"
+    said MEMORY 11
+    said POSSIBLE 0-3,0-2
+    said SOCKETS 2
+    said THREADS 0-1
+    said TOTAL 1
     qmp query-iothreads
     i2=$(jq '.[] | select(.id == "iothread2")."thread-id"' <<<"$REPLY_JSON")
     worked=$(cut -d' ' -f1 "/proc/$PID/task/$i2/schedstat")
@@ -391,7 +426,7 @@ test_a_guests_disks() {
         'dd if=/dev/zero of=/dev/vdg bs=1M count=4 conv=fsync 2>/dev/null; sync' \
         'spent() { a=$(cut -d" " -f1 /proc/uptime | tr -d .); first=${first:-$a}; for i in 0 1 2 3 4 5; do dd if=/dev/urandom of=/dev/vde bs=64k count=16 seek=$(($2 + i * 16)) conv=fsync 2>/dev/null; done; b=$(cut -d" " -f1 /proc/uptime | tr -d .); echo $1=$((b - a)) BOTH=$((b - first)); }' \
         'dd if=/dev/urandom of=/dev/null bs=64k count=96 2>/dev/null; spent BURST 0; spent BASE 96'
-    said vda 2
+    said vda 3
     said vdb 1
     said sda 2
     said SERIAL WD-01

@@ -20,12 +20,22 @@ offers() { # N FEATURE
 # in_status N JQ-FILTER VALUE
 in_status() { assert_eq "$(status_of "devices[] | select(.id == \"nic$1\") | $2")" "$3" "status of nic$1: $2"; }
 
+# A script that writes down its arguments, and fails while a file is there.
+nic_script() {
+    mkdir -p "$ROOT/etc/vmlaunch"
+    printf '%s\n' '#!/bin/sh' "echo \"\$# \$1 \$(id -u) \$(ip -o link show \$1 | grep -c UP)\" >$WORK/script-said" \
+        "[ ! -e $WORK/script-fails ] || { echo no route today >&2; exit 3; }" >"$ROOT/script"
+    chmod 755 "$ROOT/script"
+}
+
 test_nics_of_a_q35_guest() {
     need_root
     ip link add jumbo type bridge
     ip link add jumbo-port type veth peer name jumbo-far
     ip link set jumbo-port mtu 4000 master jumbo
     ip link set jumbo up
+    nic_script
+    echo "NIC_SCRIPTS = \"/bin/other $ROOT/script\"" >"$ROOT/etc/vmlaunch/host.conf"
     cat >"$ROOT/$VM.tmpl" <<END
 NAME = "$VM"
 MEMORY = "64"
@@ -46,9 +56,17 @@ NIC = [ BRIDGE = "$BRIDGE", MODEL = "e1000e", NIC_ID = "9", NETWORK = "private",
         VROUTER_IP = "192.168.0.9", VROUTER_IP6 = "fd00::9", VROUTER_IP6_GLOBAL = "2001:db8::9",
         VROUTER_MANAGEMENT = "no", EXTERNAL = "yes" ]
 NIC = [ BRIDGE_TYPE = "user", MODEL = "rtl8139" ]
+NIC = [ BRIDGE = "$BRIDGE", TARGET = "vl-q", VIRTIO_QUEUES = "256", NIC_ID = "20" ]
+NIC = [ BRIDGE = "", TARGET = "vl-s", SCRIPT = "$ROOT/script", NIC_ID = "21" ]
 END
     TEMPLATE=$ROOT/$VM.tmpl
-    started
+    # Many queues need many files: as many as the hard limit allows.
+    (
+        ulimit -Sn 64
+        expect 0 vml start "$TEMPLATE"
+    ) || exit 1
+    PID=$(status_of pid)
+    qmp_open
     assert_contains "$(<"$WORK/err")" "kept, and the guest is not told: NIC/IP," "warning"
 
     nic 0 type virtio-net-pci
@@ -96,6 +114,12 @@ END
     qmp human-monitor-command '{"command-line":"info network"}'
     assert_match "$REPLY_JSON" 'net5: index=0,type=user' "netdev of nic5"
 
+    pairs 20 256
+    queues vl-q 256
+
+    assert_match "$(<"$WORK/script-said")" '^1 vl-s 0 1$' "what the script got"
+    link vl-s .master null
+
     in_status 9 '.metadata.IP' 192.168.0.7
     in_status 9 '.metadata | length' 25
     in_status 0 '.queues' 2
@@ -107,30 +131,28 @@ END
     ip link del jumbo
 }
 
-test_many_queues_need_many_files() {
+test_a_limit_of_open_files_that_is_too_low_is_told() {
     need_root
-    cat >"$ROOT/$VM.tmpl" <<END
-NAME = "$VM"
-MEMORY = "64"
-ACCEL = "tcg"
-FEATURES = [ GUEST_AGENT = "no" ]
-NIC = [ BRIDGE = "$BRIDGE", VIRTIO_QUEUES = "256" ]
-END
-    TEMPLATE=$ROOT/$VM.tmpl
-    (
-        ulimit -Sn 64
-        expect 0 vml start "$TEMPLATE"
-    ) || exit 1
-    PID=$(status_of pid)
-    qmp_open
-    pairs 0 256
-    queues "$(status_of 'devices[] | select(.id == "nic0") | .target')" 256
-    ended
+    template "NIC = [ BRIDGE = \"$BRIDGE\", VIRTIO_QUEUES = \"256\" ]"
     (
         ulimit -Sn 64 && ulimit -Hn 200
         expect 10 vml start "$TEMPLATE"
         assert_contains "$ERR" "open files" "the limit"
     ) || exit 1
+}
+
+test_a_script_has_to_be_on_the_list_and_to_succeed() {
+    need_root
+    nic_script
+    template "NIC = [ BRIDGE = \"\", TARGET = \"vl-s\", SCRIPT = \"$ROOT/script\" ]"
+    expect 6 vml start "$TEMPLATE"
+    assert_contains "$ERR" "is not on the NIC_SCRIPTS list of host.conf, which has none" "without a list"
+    [[ ! -e $WORK/script-said ]] || fail "the script was run: $(<"$WORK/script-said")"
+    echo "NIC_SCRIPTS = \"/bin/other $ROOT/script\"" >"$ROOT/etc/vmlaunch/host.conf"
+    touch "$WORK/script-fails"
+    expect 1 vml start "$TEMPLATE"
+    assert_match "$(<"$WORK/script-said")" '^1 vl-s 0 1$' "what the script got"
+    assert_contains "$ERR" "no route today" "a script that fails"
 }
 
 test_queues_and_mtu_are_seen_from_inside() {
@@ -146,24 +168,6 @@ test_queues_and_mtu_are_seen_from_inside() {
     said vectors 4
     assert_contains "$SAID" queues/rx-1 "the guest's queues"
     expect 0 vml destroy "$VM"
-}
-
-test_a_script_of_the_list_gets_the_tap() {
-    need_root
-    mkdir -p "$ROOT/etc/vmlaunch"
-    printf '%s\n' '#!/bin/sh' "echo \"\$# \$1 \$(id -u) \$(ip -o link show \$1 | grep -c UP)\" >$WORK/script-said" \
-        "[ ! -e $WORK/script-fails ] || { echo no route today >&2; exit 3; }" >"$ROOT/script"
-    chmod 755 "$ROOT/script"
-    template "NIC = [ BRIDGE = \"\", TARGET = \"vl-s\", SCRIPT = \"$ROOT/script\" ]"
-    expect 6 vml start "$TEMPLATE"
-    assert_contains "$ERR" "is not on the NIC_SCRIPTS list of host.conf, which has none" "without a list"
-    echo "NIC_SCRIPTS = \"/bin/other $ROOT/script\"" >"$ROOT/etc/vmlaunch/host.conf"
-    started
-    assert_match "$(<"$WORK/script-said")" '^1 vl-s 0 1$' "what the script got"
-    ended
-    touch "$WORK/script-fails"
-    expect 1 vml start "$TEMPLATE"
-    assert_contains "$ERR" "no route today" "a script that fails"
 }
 
 test_describe_lists_what_qemu_offers() {

@@ -17,7 +17,41 @@ if [[ $(id -u) == 0 && -z ${VML_NAMESPACES:-} ]]; then
     exec unshare --net --pid --fork --kill-child --mount-proc=/proc -- bash "$0" "$@" 2>&1 || exit 1
 fi
 
-vml() { "$VMLAUNCH" --root "$ROOT" "$@"; }
+vml() {
+    case " $* " in *" run "*) count_start "$@" ;; esac
+    "$VMLAUNCH" --root "$ROOT" "$@" || return
+    case " $* " in
+    *" start "*) count_start "$@" ;;
+    *" --for=agent "* | *" console "*) heard ;;
+    esac
+}
+
+# Starts of the real QEMU are counted, for tests/starts.sh: those whose guest the test listens to are boots of a guest; what
+# a stand-in does is no start. build/starts/FILE:TEST has the numbers of the last run: starts, boots, restored guests.
+STARTS=$TOP/build/starts
+count_start() { # WORD...: the last one that is a template
+    local word file='' name emulator
+    [[ -z ${SAVING:-} ]] || return 0
+    for word; do [[ ! -f $word ]] || file=$word; done
+    [[ -n $file ]] || return 0
+    name=$(sed -n 's/^NAME = "\([^"]*\)".*/\1/p;T;q' "$file")
+    emulator=$(sed -n 's/^EMULATOR = "\(.*\)"/\1/p' "$file" | tail -1)
+    case ${emulator##*/} in
+    *fake*) ;;
+    ready-qemu) echo "restored $name" >>"$WORK/starts" ;;
+    *) echo "starts $name" >>"$WORK/starts" ;;
+    esac
+}
+heard() { echo "heard $VM" >>"$WORK/starts"; }
+write_starts() { # TEST STATUS
+    mkdir -p "$STARTS"
+    if (($2 == 77)); then
+        echo skipped
+    else
+        awk '$1 != "heard" { kind[++n] = $1; last[$2] = n } $1 == "heard" && kind[last[$2]] == "starts" { kind[last[$2]] = "boots" }
+            END { for (i = 1; i <= n; i++) sum[kind[i]]++; print sum["starts"] + 0, sum["boots"] + 0, sum["restored"] + 0 }' "$WORK/starts"
+    fi >"$STARTS/$(basename "$0"):$1"
+}
 
 fail() {
     printf '%s\n' "$*" >>"$WORK/why"
@@ -144,7 +178,7 @@ qemu_says() {
 }
 guest_runs() { [[ $(vml qmp "$VM" '{"execute":"query-status"}' | jq -r .return.status) == running ]]; }
 save_guest() { # DIRECTORY IMAGE PREPARE
-    local saved=$1 image=$2 prepare=$3 receiver
+    local saved=$1 image=$2 prepare=$3 receiver SAVING=yes
     # Those of argvs that are no more.
     find "$GUEST/saved" -mindepth 1 -maxdepth 1 -mmin +2880 -exec rm -rf {} +
     rm -rf "$saved"
@@ -176,6 +210,7 @@ is_saved() { [[ $(vml qmp "$VM" '{"execute":"query-migrate"}' | jq -r .return.st
 console_socket() { echo "$ROOT/run/vmlaunch/$VM/private/console.sock"; }
 # watch_console: collects in $WORK/console what the guest writes from now on; its end is the end of process $CONSOLE
 watch_console() {
+    heard
     : >"$WORK/console"
     socat -u "UNIX-CONNECT:$(console_socket)" "OPEN:$WORK/console,append" 9>&- &
     CONSOLE=$!
@@ -188,6 +223,7 @@ ready_times() { (($(grep -c '^READY ' "$WORK/console") >= $1)); }
 # done them; what they print is in $SAID
 tell_guest() {
     local byte pid end=$((SECONDS + 60))
+    heard
     SAID=''
     # bash warns of a second coproc, which a test may have; each keeps its fds.
     { coproc TERMINAL { exec socat - "UNIX-CONNECT:$(console_socket)"; }; } 2>/dev/null
@@ -361,6 +397,7 @@ run_one_test() { # NAME
     export BRIDGE=vbr0
     export VMLAUNCH_ROOT=$ROOT
     mkdir -p "$ROOT"
+    : >"$WORK/starts"
     take_facts
     # QEMU and stand-ins run under uids of their own.
     chmod 755 "$WORK" "$ROOT"
@@ -371,6 +408,7 @@ run_one_test() { # NAME
         assert_clean
     )
     status=$?
+    write_starts "${1#test_}" "$status"
     keep_facts /usr/bin/qemu-system-x86_64
     # A failed test must not disturb the next one. What it has stopped hears nothing else.
     ((status == 0)) || pgrep -f "guest=$VM,|${ROOT}[ /]" | while read -r line; do
