@@ -48,6 +48,7 @@ check "include direction" tests/lint/includes.sh
 check "QMP command names" tests/lint/qmp_names.sh
 check "named steps" tests/lint/steps.sh
 check "named steps (the rule's test)" tests/lint/steps_test.sh
+check "starts are counted (its test)" tests/lint/starts_test.sh
 check "waits have deadlines" tests/lint/waits.sh
 check "linked libraries" tests/lint/libraries.sh build/lint-gcc/vmlaunch
 check "clang-tidy" tidy

@@ -58,6 +58,16 @@ passed=$(grep -c '^ok ' "$logs/all")
 failed=$(grep -c '^not ok ' "$logs/all")
 skipped=$(grep -c '^skip ' "$logs/all")
 took=$((SECONDS - started))
+if (($# == 0)); then
+    if tests/starts.sh >"$logs/starts"; then
+        echo "ok starts of QEMU"
+        passed=$((passed + 1))
+    else
+        echo "not ok starts of QEMU"
+        failed=$((failed + 1))
+    fi
+    cat "$logs/starts"
+fi
 if ((took > budget)); then
     echo "not ok budget: $took s, more than the $budget s of tests/README.md"
     failed=$((failed + 1))
