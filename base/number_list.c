@@ -58,6 +58,15 @@ bool number_list_parse(const char *text, struct number_list *ret)
         return true;
 }
 
+bool number_list_parse_within(const char *text, unsigned first, unsigned last, struct number_list *ret)
+{
+        struct number_list all = { 0 };
+
+        for (unsigned n = first; n <= last; n++)
+                number_list_add(&all, n);
+        return number_list_parse(text, ret) && number_list_is_within(ret, &all);
+}
+
 void number_list_add(struct number_list *list, unsigned number)
 {
         if (number < NUMBER_LIST_END)

@@ -17,6 +17,8 @@ struct number_list {
 
 /* Blanks do not count; "0-3,^2" leaves 2 out again, as libvirt has it. false: no such list, or nothing is on it. */
 bool number_list_parse(const char *text, struct number_list *ret);
+/* The same; false also when a number on it is not one of first to last. */
+bool number_list_parse_within(const char *text, unsigned first, unsigned last, struct number_list *ret);
 void number_list_add(struct number_list *list, unsigned number);
 bool number_list_has(const struct number_list *list, unsigned number);
 /* Is everything on it on the other one? */

@@ -1,6 +1,7 @@
 /* Addresses and tap names of NICs that have none. */
 #include <string.h>
 
+#include "base/number_list.h"
 #include "base/text.h"
 #include "conf/identity.h"
 #include "conf/spec_rules.h"
@@ -169,6 +170,26 @@ static void check_user_net(struct spec_builder *builder, const struct nic_spec *
                           "NIC/VIRTIO_QUEUES: user-mode networking has one queue");
 }
 
+/* A bridge of Linux would let the guest into all of them. */
+static void check_vlans(struct spec_builder *builder, const struct nic_spec *nic)
+{
+        static const char *const vlans[] = { "VLAN_ID", "VLAN_TAGGED_ID" };
+        struct number_list list;
+
+        for (size_t i = 0; i < ARRAY_SIZE(vlans) && nic->bridge_type != NIC_BRIDGE_OVS; i++)
+                if (spec_is_given(&attr_nic, nic, vlans[i]))
+                        spec_fail(
+                                builder, place(nic, vlans[i]),
+                                "NIC/%s: only a bridge of Open vSwitch has VLANs here (BRIDGE_TYPE = \"openvswitch\")",
+                                vlans[i]);
+        if (nic->bridge_type == NIC_BRIDGE_OVS && nic->vlan_tagged_id &&
+            !number_list_parse_within(nic->vlan_tagged_id, 1, (unsigned)attr_find(&attr_nic, "VLAN_ID")->max,
+                                      &list))
+                spec_fail(builder, place(nic, "VLAN_TAGGED_ID"),
+                          "NIC/VLAN_TAGGED_ID: '%s' is no list of VLANs, 1 to 4094 (100,200-299)",
+                          nic->vlan_tagged_id);
+}
+
 static void check_virtio(struct spec_builder *builder, const struct nic_spec *nic)
 {
         if (is_virtio(nic))
@@ -207,6 +228,7 @@ static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
                         "NIC: give BRIDGE = \"NAME\" of a bridge of this host, or BRIDGE_TYPE = \"user\" for "
                         "user-mode networking (BRIDGE = \"\": a tap in no bridge)");
         check_virtio(builder, nic);
+        check_vlans(builder, nic);
         check_script(builder, nic);
         if (nic->mtu && nic->guest_mtu > nic->mtu)
                 spec_fail(builder, place(nic, "GUEST_MTU"), "NIC/GUEST_MTU: is above the MTU of the tap, %u",

@@ -43,7 +43,7 @@ enum memory_access { MEMORY_ACCESS_NONE, MEMORY_ACCESS_PRIVATE, MEMORY_ACCESS_SH
 enum memory_encryption { MEMORY_ENCRYPTION_NONE, MEMORY_ENCRYPTION_SEV, MEMORY_ENCRYPTION_SEV_ES };
 enum numa_mode { NUMA_MODE_STRICT, NUMA_MODE_PREFERRED, NUMA_MODE_INTERLEAVE, NUMA_MODE_RESTRICTIVE };
 enum balloon_model { BALLOON_MODEL_VIRTIO, BALLOON_MODEL_NONE };
-enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER };
+enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER, NIC_BRIDGE_OVS };
 enum nic_link { NIC_LINK_NONE, NIC_LINK_UP, NIC_LINK_DOWN };
 enum boot_kind { BOOT_DISK, BOOT_NIC };
 enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
@@ -274,6 +274,8 @@ struct nic_spec {
         uint32_t order;         /* ORDER as written, 0: none */
         uint32_t mtu;           /* of the tap, 0: none given */
         uint32_t guest_mtu;     /* that the guest is told, 0: nothing */
+        uint32_t vlan_id;       /* 0: none */
+        char *vlan_tagged_id;   /* "10,20-29", NULL: none */
         char *network_mode;     /* NETWORK_MODE as written */
         char *script;           /* absolute, on the list; NULL: none */
         char *address;

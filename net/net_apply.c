@@ -2,12 +2,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/text.h"
+#include "net/openvswitch.h"
 #include "net/tap.h"
 
 #define BRIDGES_NAMED_MAX 12
+#define RELEASE_MS        5000
+#define RELEASE_STEP_MS   10
 
 static int no_such_bridge(struct netlink *nl, const char *bridge, struct error **err)
 {
@@ -30,18 +35,22 @@ static int no_such_bridge(struct netlink *nl, const char *bridge, struct error *
 static int find_bridge(struct netlink *nl, const char *bridge, struct net_link *ret, struct error **err)
 {
         int found = netlink_link_get(nl, bridge, ret, err);
+        bool may_be_ovs;
 
         if (found < 0)
                 return -1;
         if (found == 0)
                 return no_such_bridge(nl, bridge, err);
-        if (strcmp(ret->kind, "bridge") != 0)
-                return error_set(err, ERROR_HOST, "interface '%s' is not a bridge but %s%s%s", bridge,
-                                 *ret->kind                  ? "of kind '"
-                                 : ret->flags & IFF_LOOPBACK ? "the loopback interface"
-                                                             : "a network card",
-                                 ret->kind, *ret->kind ? "'" : "");
-        return 0;
+        if (strcmp(ret->kind, "bridge") == 0)
+                return 0;
+        /* Of its datapath in the kernel; the one in user space has taps. */
+        may_be_ovs = strcmp(ret->kind, "openvswitch") == 0 || strcmp(ret->kind, "tun") == 0;
+        return error_set(err, ERROR_HOST, "interface '%s' is not a bridge but %s%s%s%s", bridge,
+                         *ret->kind                  ? "of kind '"
+                         : ret->flags & IFF_LOOPBACK ? "the loopback interface"
+                                                     : "a network card",
+                         ret->kind, *ret->kind ? "'" : "",
+                         may_be_ovs ? " (for one of Open vSwitch: BRIDGE_TYPE = \"openvswitch\")" : "");
 }
 
 int net_bridge_check(struct netlink *nl, const char *bridge, struct error **err)
@@ -80,13 +89,39 @@ static int do_link_set(struct netlink *nl, const struct net_op *op, struct error
         return 0;
 }
 
-static int do_bridge_join(struct netlink *nl, const struct net_op *op, struct error **err)
+/* The Linux bridge that a link is in; false: none, or *err. */
+static bool in_linux_bridge(struct netlink *nl, const struct net_link *link, struct net_link *ret,
+                            struct error **err)
+{
+        /* Ports of the kernel's Open vSwitch have a master, too, "ovs-system". */
+        return link->master && netlink_link_get_index(nl, link->master, ret, err) > 0 &&
+               strcmp(ret->kind, "bridge") == 0;
+}
+
+static int leave_bridge(struct netlink *nl, const struct net_link *link, struct error **err)
+{
+        const struct net_link_change leave = { .set_master = true };
+        struct net_link bridge;
+
+        if (in_linux_bridge(nl, link, &bridge, err) && netlink_link_set(nl, link->index, &leave, err) < 0)
+                error_wrap(err, "take '%s' out of its bridge", link->name);
+        return *err ? -1 : 0;
+}
+
+static int do_bridge_join(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err)
 {
         struct net_link_change change = { .set_master = true };
-        struct net_link tap, bridge;
+        struct net_link tap, bridge = { 0 };
 
-        if (find_bridge(nl, op->join.bridge, &bridge, err) < 0 || find_tap(nl, op->ifname, &tap, err) < 0)
+        /* A bridge of Open vSwitch has an interface of its name, too. */
+        if ((op->join.in_ovs ? netlink_link_get(nl, op->join.bridge, &bridge, err)
+                             : find_bridge(nl, op->join.bridge, &bridge, err)) < 0 ||
+            find_tap(nl, op->ifname, &tap, err) < 0)
                 return -1;
+        if (op->join.in_ovs && strcmp(bridge.kind, "bridge") == 0)
+                return error_set(err, ERROR_HOST,
+                                 "'%s' is a Linux bridge (BRIDGE_TYPE = \"linux\"), not one of Open vSwitch",
+                                 op->join.bridge);
         if (!op->join.keep_mtu && bridge.mtu && bridge.mtu != tap.mtu) {
                 const struct net_link_change size = { .mtu = bridge.mtu };
 
@@ -94,22 +129,14 @@ static int do_bridge_join(struct netlink *nl, const struct net_op *op, struct er
                         return error_wrap(err, "give '%s' the MTU of bridge '%s'", op->ifname,
                                           op->join.bridge);
         }
+        if (op->join.in_ovs)
+                return leave_bridge(nl, &tap, err) < 0 || ovs_port_add(OVS_SOCKET, op, owner, err) < 0
+                               ? error_wrap(err, "join '%s' to bridge '%s'", op->ifname, op->join.bridge)
+                               : 0;
         change.master = bridge.index;
         if (netlink_link_set(nl, tap.index, &change, err) < 0)
                 return error_wrap(err, "join '%s' to bridge '%s'", op->ifname, op->join.bridge);
         return 0;
-}
-
-static int do_bridge_leave(struct netlink *nl, const struct net_op *op, struct error **err)
-{
-        const struct net_link_change leave = { .set_master = true };
-        struct net_link link;
-
-        if (find_tap(nl, op->ifname, &link, err) < 0)
-                return -1;
-        return link.master && netlink_link_set(nl, link.index, &leave, err) < 0
-                       ? error_wrap(err, "take '%s' out of its bridge", op->ifname)
-                       : 0;
 }
 
 static int do_link_up(struct netlink *nl, const struct net_op *op, struct error **err)
@@ -124,7 +151,77 @@ static int do_link_up(struct netlink *nl, const struct net_op *op, struct error 
         return 0;
 }
 
-int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct error **err)
+/* Where a tap is. */
+struct place {
+        char bridge[IFNAMSIZ]; /* "": nowhere */
+        bool in_ovs;
+};
+
+static int find_place(struct netlink *nl, const struct net_link *link, const char *owner, struct place *ret,
+                      struct error **err)
+{
+        struct net_link bridge;
+
+        *ret = (struct place){ 0 };
+        if (in_linux_bridge(nl, link, &bridge, err))
+                memcpy(ret->bridge, bridge.name, IFNAMSIZ);
+        else if (!*err && ovs_bridge_of(OVS_SOCKET, link->name, owner, ret->bridge, err) == 0)
+                ret->in_ovs = *ret->bridge;
+        return *err ? -1 : 0;
+}
+
+/* ovs-vswitchd sees that its port is gone, and then lets go of the tap. */
+static int leave_switch(struct netlink *nl, const char *ifname, const char *owner, struct net_link *link,
+                        struct error **err)
+{
+        long long deadline = fd_now_ms() + RELEASE_MS;
+        struct net_link bridge;
+
+        if (ovs_port_remove(OVS_SOCKET, ifname, owner, err) < 0)
+                return -1;
+        while (find_tap(nl, ifname, link, err) == 0) {
+                if (!link->master || in_linux_bridge(nl, link, &bridge, err))
+                        return 0;
+                if (*err)
+                        break;
+                if (fd_now_ms() >= deadline)
+                        return error_set(err, ERROR_DEADLINE, "Open vSwitch does not let go of '%s'", ifname);
+                poll(NULL, 0, RELEASE_STEP_MS);
+        }
+        return -1;
+}
+
+/* From wherever it is. */
+static int go(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err)
+{
+        struct net_link link;
+
+        if (op->join.in_ovs)
+                return do_bridge_join(nl, op, owner, err);
+        if ((*op->join.bridge && net_bridge_check(nl, op->join.bridge, err) < 0) ||
+            leave_switch(nl, op->ifname, owner, &link, err) < 0)
+                return -1;
+        return *op->join.bridge ? do_bridge_join(nl, op, owner, err) : leave_bridge(nl, &link, err);
+}
+
+static int do_bridge_move(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err)
+{
+        struct error *lost = NULL;
+        struct net_link link;
+        struct place was;
+
+        if (find_tap(nl, op->ifname, &link, err) < 0 || find_place(nl, &link, owner, &was, err) < 0)
+                return -1;
+        if (go(nl, op, owner, err) == 0)
+                return 0;
+        /* A step that failed owes nothing. */
+        if (net_bridge_back(nl, op, owner, was.bridge, was.in_ovs, &lost) < 0)
+                error_append(err, lost);
+        return -1;
+}
+
+int net_op_do(struct netlink *nl, const struct net_op *op, const char *owner, int *ret_fds,
+              struct error **err)
 {
         switch (op->kind) {
         case NET_TAP_CREATE:
@@ -132,9 +229,9 @@ int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct 
         case NET_LINK_SET:
                 return do_link_set(nl, op, err);
         case NET_BRIDGE_JOIN:
-                return do_bridge_join(nl, op, err);
+                return do_bridge_join(nl, op, owner, err);
         case NET_BRIDGE_MOVE:
-                return *op->join.bridge ? do_bridge_join(nl, op, err) : do_bridge_leave(nl, op, err);
+                return do_bridge_move(nl, op, owner, err);
         case NET_LINK_UP:
                 return do_link_up(nl, op, err);
         }
@@ -145,10 +242,14 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
 {
         const struct net_link_change leave = { .set_master = true }, down = { .set_up = true };
         struct net_link link, master;
-        int found = netlink_link_get(nl, op->ifname, &link, err);
-        int done = 0;
+        int found, done = 0;
 
         assert(*owner);
+        /* Also that of a tap which is gone, and of one that has moved there since. */
+        if ((op->kind == NET_TAP_CREATE || (op->kind == NET_BRIDGE_JOIN && op->join.in_ovs)) &&
+            ovs_port_remove(OVS_SOCKET, op->ifname, owner, err) < 0)
+                return -1;
+        found = netlink_link_get(nl, op->ifname, &link, err);
         if (found <= 0 || strcmp(link.alias, owner) != 0)
                 return found < 0 ? -1 : 0;
         switch (op->kind) {
@@ -161,7 +262,7 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
                 /* net_bridge_back() */
                 return 0;
         case NET_BRIDGE_JOIN:
-                if (link.master == 0)
+                if (link.master == 0 || op->join.in_ovs)
                         return 0;
                 found = netlink_link_get_index(nl, link.master, &master, err);
                 /* Moved to another bridge meanwhile: not what was done here. */
@@ -182,51 +283,53 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
         return done < 0 ? error_wrap(err, "clean up interface '%s'", op->ifname) : 0;
 }
 
-/* The bridge of a link by name, "": none. */
-static int find_master(struct netlink *nl, const struct net_link *link, char ret[IFNAMSIZ],
-                       struct error **err)
-{
-        struct net_link master = { 0 };
-
-        if (link->master && netlink_link_get_index(nl, link->master, &master, err) < 0)
-                return -1;
-        memcpy(ret, master.name, IFNAMSIZ);
-        return 0;
-}
-
 int net_bridge_of(struct netlink *nl, const char *ifname, const char *owner, char ret[IFNAMSIZ],
-                  struct error **err)
+                  bool *ret_in_ovs, struct error **err)
 {
         struct net_link link;
+        struct place place;
 
         assert(*owner);
         if (find_tap(nl, ifname, &link, err) < 0)
                 return -1;
         if (strcmp(link.alias, owner) != 0)
                 return error_set(err, ERROR_BUSY, "interface '%s' belongs to somebody else", ifname);
-        return find_master(nl, &link, ret, err);
+        if (find_place(nl, &link, owner, &place, err) < 0)
+                return -1;
+        memcpy(ret, place.bridge, IFNAMSIZ);
+        *ret_in_ovs = place.in_ovs;
+        return 0;
 }
 
 int net_bridge_back(struct netlink *nl, const struct net_op *op, const char *owner, const char *previous,
-                    struct error **err)
+                    bool in_ovs, struct error **err)
 {
         struct net_op back = { .kind = NET_BRIDGE_MOVE, .ifname = op->ifname, .join = op->join };
-        struct net_link link, bridge;
-        char now[IFNAMSIZ];
+        struct net_link link;
+        struct place now;
         int found = netlink_link_get(nl, op->ifname, &link, err);
 
         assert(*owner);
         if (found <= 0 || strcmp(link.alias, owner) != 0)
                 return found < 0 ? -1 : 0;
-        /* Moved elsewhere meanwhile: not what was done here. */
-        if (find_master(nl, &link, now, err) < 0 || strcmp(now, op->join.bridge) != 0)
+        /* Moved elsewhere meanwhile: not what was done here. Nowhere is what an end on the way leaves. */
+        if (find_place(nl, &link, owner, &now, err) < 0 ||
+            (*now.bridge && strcmp(now.bridge, op->join.bridge) != 0))
                 return *err ? -1 : 0;
+        back.join.bridge = previous;
+        back.join.in_ovs = in_ovs;
+        /* One by hand is as the plan has it. */
+        if (op->join.was_in_ovs)
+                back.join.ovs = op->join.was_ovs;
+        if (go(nl, &back, owner, err) == 0)
+                return 0;
         /* A bridge that is gone cannot be gone back to. */
-        found = *previous ? netlink_link_get(nl, previous, &bridge, err) : 0;
-        if (found < 0)
+        if ((*err)->code != ERROR_HOST)
                 return -1;
-        back.join.bridge = found ? previous : "";
-        return net_op_do(nl, &back, NULL, err);
+        error_free(TAKE_PTR(*err));
+        back.join.bridge = "";
+        back.join.in_ovs = false;
+        return go(nl, &back, owner, err);
 }
 
 int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err)

@@ -17,15 +17,15 @@
 #include "net/net_plan.h"
 #include "net/netlink.h"
 
-/* ret_fds: op->tap.queues fds for NET_TAP_CREATE, else not looked at. */
-int net_op_do(struct netlink *nl, const struct net_op *op, int *ret_fds, struct error **err);
-/* owner: the alias with the real generation. */
+/* owner: the alias with the real generation. ret_fds: op->tap.queues fds for NET_TAP_CREATE, else not looked at. */
+int net_op_do(struct netlink *nl, const struct net_op *op, const char *owner, int *ret_fds,
+              struct error **err);
 int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err);
 /* For NET_BRIDGE_MOVE: which bridge a tap is in before (ERROR_BUSY: its alias is not owner), "" none; and back there. */
 int net_bridge_of(struct netlink *nl, const char *ifname, const char *owner, char ret[IFNAMSIZ],
-                  struct error **err);
+                  bool *ret_in_ovs, struct error **err);
 int net_bridge_back(struct netlink *nl, const struct net_op *op, const char *owner, const char *previous,
-                    struct error **err);
+                    bool in_ovs, struct error **err);
 /* Deletes every tap of the link group whose alias is owner, in one request when no others share the group. */
 int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err);
 /* Deletes the tap of that number if its alias is owner. 1: done, 0: it is not (any more), -1: *err. */

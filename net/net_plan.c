@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number_list.h"
+
 static const char *const op_names[] = {
         [NET_TAP_CREATE] = "tap-create", [NET_LINK_SET] = "link-set",       [NET_BRIDGE_JOIN] = "bridge-join",
         [NET_LINK_UP] = "link-up",       [NET_BRIDGE_MOVE] = "bridge-move",
@@ -61,6 +63,16 @@ static int mtu_check(const char *ifname, uint64_t mtu, struct error **err)
         return 0;
 }
 
+static int ovs_check(const char *ifname, const struct net_ovs *ovs, struct error **err)
+{
+        struct number_list list;
+
+        if (ovs->tag <= NET_VLAN_MAX &&
+            (!ovs->trunks || number_list_parse_within(ovs->trunks, 1, NET_VLAN_MAX, &list)))
+                return 0;
+        return error_set(err, ERROR_INVALID, "tap '%s': VLANs are 1 to %d", ifname, NET_VLAN_MAX);
+}
+
 void net_tap_mac(const uint8_t guest[NET_MAC_SIZE], uint8_t ret[NET_MAC_SIZE])
 {
         memmove(ret, guest, NET_MAC_SIZE);
@@ -76,7 +88,8 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
             queues_check(nic->ifname, nic->queues, err) < 0 || alias_check(nic->alias, err) < 0 ||
             mtu_check(nic->ifname, nic->mtu, err) < 0)
                 return -1;
-        if (nic->bridge && net_ifname_check("bridge", nic->bridge, err) < 0)
+        if (nic->bridge && (net_ifname_check("bridge", nic->bridge, err) < 0 ||
+                            (nic->ovs && ovs_check(nic->ifname, nic->ovs, err) < 0)))
                 return -1;
 
         ret[n] = (struct net_op){ .kind = NET_TAP_CREATE, .ifname = nic->ifname };
@@ -92,7 +105,12 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
         if (nic->bridge) {
                 ret[n] = (struct net_op){ .kind = NET_BRIDGE_JOIN, .ifname = nic->ifname };
                 ret[n].join.bridge = nic->bridge;
-                ret[n++].join.keep_mtu = nic->mtu != 0;
+                ret[n].join.keep_mtu = nic->mtu != 0;
+                if (nic->ovs) {
+                        ret[n].join.in_ovs = true;
+                        ret[n].join.ovs = *nic->ovs;
+                }
+                n++;
         }
         ret[n++] = (struct net_op){ .kind = NET_LINK_UP, .ifname = nic->ifname };
         *ret_n = n;
@@ -102,6 +120,38 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
 static void mac_text(const uint8_t mac[NET_MAC_SIZE], char ret[18])
 {
         snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+static void set_ovs(json_t *json, const char *member, const struct net_ovs *ovs)
+{
+        json_t *object =
+                json_pack("{s:s, s:s, s:s*}", "mac", ovs->mac, "vm", ovs->vm_id, "trunks", ovs->trunks);
+
+        if (ovs->tag)
+                json_object_set_new(object, "tag", json_integer(ovs->tag));
+        json_object_set_new(json, member, object);
+}
+
+/* 1: it is there; 0: it is not; -1: *err. */
+static int get_ovs(const json_t *json, const char *member, const char *ifname, struct net_ovs *ret,
+                   struct error **err)
+{
+        json_t *object = json_object_get(json, member);
+        struct net_ovs ovs = { 0 };
+        json_int_t tag = 0;
+        json_error_t why;
+
+        if (!object)
+                return 0;
+        if (json_unpack_ex(object, &why, 0, "{s:s, s:s, s?s, s?I}", "mac", &ovs.mac, "vm", &ovs.vm_id,
+                           "trunks", &ovs.trunks, "tag", &tag) < 0)
+                return error_set(err, ERROR_INVALID, "network operation of '%s', %s: %s", ifname, member,
+                                 why.text);
+        ovs.tag = tag < 0 || tag > NET_VLAN_MAX ? NET_VLAN_MAX + 1 : (unsigned)tag;
+        if (ovs_check(ifname, &ovs, err) < 0)
+                return -1;
+        *ret = ovs;
+        return 1;
 }
 
 json_t *net_op_to_json(const struct net_op *op)
@@ -127,6 +177,10 @@ json_t *net_op_to_json(const struct net_op *op)
                                  op->join.bridge);
                 if (op->join.keep_mtu)
                         json_object_set_new(json, "keep-mtu", json_true());
+                if (op->join.in_ovs)
+                        set_ovs(json, "ovs", &op->join.ovs);
+                if (op->join.was_in_ovs)
+                        set_ovs(json, "was-ovs", &op->join.was_ovs);
                 return json;
         case NET_LINK_UP:
                 return json_pack("{s:s, s:s}", "op", name, "ifname", op->ifname);
@@ -147,7 +201,7 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
         json_int_t number, mtu = 0;
         json_error_t why;
         const char *name, *mac;
-        int vnet_hdr, keep_mtu = 0;
+        int vnet_hdr, keep_mtu = 0, ovs, was_ovs;
 
         if (json_unpack_ex(object, &why, 0, "{s:s, s:s}", "op", &name, "ifname", &op.ifname) < 0)
                 return unpack_failed("?", &why, err);
@@ -193,6 +247,12 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
                     net_ifname_check("bridge", op.join.bridge, err) < 0)
                         return -1;
                 op.join.keep_mtu = keep_mtu;
+                ovs = get_ovs(json, "ovs", op.ifname, &op.join.ovs, err);
+                was_ovs = ovs < 0 ? -1 : get_ovs(json, "was-ovs", op.ifname, &op.join.was_ovs, err);
+                if (was_ovs < 0)
+                        return -1;
+                op.join.in_ovs = ovs;
+                op.join.was_in_ovs = was_ovs;
                 break;
         case NET_LINK_UP:
                 break;
@@ -222,6 +282,12 @@ void net_op_text(const struct net_op *op, struct text *out)
                 text_addf(out, "bridge %s   %s -> %s%s", op->kind == NET_BRIDGE_JOIN ? "join" : "move",
                           op->ifname, *op->join.bridge ? op->join.bridge : "none",
                           op->join.keep_mtu ? "  keep mtu" : "");
+                if (op->join.in_ovs)
+                        text_add(out, "  Open vSwitch");
+                if (op->join.ovs.tag)
+                        text_addf(out, "  vlan %u", op->join.ovs.tag);
+                if (op->join.ovs.trunks)
+                        text_addf(out, "  trunks %s", op->join.ovs.trunks);
                 return;
         case NET_LINK_UP:
                 text_addf(out, "link up       %s", op->ifname);

@@ -24,12 +24,23 @@
 /* ETH_MIN_MTU, and what a tap takes (MAX_MTU of the tun driver). */
 #define NET_MTU_MIN 68
 #define NET_MTU_MAX 65521
+/* 802.1Q; 0 is no VLAN, 4095 reserved. */
+#define NET_VLAN_MAX 4094
+
+/* A port of Open vSwitch. */
+struct net_ovs {
+        unsigned tag;       /* 0: none */
+        const char *trunks; /* "10,20-29"; NULL: none */
+        const char *mac;    /* the guest's */
+        const char *vm_id;  /* UUID */
+};
 
 /* The tap of one NIC. */
 struct net_nic {
         const char *ifname;
-        const char *bridge; /* NULL: none */
-        unsigned queues;    /* 1 .. NET_QUEUES_MAX */
+        const char *bridge;        /* NULL: none */
+        const struct net_ovs *ovs; /* bridge is one of Open vSwitch; NULL: a Linux bridge */
+        unsigned queues;           /* 1 .. NET_QUEUES_MAX */
         bool vnet_hdr;
         unsigned mtu;      /* 0: the bridge's, or the kernel's own */
         uint32_t group;    /* link group: the VM's uid */
@@ -58,6 +69,11 @@ struct net_op {
                         /* A bridge takes the least MTU of its ports for its own (br_mtu_auto_adjust()): without this
                          * the tap takes the bridge's first. */
                         bool keep_mtu;
+                        bool in_ovs; /* the bridge is one of Open vSwitch, and ovs says what the port is to be */
+                        struct net_ovs ovs;
+                        /* NET_BRIDGE_MOVE: what it was to be in the bridge of Open vSwitch that it comes from */
+                        bool was_in_ovs;
+                        struct net_ovs was_ovs;
                 } join;
         };
 };

@@ -297,9 +297,15 @@ int nic_steps(struct build *build, struct error **err)
                 const struct nic_spec *nic = &build->spec->nics[i];
                 _cleanup_text_ struct text because = TEXT_INIT;
                 struct net_op ops[NET_OPS_PER_NIC];
+                const struct net_ovs ovs = { .tag = nic->vlan_id,
+                                             .trunks = nic->vlan_tagged_id,
+                                             .mac = nic->mac_text,
+                                             .vm_id = build->spec->uuid_text };
+                bool is_ovs = nic->bridge_type == NIC_BRIDGE_OVS;
                 struct net_nic tap = {
                         .ifname = nic->target,
                         .bridge = nic->bridge,
+                        .ovs = is_ovs ? &ovs : NULL,
                         .queues = nic->queues,
                         .mtu = nic->mtu,
                         .vnet_hdr = find_model(nic->model)->vnet_hdr,
@@ -315,6 +321,11 @@ int nic_steps(struct build *build, struct error **err)
                         return error_wrap(err, "NIC[%zu]", i);
                 build_refer_key(build, &because, &attr_nic, i, "TARGET");
                 build_refer(build, &because, nic->bridge ? "NIC[%zu]/BRIDGE" : "NIC[%zu]/NETWORK_MODE", i);
+                if (is_ovs) {
+                        build_refer_key(build, &because, &attr_nic, i, "BRIDGE_TYPE");
+                        build_refer_key(build, &because, &attr_nic, i, "VLAN_ID");
+                        build_refer_key(build, &because, &attr_nic, i, "VLAN_TAGGED_ID");
+                }
                 build_refer_key(build, &because, &attr_nic, i, "MTU");
                 for (size_t k = 0; k < n; k++)
                         build_step(build, text_str(&because), EFFECT_NET, net_op_to_json(&ops[k]));

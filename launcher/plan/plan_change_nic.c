@@ -34,25 +34,36 @@ bool changing_handles_net(const struct changing *c, const struct plan_step *step
                                      find_net(c->wanted_plan, "tap-create", ifname));
 }
 
+/* Both or none are there. */
+static bool same(const json_t *a, const json_t *b)
+{
+        return a == b || json_equal(a, b);
+}
+
 void changing_bridges(struct changing *c)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *tap = &c->wanted_plan->steps[i], *was, *wanted;
                 const char *ifname = json_string_value(json_object_get(tap->args, "ifname"));
-                json_t *args;
+                json_t *args, *ovs;
 
                 if (tap->effect != EFFECT_NET || !is(tap->args, "op", "tap-create") ||
                     !find_net(c->was_plan, "tap-create", ifname))
                         continue;
                 was = find_net(c->was_plan, "bridge-join", ifname);
                 wanted = find_net(c->wanted_plan, "bridge-join", ifname);
-                if ((!was && !wanted) || (was && wanted &&
-                                          json_equal(json_object_get(was->args, "bridge"),
-                                                     json_object_get(wanted->args, "bridge"))))
+                if ((!was && !wanted) ||
+                    (was && wanted &&
+                     json_equal(json_object_get(was->args, "bridge"),
+                                json_object_get(wanted->args, "bridge")) &&
+                     same(json_object_get(was->args, "ovs"), json_object_get(wanted->args, "ovs"))))
                         continue;
+                ovs = was ? json_object_get(was->args, "ovs") : NULL;
                 args = wanted ? json_copy(wanted->args)
                               : json_pack("{s:s, s:s}", "ifname", ifname, "bridge", "");
                 json_object_set_new(args, "op", json_string("bridge-move"));
+                if (ovs)
+                        json_object_set(args, "was-ovs", ovs);
                 changing_add_step(c, (wanted ? wanted : was)->because, EFFECT_NET, args, NULL);
         }
 }

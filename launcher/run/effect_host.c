@@ -14,24 +14,27 @@
 #define SCRIPT_MS        30000
 
 /* Only a tap of this run is moved, and its undo moves it back. */
-static int learn_bridge(struct effect_run *run, const struct net_op *op, struct error **err)
+static int learn_bridge(struct effect_run *run, const struct net_op *op, const char *owner,
+                        struct error **err)
 {
-        _cleanup_free_ char *owner = generation_mark(run->vm->name, run->generation);
         char bridge[IFNAMSIZ];
+        bool in_ovs;
 
-        return net_bridge_of(run->nl, op->ifname, owner, bridge, err) < 0
+        return net_bridge_of(run->nl, op->ifname, owner, bridge, &in_ovs, err) < 0
                        ? -1
-                       : effect_learn(run, json_pack("{s:s}", "previous", bridge), err);
+                       : effect_learn(run, json_pack("{s:s, s:b}", "previous", bridge, "in-ovs", in_ovs),
+                                      err);
 }
 
 int net_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
+        _cleanup_free_ char *owner = generation_mark(run->vm->name, run->generation);
         struct net_op op;
         int fds[NET_QUEUES_MAX];
 
         if (net_op_from_json(args, &op, err) < 0 || effect_netlink(&run->nl, err) < 0 ||
-            (op.kind == NET_BRIDGE_MOVE && learn_bridge(run, &op, err) < 0) ||
-            net_op_do(run->nl, &op, fds, err) < 0)
+            (op.kind == NET_BRIDGE_MOVE && learn_bridge(run, &op, owner, err) < 0) ||
+            net_op_do(run->nl, &op, owner, fds, err) < 0)
                 return -1;
         for (unsigned i = 0; op.kind == NET_TAP_CREATE && i < op.tap.queues; i++) {
                 _cleanup_free_ char *name = xasprintf("tap:%s:%u", op.ifname, i);
@@ -48,7 +51,8 @@ int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned
         struct net_op op;
 
         if (net_op_from_json(args, &op, err) < 0 || effect_netlink(&undo->nl, err) < 0 ||
-            (previous && net_bridge_back(undo->nl, &op, owner, previous, err) < 0) ||
+            (previous && net_bridge_back(undo->nl, &op, owner, previous,
+                                         json_is_true(json_object_get(learned, "in-ovs")), err) < 0) ||
             net_op_undo(undo->nl, &op, owner, err) < 0)
                 return -1;
         return 1;

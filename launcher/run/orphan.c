@@ -9,6 +9,7 @@
 static const char *const kind_names[ORPHAN_KINDS] = {
         [ORPHAN_QEMU] = "qemu",           [ORPHAN_TAP] = "tap",   [ORPHAN_CGROUP] = "cgroup",
         [ORPHAN_DIRECTORY] = "directory", [ORPHAN_LOCK] = "lock", [ORPHAN_IMAGE] = "image",
+        [ORPHAN_PORT] = "port",
 };
 
 struct list {
@@ -128,7 +129,7 @@ static void find_taps(const struct survey *survey, struct list *list)
                         continue;
                 over = over_text(generation);
                 pid = qemu_of(survey, vm, generation);
-                orphan = add(list, ORPHAN_TAP, vm, xstrdup(tap->ifname), i);
+                orphan = add(list, tap->index ? ORPHAN_TAP : ORPHAN_PORT, vm, xstrdup(tap->ifname), i);
                 orphan->kept = pid != 0;
                 if (pid)
                         orphan->why = xasprintf("process %d uses it", (int)pid);
@@ -220,9 +221,13 @@ void orphans_free(struct orphan *orphans, size_t n)
 char *orphan_text(const struct orphan *orphan)
 {
         static const char *const words[ORPHAN_KINDS] = {
-                [ORPHAN_QEMU] = "QEMU (",           [ORPHAN_TAP] = "tap ",
-                [ORPHAN_CGROUP] = "control group ", [ORPHAN_DIRECTORY] = "directory ",
-                [ORPHAN_LOCK] = "lock file ",       [ORPHAN_IMAGE] = "image ",
+                [ORPHAN_QEMU] = "QEMU (",
+                [ORPHAN_TAP] = "tap ",
+                [ORPHAN_CGROUP] = "control group ",
+                [ORPHAN_DIRECTORY] = "directory ",
+                [ORPHAN_LOCK] = "lock file ",
+                [ORPHAN_IMAGE] = "image ",
+                [ORPHAN_PORT] = "port of Open vSwitch ",
         };
 
         return xasprintf("%s%s%s %s", words[orphan->kind], orphan->what,

@@ -1,7 +1,7 @@
 /*
  * orphan - what is left of runs that are over and that no journal names. Pure: a survey in, a list out.
  *
- * An orphan is proven ours by its generation, which begins with the instance's id: a tap by its alias, a control group
+ * An orphan is proven ours by its generation, which begins with the instance's id: a tap by its alias, its port of Open vSwitch by an external_id, a control group
  * by its mark, QEMU by its command line and by a uid of UID_RANGE, which nobody else has. Directories and locks below
  * RUN are ours by their place, and images below STATE/NAME/overlays by their names. And it is proven over: no VM that somebody holds is of that generation, no QEMU of it
  * lives. What cannot be proven, another instance's or not marked, is no orphan and is not touched.
@@ -16,13 +16,14 @@
 enum orphan_kind {
         ORPHAN_QEMU,
         ORPHAN_TAP,
+        ORPHAN_PORT,
         ORPHAN_CGROUP,
         ORPHAN_DIRECTORY,
         ORPHAN_LOCK,
         ORPHAN_IMAGE,
         ORPHAN_KINDS
 };
-/* "qemu", "tap", "cgroup", "directory", "lock", "image" */
+/* "qemu", "tap", "port", "cgroup", "directory", "lock", "image" */
 const char *orphan_kind_name(enum orphan_kind kind);
 
 struct orphan {

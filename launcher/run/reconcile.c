@@ -23,6 +23,7 @@
 #include "launcher/state/instance.h"
 #include "launcher/state/lock_file.h"
 #include "net/net_apply.h"
+#include "net/openvswitch.h"
 
 #define KILL_DEADLINE_MS 5000
 
@@ -423,6 +424,9 @@ static int remove_orphan(const struct site *site, const struct cgroup_host *cgro
                 tap = &survey->taps[orphan->at];
                 nl = netlink_open(err);
                 return nl ? net_remove_tap(nl, tap->index, tap->alias, err) : -1;
+        case ORPHAN_PORT:
+                tap = &survey->taps[orphan->at];
+                return ovs_port_remove(OVS_SOCKET, tap->ifname, tap->alias, err) < 0 ? -1 : 1;
         case ORPHAN_CGROUP:
         case ORPHAN_IMAGE:
                 if (!locked && vm_dir_lock_briefly(&site->paths, orphan->vm, &vm, err) < 0) {
@@ -649,7 +653,8 @@ int reconcile_for_start(const struct site *site, const struct cgroup_host *cgrou
                 if (orphan->kept)
                         return error_set(err, ERROR_BUSY, "'%s' runs already: %s", plan->name, text);
                 /* Locks and directories are in nobody's way. */
-                if (orphan->kind != ORPHAN_TAP && orphan->kind != ORPHAN_CGROUP)
+                if (orphan->kind != ORPHAN_TAP && orphan->kind != ORPHAN_PORT &&
+                    orphan->kind != ORPHAN_CGROUP)
                         continue;
                 if (remove_orphan(site, cgroup, &orphans.survey, orphan, true, err) < 0)
                         return error_wrap(err, "remove %s", text);

@@ -18,6 +18,7 @@
 #include "launcher/state/lock_file.h"
 #include "launcher/state/state_dir.h"
 #include "net/net_apply.h"
+#include "net/openvswitch.h"
 
 /* The kernel's limit of one argument is 128 KiB, of all of them a quarter of the stack limit. */
 #define CMDLINE_MAX (8u << 20)
@@ -173,11 +174,14 @@ static int find_taps(const char *vm, struct survey *survey, struct error **err)
         _cleanup_free_ char *prefix = vm ? xasprintf("vmlaunch:%s:", vm) : xstrdup("vmlaunch:");
         _cleanup_free_ struct net_found *found = NULL;
         _cleanup_netlink_ struct netlink *nl = netlink_open(err);
+        json_auto_t *ports = nl ? ovs_find(OVS_SOCKET, prefix, err) : NULL;
+        const char *ifname;
+        json_t *alias;
         size_t n = 0;
 
-        if (!nl || net_find_by_alias(nl, prefix, &found, &n, err) < 0)
+        if (!ports || net_find_by_alias(nl, prefix, &found, &n, err) < 0)
                 return -1;
-        survey->taps = xcalloc(n + 1, sizeof(*survey->taps));
+        survey->taps = xcalloc(n + json_object_size(ports) + 1, sizeof(*survey->taps));
         for (size_t i = 0; i < n; i++)
                 if (strcmp(found[i].kind, "tun") == 0)
                         survey->taps[survey->n_taps++] =
@@ -185,6 +189,11 @@ static int find_taps(const char *vm, struct survey *survey, struct error **err)
                                                      .alias = xstrdup(found[i].alias),
                                                      .bridge = xstrdup(found[i].master),
                                                      .index = found[i].index };
+        json_object_foreach (ports, ifname, alias)
+                survey->taps[survey->n_taps++] =
+                        (struct survey_tap){ .ifname = xstrdup(ifname),
+                                             .alias = xstrdup(json_string_value(alias)),
+                                             .bridge = xstrdup("") };
         return 0;
 }
 

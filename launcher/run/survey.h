@@ -35,7 +35,7 @@ struct survey_process {
 
 struct survey_tap {
         char *ifname, *alias, *bridge; /* bridge "": none */
-        int index;
+        int index;                     /* 0: not the tap but its port of Open vSwitch */
 };
 
 /* A lock file of RUN that nobody holds. */

@@ -4,12 +4,18 @@
 # it is done. Whoever dies, all of it is there or nothing; what a client was told is true; QEMU, live.tmpl, journal and record
 # agree (check_change of crash_matrix.sh).
 
-CHANGES="attach detach attach-nic detach-nic update-nic attach-made detach-made attach-fs detach-fs attach-pci detach-pci attach-usb detach-usb
+CHANGES="attach detach attach-nic detach-nic update-nic join-switch leave-switch attach-made detach-made attach-fs detach-fs attach-pci detach-pci attach-usb detach-usb
     grow shrink balloon update-disk update-vm media eject grow-disk"
 
-# Devices that the host has not, and a bridge; who has nowhere to make them up has no lives of theirs.
+# Devices that the host has not, bridges, also of Open vSwitch; who has nowhere to make them up has no lives of theirs.
 change_host() {
     ip link add "${BRIDGE}o" type bridge
+    if has_switch; then
+        switch_begin
+    else
+        CHANGES=${CHANGES/join-switch leave-switch/}
+        LIVES=${LIVES/join-switch leave-switch/}
+    fi
     if made_up_host; then
         unlimited
     else
@@ -46,6 +52,9 @@ before_detach_nic() { before attach nic "$VM" --nic "BRIDGE=$BRIDGE,TARGET=${VM}
 life_detach_nic() { verb -q detach nic "$VM" "${VM}k"; }
 # Bridge and link.
 life_update_nic() { verb -q update nic "$VM" "${VM}n" --nic "BRIDGE=${BRIDGE}o,LINK=down"; }
+life_join_switch() { verb -q update nic "$VM" "${VM}n" --nic "BRIDGE=ovs0,BRIDGE_TYPE=openvswitch,VLAN_ID=20"; }
+before_leave_switch() { before update nic "$VM" "${VM}n" --nic "BRIDGE=ovs0,BRIDGE_TYPE=openvswitch,VLAN_ID=20"; }
+life_leave_switch() { verb -q update nic "$VM" "${VM}n" --nic "BRIDGE=$BRIDGE,BRIDGE_TYPE=linux,VLAN_ID=\"\""; }
 MADE=TYPE=fs,SIZE=1,TARGET=vdy,PERSISTENT=yes
 # What an earlier life was told to keep is there still.
 before_attach_made() { rm -rf "$ROOT/var/lib/vmlaunch/$VM/overlays"; }
@@ -89,6 +98,8 @@ there() {
     attach | detach | update-vm) grep -q 'TARGET = "vdz"' "$live" ;;
     attach-nic | detach-nic) grep -q "TARGET = \"${VM}k\"" "$live" ;;
     update-nic) grep -q 'LINK = "down"' "$live" ;;
+    join-switch) grep -q 'BRIDGE = "ovs0"' "$live" ;;
+    leave-switch) ! grep -q 'BRIDGE = "ovs0"' "$live" ;;
     attach-made | detach-made) grep -q 'TARGET = "vdy"' "$live" ;;
     attach-fs | detach-fs) grep -q 'TARGET = "share"' "$live" ;;
     attach-pci | detach-pci) grep -q "ADDRESS = \"0000:5e:0$DEVICE.0\"" "$live" ;;
@@ -119,6 +130,8 @@ check_told() {
         fi
         ;;
     update-nic) assert_eq "$(ip -j -d link show "${VM}n" | jq -r '.[0].master')" "$([[ $changed == yes ]] && echo "${BRIDGE}o" || echo "$BRIDGE")" "$WHERE: changed: $changed, bridge" ;;
+    join-switch) assert_eq "$(place_of "${VM}n")" "$([[ $changed == yes ]] && echo "none ovs0 20" || echo "$BRIDGE")" "$WHERE: changed: $changed, place" ;;
+    leave-switch) assert_eq "$(place_of "${VM}n")" "$([[ $changed == no ]] && echo "none ovs0 20" || echo "$BRIDGE")" "$WHERE: changed: $changed, place" ;;
     attach-made | detach-made) assert_eq "$(find "$ROOT/var/lib/vmlaunch/$VM/overlays" -type f 2>/dev/null | wc -l)" "$([[ $changed == yes ]] && echo 1 || echo 0)" "$WHERE: changed: $changed, images that were made" ;;
     attach-fs | detach-fs)
         local i n=0
@@ -148,7 +161,13 @@ share_helpers() {
     done
 }
 # Of a VM that has ended.
+place_of() {
+    local port
+    port="$(vsctl port-to-br "$1" 2>/dev/null) $(vsctl get Port "$1" tag 2>/dev/null)"
+    echo "$(ip -j -d link show "$1" | jq -r '.[0].master // "none"')${port:+ $port}" | sed 's/ *$//'
+}
 change_residue() {
+    [[ ! -S $OVS/db.sock ]] || vsctl list-ports ovs0 | grep -x "${VM}n" | sed 's/^/port: /'
     share_helpers | sed 's/^/virtiofsd: /'
     [[ ! -e $GROUP_NODE || $(owner "$GROUP_NODE") == 0 ]] || echo "$GROUP_NODE is of uid $(owner "$GROUP_NODE")"
 }

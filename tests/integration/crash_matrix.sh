@@ -15,6 +15,8 @@
 . "$(dirname "$0")/crash_changes.sh"
 # shellcheck source=tests/integration/made_up_devices.sh
 . "$(dirname "$0")/made_up_devices.sh"
+# shellcheck source=tests/integration/switch_lib.sh
+. "$(dirname "$0")/switch_lib.sh"
 
 CRASH_SEED=${CRASH_SEED:-$RANDOM}
 RANDOM_KILLS=${RANDOM_KILLS:-50}

@@ -84,7 +84,7 @@ static void do_all(struct fixture *f)
         struct error *err = NULL;
 
         for (size_t i = 0; i < f->n; i++)
-                assert_int_equal(net_op_do(f->nl, &f->ops[i], f->fds, &err), 0);
+                assert_int_equal(net_op_do(f->nl, &f->ops[i], OWNER, f->fds, &err), 0);
 }
 
 static void undo_all(struct fixture *f, const char *owner)
@@ -190,7 +190,7 @@ static void undo_does_not_touch_an_interface_without_alias(void **state)
         struct fixture *f = *state;
         struct error *err = NULL;
 
-        assert_int_equal(net_op_do(f->nl, &f->ops[0], f->fds, &err), 0);
+        assert_int_equal(net_op_do(f->nl, &f->ops[0], OWNER, f->fds, &err), 0);
         undo_all(f, OWNER);
         assert_true(exists(f, "web-0"));
 }
@@ -203,13 +203,13 @@ static void marking_somebody_elses_interface_is_refused(void **state)
 
         do_all(f);
         op.link.alias = "vmlaunch:thief:1";
-        assert_int_equal(net_op_do(f->nl, &op, NULL, &err), -1);
+        assert_int_equal(net_op_do(f->nl, &op, OWNER, NULL, &err), -1);
         assert_int_equal(err->code, ERROR_BUSY);
         error_free(err);
         err = NULL;
         op = f->ops[1];
         op.ifname = "vlbr0";
-        assert_int_equal(net_op_do(f->nl, &op, NULL, &err), -1);
+        assert_int_equal(net_op_do(f->nl, &op, OWNER, NULL, &err), -1);
         assert_int_equal(err->code, ERROR_BUSY);
         error_free(err);
 }
@@ -222,7 +222,7 @@ static void a_taken_name_is_busy_and_its_vm_is_named(void **state)
         int fds[2];
 
         do_all(f);
-        assert_int_equal(net_op_do(f->nl, &f->ops[0], fds, &err), -1);
+        assert_int_equal(net_op_do(f->nl, &f->ops[0], OWNER, fds, &err), -1);
         assert_int_equal(err->code, ERROR_BUSY);
         text = error_text(err);
         assert_string_equal(text, "interface 'web-0' exists already, VM 'web' has it");
@@ -259,7 +259,9 @@ static void a_missing_bridge_is_an_error_that_lists_the_bridges(void **state)
         err = NULL;
         do_all(f);
         assert_int_equal(net_bridge_check(f->nl, "web-0", &err), -1);
-        assert_string_equal(err->message, "interface 'web-0' is not a bridge but of kind 'tun'");
+        assert_string_equal(
+                err->message,
+                "interface 'web-0' is not a bridge but of kind 'tun' (for one of Open vSwitch: BRIDGE_TYPE = \"openvswitch\")");
         error_free(err);
         err = NULL;
         assert_int_equal(net_bridge_check(f->nl, "vlbr0", &err), 0);
@@ -293,12 +295,12 @@ static void a_group_goes_in_one_request_and_others_stay(void **state)
                 do_all(f);
                 assert_int_equal(net_plan_nic(&second, ops, &n, &err), 0);
                 for (size_t i = 0; i < n; i++)
-                        assert_int_equal(net_op_do(f->nl, &ops[i], fds, &err), 0);
+                        assert_int_equal(net_op_do(f->nl, &ops[i], OWNER, fds, &err), 0);
                 /* The second time a stranger shares the group: one by one then. */
                 if (round == 1) {
                         assert_int_equal(net_plan_nic(&stranger, ops, &n, &err), 0);
                         for (size_t i = 0; i < n; i++)
-                                assert_int_equal(net_op_do(f->nl, &ops[i], fds + 2, &err), 0);
+                                assert_int_equal(net_op_do(f->nl, &ops[i], OWNER, fds + 2, &err), 0);
                 }
                 assert_int_equal(net_remove_group(f->nl, GROUP, OWNER, &err), 0);
                 assert_false(exists(f, "web-0"));
@@ -331,8 +333,8 @@ static void many_links_are_dumped_whole(void **state)
                 nic.queues = 1;
                 nic.bridge = NULL;
                 assert_int_equal(net_plan_nic(&nic, ops, &n, &err), 0);
-                assert_int_equal(net_op_do(f->nl, &ops[0], &fds[i], &err), 0);
-                assert_int_equal(net_op_do(f->nl, &ops[1], NULL, &err), 0);
+                assert_int_equal(net_op_do(f->nl, &ops[0], OWNER, &fds[i], &err), 0);
+                assert_int_equal(net_op_do(f->nl, &ops[1], OWNER, NULL, &err), 0);
         }
         assert_int_equal(net_find_by_alias(f->nl, "vmlaunch:", &found, &n, &err), 0);
         assert_int_equal(n, ARRAY_SIZE(fds));
@@ -367,11 +369,11 @@ static void without_the_capability_it_is_not_permitted(void **state)
                 if (!nl)
                         _exit(101);
                 /* /dev/net/tun may be closed already (EACCES); making an interface is refused in any case. */
-                bad |= net_op_do(nl, &op, fds, &err) == 0 || err->code != ERROR_OS ||
+                bad |= net_op_do(nl, &op, OWNER, fds, &err) == 0 || err->code != ERROR_OS ||
                        error_exit_status(err) != 5;
                 error_free(err);
                 err = NULL;
-                bad |= net_op_do(nl, &f->ops[3], NULL, &err) == 0 || err->code != ERROR_OS ||
+                bad |= net_op_do(nl, &f->ops[3], OWNER, NULL, &err) == 0 || err->code != ERROR_OS ||
                        err->os_errno != EPERM;
                 error_free(err);
                 err = NULL;
@@ -404,7 +406,7 @@ static void a_nic_costs_a_few_milliseconds(void **state)
 
                 for (size_t i = 0; i < f->n; i++) {
                         start = now_ms();
-                        assert_int_equal(net_op_do(f->nl, &f->ops[i], f->fds, &err), 0);
+                        assert_int_equal(net_op_do(f->nl, &f->ops[i], OWNER, f->fds, &err), 0);
                         cost[i] += (now_ms() - start) / ROUNDS;
                 }
                 start = now_ms();

@@ -346,8 +346,8 @@ static void lay_out(struct fixture *f, bool with_tap)
                 struct netlink *nl = netlink_open(&err);
                 int fd = -1;
 
-                assert_int_equal(net_op_do(nl, &create, &fd, &err), 0);
-                assert_int_equal(net_op_do(nl, &mark, NULL, &err), 0);
+                assert_int_equal(net_op_do(nl, &create, f->mark, &fd, &err), 0);
+                assert_int_equal(net_op_do(nl, &mark, f->mark, NULL, &err), 0);
                 /* As if a process that nobody knows had it. */
                 assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
                 close(fd);

@@ -95,6 +95,56 @@ static void a_tap_with_an_mtu_keeps_it_on_the_bridge(void **state)
         error_free(err);
 }
 
+static void a_port_of_open_vswitch_has_its_vlans_checked(void **state)
+{
+        const struct net_ovs ovs = { .tag = 4094,
+                                     .trunks = "1,20-29,4094",
+                                     .mac = "52:54:00:12:34:56",
+                                     .vm_id = "01234567-89ab-8cde-8123-456789abcdef" };
+        static const char *const bad_trunks[] = { "0", "4095", "1-5000", "", "a", "9-1" };
+        struct net_op ops[NET_OPS_PER_NIC], again;
+        struct net_nic nic = web;
+        struct error *err = NULL;
+        json_auto_t *json = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        (void)state;
+        nic.ovs = &ovs;
+        text = plan_text(&nic);
+        assert_non_null(
+                strstr(text, "bridge join   web-0 -> br0  Open vSwitch  vlan 4094  trunks 1,20-29,4094\n"));
+        assert_int_equal(net_plan_nic(&nic, ops, &n, &err), 0);
+        ops[2].kind = NET_BRIDGE_MOVE;
+        ops[2].join.was_in_ovs = true;
+        ops[2].join.was_ovs = (struct net_ovs){ .mac = ovs.mac, .vm_id = ovs.vm_id };
+        json = net_op_to_json(&ops[2]);
+        assert_int_equal(net_op_from_json(json, &again, &err), 0);
+        assert_true(again.join.in_ovs && again.join.was_in_ovs);
+        assert_int_equal(again.join.ovs.tag, 4094);
+        assert_string_equal(again.join.ovs.trunks, ovs.trunks);
+        assert_string_equal(again.join.ovs.mac, ovs.mac);
+        assert_string_equal(again.join.was_ovs.vm_id, ovs.vm_id);
+        assert_null(again.join.was_ovs.trunks);
+        for (size_t i = 0; i < ARRAY_SIZE(bad_trunks); i++) {
+                json_object_set_new(json_object_get(json, i % 2 ? "ovs" : "was-ovs"), "trunks",
+                                    json_string(bad_trunks[i]));
+                assert_int_equal(net_op_from_json(json, &again, &err), -1);
+                assert_string_equal(err->message, "tap 'web-0': VLANs are 1 to 4094");
+                error_free(TAKE_PTR(err));
+                json_object_del(json_object_get(json, i % 2 ? "ovs" : "was-ovs"), "trunks");
+        }
+        for (json_int_t tag = -1; tag < 4096; tag += 4096) {
+                json_object_set_new(json_object_get(json, "ovs"), "tag", json_integer(tag));
+                assert_int_equal(net_op_from_json(json, &again, &err), -1);
+                error_free(TAKE_PTR(err));
+        }
+        json_object_set_new(json, "ovs", json_integer(7));
+        assert_int_equal(net_op_from_json(json, &again, &err), -1);
+        assert_int_equal(err->code, ERROR_INVALID);
+        error_free(err);
+}
+
 static void operations_survive_the_way_through_json(void **state)
 {
         struct net_op ops[NET_OPS_PER_NIC];
@@ -325,6 +375,7 @@ int main(void)
                 cmocka_unit_test(nic_on_a_bridge_is_marked_before_it_joins),
                 cmocka_unit_test(nic_without_bridge_joins_nothing),
                 cmocka_unit_test(a_tap_with_an_mtu_keeps_it_on_the_bridge),
+                cmocka_unit_test(a_port_of_open_vswitch_has_its_vlans_checked),
                 cmocka_unit_test(operations_survive_the_way_through_json),
                 cmocka_unit_test(json_has_the_documented_members),
                 cmocka_unit_test(json_that_is_no_operation_is_refused),

@@ -84,6 +84,11 @@ static void one_list_is_within_another_when_it_has_all_of_it(void **state)
         number_list_add(&few, UINT32_MAX);
         assert_int_equal(number_list_count(&few), 2);
         assert_string_equal(none, "");
+        assert_true(number_list_parse_within("3-4,7", 3, 7, &few));
+        assert_int_equal(number_list_count(&few), 3);
+        assert_false(number_list_parse_within("2-4", 3, 7, &few));
+        assert_false(number_list_parse_within("8", 3, 7, &few));
+        assert_false(number_list_parse_within("", 3, 7, &few));
 }
 
 int main(void)

@@ -581,6 +581,9 @@ static void network_cards_are_translated(void **state)
                   "2:41: RAW/DATA: <devices/interface>: <rom> in it has no counterpart" },
                 { D("<interface type='user'><driver name='qemu'/></interface>"),
                   "2:55: RAW/DATA: <devices/interface>: name='qemu' has no counterpart" },
+                { D("<interface type='bridge'><source bridge='b'/><virtualport type='openvswitch'/><vlan><tag id='42'/></vlan>"
+                    "</interface>"),
+                  "NIC[BRIDGE=b BRIDGE_TYPE=openvswitch VLAN_ID=42]" },
                 { D("<interface type='bridge'><source bridge='b'/><virtualport type='802.1Qbg'/></interface>"),
                   "2:63: RAW/DATA: <devices/interface>: this <virtualport> has no counterpart" },
                 { D("<interface type='user'><alias name='net0'/><address type='pci' slot='0x03'/></interface>"),
