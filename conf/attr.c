@@ -145,6 +145,25 @@ const char *attr_kind_name(enum attr_kind kind)
         return names[kind];
 }
 
+const char *attr_unit(const struct attr *row)
+{
+        return row->kind == ATTR_TEXT ? NULL : row->unit;
+}
+
+const char *attr_lands_name(enum attr_lands lands)
+{
+        static const char *const names[] = {
+                [LANDS_ARGV] = "argv",     [LANDS_CGROUP] = "cgroup",
+                [LANDS_HELPER] = "helper", [LANDS_ENVIRONMENT] = "environment",
+                [LANDS_NAME] = "name",     [LANDS_GUEST_ADDRESS] = "guest address",
+                [LANDS_NET] = "net",       [LANDS_METADATA] = "metadata",
+                [LANDS_QMP] = "qmp",       [LANDS_RULE] = "rule",
+                [LANDS_UNIT] = "unit",
+        };
+
+        return names[lands];
+}
+
 const char *attr_state_name(enum attr_state state)
 {
         static const char *const names[] = {
@@ -250,7 +269,7 @@ char *attr_values(const struct attr *row)
         case ATTR_ENUM:
                 break;
         }
-        return xstrdup(row->chars ? "letters, digits and a few signs" : "any text");
+        return xstrdup(row->kind == ATTR_TEXT && row->chars ? "letters, digits and a few signs" : "any text");
 }
 
 static int wrong(const struct attr_section *section, const struct attr *row, const struct source_pos *pos,

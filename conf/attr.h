@@ -46,6 +46,22 @@ enum attr_lookup {
         LOOKUP_HOST, /* host.conf only: this program's own settings */
 };
 
+/* Where a value has its effect, for describe and explain; the words are attr_lands_name()'s. */
+enum attr_lands {
+        LANDS_NOWHERE,
+        LANDS_ARGV,
+        LANDS_CGROUP,
+        LANDS_ENVIRONMENT,
+        LANDS_GUEST_ADDRESS,
+        LANDS_HELPER,
+        LANDS_METADATA,
+        LANDS_NAME,
+        LANDS_NET,
+        LANDS_QMP,
+        LANDS_RULE, /* decides other values */
+        LANDS_UNIT,
+};
+
 /* A word of an ATTR_ENUM or a closed ATTR_TEXT; the last one has no text. */
 struct attr_word {
         const char *text;
@@ -62,6 +78,7 @@ struct attr {
         enum attr_state state : 8;
         enum attr_kind kind : 8;
         enum attr_lookup lookup : 8;
+        enum attr_lands lands : 8;
         uint8_t ip_version : 4; /* ATTR_ADDRESS */
         bool has_field : 1;
         /* No field: what was written is checked and kept with the device, for live.tmpl and status. */
@@ -77,10 +94,11 @@ struct attr {
         /* ATTR_ENUM; ATTR_TEXT: the closed set of values; ATTR_U32, ATTR_SIZE: words that stand for numbers out
          * of its range */
         const struct attr_word *words;
-        const char *chars;  /* ATTR_TEXT: every byte must be one of these; NULL: any */
+        union {
+                const char *chars; /* ATTR_TEXT: every byte must be one of these; NULL: any */
+                const char *unit;  /* other kinds: of a plain number, for people; read it by attr_unit() */
+        };
         uint64_t min, max;  /* max 0: none */
-        const char *unit;   /* of a plain number, for people */
-        const char *lands;  /* "argv", "cgroup", "net", "qmp", "guest address", "name", "rule" */
         const char *source; /* where the rule comes from */
 };
 
@@ -189,6 +207,10 @@ char *attr_full_name(const struct attr_section *section, const struct attr *row)
 /* "one of a, b, c", "1 MiB to 16 TiB", "yes or no", ...: what values there are; new string. */
 char *attr_values(const struct attr *row);
 const char *attr_kind_name(enum attr_kind kind);
+/* "seconds", or NULL. */
+const char *attr_unit(const struct attr *row);
+/* "argv", "guest address", or NULL for a row that says nothing about it. */
+const char *attr_lands_name(enum attr_lands lands);
 const char *attr_state_name(enum attr_state state);
 /* "VM > host > cluster > driver": the layers that may give it, strongest first. */
 const char *attr_lookup_name(enum attr_lookup lookup);

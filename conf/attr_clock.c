@@ -20,17 +20,17 @@ static const struct attr_word offset_words[] = {
 #define ATTR_OF struct clock_spec
 static const struct attr clock_rows[] = {
         { "OFFSET", ENUM(offset, clock_offset, offset_words), .lookup = LOOKUP_D, .dflt = "utc",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "What the hardware clock shows when the guest starts: utc; the host's local time; the time of "
                  "TIMEZONE; or variable: UTC, ADJUSTMENT and whatever the guest has set its clock to since, which is "
                  "kept over its runs.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
         { "TIMEZONE", TEXT(timezone), .lookup = LOOKUP_D, .chars = LETTERS "0123456789_+-/", .max = 255,
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "Name of a time zone as below /usr/share/zoneinfo, such as Europe/Paris; makes OFFSET timezone.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
         { "ADJUSTMENT", SIGNED(adjustment), .lookup = LOOKUP_D, .max = ADJUSTMENT_MAX, .unit = "seconds",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "Seconds that the clock is ahead of UTC, or behind it when negative; goes with OFFSET variable. A new "
                  "value replaces what the guest had made of the old one.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
@@ -74,24 +74,24 @@ static const struct attr_word mode_words[] = {
 
 #define ATTR_OF struct timer_spec
 static const struct attr timer_rows[] = {
-        { "NAME", ENUM(name, timer_name, name_words), .lookup = LOOKUP_D, .lands = "argv",
+        { "NAME", ENUM(name, timer_name, name_words), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Which timer; has to be given.", .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
-        { "TRACK", ENUM(track, timer_track, track_words), .lookup = LOOKUP_D, .lands = "argv",
+        { "TRACK", ENUM(track, timer_track, track_words), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Of the rtc: guest, it stands while the guest is paused; wall, it follows the host's clock, which is "
                  "QEMU's default; realtime, the host's monotonic clock.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
         { "TICKPOLICY", ENUM(tickpolicy, timer_tickpolicy, tickpolicy_words), .lookup = LOOKUP_D,
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "What becomes of ticks that the guest was too late for. rtc: catchup or delay; pit: delay or discard.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
         { "FREQUENCY", U64(frequency), .lookup = LOOKUP_D, .min = 1000000, .max = TSC_MAX_HZ, .unit = "Hz",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "Of the tsc: its frequency, where the host's CPU can scale it or has the same.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
-        { "MODE", ENUM(mode, timer_mode, mode_words), .lookup = LOOKUP_D, .lands = "rule",
+        { "MODE", ENUM(mode, timer_mode, mode_words), .lookup = LOOKUP_D, .lands = LANDS_RULE,
           .doc = "Of the tsc: auto and native are the same to QEMU, the guest reads the CPU's own.",
           .source = "DESIGN 5.3" },
-        { "PRESENT", BOOL(timer_present), .lookup = LOOKUP_D, .lands = "argv",
+        { "PRESENT", BOOL(timer_present), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Whether the guest has this timer; the rtc is always there. Absent: as the machine and the CPU model "
                  "have it.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.3" },
@@ -109,10 +109,10 @@ const struct attr_section attr_timer = {
 
 #define ATTR_OF struct pm_spec
 static const struct attr pm_rows[] = {
-        { "SUSPEND_TO_MEM", BOOL(suspend_to_mem), .lookup = LOOKUP_D, .lands = "argv",
+        { "SUSPEND_TO_MEM", BOOL(suspend_to_mem), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Whether the guest may sleep as S3. Absent: QEMU's default, which is yes, but no with UEFI.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.4" },
-        { "SUSPEND_TO_DISK", BOOL(suspend_to_disk), .lookup = LOOKUP_D, .lands = "argv",
+        { "SUSPEND_TO_DISK", BOOL(suspend_to_disk), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Whether the guest may hibernate as S4. Absent: QEMU's default, which is yes, but no with UEFI.",
           .source = "DESIGN 5.3; libvirt-behaviour 3.4" },
 };

@@ -14,17 +14,17 @@ static const struct attr_word virtio_words[] = {
 
 #define ATTR_OF struct rng_spec
 static const struct attr rng_rows[] = {
-        { "MODEL", TEXT(model), .lookup = LOOKUP_D, .words = virtio_words, .dflt = "virtio", .lands = "argv",
-          .doc = "virtio: a virtio-rng device.", .source = "DESIGN 5.3" },
-        { "SOURCE", TEXT(source), .lookup = LOOKUP_D, .dflt = "/dev/urandom", .max = 255, .lands = "argv",
+        { "MODEL", TEXT(model), .lookup = LOOKUP_D, .words = virtio_words, .dflt = "virtio",
+          .lands = LANDS_ARGV, .doc = "virtio: a virtio-rng device.", .source = "DESIGN 5.3" },
+        { "SOURCE", TEXT(source), .lookup = LOOKUP_D, .dflt = "/dev/urandom", .max = 255, .lands = LANDS_ARGV,
           .doc = "Where the random bytes come from: a character device of the host such as /dev/urandom, /dev/random or "
                  "/dev/hwrng, or builtin: QEMU's own generator.",
           .source = "DESIGN 5.3; SUSE guide 6.3" },
         { "RATE_BYTES", U64(rate_bytes), .lookup = LOOKUP_D, .min = 1, .max = RATE_MAX, .unit = "bytes",
-          .lands = "argv", .doc = "Bytes that the guest may take in each RATE_PERIOD. Absent: no limit.",
+          .lands = LANDS_ARGV, .doc = "Bytes that the guest may take in each RATE_PERIOD. Absent: no limit.",
           .source = "libvirt-behaviour 10" },
         { "RATE_PERIOD", U32(rate_period_ms), .lookup = LOOKUP_D, .min = 1, .max = 3600000,
-          .unit = "milliseconds", .lands = "argv", .doc = "The period of RATE_BYTES. Absent: 1000.",
+          .unit = "milliseconds", .lands = LANDS_ARGV, .doc = "The period of RATE_BYTES. Absent: 1000.",
           .source = "libvirt-behaviour 10" },
 };
 #undef ATTR_OF
@@ -53,11 +53,11 @@ static const struct attr_word watchdog_action_words[] = {
 #define ATTR_OF struct watchdog_spec
 static const struct attr watchdog_rows[] = {
         { "MODEL", ENUM(model, watchdog_model, watchdog_words), .lookup = LOOKUP_D, .dflt = "i6300esb",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "i6300esb: a PCI card; ib700: an ISA card; itco: the one that every q35 machine has in its chip set.",
           .source = "DESIGN 5.3; libvirt-behaviour 10" },
         { "ACTION", ENUM(action, watchdog_action, watchdog_action_words), .lookup = LOOKUP_D, .dflt = "reset",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "When the guest has not fed it in time: reset restarts the guest; shutdown presses its power button; "
                  "poweroff ends the VM; pause leaves it paused to be looked at; inject-nmi interrupts its kernel; debug "
                  "and none go on, debug with a line in the VM's log.",
@@ -81,7 +81,7 @@ static const struct attr_word tpm_words[] = {
 
 #define ATTR_OF struct tpm_spec
 static const struct attr tpm_rows[] = {
-        { "MODEL", ENUM(model, tpm_model, tpm_words), .lookup = LOOKUP_A, .lands = "argv",
+        { "MODEL", ENUM(model, tpm_model, tpm_words), .lookup = LOOKUP_A, .lands = LANDS_ARGV,
           .doc = "How the guest reaches it: tpm-crb (TPM 2.0's own way) or tpm-tis (older, known to every guest). Given "
                  "in a configuration file, every VM has a TPM.",
           .source = "opennebula-semantics 3.13" },
@@ -98,9 +98,9 @@ const struct attr_section attr_tpm = {
 
 #define ATTR_OF struct vsock_spec
 static const struct attr vsock_rows[] = {
-        { "MODEL", TEXT(model), .lookup = LOOKUP_D, .words = virtio_words, .dflt = "virtio", .lands = "argv",
-          .doc = "virtio: a vhost-vsock device.", .source = "DESIGN 5.3" },
-        { "CID", TEXT(cid_text), .lookup = LOOKUP_D, .dflt = "auto", .max = 16, .lands = "argv",
+        { "MODEL", TEXT(model), .lookup = LOOKUP_D, .words = virtio_words, .dflt = "virtio",
+          .lands = LANDS_ARGV, .doc = "virtio: a vhost-vsock device.", .source = "DESIGN 5.3" },
+        { "CID", TEXT(cid_text), .lookup = LOOKUP_D, .dflt = "auto", .max = 16, .lands = LANDS_ARGV,
           .doc = "The guest's address, 3 to 4294967294, one for each VM of a host; auto: made from the UUID, so the same "
                  "in every run.",
           .source = "DESIGN 5.3; vsock(7)" },
@@ -135,43 +135,43 @@ static const struct attr_word cache_words[] = {
 
 #define ATTR_OF struct filesystem_spec
 static const struct attr filesystem_rows[] = {
-        { "FS_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = "name",
+        { "FS_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = LANDS_NAME,
           .doc = "Number of the shared directory, in the names of its devices; absent: the first one that is free, from 0.",
           .source = "DESIGN 5.5" },
-        { "SOURCE", PATH(source), .lookup = LOOKUP_D, .lands = "argv",
+        { "SOURCE", PATH(source), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Directory of the host; relative paths start from the template's directory.",
           .source = "DESIGN 5.3; SUSE guide 5.4" },
-        { "TARGET", TEXT(target), .lookup = LOOKUP_D, .max = FILESYSTEM_TAG_MAX, .lands = "argv",
+        { "TARGET", TEXT(target), .lookup = LOOKUP_D, .max = FILESYSTEM_TAG_MAX, .lands = LANDS_ARGV,
           .doc = "The name by which the guest mounts it: mount -t 9p -o trans=virtio TARGET /mnt, or mount -t virtiofs "
                  "TARGET /mnt.",
           .source = "DESIGN 5.3; SUSE guide 5.4" },
         { "DRIVER", ENUM(driver, filesystem_driver, filesystem_words), .lookup = LOOKUP_D, .dflt = "9p",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "9p: QEMU serves it; virtiofs: virtiofsd does, which is faster and needs shared guest memory. Absent: "
                  "9p, or virtiofs where ACCESSMODE is passthrough.",
           .source = "DESIGN 5.3" },
         { "ACCESSMODE", ENUM(access, filesystem_access, access_words), .lookup = LOOKUP_D, .dflt = "mapped",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "Whose rights count. mapped: 9p accesses the host's files as the VM's user and keeps the guest's owners "
                  "and modes in extended attributes, virtiofs shifts the guest's ids by UID_MAP and GID_MAP; passthrough "
                  "(virtiofs): the guest's ids are the host's, its root writes as root; squash (9p): as the VM's user, the "
                  "guest's owners are not kept.",
           .source = "DESIGN 5.3; libvirt-behaviour 10" },
-        { "READONLY", BOOL(readonly), .lookup = LOOKUP_D, .dflt = "no", .lands = "argv",
+        { "READONLY", BOOL(readonly), .lookup = LOOKUP_D, .dflt = "no", .lands = LANDS_ARGV,
           .doc = "The guest may only read.", .source = "DESIGN 5.3" },
         { "CACHE", ENUM(cache, filesystem_cache, cache_words), .lookup = LOOKUP_D, .dflt = "auto",
-          .lands = "helper",
+          .lands = LANDS_HELPER,
           .doc = "virtiofs: how long the guest may go by what it has seen. auto: a second; always: for ever, for "
                  "directories that only this guest changes; none: not at all.",
           .source = "virtiofsd(1)" },
         { "UID_MAP", U32(uid_map), .lookup = LOOKUP_B, .dflt = "100000", .max = FILESYSTEM_MAP_MAX,
-          .lands = "helper",
+          .lands = LANDS_HELPER,
           .doc = "virtiofs, mapped: the host's user id of the guest's 0; 65536 ids follow each other.",
           .source = "opennebula-semantics 3.9.6" },
         { "GID_MAP", U32(gid_map), .lookup = LOOKUP_B, .dflt = "100000", .max = FILESYSTEM_MAP_MAX,
-          .lands = "helper", .doc = "The same for group ids.", .source = "opennebula-semantics 3.9.6" },
+          .lands = LANDS_HELPER, .doc = "The same for group ids.", .source = "opennebula-semantics 3.9.6" },
         { "ADDRESS", TEXT(address), .lookup = LOOKUP_D, .chars = "abcdefghijklmnopqrstuvwxyz0123456789:._-",
-          .max = 64, .lands = "guest address",
+          .max = 64, .lands = LANDS_GUEST_ADDRESS,
           .doc = "PCI address of the device as live.tmpl has it, so that it stays the same.",
           .source = "DESIGN 5.5" },
 };

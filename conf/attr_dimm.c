@@ -8,9 +8,10 @@
 #define ATTR_OF struct dimm_spec
 static const struct attr dimm_rows[] = {
         { "SIZE", SIZE(size, 1 << 20, "MiB"), .lookup = LOOKUP_D, .min = DIMM_GRAIN, .max = 1ull << 48,
-          .lands = "argv", .live = true, .doc = "Size of the module, a multiple of 128 MiB; has to be given.",
+          .lands = LANDS_ARGV, .live = true,
+          .doc = "Size of the module, a multiple of 128 MiB; has to be given.",
           .source = "DESIGN 1, idea 5; Linux, memory_block_size_bytes()" },
-        { "DIMM_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_DIMMS - 1, .lands = "argv",
+        { "DIMM_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_DIMMS - 1, .lands = LANDS_ARGV,
           .doc = "Slot of the module; absent: the first one that is free, from 0.",
           .source = "DESIGN 1, idea 5" },
 };

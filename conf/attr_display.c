@@ -25,34 +25,34 @@ static const struct attr_word keymap_words[] = {
 
 #define ATTR_OF struct graphics_spec
 static const struct attr graphics_rows[] = {
-        { "TYPE", ENUM(type, graphics_type, graphics_words), .lookup = LOOKUP_A, .lands = "argv",
+        { "TYPE", ENUM(type, graphics_type, graphics_words), .lookup = LOOKUP_A, .lands = LANDS_ARGV,
           .doc = "vnc or spice; has to be given, here or in the configuration.",
           .source = "opennebula-semantics 3.11" },
-        { "PORT", U32(port), .lookup = LOOKUP_D, .min = 1, .max = 65535, .lands = "net",
+        { "PORT", U32(port), .lookup = LOOKUP_D, .min = 1, .max = 65535, .lands = LANDS_NET,
           .doc = "TCP port. Absent: 5900 and OpenNebula's number of the VM, or a hash of its UUID when it has none; when "
                  "another VM has that port, the next one that is free.",
           .source = "opennebula-semantics 3.11" },
         { "LISTEN", .kind = ATTR_ADDRESS, ATTR_FIELD(listen, char *), .lookup = LOOKUP_A,
-          .words = listen_words, .dflt = "127.0.0.1", .lands = "net",
+          .words = listen_words, .dflt = "127.0.0.1", .lands = LANDS_NET,
           .doc = "Address of the host to listen at; 0.0.0.0 and :: are all of them. unix: a socket in the VM's "
                  "directory, for the VM's administrators.",
           .source = "opennebula-semantics 3.11, DESIGN 5.5" },
-        { "PASSWD", TEXT(passwd), .lookup = LOOKUP_A, .max = 1024, .secret = true, .lands = "argv",
+        { "PASSWD", TEXT(passwd), .lookup = LOOKUP_A, .max = 1024, .secret = true, .lands = LANDS_ARGV,
           .doc = "Password; vnc takes its first 8 characters, spice 59. file:/PATH: in that file. Absent or empty: "
                  "whoever reaches the port gets in.",
           .source = "opennebula-semantics 3.11, DESIGN 5.5" },
-        { "RANDOM_PASSWD", BOOL(random_passwd), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+        { "RANDOM_PASSWD", BOOL(random_passwd), .lookup = LOOKUP_A, .dflt = "no", .lands = LANDS_ARGV,
           .doc = "Make a password at each start when PASSWD says none: in the VM's directory, for its administrators, "
                  "as private/graphics.password.",
           .source = "opennebula-semantics 3.11" },
-        { "KEYMAP", TEXT(keymap), .lookup = LOOKUP_A, .words = keymap_words, .lands = "argv",
+        { "KEYMAP", TEXT(keymap), .lookup = LOOKUP_A, .words = keymap_words, .lands = LANDS_ARGV,
           .doc = "Keyboard layout of the VNC client, for clients that send characters and not keys. Absent: en-us.",
           .source = "opennebula-semantics 3.11" },
-        { "VDAGENT", BOOL(vdagent), .lookup = LOOKUP_A, .dflt = "yes", .lands = "argv",
+        { "VDAGENT", BOOL(vdagent), .lookup = LOOKUP_A, .dflt = "yes", .lands = LANDS_ARGV,
           .doc = "SPICE: a channel to the agent in the guest, for clipboard, resolution and pointer.",
           .source = "opennebula-semantics 3.11, SPICE_OPTIONS" },
         { "USB_REDIRECTIONS", U32(usb_redirections), .lookup = LOOKUP_A, .max = 8, .dflt = "3",
-          .unit = "devices", .lands = "argv",
+          .unit = "devices", .lands = LANDS_ARGV,
           .doc = "SPICE: how many of its USB devices a client may give to the guest.",
           .source = "opennebula-semantics 3.11, SPICE_OPTIONS" },
         LEFT_ALONE("COMMAND", "unused for KVM"),
@@ -77,22 +77,22 @@ static const struct attr_word video_words[] = {
 
 #define ATTR_OF struct video_spec
 static const struct attr video_rows[] = {
-        { "TYPE", ENUM(type, video_type, video_words), .lookup = LOOKUP_A, .dflt = "vga", .lands = "argv",
+        { "TYPE", ENUM(type, video_type, video_words), .lookup = LOOKUP_A, .dflt = "vga", .lands = LANDS_ARGV,
           .doc = "vga, cirrus (for guests of 1998), virtio, qxl (for SPICE), bochs (without VGA: no firmware text "
                  "before UEFI), vmvga (VMware's), or none.",
           .source = "opennebula-semantics 3.11" },
         { "VRAM", SIZE(vram, 1024, "KiB"), .lookup = LOOKUP_A, .min = 1 << 20, .max = 512ull << 20,
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "Video memory, in whole MiB; QEMU takes the next power of two. Cirrus and virtio have none to set.",
           .source = "opennebula-semantics 3.2, 3.11" },
         { "RESOLUTION", TEXT(resolution), .lookup = LOOKUP_A, .chars = "0123456789xX", .max = 11,
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "What the monitor prefers, WIDTHxHEIGHT; vga, virtio, qxl and bochs tell the guest.",
           .source = "opennebula-semantics 3.11" },
-        { "IOMMU", BOOL(iommu), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+        { "IOMMU", BOOL(iommu), .lookup = LOOKUP_A, .dflt = "no", .lands = LANDS_ARGV,
           .doc = "The card reaches memory through the virtual IOMMU; virtio only.",
           .source = "opennebula-semantics 3.11" },
-        { "ATS", BOOL(ats), .lookup = LOOKUP_A, .dflt = "no", .lands = "argv",
+        { "ATS", BOOL(ats), .lookup = LOOKUP_A, .dflt = "no", .lands = LANDS_ARGV,
           .doc = "Address translation services of the card; virtio only.",
           .source = "opennebula-semantics 3.11" },
 };
@@ -121,13 +121,13 @@ static const struct attr_word input_bus_words[] = {
 
 #define ATTR_OF struct input_spec
 static const struct attr input_rows[] = {
-        { "TYPE", ENUM(type, input_type, input_type_words), .lookup = LOOKUP_D, .lands = "argv",
+        { "TYPE", ENUM(type, input_type, input_type_words), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "tablet, mouse or keyboard; has to be given.", .source = "opennebula-semantics 3.11" },
-        { "BUS", ENUM(bus, input_bus, input_bus_words), .lookup = LOOKUP_D, .lands = "argv",
+        { "BUS", ENUM(bus, input_bus, input_bus_words), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "usb, ps2 (mouse and keyboard, which every PC has) or virtio. Absent: usb for a tablet, ps2 for the "
                  "others.",
           .source = "opennebula-semantics 3.11" },
-        { "INPUT_ID", U32(id), .lookup = LOOKUP_D, .max = INPUT_LAST_ID, .lands = "name",
+        { "INPUT_ID", U32(id), .lookup = LOOKUP_D, .max = INPUT_LAST_ID, .lands = LANDS_NAME,
           .doc = "Number of the device, in the names it has in QEMU; absent: the first one that is free, from 0.",
           .source = "DESIGN 1, idea 3" },
 };
@@ -157,11 +157,11 @@ static const struct attr_word codec_words[] = {
 
 #define ATTR_OF struct sound_spec
 static const struct attr sound_rows[] = {
-        { "MODEL", ENUM(model, sound_model, sound_words), .lookup = LOOKUP_D, .dflt = "ich6", .lands = "argv",
-          .doc = "ich6 or ich9 (Intel HD audio), ac97, es1370, sb16, usb, or none.",
+        { "MODEL", ENUM(model, sound_model, sound_words), .lookup = LOOKUP_D, .dflt = "ich6",
+          .lands = LANDS_ARGV, .doc = "ich6 or ich9 (Intel HD audio), ac97, es1370, sb16, usb, or none.",
           .source = "libvirt-behaviour 9, SPICE_OPTIONS" },
         { "CODEC", ENUM(codec, sound_codec, codec_words), .lookup = LOOKUP_D, .dflt = "duplex",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "Of ich6 and ich9: duplex, micro (for guests that expect a microphone) or output.",
           .source = "libvirt-behaviour 9" },
 };
@@ -178,16 +178,16 @@ const struct attr_section attr_sound = {
 #define HEX     "0123456789abcdefABCDEFxX-"
 #define ATTR_OF struct redirfilter_spec
 static const struct attr redirfilter_rows[] = {
-        { "CLASS", TEXT(class_text), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = "argv",
+        { "CLASS", TEXT(class_text), .lookup = LOOKUP_D, .chars = HEX, .max = 4, .lands = LANDS_ARGV,
           .doc = "USB class, two hexadecimal digits: 0x08 for disks. Absent: any.", .source = "DESIGN 5.3" },
-        { "VENDOR", TEXT(vendor_text), .lookup = LOOKUP_D, .chars = HEX, .max = 6, .lands = "argv",
+        { "VENDOR", TEXT(vendor_text), .lookup = LOOKUP_D, .chars = HEX, .max = 6, .lands = LANDS_ARGV,
           .doc = "USB vendor, four hexadecimal digits. Absent: any.", .source = "DESIGN 5.3" },
-        { "PRODUCT", TEXT(product_text), .lookup = LOOKUP_D, .chars = HEX, .max = 6, .lands = "argv",
+        { "PRODUCT", TEXT(product_text), .lookup = LOOKUP_D, .chars = HEX, .max = 6, .lands = LANDS_ARGV,
           .doc = "USB product, four hexadecimal digits. Absent: any.", .source = "DESIGN 5.3" },
         { "VERSION", TEXT(version_text), .lookup = LOOKUP_D, .chars = "0123456789.-", .max = 5,
-          .lands = "argv", .doc = "Version of the device, as 1.10 or 2.0. Absent: any.",
+          .lands = LANDS_ARGV, .doc = "Version of the device, as 1.10 or 2.0. Absent: any.",
           .source = "DESIGN 5.3" },
-        { "ALLOW", BOOL(allow), .lookup = LOOKUP_D, .dflt = "yes", .lands = "argv",
+        { "ALLOW", BOOL(allow), .lookup = LOOKUP_D, .dflt = "yes", .lands = LANDS_ARGV,
           .doc = "May a client give such a device to the guest?", .source = "DESIGN 5.3" },
 };
 #undef ATTR_OF

@@ -5,10 +5,10 @@
 #include "conf/vm_spec.h"
 
 #define SOURCE_TEXT "opennebula-semantics 3.8; libvirt-behaviour 3.2; QEMU docs/system/i386/hyperv.rst"
-#define FLAG(key, field, usual, text)                                                                    \
-        {                                                                                                \
-                (key), BOOL(field), .lookup = LOOKUP_D, .dflt = (usual), .lands = "argv", .doc = (text), \
-                                    .source = SOURCE_TEXT                                                \
+#define FLAG(key, field, usual, text)                                                                        \
+        {                                                                                                    \
+                (key), BOOL(field), .lookup = LOOKUP_D, .dflt = (usual), .lands = LANDS_ARGV, .doc = (text), \
+                                    .source = SOURCE_TEXT                                                    \
         }
 
 #define ATTR_OF struct hyperv_spec
@@ -16,7 +16,7 @@ static const struct attr hyperv_rows[] = {
         FLAG("RELAXED", relaxed, "yes", "The guest's watchdogs bear being without a CPU for a while."),
         FLAG("VAPIC", vapic, "yes", "Fast access to the interrupt controller."),
         { "SPINLOCKS", U32(spinlocks), .lookup = LOOKUP_D, .dflt = "8191", .min = 0, .max = UINT32_MAX - 1,
-          .unit = "retries", .lands = "argv",
+          .unit = "retries", .lands = LANDS_ARGV,
           .doc = "How often a vCPU tries to get a lock before it tells the host: 4095 or more; 0: it never does.",
           .source = SOURCE_TEXT },
         FLAG("VPINDEX", vpindex, "yes",
@@ -35,7 +35,7 @@ static const struct attr hyperv_rows[] = {
         FLAG("AVIC", avic, "no", "The host may virtualise interrupts in hardware beside the others."),
         FLAG("PASSTHROUGH", passthrough, "no", "All that the host's KVM can do."),
         { "VENDOR_ID", TEXT(vendor_id), .lookup = LOOKUP_D, .max = 12,
-          .chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-", .lands = "argv",
+          .chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._-", .lands = LANDS_ARGV,
           .doc = "Name of the hypervisor that the guest reads, at most 12 characters. Absent: Microsoft Hv.",
           .source = SOURCE_TEXT },
 };

@@ -39,10 +39,10 @@ static const struct attr_word ip6_method_words[] = {
 #define ADDRESS_CHARS "0123456789abcdefABCDEF.:"
 
 /* OpenNebula's data of a NIC: for CONTEXT and the filters, and for whoever reads status. */
-#define KEPT(key, text)                                             \
-        key, .lookup = LOOKUP_D, .kept = true, .lands = "metadata", \
-             .doc = text " Kept in live.tmpl and in "               \
-                         "status.",                                 \
+#define KEPT(key, text)                                                 \
+        key, .lookup = LOOKUP_D, .kept = true, .lands = LANDS_METADATA, \
+             .doc = text " Kept in live.tmpl and in "                   \
+                         "status.",                                     \
              .source = "opennebula-semantics 2.1"
 #define KEPT_ADDRESS(key, version, text)                                       \
         {                                                                      \
@@ -67,55 +67,55 @@ static const struct attr_word ip6_method_words[] = {
 
 #define ATTR_OF struct nic_spec
 static const struct attr nic_rows[] = {
-        { "BRIDGE", IFNAME(bridge), .lookup = LOOKUP_D, .lands = "net", .live = true,
+        { "BRIDGE", IFNAME(bridge), .lookup = LOOKUP_D, .lands = LANDS_NET, .live = true,
           .doc = "Bridge of the host that the tap joins; empty: a tap in no bridge.",
           .source = "opennebula-semantics 3.10" },
         { "BRIDGE_TYPE", ENUM(bridge_type, nic_bridge_type, bridge_type_words), .lookup = LOOKUP_D,
-          .dflt = "linux", .lands = "net", .live = true,
+          .dflt = "linux", .lands = LANDS_NET, .live = true,
           .doc = "linux: a tap in BRIDGE; openvswitch: a port of that bridge of Open vSwitch, which has its VLANs; user: "
                  "user-mode networking, without BRIDGE and privileges.",
           .source = "opennebula-semantics 3.10, DESIGN 5.3" },
-        { "MAC", MAC(mac_text), .lookup = LOOKUP_D, .lands = "argv",
+        { "MAC", MAC(mac_text), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "MAC address. Absent: 52:54:00 and a hash of UUID and NIC number, the same at every start.",
           .source = "DESIGN 5.4" },
         { "MODEL", TEXT(model), .lookup = LOOKUP_C,
           .chars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", .max = 64,
-          .dflt = "virtio", .lands = "argv",
+          .dflt = "virtio", .lands = LANDS_ARGV,
           .doc = "virtio (also virtio-transitional, on a conventional PCI bus for guests with drivers of before "
                  "virtio 1.0, and virtio-non-transitional), or an emulated card, which costs the host more: e1000, "
                  "e1000e, rtl8139, ...",
           .source = "opennebula-semantics 3.10" },
-        { "TARGET", IFNAME(target), .lookup = LOOKUP_D, .lands = "net",
+        { "TARGET", IFNAME(target), .lookup = LOOKUP_D, .lands = LANDS_NET,
           .doc = "Name of the tap, at most 15 bytes. Absent: NAME-N, or vl-HASH-N when that is too long.",
           .source = "DESIGN 7" },
         { "ADDRESS", TEXT(address), .lookup = LOOKUP_D, .chars = "abcdefghijklmnopqrstuvwxyz0123456789:._-",
-          .max = 64, .lands = "guest address",
+          .max = 64, .lands = LANDS_GUEST_ADDRESS,
           .doc = "PCI address of the device as live.tmpl has it, so that it stays the same.",
           .source = "DESIGN 5.5" },
         { "VIRTIO_QUEUES", U32_OR_AUTO(virtio_queues), .lookup = LOOKUP_C, .min = 1, .max = 256,
-          .dflt = "auto", .unit = "queues", .lands = "argv",
+          .dflt = "auto", .unit = "queues", .lands = LANDS_ARGV,
           .doc = "Queues of a virtio card on a tap, each with its own interrupt and tap fd; auto: one for each VCPU. "
                  "Cards of other models and user-mode networking have one.",
           .source = "opennebula-semantics 3.10" },
-        { "ORDER", U32(order), .lookup = LOOKUP_D, .min = 1, .max = 4096, .lands = "argv",
+        { "ORDER", U32(order), .lookup = LOOKUP_D, .min = 1, .max = 4096, .lands = LANDS_ARGV,
           .doc = "Position among the devices to boot from; OS/BOOT, when given, counts instead.",
           .source = "opennebula-semantics 3.10" },
-        { "MTU", U32(mtu), .lookup = LOOKUP_D, .min = 68, .max = 65521, .unit = "bytes", .lands = "net",
+        { "MTU", U32(mtu), .lookup = LOOKUP_D, .min = 68, .max = 65521, .unit = "bytes", .lands = LANDS_NET,
           .doc = "MTU of the tap, and what a virtio card tells the guest. Absent: the bridge's, and the guest is told "
                  "nothing. A bridge takes the least MTU of its ports.",
           .source = "opennebula-semantics 2.1" },
         { "GUEST_MTU", U32(guest_mtu), .lookup = LOOKUP_D, .min = 68, .max = 65521, .unit = "bytes",
-          .lands = "argv", .doc = "MTU that a virtio card tells the guest, when it is not MTU.",
+          .lands = LANDS_ARGV, .doc = "MTU that a virtio card tells the guest, when it is not MTU.",
           .source = "opennebula-semantics 2.1" },
-        { "LINK", ENUM(link, nic_link, link_words), .lookup = LOOKUP_D, .lands = "qmp", .live = true,
+        { "LINK", ENUM(link, nic_link, link_words), .lookup = LOOKUP_D, .lands = LANDS_QMP, .live = true,
           .doc = "down: the guest sees a card without its cable. Absent: up.",
           .source = "libvirt-behaviour 7.1" },
-        { "NETWORK_MODE", TEXT(network_mode), .lookup = LOOKUP_D, .words = network_mode_words, .lands = "net",
-          .live = true,
+        { "NETWORK_MODE", TEXT(network_mode), .lookup = LOOKUP_D, .words = network_mode_words,
+          .lands = LANDS_NET, .live = true,
           .doc = "dummy: the tap joins no bridge, whatever BRIDGE says; auto: OpenNebula chooses the network.",
           .source = "opennebula-semantics 3.10" },
         COMING_IN("FILTER", C, "Packet filter by name: clean-traffic and the like."),
-        { "SCRIPT", PATH(script), .lookup = LOOKUP_D, .lands = "net",
+        { "SCRIPT", PATH(script), .lookup = LOOKUP_D, .lands = LANDS_NET,
           .doc = "Program of the host, run as root with the tap's name when the tap is there; has to be on host.conf's "
                  "NIC_SCRIPTS list. It has 30 s; when it fails the VM does not start.",
           .source = "opennebula-semantics 3.10, 9.2" },
@@ -127,12 +127,12 @@ static const struct attr nic_rows[] = {
         COMING("OUTBOUND_PEAK_KB", "Burst from the guest, kilobytes."),
         MISSPELT("INBOUND_PEAK_KW", "INBOUND_PEAK_KB"),
         MISSPELT("OUTBOUND_PEAK_KW", "OUTBOUND_PEAK_KB"),
-        { "VLAN_ID", U32(vlan_id), .lookup = LOOKUP_D, .min = 1, .max = 4094, .lands = "net", .live = true,
-          .doc = "VLAN of a port of Open vSwitch, which the guest knows nothing of.",
+        { "VLAN_ID", U32(vlan_id), .lookup = LOOKUP_D, .min = 1, .max = 4094, .lands = LANDS_NET,
+          .live = true, .doc = "VLAN of a port of Open vSwitch, which the guest knows nothing of.",
           .source = "opennebula-semantics 3.10" },
         COMING("OUTER_VLAN_ID", "Outer VLAN of the bridge port."),
         { "VLAN_TAGGED_ID", TEXT(vlan_tagged_id), .lookup = LOOKUP_D, .chars = "0123456789,-", .max = 255,
-          .lands = "net", .live = true,
+          .lands = LANDS_NET, .live = true,
           .doc = "VLANs that a port of Open vSwitch carries with their tags, 1 to 4094: 100,200-299.",
           .source = "opennebula-semantics 3.10" },
         COMING("PHYDEV", "Host interface that belongs to the bridge."),
@@ -167,7 +167,7 @@ static const struct attr nic_rows[] = {
         COMING("FILTER_MAC_SPOOFING", "Drop packets with a foreign MAC address."),
         LEFT_ALONE("RDP", "for OpenNebula's web interface"),
         LEFT_ALONE("SSH", "for OpenNebula's web interface"),
-        { "NIC_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = "name",
+        { "NIC_ID", U32(id), .lookup = LOOKUP_D, .max = SPEC_MAX_ID, .lands = LANDS_NAME,
           .doc = "Number of the NIC, in the names of its devices and in BOOT; absent: the first one that is free, from 0.",
           .source = "opennebula-semantics 3.10" },
         LEFT_ALONE("NETWORK_UNAME", "OpenNebula's virtual network"),

@@ -17,7 +17,7 @@ static const struct attr_word type_words[] = {
 #define TYPE_ROW                                                                                                                 \
         {                                                                                                                        \
                 "TYPE", ENUM(type, line_type, type_words),                                                                       \
-                        .lookup = LOOKUP_D, .dflt = "socket", .lands = "argv",                                                   \
+                        .lookup = LOOKUP_D, .dflt = "socket", .lands = LANDS_ARGV,                                               \
                         .doc = "socket: a socket of the VM, which status names; the first one of SERIAL and CONSOLE is that of " \
                                "vmlaunch console. connect: the server that listens at PATH. pty: a pseudo terminal of the "      \
                                "host, which status names; file: what the guest writes goes to PATH; log: to NAME-ID.log beside " \
@@ -27,7 +27,7 @@ static const struct attr_word type_words[] = {
 #define PATH_ROW                                                                                                                 \
         {                                                                                                                        \
                 "PATH", PATH(path),                                                                                              \
-                        .lookup = LOOKUP_D, .lands = "argv",                                                                     \
+                        .lookup = LOOKUP_D, .lands = LANDS_ARGV,                                                                 \
                         .doc = "Socket of TYPE connect; file of TYPE file, which is added to, and kept like a log: at 2 MiB it " \
                                "becomes PATH.1, that one PATH.2, and so on up to three.",                                        \
                         .source = FROM                                                                                           \
@@ -35,7 +35,7 @@ static const struct attr_word type_words[] = {
 #define LOG_ROW                                                                                                              \
         {                                                                                                                    \
                 "LOG", BOOL(log),                                                                                            \
-                        .lookup = LOOKUP_D, .lands = "argv",                                                                 \
+                        .lookup = LOOKUP_D, .lands = LANDS_ARGV,                                                             \
                         .doc = "TYPE socket, connect, pty or spice: what the guest writes goes to the log of TYPE log too. " \
                                "Absent: no.",                                                                                \
                         .source = FROM                                                                                       \
@@ -45,7 +45,7 @@ static const struct attr_word type_words[] = {
 static const struct attr port_rows[] = {
         TYPE_ROW,
         PATH_ROW,
-        { "PORT", U32(port), .lookup = LOOKUP_D, .max = 3, .lands = "argv",
+        { "PORT", U32(port), .lookup = LOOKUP_D, .max = 3, .lands = LANDS_ARGV,
           .doc = "Number of the port in the guest: 0 is COM1 or ttyS0, LPT1 or parport0. Absent: the first that is free.",
           .source = "libvirt-behaviour 10" },
         LOG_ROW,
@@ -80,7 +80,7 @@ static const struct attr_word target_words[] = {
 static const struct attr console_rows[] = {
         TYPE_ROW,
         { "TARGET", ENUM(target, console_target, target_words), .lookup = LOOKUP_D, .dflt = "serial",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "serial: the first serial port, which this vector describes when there is no SERIAL; virtio: hvc0, hvc1, "
                  "... of the guest.",
           .source = "libvirt-behaviour 10" },
@@ -100,7 +100,7 @@ const struct attr_section attr_console = {
 
 /* clang-format off */
 static const struct attr channel_rows[] = {
-        { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 127, .lands = "argv",
+        { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 127, .lands = LANDS_ARGV,
           .chars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:+-",
           .doc = "What the guest finds it by, /dev/virtio-ports/NAME; has to be given.", .source = FROM },
         TYPE_ROW,
@@ -126,16 +126,16 @@ static const struct attr_word card_words[] = {
 };
 
 static const struct attr card_rows[] = {
-        { "TYPE", ENUM(type, line_type, card_words), .lookup = LOOKUP_D, .dflt = "spice", .lands = "argv",
+        { "TYPE", ENUM(type, line_type, card_words), .lookup = LOOKUP_D, .dflt = "spice", .lands = LANDS_ARGV,
           .doc = "Whose card it is. spice: the SPICE client's; socket: of a program that connects to smartcard0.sock of the "
                  "VM (vscclient); connect: of the server at PATH; certificates: one that QEMU makes of CERTIFICATES; host: "
                  "that in this host's reader, by the NSS database /etc/pki/nssdb and pcscd.",
           .source = "libvirt-behaviour 2; libcacard" },
-        { "PATH", PATH(path), .lookup = LOOKUP_D, .lands = "argv",
+        { "PATH", PATH(path), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Socket of TYPE connect; NSS database of TYPE certificates, which the VM's user has to be able to read: "
                  "/etc/pki/nssdb when absent.",
           .source = "libvirt-behaviour 2; libcacard" },
-        { "CERTIFICATES", TEXT(name), .lookup = LOOKUP_D, .max = 1023, .lands = "argv",
+        { "CERTIFICATES", TEXT(name), .lookup = LOOKUP_D, .max = 1023, .lands = LANDS_ARGV,
           .doc = "Names of three certificates in that database, separated by commas: TYPE certificates.",
           .source = "libvirt-behaviour 2; libcacard" },
 };

@@ -19,25 +19,25 @@ static const struct attr_word role_words[] = {
 
 #define ATTR_OF struct shmem_spec
 static const struct attr shmem_rows[] = {
-        { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 64, .lands = "argv",
+        { "NAME", TEXT(name), .lookup = LOOKUP_D, .max = 64, .lands = LANDS_ARGV,
           .chars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-",
           .doc = "VMs of this host that give the same name have the same memory; has to be given.",
           .source = FROM },
         { "MODEL", ENUM(model, shmem_model, model_words), .lookup = LOOKUP_D, .dflt = "ivshmem-plain",
-          .lands = "argv",
+          .lands = LANDS_ARGV,
           .doc = "ivshmem-plain: memory, /run/vmlaunch/.shmem/NAME on the host, which goes with the last VM that has it; "
                  "ivshmem-doorbell: that of the ivshmem-server at PATH, with interrupts.",
           .source = FROM },
         { "SIZE", SIZE(size, 1u << 20, "MiB"), .lookup = LOOKUP_D, .dflt = "4", .min = 1u << 20,
-          .max = 1ull << 40, .lands = "argv",
+          .max = 1ull << 40, .lands = LANDS_ARGV,
           .doc = "Of ivshmem-plain, a power of two, the same for all VMs; a server knows its own.",
           .source = FROM },
-        { "ROLE", ENUM(role, shmem_role, role_words), .lookup = LOOKUP_D, .lands = "argv",
+        { "ROLE", ENUM(role, shmem_role, role_words), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "master: the memory goes along when the VM migrates; peer: the VM cannot migrate. Absent: peer.",
           .source = FROM },
-        { "PATH", PATH(path), .lookup = LOOKUP_D, .lands = "argv",
+        { "PATH", PATH(path), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "Socket of the ivshmem-server of ivshmem-doorbell.", .source = FROM },
-        { "VECTORS", U32(vectors), .lookup = LOOKUP_D, .min = 1, .max = 64, .lands = "argv",
+        { "VECTORS", U32(vectors), .lookup = LOOKUP_D, .min = 1, .max = 64, .lands = LANDS_ARGV,
           .doc = "Interrupts of ivshmem-doorbell, as many as its server was told. Absent: 1.",
           .source = FROM },
 };

@@ -6,10 +6,10 @@
 
 #define ATTR_OF struct smbios_spec
 /* 64 bytes are what old guests read of such a text. */
-#define STRING(key, field, text)                                                                   \
-        {                                                                                          \
-                (key), TEXT(field), .lookup = LOOKUP_A, .max = 64, .lands = "argv", .doc = (text), \
-                                    .source = "libvirt-behaviour 10; SMBIOS 3.6"                   \
+#define STRING(key, field, text)                                                                       \
+        {                                                                                              \
+                (key), TEXT(field), .lookup = LOOKUP_A, .max = 64, .lands = LANDS_ARGV, .doc = (text), \
+                                    .source = "libvirt-behaviour 10; SMBIOS 3.6"                       \
         }
 
 static const struct attr smbios_rows[] = {
@@ -17,7 +17,7 @@ static const struct attr smbios_rows[] = {
         STRING("BIOS_VERSION", bios_version, "Version of the firmware."),
         STRING("BIOS_DATE", bios_date, "Date of the firmware, MM/DD/YYYY."),
         { "BIOS_RELEASE", TEXT(bios_release), .lookup = LOOKUP_A, .max = 7, .chars = "0123456789.",
-          .lands = "argv", .doc = "Release of the firmware, MAJOR.MINOR, each 0 to 255.",
+          .lands = LANDS_ARGV, .doc = "Release of the firmware, MAJOR.MINOR, each 0 to 255.",
           .source = "libvirt-behaviour 10; SMBIOS 3.6" },
         STRING("SYSTEM_MANUFACTURER", system_manufacturer, "Maker of the machine. QEMU's own: QEMU."),
         STRING("SYSTEM_PRODUCT", system_product,
@@ -39,7 +39,7 @@ static const struct attr smbios_rows[] = {
         STRING("CHASSIS_SERIAL", chassis_serial, "Serial number of the case."),
         STRING("CHASSIS_ASSET", chassis_asset, "Asset tag of the case."),
         STRING("CHASSIS_SKU", chassis_sku, "Stock number of the case."),
-        { "OEM_STRINGS", TEXT(oem_strings), .lookup = LOOKUP_A, .max = 8192, .lands = "argv",
+        { "OEM_STRINGS", TEXT(oem_strings), .lookup = LOOKUP_A, .max = 8192, .lands = LANDS_ARGV,
           .doc = "Texts for programs in the guest, one a line (systemd reads io.systemd.credential: here).",
           .source = "libvirt-behaviour 10; SMBIOS 3.6" },
 };

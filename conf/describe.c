@@ -98,8 +98,8 @@ static char *summary(const struct attr *row)
                 return text_take(&out);
         }
         text_add(&out, attr_kind_name(row->kind));
-        if (row->unit)
-                text_addf(&out, ", %s", row->unit);
+        if (attr_unit(row))
+                text_addf(&out, ", %s", attr_unit(row));
         if (row->dflt)
                 text_addf(&out, ", default %s", row->dflt);
         return text_take(&out);
@@ -232,12 +232,12 @@ static void add_row(struct text *out, const struct attr_section *section, const 
                 values = attr_values(row);
                 add_item(out, "kind", attr_kind_name(row->kind));
                 add_item(out, "values", values);
-                add_item(out, "unit", row->unit);
+                add_item(out, "unit", attr_unit(row));
                 add_item(out, "default", row->dflt);
         }
         if (row->state == ATTR_HERE || row->state == ATTR_COMING)
                 add_item(out, "from", attr_lookup_name(row->lookup));
-        add_item(out, "lands in", row->lands);
+        add_item(out, "lands in", attr_lands_name(row->lands));
         if (row->state == ATTR_HERE)
                 add_item(out, "changes", row->live ? "while the VM runs" : "at the next start");
         add_item(out, "source", row->source ? row->source : section->source);
@@ -279,7 +279,7 @@ static json_t *row_json(const struct attr_section *section, const struct attr *r
         set_string(object, "why", why_of(row));
         set_string(object, "doc", doc_of(row));
         set_string(object, "source", row->source ? row->source : section->source);
-        set_string(object, "lands", row->lands);
+        set_string(object, "lands", attr_lands_name(row->lands));
         if (row->state == ATTR_HERE || row->state == ATTR_COMING)
                 set_string(object, "layers", attr_lookup_name(row->lookup));
         if (row->state != ATTR_HERE)
@@ -287,7 +287,7 @@ static json_t *row_json(const struct attr_section *section, const struct attr *r
         values = attr_values(row);
         set_string(object, "kind", attr_kind_name(row->kind));
         set_string(object, "values", values);
-        set_string(object, "unit", row->unit);
+        set_string(object, "unit", attr_unit(row));
         set_string(object, "default", row->dflt);
         json_object_set_new(object, "live", json_boolean(row->live));
         if (row->words) {

@@ -62,8 +62,8 @@ static char *kind(const struct attr *row)
 
         if (row->words)
                 text_addf(&out, "%s", values);
-        else if (row->unit)
-                text_addf(&out, "%s in %s, %s", attr_kind_name(row->kind), row->unit, values);
+        else if (attr_unit(row))
+                text_addf(&out, "%s in %s, %s", attr_kind_name(row->kind), attr_unit(row), values);
         else if (row->kind == ATTR_BOOL || row->kind == ATTR_PATH || row->kind == ATTR_TEXT)
                 text_add(&out, attr_kind_name(row->kind));
         else

@@ -115,13 +115,12 @@ static json_t *made_json(const struct launch_plan *plan, const char *reference)
 static const char *why_nothing(const struct launch_plan *plan, const struct attr *row,
                                const struct origin *origin)
 {
-        if (row->lands && strcmp(row->lands, "rule") == 0)
+        if (row->lands == LANDS_RULE)
                 return "it decides other values";
-        if (row->lands && strcmp(row->lands, "name") == 0)
+        if (row->lands == LANDS_NAME)
                 return "it is a name";
         /* CPUTUNE/PERIOD, which has a default and goes with QUOTA. */
-        if (row->lands && strcmp(row->lands, "cgroup") == 0 &&
-            !(plan->cgroup && origin->layer == LAYER_DEFAULT))
+        if (row->lands == LANDS_CGROUP && !(plan->cgroup && origin->layer == LAYER_DEFAULT))
                 return "this host has no means for it";
         if (origin->layer == LAYER_DEFAULT)
                 return "the default is what QEMU does anyway";

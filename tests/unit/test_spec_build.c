@@ -92,7 +92,7 @@ static void check_row(const struct attr_section *section, const struct attr *row
                 assert_false(row->has_field);
                 return;
         }
-        assert_non_null(row->lands);
+        assert_int_not_equal(row->lands, LANDS_NOWHERE);
         assert_non_null(row->source);
         assert_true(row->kind != ATTR_ENUM || row->words);
         assert_true(row->kind != ATTR_SIZE || (row->unit && row->max > row->min));
