@@ -20,8 +20,11 @@ endif
 RELR      := -Wl,-z,pack-relative-relocs
 RELR_WORKS := $(shell t=$$(mktemp) && echo 'int main(void) { return 0; }' | \
                 $(CC) -xc - -fPIE -pie $(RELR) -o $$t 2>/dev/null && $$t && echo yes; rm -f $$t)
+# Prints the switches if the compiler has them all.
+known      = $(shell $(CC) -Werror $1 -E -xc /dev/null >/dev/null 2>&1 && echo '$1')
 ifeq ($(findstring -fsanitize,$(CFLAGS)),)
-HARDEN    += -fno-asynchronous-unwind-tables -fno-unwind-tables
+# gcc would begin each larger table at a multiple of 32 bytes.
+HARDEN    += -fno-asynchronous-unwind-tables -fno-unwind-tables $(call known,-malign-data=abi)
 HARDEN_LD += $(if $(RELR_WORKS),$(RELR))
 endif
 WERROR    ?=
@@ -65,9 +68,9 @@ FAST      := $(addprefix base/,json_text.o mem.o text.o) \
              $(addprefix conf/,attr.o spec_build.o) launcher/plan/plan_word.o
 ifneq ($(filter -O2,$(CFLAGS)),)
 # gcc has -Oz since version 12; the passes that it is to leave out make code larger even there. clang has no such switches.
-known      = $(shell $(CC) -Werror $1 -E -xc /dev/null >/dev/null 2>&1 && echo '$1')
 SMALL     := $(or $(call known,-Oz),-Os) \
-             $(call known,-fno-tree-pre -fno-gcse -fno-caller-saves -fno-move-loop-invariants -fno-thread-jumps)
+             $(call known,-fno-tree-pre -fno-gcse -fno-caller-saves -fno-move-loop-invariants -fno-thread-jumps \
+                    -fno-optimize-sibling-calls -fno-tree-dominator-opts -fno-tree-loop-im -fno-tree-tail-merge)
 $(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = $(SMALL)
 endif
 
