@@ -19,6 +19,8 @@
 #define LIVE            "live.tmpl"
 /* How often a change begins anew when another one was quicker. */
 #define TRIES 5
+/* What goes without the guest's doing has gone by then. */
+#define PAUSED_UNPLUG_S 1
 /* For what is done between the last step and the commit: a file is written. */
 #define COMMIT_S 60
 
@@ -215,12 +217,23 @@ static int open_file(const struct change_file *file, struct error **err)
         return fd;
 }
 
-void change_tell_paused(const struct change *change, const char *what)
+static bool is_paused(const struct change *change)
 {
         const char *state = json_string_value(json_object_get(change->record, "state"));
+
+        return state && strcmp(state, "paused") == 0;
+}
+
+bool change_waits_for_guest(const struct change *change)
+{
+        return !is_paused(change) || change->context->timeout_s >= 0;
+}
+
+void change_tell_paused(const struct change *change, const char *what)
+{
         struct error *told = NULL;
 
-        if (!state || strcmp(state, "paused") != 0)
+        if (!is_paused(change))
                 return;
         error_set(&told, ERROR_GUEST, "the guest is paused: %s once it goes on", what);
         error_hint(&told, "vmlaunch resume %s", change->name);
@@ -325,7 +338,8 @@ static int change_once(struct verb_context *context, const struct change_request
         if (begin(context, request->vm, &change, err) < 0)
                 return -1;
         if (request->edit(&change, request->data, err) < 0 ||
-            change_plan(&change, request->verb, request->base_dir, request->extra, request->unplug_s,
+            change_plan(&change, request->verb, request->base_dir, request->extra,
+                        change_waits_for_guest(&change) ? request->unplug_s : PAUSED_UNPLUG_S,
                         request->force_tray, &after, &plan, err) < 0)
                 return error_wrap(err, "%s of '%s'", request->verb, change.name);
         if (plan.next_start && request->refuse_next_start) {

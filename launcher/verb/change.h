@@ -68,7 +68,9 @@ int print_differences(struct verb_context *context, const char *vm, const char *
 
 /* The fragment with the values of its secrets (change_secret.c); new reference, NULL: *err. */
 json_t *change_with_secrets(const struct plan_change *plan, struct error **err);
-/* A guest that is paused does nothing, which who waits for it is told at once. what: "it gives a device back". */
+/* A guest that is paused does nothing: only who says how long waits for it, for somebody may let it go on meanwhile. */
+bool change_waits_for_guest(const struct change *change);
+/* Who waits for it is told at once. what: "it gives a device back". */
 void change_tell_paused(const struct change *change, const char *what);
 /* Sends the fragment with its files. *ret_stale: nothing was done, for live.tmpl is not what it was: begin again. */
 int change_send(struct change *change, struct plan_change *plan, const struct change_request *request,

@@ -339,7 +339,8 @@ const struct verb verbs[] = {
           .min_args = 3,
           .max_args = 3,
           OPTIONS(LIVE_AND_CONFIG),
-          .timeout = "how long the guest may take to let go (30); then the device is unplug-pending",
+          .timeout =
+                  "how long the guest may take to let go (30); then the device is unplug-pending, as it is at once of a paused guest",
           .more = "WHICH is the device's number, its TARGET, MAC or SOURCE, a host device's ADDRESS, UUID or BUS-PORT. A guest that lets go late is not too late:\n"
                   "what the device was made of goes then, and the same command asks again.",
           .ends_within_s = PREPARE_S + 30,
@@ -385,7 +386,7 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 2,
           OPTIONS(LIVE_AND_CONFIG),
-          .timeout = "how long the guest may take (10)",
+          .timeout = "how long the guest may take (10, a paused one 0)",
           .more = "A guest that has not given so much in time is told on; the exit status is 8 then.",
           .ends_within_s = PREPARE_S + 60,
           .run = verb_balloon },

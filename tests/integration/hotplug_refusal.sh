@@ -121,11 +121,16 @@ test_paused_guest_takes_and_gives_when_it_goes_on() {
     # What comes is there for QEMU, and the guest sees it later.
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=vdc"
     expect 0 vml resize "$VM" --vcpu 2
-    expect 7 vml --timeout 1 detach disk "$VM" vdb
+    # Nobody waits for a paused guest, unless told to.
+    expect 7 vml detach disk "$VM" vdb
+    assert_contains "$ERR" "has not given 'disk0' back in 1 s; it is unplug-pending"
     assert_contains "$ERR" "the guest is paused: it gives a device back once it goes on"
     assert_eq "$(device_state disk0)" unplug-pending "state"
     has_backend disk0
-    expect 8 vml --timeout 1 balloon "$VM" 200
+    expect 8 vml balloon "$VM" 200
+    assert_match "$ERR" 'the guest was told 200 MiB, and is at [0-9]+ MiB$' "a balloon of a paused guest"
+    expect 8 vml --timeout 1 balloon "$VM" 201
+    assert_contains "$ERR" "after 1 s"
     assert_contains "$ERR" "the guest is paused: it takes or gives memory once it goes on"
     # The agent cannot be asked.
     expect 9 vml --timeout 2 resize "$VM" --vcpu 3 --online
