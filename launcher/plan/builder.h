@@ -253,6 +253,8 @@ void unit_late_steps(struct build *build);
 /* disk.c and the disk_*.c beside it */
 void disk_layers_done(struct plan_disk *disk);
 int disk_check_all(struct build *build, struct error **err);
+/* Into a new machine_lock: what is under each image whose header the guest may write. */
+void disk_lock_images(const struct build *build, struct machine_lock *lock);
 /* Places that are not PCI: scsi ids, IDE and SATA ports. */
 int disk_place_all(struct build *build, struct error **err);
 bool disk_needs_scsi(const struct build *build);

@@ -154,6 +154,67 @@ static int check_network(const struct build *build, size_t i, struct error **err
         return 0;
 }
 
+/* QEMU has a writable image's header in its hands, and what that names as backing file we open with other rights. */
+static bool is_named_by_guest(const struct build *build, size_t i)
+{
+        const struct disk_spec *disk = &build->spec->disks[i];
+        const struct plan_disk *planned = &build->disks[i];
+
+        return planned->n_layers && !disk_is_made(disk) && planned->layers[0].path &&
+               !planned->layers[0].readonly && planned->layers[0].format == DISK_FORMAT_QCOW2;
+}
+
+static char *backing_of(const struct plan_disk *planned)
+{
+        const struct disk_layer *under = planned->n_layers > 1 ? &planned->layers[1] : NULL;
+
+        return under ? xasprintf("%s:%s", disk_format_name(under->format), under->path) : xstrdup("");
+}
+
+static int check_backing(const struct build *build, size_t i, struct error **err)
+{
+        const struct plan_disk *planned = &build->disks[i];
+        const struct machine_lock *lock = build->in->lock;
+        _cleanup_free_ char *now = NULL, *shown = NULL;
+        const char *was;
+
+        if (!lock || !is_named_by_guest(build, i))
+                return 0;
+        was = machine_lock_backing(lock, planned->layers[0].path);
+        now = backing_of(planned);
+        /* One that has become whole reads nothing of anybody's. */
+        if (!was || !*now || strcmp(was, now) == 0)
+                return 0;
+        shown = text_printable(now);
+        disk_error(
+                build, err, ERROR_INVALID, i, disk_source_key(&build->spec->disks[i]),
+                "its header names another backing file than at the last start, '%s' instead of '%s': the guest may have "
+                "written that",
+                shown, *was ? was : "none");
+        return error_hint(err, "if it was you (qemu-img rebase), remove its IMAGE from %s/%s/machine.lock",
+                          build->in->site->paths.state, build->spec->name);
+}
+
+/* What each such image has under it now, and those of before: they may come back. */
+void disk_lock_images(const struct build *build, struct machine_lock *lock)
+{
+        for (size_t i = 0; i < build->spec->n_disks; i++) {
+                _cleanup_free_ char *backing = NULL;
+
+                if (!is_named_by_guest(build, i) ||
+                    machine_lock_backing(lock, build->disks[i].layers[0].path))
+                        continue;
+                backing = backing_of(&build->disks[i]);
+                machine_lock_add_image(lock, build->disks[i].layers[0].path, backing);
+        }
+        for (size_t i = 0; build->in->lock && i < build->in->lock->n_images; i++) {
+                const struct locked_image *old = &build->in->lock->images[i];
+
+                if (!machine_lock_backing(lock, old->path))
+                        machine_lock_add_image(lock, old->path, old->backing);
+        }
+}
+
 static int check_disk(struct build *build, size_t i, struct error **err)
 {
         const struct disk_spec *disk = &build->spec->disks[i];
@@ -165,7 +226,7 @@ static int check_disk(struct build *build, size_t i, struct error **err)
                 return disk_error(build, err, ERROR_INVALID, i, "COPY_ON_READ",
                                   "the image has no backing file");
         compare_size(build, i);
-        return check_places(build, i, err);
+        return check_backing(build, i, err) < 0 ? -1 : check_places(build, i, err);
 }
 
 /* An image of the host's, and the disk that has it. */

@@ -366,5 +366,6 @@ struct machine_lock *machine_new_lock(const struct build *build)
                 if (!lock_has(lock, lock->n_addresses, old->device) && !is_forgotten(build, old->device))
                         lock_add(lock, old->device, old->address);
         }
+        disk_lock_images(build, lock);
         return lock;
 }

@@ -26,6 +26,11 @@ void machine_lock_free(struct machine_lock *lock)
                 free(lock->addresses[i].address);
         }
         free(lock->addresses);
+        for (size_t i = 0; i < lock->n_images; i++) {
+                free(lock->images[i].path);
+                free(lock->images[i].backing);
+        }
+        free(lock->images);
         free(lock);
 }
 
@@ -87,6 +92,28 @@ static int add_address(struct machine_lock *lock, const struct template_attribut
         return 0;
 }
 
+static int add_image(struct machine_lock *lock, const struct template_attribute *at, struct error **err)
+{
+        const char *path = NULL, *backing = NULL;
+
+        for (size_t i = 0; i < at->n_pairs; i++) {
+                const struct template_value *pair = &at->pairs[i];
+                const char **field = strcmp(pair->name, "PATH") == 0      ? &path
+                                     : strcmp(pair->name, "BACKING") == 0 ? &backing
+                                                                          : NULL;
+
+                if (!field || *field)
+                        return error_at(err, &pair->name_pos, "IMAGE: %s is not understood", pair->name);
+                *field = pair->value;
+        }
+        if (!path || !backing)
+                return error_at(err, &at->name_pos, "IMAGE needs PATH and BACKING");
+        if (lock->n_images == MACHINE_LOCK_IMAGES || machine_lock_backing(lock, path))
+                return error_at(err, &at->name_pos, "IMAGE of '%s' is one too many", path);
+        machine_lock_add_image(lock, path, backing);
+        return 0;
+}
+
 static int complete(const struct machine_lock *lock, const char *file, bool has_layout, bool has_uid,
                     struct error **err)
 {
@@ -118,8 +145,9 @@ int machine_lock_parse(const char *file, const char *text, struct machine_lock *
                 int result;
 
                 if (at->is_vector)
-                        result = strcmp(at->name, "ADDRESS") == 0
-                                         ? add_address(lock, at, err)
+                        result = strcmp(at->name, "ADDRESS") == 0 ? add_address(lock, at, err)
+                                 : strcmp(at->name, "IMAGE") == 0
+                                         ? add_image(lock, at, err)
                                          : error_at(err, &at->name_pos, "%s is not understood", at->name);
                 else if (strcmp(at->name, "LAYOUT") == 0)
                         result = set_number(&layout, &has_layout, at, err);
@@ -183,7 +211,31 @@ char *machine_lock_text(const struct machine_lock *lock)
         for (size_t i = 0; i < lock->n_addresses; i++)
                 text_addf(&out, "ADDRESS = [ DEVICE = \"%s\", ADDRESS = \"%s\" ]\n",
                           lock->addresses[i].device, lock->addresses[i].address);
+        for (size_t i = 0; i < lock->n_images; i++) {
+                text_add(&out, "IMAGE = [ ");
+                template_write_value(&out, "PATH", lock->images[i].path);
+                text_add(&out, ",\n  ");
+                template_write_value(&out, "BACKING", lock->images[i].backing);
+                text_add(&out, " ]\n");
+        }
         return text_take(&out);
+}
+
+const char *machine_lock_backing(const struct machine_lock *lock, const char *path)
+{
+        for (size_t i = 0; i < lock->n_images; i++)
+                if (strcmp(lock->images[i].path, path) == 0)
+                        return lock->images[i].backing;
+        return NULL;
+}
+
+void machine_lock_add_image(struct machine_lock *lock, const char *path, const char *backing)
+{
+        if (lock->n_images == MACHINE_LOCK_IMAGES || !template_value_is_writable(path) ||
+            !template_value_is_writable(backing))
+                return;
+        ARRAY_GROW(lock->images, lock->n_images);
+        lock->images[lock->n_images++] = (struct locked_image){ xstrdup(path), xstrdup(backing) };
 }
 
 void machine_lock_set(struct machine_lock *lock, const char *device, const char *address)

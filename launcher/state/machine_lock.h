@@ -1,5 +1,6 @@
 /*
- * machine_lock - what the guest has seen once and must see again: machine type, addresses, uid, LAYOUT.
+ * machine_lock - what the guest has seen once and must see again: machine type, addresses, uid, LAYOUT. And what it may
+ * not change: which backing file an image had that QEMU may write to, header and all.
  *
  * Kept as template text in /var/lib/vmlaunch/NAME/machine.lock (0644). Written at start, read by the plan;
  * a new default of ours is a new LAYOUT, so an old VM keeps its shape (DESIGN section 5.5).
@@ -12,10 +13,16 @@
 #include "base/error.h"
 
 #define MACHINE_LOCK_LAYOUT 1
+#define MACHINE_LOCK_IMAGES 4096
 
 struct locked_address {
         char *device;  /* QEMU's id: "disk0", "nic1", "vser0", "scsi0", "panic0" */
         char *address; /* "rp3:0x0", "pci.0:0x4", "ide.1:0", "scsi0.0:2" */
+};
+
+struct locked_image {
+        char *path;
+        char *backing; /* "qcow2:/srv/base.qcow2"; "": none */
 };
 
 struct machine_lock {
@@ -27,12 +34,18 @@ struct machine_lock {
         unsigned port; /* of VNC or SPICE; 0: none */
         struct locked_address *addresses;
         size_t n_addresses;
+        struct locked_image *images; /* at most MACHINE_LOCK_IMAGES */
+        size_t n_images;
 };
 
 int machine_lock_parse(const char *file, const char *text, struct machine_lock **ret, struct error **err);
 char *machine_lock_text(const struct machine_lock *lock);
 /* The place of a device from now on; both are copied. */
 void machine_lock_set(struct machine_lock *lock, const char *device, const char *address);
+/* What was under an image at the last start; NULL: nobody knows. */
+const char *machine_lock_backing(const struct machine_lock *lock, const char *path);
+/* For one that is not there yet; both are copied. Not what the language cannot say, nor one too many. */
+void machine_lock_add_image(struct machine_lock *lock, const char *path, const char *backing);
 /* Replaces the file, which there is. */
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
                        struct error **err);

@@ -21,13 +21,17 @@ static void what_is_written_is_read_again(void **state)
 {
         struct locked_address addresses[] = { { (char *)"disk0", (char *)"rp3:0x0" },
                                               { (char *)"agent", (char *)"pci.0:0x4" } };
+        struct locked_image images[] = { { (char *)"/srv/a, b].qcow2", (char *)"" },
+                                         { (char *)"/srv/c.qcow2", (char *)"raw:/srv/\"base\".raw" } };
         const struct machine_lock lock = { .layout = 1,
                                            .uuid = (char *)UUID,
                                            .machine = (char *)"pc-q35-7.2",
                                            .family = (char *)"q35",
                                            .uid = 1900000017,
                                            .addresses = addresses,
-                                           .n_addresses = 2 };
+                                           .n_addresses = 2,
+                                           .images = images,
+                                           .n_images = 2 };
         _cleanup_(machine_lock_freep) struct machine_lock *back = NULL;
         _cleanup_free_ char *text = machine_lock_text(&lock), *again = NULL;
         struct error *err = NULL;
@@ -41,6 +45,9 @@ static void what_is_written_is_read_again(void **state)
         assert_int_equal(back->n_addresses, 2);
         assert_string_equal(back->addresses[1].device, "agent");
         assert_string_equal(back->addresses[1].address, "pci.0:0x4");
+        assert_string_equal(machine_lock_backing(back, images[0].path), "");
+        assert_string_equal(machine_lock_backing(back, images[1].path), images[1].backing);
+        assert_null(machine_lock_backing(back, "/srv/d.qcow2"));
         again = machine_lock_text(back);
         assert_string_equal(text, again);
 }
@@ -59,6 +66,11 @@ static void wrong_locks_are_refused_with_their_place(void **state)
                 { GOOD "ADDRESS = [ DEVICE = \"disk0\", ADDRESS = \"rp2:0x0\" ]\n", "given twice" },
                 { GOOD "ADDRESS = [ DEVICE = \"disk1\" ]\n", "needs DEVICE and ADDRESS" },
                 { GOOD "ADDRESS = [ DEVICE = \"d,x\", ADDRESS = \"rp2:0x0\" ]\n", "not understood" },
+                { GOOD "IMAGE = [ PATH = \"/a\" ]\n", "needs PATH and BACKING" },
+                { GOOD "IMAGE = [ PATH = \"/a\", FORMAT = \"raw\" ]\n", "not understood" },
+                { GOOD
+                  "IMAGE = [ PATH = \"/a\", BACKING = \"\" ]\nIMAGE = [ PATH = \"/a\", BACKING = \"\" ]\n",
+                  "one too many" },
                 { HEAD "UID = \"-1\"\n", "UID is not a number" },
                 { HEAD "UID = \"4294967295\"\n", "UID is not a number" },
                 { "LAYOUT = \"2\"\nSOMETHING = \"new\"\n", "LAYOUT 2 is not known here" },
