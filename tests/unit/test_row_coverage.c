@@ -19,11 +19,11 @@
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/template.h"
+#include "tests/unit/proof_names.h"
 
 #define GOLDEN_DIR "tests/golden"
 #define GUIDE      "docs/guide-coverage.md"
 #define LIST       "tests/proof/attributes.list"
-#define FILE_MAX   (4 << 20)
 
 struct golden {
         char *name, *text, *plan;
@@ -34,16 +34,6 @@ struct golden {
 
 static struct golden *goldens;
 static size_t n_goldens;
-
-static char *read_file(const char *path)
-{
-        struct error *err = NULL;
-        char *text = NULL;
-
-        if (fd_read_file_at(AT_FDCWD, path, FILE_MAX, &text, NULL, &err) < 0)
-                error_free(err);
-        return text;
-}
 
 /* Calls fn for each line of the text. */
 typedef void line_fn(const char *line, void *data);
@@ -97,8 +87,8 @@ static int read_goldens(void **state)
 
                 golden->name = xstrndup(entries[i]->d_name, strlen(entries[i]->d_name) - strlen(".tmpl"));
                 plan_path = xasprintf("%s/%s.plan", GOLDEN_DIR, golden->name);
-                golden->text = read_file(path);
-                golden->plan = read_file(plan_path);
+                golden->text = proof_read_file(path);
+                golden->plan = proof_read_file(plan_path);
                 assert_non_null(golden->text);
                 if (!golden->plan)
                         fail_msg("there is no %s (`make bless`)", plan_path);
@@ -380,7 +370,7 @@ static void invalid_templates_are_told_with_message_and_place(void **state)
 
 static void every_implemented_row_is_in_the_guide_coverage(void **state)
 {
-        _cleanup_free_ char *guide = read_file(GUIDE);
+        _cleanup_free_ char *guide = proof_read_file(GUIDE);
         unsigned missing = 0;
 
         (void)state;
@@ -398,27 +388,6 @@ static void every_implemented_row_is_in_the_guide_coverage(void **state)
                 }
         }
         assert_int_equal(missing, 0);
-}
-
-/* "FILE:TEST" names a test of tests/integration or tests/unit. */
-static bool test_exists(const char *proof)
-{
-        const char *colon = strchr(proof, ':');
-        _cleanup_free_ char *file = colon ? xstrndup(proof, (size_t)(colon - proof)) : NULL;
-        _cleanup_free_ char *path = file ? xasprintf("tests/integration/%s", file) : NULL, *text = NULL;
-        _cleanup_free_ char *words = NULL;
-
-        if (!file || strchr(file, '/') || !colon[1])
-                return false;
-        text = read_file(path);
-        if (!text) {
-                free(path);
-                path = xasprintf("tests/unit/%s", file);
-                text = read_file(path);
-        }
-        words = text_ends_with(file, ".sh") ? xasprintf("\ntest_%s()", colon + 1)
-                                            : xasprintf(" %s(void **state)", colon + 1);
-        return text && strstr(text, words);
 }
 
 /* "plan level: golden NAME (needs THING)" */
@@ -490,7 +459,7 @@ static void check_proofs(struct guide_check *check, char *cell)
                 for (size_t i = strlen(proof); i && proof[i - 1] == ' '; i--)
                         proof[i - 1] = '\0';
                 if (text_starts_with(proof, "plan level: golden ") ? !plan_level_is_right(proof)
-                                                                   : !test_exists(proof))
+                                                                   : !proof_test_exists(proof))
                         complain(check, "there is no proof", proof);
                 else if (!is_run(check, proof))
                         complain(check, "not in " LIST ":", proof);
@@ -526,8 +495,8 @@ static void check_guide_line(const char *line, void *data)
 
 static void every_proof_of_the_guide_coverage_exists_and_is_run(void **state)
 {
-        _cleanup_free_ char *guide = read_file(GUIDE);
-        _cleanup_free_ char *list = read_file(LIST);
+        _cleanup_free_ char *guide = proof_read_file(GUIDE);
+        _cleanup_free_ char *list = proof_read_file(LIST);
         struct guide_check check = { .list = list };
 
         (void)state;
@@ -549,7 +518,7 @@ static void check_list_line(const char *line, void *data)
                 _cleanup_free_ char *word = xstrndup(proof, strcspn(proof, " "));
                 _cleanup_free_ char *path = xasprintf("%s%.*s", folder, (int)strcspn(word, ":"), word);
 
-                if (strchr(word, ':') ? !test_exists(word) : access(path, R_OK) < 0) {
+                if (strchr(word, ':') ? !proof_test_exists(word) : access(path, R_OK) < 0) {
                         print_error("there is no test '%s'\n", word);
                         (*bad)++;
                 }
@@ -567,7 +536,7 @@ static void every_test_of_a_must_show_list_exists(void **state)
                 _cleanup_free_ char *path = xasprintf("tests/proof/%s", entries[i]->d_name), *text = NULL;
 
                 if (text_ends_with(path, ".list")) {
-                        text = read_file(path);
+                        text = proof_read_file(path);
                         assert_non_null(text);
                         each_line(text, check_list_line, &bad);
                         lists++;
