@@ -129,12 +129,9 @@ static int do_bridge_join(struct netlink *nl, const struct net_op *op, const cha
                         return error_wrap(err, "give '%s' the MTU of bridge '%s'", op->ifname,
                                           op->join.bridge);
         }
-        if (op->join.in_ovs)
-                return leave_bridge(nl, &tap, err) < 0 || ovs_port_add(OVS_SOCKET, op, owner, err) < 0
-                               ? error_wrap(err, "join '%s' to bridge '%s'", op->ifname, op->join.bridge)
-                               : 0;
         change.master = bridge.index;
-        if (netlink_link_set(nl, tap.index, &change, err) < 0)
+        if (op->join.in_ovs ? leave_bridge(nl, &tap, err) < 0 || ovs_port_add(OVS_SOCKET, op, owner, err) < 0
+                            : netlink_link_set(nl, tap.index, &change, err) < 0)
                 return error_wrap(err, "join '%s' to bridge '%s'", op->ifname, op->join.bridge);
         return 0;
 }
@@ -319,7 +316,7 @@ int net_bridge_back(struct netlink *nl, const struct net_op *op, const char *own
         back.join.bridge = previous;
         back.join.in_ovs = in_ovs;
         /* One by hand is as the plan has it. */
-        if (op->join.was_in_ovs)
+        if (op->join.was_ovs.vm_id)
                 back.join.ovs = op->join.was_ovs;
         if (go(nl, &back, owner, err) == 0)
                 return 0;

@@ -132,28 +132,6 @@ static void set_ovs(json_t *json, const char *member, const struct net_ovs *ovs)
         json_object_set_new(json, member, object);
 }
 
-/* 1: it is there; 0: it is not; -1: *err. */
-static int get_ovs(const json_t *json, const char *member, const char *ifname, struct net_ovs *ret,
-                   struct error **err)
-{
-        json_t *object = json_object_get(json, member);
-        struct net_ovs ovs = { 0 };
-        json_int_t tag = 0;
-        json_error_t why;
-
-        if (!object)
-                return 0;
-        if (json_unpack_ex(object, &why, 0, "{s:s, s:s, s?s, s?I}", "mac", &ovs.mac, "vm", &ovs.vm_id,
-                           "trunks", &ovs.trunks, "tag", &tag) < 0)
-                return error_set(err, ERROR_INVALID, "network operation of '%s', %s: %s", ifname, member,
-                                 why.text);
-        ovs.tag = tag < 0 || tag > NET_VLAN_MAX ? NET_VLAN_MAX + 1 : (unsigned)tag;
-        if (ovs_check(ifname, &ovs, err) < 0)
-                return -1;
-        *ret = ovs;
-        return 1;
-}
-
 json_t *net_op_to_json(const struct net_op *op)
 {
         const char *name = op_names[op->kind];
@@ -179,7 +157,7 @@ json_t *net_op_to_json(const struct net_op *op)
                         json_object_set_new(json, "keep-mtu", json_true());
                 if (op->join.in_ovs)
                         set_ovs(json, "ovs", &op->join.ovs);
-                if (op->join.was_in_ovs)
+                if (op->join.was_ovs.vm_id)
                         set_ovs(json, "was-ovs", &op->join.was_ovs);
                 return json;
         case NET_LINK_UP:
@@ -193,6 +171,23 @@ static int unpack_failed(const char *name, const json_error_t *why, struct error
         return error_set(err, ERROR_INVALID, "network operation '%s': %s", name, why->text);
 }
 
+/* What is not there is left as it is. */
+static int get_ovs(const json_t *json, const char *member, const char *ifname, struct net_ovs *ret,
+                   struct error **err)
+{
+        json_t *object = json_object_get(json, member);
+        json_int_t tag = 0;
+        json_error_t why;
+
+        if (!object)
+                return 0;
+        if (json_unpack_ex(object, &why, 0, "{s:s, s:s, s?s, s?I}", "mac", &ret->mac, "vm", &ret->vm_id,
+                           "trunks", &ret->trunks, "tag", &tag) < 0)
+                return unpack_failed(member, &why, err);
+        ret->tag = tag < 0 || tag > NET_VLAN_MAX ? NET_VLAN_MAX + 1 : (unsigned)tag;
+        return ovs_check(ifname, ret, err);
+}
+
 int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
 {
         /* jansson's unpacking takes a json_t that is not const, and changes nothing. */
@@ -201,7 +196,7 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
         json_int_t number, mtu = 0;
         json_error_t why;
         const char *name, *mac;
-        int vnet_hdr, keep_mtu = 0, ovs, was_ovs;
+        int vnet_hdr, keep_mtu = 0;
 
         if (json_unpack_ex(object, &why, 0, "{s:s, s:s}", "op", &name, "ifname", &op.ifname) < 0)
                 return unpack_failed("?", &why, err);
@@ -247,12 +242,10 @@ int net_op_from_json(const json_t *json, struct net_op *ret, struct error **err)
                     net_ifname_check("bridge", op.join.bridge, err) < 0)
                         return -1;
                 op.join.keep_mtu = keep_mtu;
-                ovs = get_ovs(json, "ovs", op.ifname, &op.join.ovs, err);
-                was_ovs = ovs < 0 ? -1 : get_ovs(json, "was-ovs", op.ifname, &op.join.was_ovs, err);
-                if (was_ovs < 0)
+                if (get_ovs(json, "ovs", op.ifname, &op.join.ovs, err) < 0 ||
+                    get_ovs(json, "was-ovs", op.ifname, &op.join.was_ovs, err) < 0)
                         return -1;
-                op.join.in_ovs = ovs;
-                op.join.was_in_ovs = was_ovs;
+                op.join.in_ovs = op.join.ovs.vm_id;
                 break;
         case NET_LINK_UP:
                 break;

@@ -72,8 +72,7 @@ struct net_op {
                         bool in_ovs; /* the bridge is one of Open vSwitch, and ovs says what the port is to be */
                         struct net_ovs ovs;
                         /* NET_BRIDGE_MOVE: what it was to be in the bridge of Open vSwitch that it comes from */
-                        bool was_in_ovs;
-                        struct net_ovs was_ovs;
+                        struct net_ovs was_ovs; /* vm_id NULL: it was in none */
                 } join;
         };
 };

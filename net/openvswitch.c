@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -56,10 +57,9 @@ static json_t *read_answer(int fd, struct error **err)
         for (;;) {
                 json_t *message = json_load_callback(read_byte, &answer, JSON_DISABLE_EOF_CHECK, &why);
 
-                if (!message && fd_now_ms() >= answer.deadline)
-                        error_set(err, ERROR_DEADLINE, "no answer in %d s", ANSWER_MS / 1000);
-                else if (!message)
-                        error_set(err, ERROR_FAILED, "an answer that is none: %s", why.text);
+                if (!message)
+                        error_set(err, fd_now_ms() < answer.deadline ? ERROR_FAILED : ERROR_DEADLINE,
+                                  "an answer that is none: %s", why.text);
                 if (!message || json_integer_value(json_object_get(message, "id")) == 1)
                         return message;
                 json_decref(message);
@@ -81,13 +81,13 @@ static int connect_to(const char *path, struct error **err)
 static int operation_failed(const json_t *failed, struct error **err)
 {
         const char *name = json_string_value(json_object_get(failed, "error"));
-        const char *details = json_string_value(json_object_get(failed, "details"));
-        _cleanup_free_ char *shown = text_printable(details ?: "");
+        _cleanup_free_ char *shown =
+                text_printable(json_string_value(json_object_get(failed, "details")) ?: "");
 
         if (name && strcmp(name, "timed out") == 0)
                 return error_set(err, ERROR_DEADLINE, "nothing in %d s: does ovs-vswitchd run?",
                                  WAIT_MS / 1000);
-        return error_set(err, ERROR_FAILED, "it says: %s", *shown ? shown : name ?: "no");
+        return error_set(err, ERROR_FAILED, "it says no: %s", shown);
 }
 
 /* operations: all or none of them. Their results, a new reference; NULL: *err. */
@@ -95,7 +95,7 @@ static json_t *transact(const char *path, json_t *operations_consume, struct err
 {
         json_auto_t *request =
                 json_pack("{s:s, s:o, s:i}", "method", "transact", "params", operations_consume, "id", 1);
-        _cleanup_free_ char *text = json_dumps(request, JSON_COMPACT);
+        _cleanup_free_ char *text = NULL;
         _cleanup_close_ int fd = connect_to(path, err);
         json_auto_t *answer = NULL;
         json_t *results, *one;
@@ -103,29 +103,24 @@ static json_t *transact(const char *path, json_t *operations_consume, struct err
 
         if (fd < 0)
                 return NULL;
+        json_array_insert_new(operations_consume, 0, json_string("Open_vSwitch"));
+        text = json_dumps(request, JSON_COMPACT);
         /* Less than the socket's buffer. */
         if (send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)strlen(text))
                 error_set(err, ERROR_FAILED, "it has hung up");
         else
                 answer = read_answer(fd, err);
         results = json_object_get(answer, "result");
-        if (answer && !json_is_array(results))
-                operation_failed(answer, err);
         json_array_foreach (results, i, one) {
                 if (!*err && json_object_get(one, "error"))
                         operation_failed(one, err);
         }
-        if (!*err && json_array_size(results) + 1 != json_array_size(json_object_get(request, "params")))
-                error_set(err, ERROR_FAILED, "it answers something else");
+        if (!*err && json_array_size(results) + 1 != json_array_size(operations_consume))
+                operation_failed(answer, err);
         if (!*err)
                 return json_incref(results);
         error_wrap(err, "ask Open vSwitch");
         return NULL;
-}
-
-static json_t *operations(void)
-{
-        return json_pack("[s]", "Open_vSwitch");
 }
 
 static json_t *name_is(const char *name)
@@ -137,12 +132,11 @@ static json_t *name_is(const char *name)
 static json_t *select_rows(const char *path, const char *table, json_t *where_consume,
                            json_t *columns_consume, struct error **err)
 {
-        json_t *ask = operations();
-        json_auto_t *results = NULL;
+        json_auto_t *results = transact(path,
+                                        json_pack("[{s:s, s:s, s:o, s:o}]", "op", "select", "table", table,
+                                                  "where", where_consume, "columns", columns_consume),
+                                        err);
 
-        json_array_append_new(ask, json_pack("{s:s, s:s, s:o, s:o}", "op", "select", "table", table, "where",
-                                             where_consume, "columns", columns_consume));
-        results = transact(path, ask, err);
         return results ? json_incref(json_object_get(json_array_get(results, 0), "rows")) ?: json_array()
                        : NULL;
 }
@@ -196,14 +190,10 @@ static json_t *find_port(const char *path, const char *ifname, const char *owner
 int ovs_port_remove(const char *path, const char *ifname, const char *owner, struct error **err)
 {
         json_auto_t *port = find_port(path, ifname, owner, err), *results = NULL;
-        json_t *ask;
 
-        if (!port)
-                return *err ? -1 : 0;
-        ask = operations();
-        json_array_append_new(ask, drop_port(port));
-        results = transact(path, ask, err);
-        return results ? 0 : error_wrap(err, "remove port '%s'", ifname);
+        if (port)
+                results = transact(path, json_pack("[o]", drop_port(port)), err);
+        return *err ? error_wrap(err, "remove port '%s'", ifname) : 0;
 }
 
 int ovs_bridge_of(const char *path, const char *ifname, const char *owner, char ret[IFNAMSIZ],
@@ -221,8 +211,7 @@ int ovs_bridge_of(const char *path, const char *ifname, const char *owner, char 
                 return -1;
         if (port)
                 name = json_string_value(json_object_get(json_array_get(bridges, 0), "name")) ?: "";
-        strncpy(ret, name, IFNAMSIZ - 1);
-        ret[IFNAMSIZ - 1] = 0;
+        snprintf(ret, IFNAMSIZ, "%s", name);
         return 0;
 }
 
@@ -260,7 +249,7 @@ static int no_such_bridge(const char *path, const char *bridge, struct error **e
 }
 
 /* libvirt's and OpenNebula's external_ids and VLANs (libvirt-behaviour 7.1; opennebula-semantics 3.10). */
-static void add_rows(json_t *ask, const struct net_op *op, const char *owner)
+static json_t *add_rows(const struct net_op *op, const char *owner)
 {
         const struct net_ovs *ovs = &op->join.ovs;
         _cleanup_free_ char *port_id = NULL;
@@ -287,34 +276,30 @@ static void add_rows(json_t *ask, const struct net_op *op, const char *owner)
                 if (ovs->tag)
                         json_object_set_new(port, "vlan_mode", json_string("native-untagged"));
         }
-        json_array_append_new(ask,
-                              json_pack("{s:s, s:s, s:s, s:{s:s, s:[s, [[s, s], [s, s], [s, s], [s, s]]]}}",
-                                        "op", "insert", "table", "Interface", "uuid-name", "i", "row", "name",
-                                        op->ifname, "external_ids", "map", "attached-mac", ovs->mac,
-                                        "iface-id", port_id, "iface-status", "active", "vm-id", ovs->vm_id));
-        json_array_append_new(ask, json_pack("{s:s, s:s, s:s, s:o}", "op", "insert", "table", "Port",
-                                             "uuid-name", "p", "row", port));
-        json_array_append_new(ask, json_pack("{s:s, s:s, s:o, s:[[s, s, [s, s]]]}", "op", "mutate", "table",
-                                             "Bridge", "where", name_is(op->join.bridge), "mutations",
-                                             "ports", "insert", "named-uuid", "p"));
+        return json_pack(
+                "[{s:s, s:s, s:s, s:{s:s, s:[s, [[s, s], [s, s], [s, s], [s, s]]]}}, {s:s, s:s, s:s, s:o},"
+                "{s:s, s:s, s:o, s:[[s, s, [s, s]]]}]",
+                "op", "insert", "table", "Interface", "uuid-name", "i", "row", "name", op->ifname,
+                "external_ids", "map", "attached-mac", ovs->mac, "iface-id", port_id, "iface-status",
+                "active", "vm-id", ovs->vm_id, "op", "insert", "table", "Port", "uuid-name", "p", "row", port,
+                "op", "mutate", "table", "Bridge", "where", name_is(op->join.bridge), "mutations", "ports",
+                "insert", "named-uuid", "p");
 }
 
 /* ovs-vswitchd has opened the tap, or says why it cannot. */
 static int wait_for_switch(const char *path, const struct net_op *op, struct error **err)
 {
-        json_t *ask = operations();
-        json_auto_t *results = NULL;
+        json_auto_t *results = transact(
+                path,
+                json_pack("[{s:s, s:s, s:i, s:o, s:[s], s:s, s:[{s:[s, []]}]}, {s:s, s:s, s:o, s:[s, s]}]",
+                          "op", "wait", "table", "Interface", "timeout", WAIT_MS, "where",
+                          name_is(op->ifname), "columns", "ofport", "until", "!=", "rows", "ofport", "set",
+                          "op", "select", "table", "Interface", "where", name_is(op->ifname), "columns",
+                          "ofport", "error"),
+                err);
         _cleanup_free_ char *why = NULL;
         const json_t *row;
 
-        json_array_append_new(ask, json_pack("{s:s, s:s, s:i, s:o, s:[s], s:s, s:[{s:[s, []]}]}", "op",
-                                             "wait", "table", "Interface", "timeout", WAIT_MS, "where",
-                                             name_is(op->ifname), "columns", "ofport", "until", "!=", "rows",
-                                             "ofport", "set"));
-        json_array_append_new(ask,
-                              json_pack("{s:s, s:s, s:o, s:[s, s]}", "op", "select", "table", "Interface",
-                                        "where", name_is(op->ifname), "columns", "ofport", "error"));
-        results = transact(path, ask, err);
         if (!results)
                 return -1;
         row = json_array_get(json_object_get(json_array_get(results, 1), "rows"), 0);
@@ -338,15 +323,13 @@ int ovs_port_add(const char *path, const struct net_op *op, const char *owner, s
                 return error_set(err, ERROR_BUSY,
                                  "'%s' is a port of Open vSwitch already, and none of vmlaunch's",
                                  op->ifname);
-        ask = operations();
+        ask = add_rows(op, owner);
         if (old)
                 json_array_append_new(ask, drop_port(old));
-        add_rows(ask, op, owner);
         results = transact(path, ask, err);
         if (!results)
                 return -1;
-        if (!json_integer_value(
-                    json_object_get(json_array_get(results, json_array_size(results) - 1), "count")))
+        if (!json_integer_value(json_object_get(json_array_get(results, 2), "count")))
                 return no_such_bridge(path, op->join.bridge, err);
         if (wait_for_switch(path, op, err) == 0)
                 return 0;

@@ -421,12 +421,12 @@ static int remove_orphan(const struct site *site, const struct cgroup_host *cgro
         crash_point(CRASH_ORPHAN_REMOVE);
         switch (orphan->kind) {
         case ORPHAN_TAP:
-                tap = &survey->taps[orphan->at];
-                nl = netlink_open(err);
-                return nl ? net_remove_tap(nl, tap->index, tap->alias, err) : -1;
         case ORPHAN_PORT:
                 tap = &survey->taps[orphan->at];
-                return ovs_port_remove(OVS_SOCKET, tap->ifname, tap->alias, err) < 0 ? -1 : 1;
+                if (orphan->kind == ORPHAN_PORT)
+                        return ovs_port_remove(OVS_SOCKET, tap->ifname, tap->alias, err) < 0 ? -1 : 1;
+                nl = netlink_open(err);
+                return nl ? net_remove_tap(nl, tap->index, tap->alias, err) : -1;
         case ORPHAN_CGROUP:
         case ORPHAN_IMAGE:
                 if (!locked && vm_dir_lock_briefly(&site->paths, orphan->vm, &vm, err) < 0) {
