@@ -25,7 +25,7 @@ format() { git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror; }
 warnings() { make -s -j"$jobs" "B=build/lint-$1" "CC=$1" WERROR=-Werror CFLAGS=-O2 all unit-programs; }
 tidy() {
     local flags
-    read -ra flags <<<"$(make -s print-cflags)"
+    read -ra flags <<<"$(make -s CC=clang print-cflags)"
     # shellcheck disable=SC2016 # the inner shell expands its own arguments
     sources | grep -v '^tests/' | xargs -P "$jobs" -n 4 bash -c \
         'n=$1; shift; clang-tidy --quiet --warnings-as-errors="*" "${@:n+1}" -- "${@:1:n}" 2>/dev/null' \
