@@ -268,6 +268,8 @@ static int start(const char *plan_path, const char *dir, const char *group, bool
         if (!file || fprintf(file, "%d\n", (int)pid) < 0 || fclose(file) != 0)
                 die(pid_path);
         if (is_unit) {
+                /* QEMU serves one client, and the next one is quit's. */
+                close(qmp);
                 say_ready();
                 waitpid(pid, NULL, 0);
         }
