@@ -268,18 +268,21 @@ int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, uid_t uid, p
         json_auto_t *record = NULL, *spawned = NULL;
         _cleanup_error_ struct error *ignored = NULL;
         _cleanup_free_ char *generation = NULL;
-        int lives = journal_qemu_lives(vm->fd, ret_pid, err);
+        int lives;
 
-        if (lives < 0 || journal_run_read(vm->fd, &run, err) < 0)
-                return -1;
         /* One that cannot be read knows nothing. */
         if (record_read(vm->fd, &record, &ignored) < 0)
                 record = NULL;
+        spawned = spawned_by_record(record);
+        /* A run that has ended and owes nothing has no process: what a start finds, which asks more than once. */
+        if (!spawned && record_says_end(record) && journal_is_empty(vm->fd))
+                return 0;
+        lives = journal_qemu_lives(vm->fd, ret_pid, err);
+        if (lives < 0 || journal_run_read(vm->fd, &run, err) < 0)
+                return -1;
         generation = generation_of(&run, record);
         if (!lives && !json_object_size(run.spawned)) {
-                spawned = spawned_by_record(record);
-                /* A run that has ended and owes nothing has no process. */
-                if (spawned || (journal_is_empty(vm->fd) && record_says_end(record)))
+                if (spawned)
                         return 0;
                 if (journal_wait_settled(vm->fd, err) < 0)
                         return -1;

@@ -146,7 +146,9 @@ int verb_run(struct verb_context *context, struct error **err)
                 return adopt_orphan(context, context->args[0], err);
         if (prepare(context, context->args[0], true, &prepared, err) < 0)
                 return -1;
-        if (orphan_exists(context->site, prepared.plan->name))
+        /* Its file's name need not be the VM's. */
+        if (strcmp(prepared.plan->name, context->args[0]) != 0 &&
+            orphan_exists(context->site, prepared.plan->name))
                 return adopt_orphan(context, prepared.plan->name, err);
         output_warnings(prepared.plan->warnings, context);
         output_finish(context);
