@@ -279,8 +279,14 @@ void changing_add_qmp_steps(struct changing *c)
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
 
-                if (step->effect == EFFECT_QMP && !is_of_the_screen(step) && !changing_handles_net(c, step) &&
-                    !has_step(c->was_plan, step))
+                if (step->effect != EFFECT_QMP || is_of_the_screen(step) || changing_handles_net(c, step) ||
+                    has_step(c->was_plan, step))
+                        continue;
+                if (text_starts_with(json_string_value(json_object_get(step->args, "execute")),
+                                     "migrate-set-"))
+                        changing_tell_next_start(c, "%s: how it migrates changes at the next start",
+                                                 step->because);
+                else
                         changing_add_step(c, step->because, EFFECT_QMP, json_incref(step->args),
                                           json_pack("{s:o}", "undo", way_back(c->was_plan, step)));
         }

@@ -342,7 +342,7 @@ int applies_check_keys(const struct applies *applies, const json_t *keys, struct
         _cleanup_free_ char *what = apply_title(apply);
 
         return error_set(err, ERROR_BUSY, "%s by %s is not yet %s", what, apply->who,
-                         apply->state >= APPLY_UNDOING ? "undone" : "done");
+                         apply->state >= APPLY_UNDOING && !apply->pending ? "undone" : "done");
 }
 
 /* Taking over. */

@@ -236,7 +236,8 @@ static int check_now(struct apply *apply, struct error **err)
                 _cleanup_free_ char *what = apply_title(owed);
 
                 if (control_keys_meet(owed->keys, fragment->keys))
-                        return error_set(err, ERROR_BUSY, "%s is not yet undone", what);
+                        return error_set(err, ERROR_BUSY, "%s is not yet %s", what,
+                                         owed->pending ? "done: the guest keeps the device" : "undone");
         }
         /* One that takes away changes live.tmpl as it is when the guest has given the device back. */
         if (fragment->live && !fragment->forward) {

@@ -403,6 +403,27 @@ static int check_changes(const json_t *changes, bool remove_names, struct error 
         return 0;
 }
 
+static bool is_value(const json_t *value)
+{
+        return !json_is_object(value) && !json_is_array(value) &&
+               (!json_is_string(value) || fragment_is_line(json_string_value(value), VALUE_MAX));
+}
+
+/* One of its members is what OpenNebula keeps with a NIC, by name. */
+static bool is_member(const char *key, const json_t *member)
+{
+        const char *name;
+        json_t *each;
+
+        if (strcmp(key, "metadata") != 0 || json_object_size(member) > FRAGMENT_LIVE)
+                return is_value(member);
+        json_object_foreach ((json_t *)member, name, each) {
+                if (!is_value(each) || !fragment_is_line(name, ID_MAX))
+                        return false;
+        }
+        return true;
+}
+
 static int check_device(const json_t *device, struct error **err)
 {
         const char *id = json_string_value(json_object_get(device, "id"));
@@ -413,8 +434,7 @@ static int check_device(const json_t *device, struct error **err)
         if (!id || !fragment_is_id(id, "-._", ID_MAX) || !kind)
                 return error_set(err, ERROR_FAILED, "id or kind is missing");
         json_object_foreach ((json_t *)device, key, value) {
-                if (json_is_object(value) || json_is_array(value) ||
-                    (json_is_string(value) && !fragment_is_line(json_string_value(value), VALUE_MAX)))
+                if (!is_member(key, value))
                         return error_set(err, ERROR_FAILED, "a member is not one line of text or a number");
         }
         return 0;

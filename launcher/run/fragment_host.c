@@ -347,7 +347,8 @@ static int read_image_open(struct reading *reading, struct fragment_step *step, 
                 return error_set(err, ERROR_FAILED, "%s", why.text);
         if (strcmp(access, "rw") != 0 && strcmp(access, "ro") != 0)
                 return error_set(err, ERROR_FAILED, "access is neither rw nor ro");
-        if (strcmp(lock, strcmp(access, "rw") == 0 ? "exclusive" : "shared") != 0)
+        /* A disk that several VMs write to is SHAREABLE. */
+        if (strcmp(lock, "shared") != 0 && (strcmp(lock, "exclusive") != 0 || strcmp(access, "rw") != 0))
                 return error_set(err, ERROR_FAILED, "lock does not go with access");
         if (!*path || !fragment_is_line(path, VALUE_MAX))
                 return error_set(err, ERROR_FAILED, "path is not one line of text");

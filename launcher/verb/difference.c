@@ -248,13 +248,14 @@ void difference_apply(struct change *change, const struct differences *differenc
 }
 
 /* What the edited template would be done by. */
-static enum difference_effect effect_of(struct change *change, char **ret_why)
+static enum difference_effect effect_of(struct change *change, char **ret_why, bool *ret_takes_away)
 {
         _cleanup_plan_change_ struct plan_change plan = { 0 };
         _cleanup_prepared_ struct prepared after = { 0 };
         _cleanup_error_ struct error *why = NULL;
 
         *ret_why = NULL;
+        *ret_takes_away = false;
         if (change_plan(change, "update", "/", NULL, 0, false, &after, &plan, &why) < 0) {
                 *ret_why = error_text(why);
                 return DIFFERENCE_IMPOSSIBLE;
@@ -263,6 +264,7 @@ static enum difference_effect effect_of(struct change *change, char **ret_why)
                 *ret_why = error_text(plan.next_start);
                 return DIFFERENCE_NEXT_START;
         }
+        *ret_takes_away = json_is_true(json_object_get(plan.fragment, "forward"));
         return plan_change_is_empty(&plan) ? DIFFERENCE_NONE : DIFFERENCE_NOW;
 }
 
@@ -273,7 +275,7 @@ static int judge(struct change *change, const struct differences *list, struct d
         if (change_edit_again(change, err) < 0)
                 return -1;
         difference_apply(change, list, difference);
-        difference->effect = effect_of(change, &difference->why);
+        difference->effect = effect_of(change, &difference->why, &difference->takes_away);
         return 0;
 }
 
@@ -287,7 +289,7 @@ static void set_effect(struct difference *difference, enum difference_effect eff
 /* Of one vector, or (vector NULL) all: what changes and comes; what goes has a fragment of its own, later. */
 static bool belongs(const struct difference *one, const struct difference *to)
 {
-        return one->kind != DIFFERENCE_REMOVED &&
+        return !one->takes_away && one->kind != DIFFERENCE_REMOVED &&
                (!to || one == to ||
                 (one->kind == DIFFERENCE_VALUE && one->vector && to->vector && one->at == to->at));
 }
@@ -301,13 +303,14 @@ static int judge_together(struct change *change, const struct differences *list,
 {
         _cleanup_free_ char *why = NULL;
         enum difference_effect effect;
+        bool takes_away;
 
         if (change_edit_again(change, err) < 0)
                 return -1;
         for (size_t i = 0; i < list->n; i++)
                 if (belongs(&list->items[i], of))
                         difference_apply(change, list, &list->items[i]);
-        effect = effect_of(change, &why);
+        effect = effect_of(change, &why, &takes_away);
         if (effect == DIFFERENCE_IMPOSSIBLE)
                 return 0;
         for (size_t i = 0; i < list->n; i++) {

@@ -20,6 +20,7 @@ enum difference_kind { DIFFERENCE_VALUE, DIFFERENCE_ADDED, DIFFERENCE_REMOVED };
 struct difference {
         enum difference_kind kind;
         enum difference_effect effect;
+        bool takes_away;    /* now: the guest gives something back, which is a change of its own */
         char *vector;       /* NULL: a single attribute */
         size_t at;          /* DIFFERENCE_VALUE, _REMOVED of a vector: which attribute of live.tmpl */
         size_t wanted_at;   /* DIFFERENCE_ADDED: which one of the other template */

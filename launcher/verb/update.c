@@ -29,7 +29,9 @@ static void whole_update_done(struct whole_update *update)
 
 static bool is_now(const struct difference *difference, bool removal)
 {
-        return difference->effect == DIFFERENCE_NOW && (difference->kind == DIFFERENCE_REMOVED) == removal;
+        bool takes_away = difference->takes_away || difference->kind == DIFFERENCE_REMOVED;
+
+        return difference->effect == DIFFERENCE_NOW && takes_away == removal;
 }
 
 static int find(struct change *change, struct whole_update *update, struct error **err)
@@ -121,6 +123,18 @@ static void print(const struct whole_update *update, const char *now)
         json_auto_t *rows = rows_of(update, now);
 
         print_rows(update, rows, headers, members, ARRAY_SIZE(members));
+        if (update->context->output == OUTPUT_JSON)
+                return;
+        for (size_t i = 0; i < update->differences.n; i++) {
+                const struct difference *each = &update->differences.items[i];
+                struct error *told = NULL;
+
+                if (each->effect != DIFFERENCE_IMPOSSIBLE || !each->why)
+                        continue;
+                error_set(&told, ERROR_INVALID, "%s: %s", each->name, each->why);
+                output_warnings(told, update->context);
+                error_free(told);
+        }
 }
 
 static int read_template_file(struct whole_update *update, const char *path, struct error **err)

@@ -84,6 +84,27 @@ test_a_template_says_how_much_there_shall_be() {
     ended
 }
 
+# One template with much that changes: each thing in its own way, and what cannot be is said.
+test_a_whole_template_with_much_that_changes() {
+    stopped 'SOUND = [ MODEL = "sb16" ]' 'BALLOON = [ MODEL = "virtio" ]'
+    expect 0 vml attach nic "$VM" --nic "BRIDGE=$BRIDGE,IP=192.0.2.7,NETWORK_ADDRESS=192.0.2.0"
+    assert_contains "$(live)" 'IP = "192.0.2.7"'
+    sed -i '/^SOUND/d' "$CONFIG"
+    qemu-img create -q -f raw "$ROOT/shared.raw" 8M
+    printf '%s\n' "NIC = [ BRIDGE = \"$BRIDGE\", IP = \"192.0.2.7\", NETWORK_ADDRESS = \"192.0.2.0\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/shared.raw\", TARGET = \"sda\", PERSISTENT_TYPE = \"shareable\", CACHE = \"none\", ORDER = \"1\" ]" \
+        "DISK = [ SOURCE = \"$ROOT/missing.raw\", TARGET = \"sdb\" ]" \
+        'FEATURES = [ MIGRATE_COMPRESSED = "yes" ]' >>"$CONFIG"
+    expect 0 vml update "$VM" --file "$CONFIG"
+    assert_match "$OUT" "DISK sda +none +there +done" "a shared disk, its place in the boot order taken"
+    assert_match "$OUT" "DISK sdb +none +there +impossible" "no image"
+    assert_contains "$ERR" "missing.raw': it does not exist"
+    assert_match "$OUT" "FEATURES MIGRATE_COMPRESSED +no +yes +next start" "how it migrates"
+    assert_match "$OUT" "SOUND +there +none +next start" "an ISA device"
+    all_agree "an update"
+    ended
+}
+
 # A guest that keeps one device holds up no other.
 test_a_pending_detach_holds_up_no_other() {
     stopped 'DISK = [ SOURCE = "c.qcow2", TARGET = "sda" ]'
@@ -92,6 +113,8 @@ test_a_pending_detach_holds_up_no_other() {
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/d.qcow2,TARGET=sdb"
     expect 7 vml detach disk "$VM" vdb --timeout 1
     assert_contains "$ERR" "unplug-pending"
+    expect 9 vml resize-disk "$VM" vdb 16
+    assert_contains "$ERR" "(detach disk vdb) is not yet done: the guest keeps the device"
     # A SCSI disk asks no guest.
     expect 0 vml detach disk "$VM" sdb --timeout 5
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/d.qcow2,TARGET=sdb"
