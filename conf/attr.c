@@ -32,12 +32,12 @@ const struct attr_section *attr_section_find(const char *name)
  */
 #define FOUND_SLOTS      1024
 #define FOUND_NEIGHBOURS 8
-static struct {
+static struct found {
         const struct attr_section *section;
         const struct attr *row;
-} found[FOUND_SLOTS];
+} found[FOUND_SLOTS], asked[FOUND_SLOTS];
 
-const struct attr *attr_find(const struct attr_section *section, const char *name)
+static const struct attr *find_by_text(const struct attr_section *section, const char *name)
 {
         size_t hash = (size_t)(uintptr_t)section / sizeof(*section), slot = 0;
 
@@ -54,11 +54,24 @@ const struct attr *attr_find(const struct attr_section *section, const char *nam
         for (size_t i = 0; i < section->n_rows; i++) {
                 if (strcmp(section->rows[i].name, name) != 0)
                         continue;
-                found[slot].section = section;
-                found[slot].row = &section->rows[i];
-                return &section->rows[i];
+                found[slot] = (struct found){ section, &section->rows[i] };
+                return found[slot].row;
         }
         return NULL;
+}
+
+const struct attr *attr_find(const struct attr_section *section, const char *name)
+{
+        /* A rule's key is the same literal each time; what lies at that address now is compared all the same. */
+        struct found *last = &asked[((uintptr_t)section / sizeof(*section) + (uintptr_t)name) % FOUND_SLOTS];
+        const struct attr *row;
+
+        if (last->section == section && strcmp(last->row->name, name) == 0)
+                return last->row;
+        row = find_by_text(section, name);
+        if (row)
+                *last = (struct found){ section, row };
+        return row;
 }
 
 const char *attr_nearest(const struct attr_section *section, const char *name)
