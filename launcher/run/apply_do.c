@@ -99,14 +99,8 @@ static void on_host_done(const struct error *error, struct named_fd *fds, size_t
         struct apply *apply = data;
         struct error *taken = NULL;
 
-        apply->helper = NULL;
-        if (apply->applies->ended) {
-                struct applies *applies = apply->applies;
-
-                if (apply_is_over(apply))
-                        applies->host.ended(applies->data);
+        if (!apply_helper_ended(apply))
                 return;
-        }
         apply->at += apply->n_host;
         for (size_t i = 0; i < n_fds; i++) {
                 ARRAY_GROW(apply->opened, apply->n_opened);

@@ -277,15 +277,10 @@ static int take_back_image(struct apply *apply, const json_t *step, struct error
 static void on_host_undone(const struct error *error, const json_t *undone, void *data)
 {
         struct apply *apply = data;
-        struct applies *applies = apply->applies;
 
         (void)undone;
-        apply->helper = NULL;
-        if (applies->ended) {
-                if (apply_is_over(apply))
-                        applies->host.ended(applies->data);
+        if (!apply_helper_ended(apply))
                 return;
-        }
         if (error) {
                 park(apply, error_copy(error), true);
                 return;

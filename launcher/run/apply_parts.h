@@ -78,6 +78,8 @@ void apply_step_aside(struct apply *apply);
 void apply_free(struct apply *apply);
 /* After applies_end(): a callback that came late. True: the apply is gone. */
 bool apply_is_over(struct apply *apply);
+/* Its helper has ended. false: so has QEMU, and whoever ends the VM is told; apply may be gone. */
+bool apply_helper_ended(struct apply *apply);
 /* It steps aside, and is freed. */
 void apply_leave(struct apply *apply);
 void apply_close_fds(struct apply *apply);

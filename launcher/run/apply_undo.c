@@ -153,18 +153,26 @@ static void over(struct apply *apply)
 
 /* Host steps: the helper's. */
 
+bool apply_helper_ended(struct apply *apply)
+{
+        const struct applies *applies = apply->applies;
+
+        apply->helper = NULL;
+        if (!applies->ended)
+                return true;
+        if (apply_is_over(apply))
+                applies->host.ended(applies->data);
+        return false;
+}
+
 static void on_host_undone(const struct error *error, const json_t *undone, void *data)
 {
         struct apply *apply = data;
         struct applies *applies = apply->applies;
 
         (void)undone;
-        apply->helper = NULL;
-        if (applies->ended) {
-                if (apply_is_over(apply))
-                        applies->host.ended(applies->data);
+        if (!apply_helper_ended(apply))
                 return;
-        }
         if (error) {
                 put_off(apply, error_copy(error));
                 return;
