@@ -148,7 +148,7 @@ lint-deep: ## gcc's own analyzer: leads to look at, with false alarms (slow)
 unit-programs: $(UNIT_BIN) $(REPLAY_BIN) $(TOOL_BIN) $(IT_BIN) $(DOC_FILES)
 
 print-cflags:
-	@echo $(filter-out -Werror -fstack-clash-protection,$(CFLAGS_ALL))
+	@echo $(filter-out -Werror -fstack-clash-protection -malign-data=abi,$(CFLAGS_ALL))
 
 integration: all guest unit-programs ## integration tests on real guests (root)
 	@tests/run.sh
