@@ -79,12 +79,13 @@ struct attr {
         enum attr_kind kind : 8;
         enum attr_lookup lookup : 8;
         enum attr_lands lands : 8;
-        uint8_t ip_version : 4; /* ATTR_ADDRESS */
+        uint8_t ip_version : 3; /* ATTR_ADDRESS */
         bool has_field : 1;
         /* No field: what was written is checked and kept with the device, for live.tmpl and status. */
         bool kept : 1;
-        bool live : 1;   /* can be changed while the VM runs */
-        bool secret : 1; /* shown nowhere (conf/secret.h) */
+        bool live : 1;      /* can be changed while the VM runs */
+        bool operators : 1; /* and not by an admin alone (operator_change.h) */
+        bool secret : 1;    /* shown nowhere (conf/secret.h) */
         union {
                 const char *doc;   /* ATTR_HERE, ATTR_COMING: one or more sentences */
                 const char *why;   /* ATTR_LEFT_ALONE: the reason */

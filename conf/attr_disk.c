@@ -105,39 +105,45 @@ static const struct attr_word auto_words[] = { WORD("auto", -1), WORDS_END };
 /* QEMU's bound for each (block/throttle-groups: THROTTLE_VALUE_MAX). */
 #define RATE_MAX 1000000000000000ull
 
-#define THROTTLE(op, number, unit_text)                                                                 \
-        { #op "_SEC",                                                                                   \
-          U64(throttle.rates[number].base),                                                             \
-          .lookup = LOOKUP_C,                                                                           \
-          .max = RATE_MAX,                                                                              \
-          .unit = unit_text "/s",                                                                       \
-          .lands = LANDS_ARGV,                                                                          \
-          .live = true,                                                                                 \
-          .doc = "Limit, " unit_text " per second; 0 or absent: none.",                                 \
-          .source = "opennebula-semantics 3.9.4" },                                                     \
-                { #op "_SEC_MAX",                                                                       \
-                  U64(throttle.rates[number].burst),                                                    \
-                  .lookup = LOOKUP_C,                                                                   \
-                  .max = RATE_MAX,                                                                      \
-                  .unit = unit_text "/s",                                                               \
-                  .lands = LANDS_ARGV,                                                                  \
-                  .live = true,                                                                         \
-                  .doc = "Limit of a burst, " unit_text " per second, above " #op "_SEC.",              \
-                  .source = "opennebula-semantics 3.9.4" },                                             \
-        {                                                                                               \
-#op "_SEC_MAX_LENGTH", U64(throttle.rates[number].length),                              \
-                        .lookup = LOOKUP_C, .min = 1, .max = 1000000, .unit = "s", .lands = LANDS_ARGV, \
-                        .live = true, .doc = "Seconds that a burst may last. Absent: 1.",               \
-                        .source = "opennebula-semantics 3.9.4"                                          \
+#define THROTTLE(op, number, unit_text)                                                                      \
+        { #op "_SEC",                                                                                        \
+          U64(throttle.rates[number].base),                                                                  \
+          .lookup = LOOKUP_C,                                                                                \
+          .max = RATE_MAX,                                                                                   \
+          .unit = unit_text "/s",                                                                            \
+          .lands = LANDS_ARGV,                                                                               \
+          .live = true,                                                                                      \
+          .operators = true,                                                                                 \
+          .doc = "Limit, " unit_text " per second; 0 or absent: none.",                                      \
+          .source = "opennebula-semantics 3.9.4" },                                                          \
+                { #op "_SEC_MAX",                                                                            \
+                  U64(throttle.rates[number].burst),                                                         \
+                  .lookup = LOOKUP_C,                                                                        \
+                  .max = RATE_MAX,                                                                           \
+                  .unit = unit_text "/s",                                                                    \
+                  .lands = LANDS_ARGV,                                                                       \
+                  .live = true,                                                                              \
+                  .operators = true,                                                                         \
+                  .doc = "Limit of a burst, " unit_text " per second, above " #op "_SEC.",                   \
+                  .source = "opennebula-semantics 3.9.4" },                                                  \
+        {                                                                                                    \
+#op "_SEC_MAX_LENGTH", U64(throttle.rates[number].length),                                   \
+                        .lookup = LOOKUP_C, .min = 1, .max = 1000000, .unit = "s", .lands = LANDS_ARGV,      \
+                        .live = true, .operators = true, .doc = "Seconds that a burst may last. Absent: 1.", \
+                        .source = "opennebula-semantics 3.9.4"                                               \
         }
 
 #define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 #define ATTR_OF struct disk_spec
 static const struct attr disk_rows[] = {
-        { "SOURCE", PATH(source), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
+        { "SOURCE", PATH(source), .lookup = LOOKUP_D, .lands = LANDS_ARGV, .operators = true,
           .doc = "Image file or block device; relative paths start from the template's directory.",
           .source = "DESIGN 5.3" },
+        { "MEDIA", TEXT(media), .lookup = LOOKUP_D, .lands = LANDS_RULE,
+          .doc = "Of a CD or floppy drive: the media that an operator may put in with change-media, absolute paths "
+                 "separated by blanks. Absent: an operator can only eject.",
+          .source = "DESIGN 6" },
         { "IMAGE", TEXT(image), .lookup = LOOKUP_D, .max = 255, .lands = LANDS_ARGV,
           .doc = "Name of an image in host.conf's IMAGE_DIR, instead of SOURCE.", .source = "DESIGN 5.3" },
         { "TYPE", ENUM(type, disk_type, type_words), .lookup = LOOKUP_D, .dflt = "file", .lands = LANDS_ARGV,
@@ -270,7 +276,7 @@ static const struct attr disk_rows[] = {
         THROTTLE(READ_IOPS, DISK_READ_IOPS, "operations"),
         THROTTLE(WRITE_IOPS, DISK_WRITE_IOPS, "operations"),
         { "SIZE_IOPS_SEC", U64(throttle.iops_size), .lookup = LOOKUP_C, .max = RATE_MAX, .unit = "bytes",
-          .lands = LANDS_ARGV, .live = true,
+          .lands = LANDS_ARGV, .live = true, .operators = true,
           .doc = "Bytes that count as one operation: larger requests count as several. 0 or absent: each counts once.",
           .source = "opennebula-semantics 3.9.4" },
         { "LUKS_SECRET", TEXT(luks_secret), .lookup = LOOKUP_D, .max = 255, .lands = LANDS_ARGV,

@@ -108,7 +108,7 @@ static const struct attr nic_rows[] = {
           .lands = LANDS_ARGV, .doc = "MTU that a virtio card tells the guest, when it is not MTU.",
           .source = "opennebula-semantics 2.1" },
         { "LINK", ENUM(link, nic_link, link_words), .lookup = LOOKUP_D, .lands = LANDS_QMP, .live = true,
-          .doc = "down: the guest sees a card without its cable. Absent: up.",
+          .operators = true, .doc = "down: the guest sees a card without its cable. Absent: up.",
           .source = "libvirt-behaviour 7.1" },
         { "NETWORK_MODE", TEXT(network_mode), .lookup = LOOKUP_D, .words = network_mode_words,
           .lands = LANDS_NET, .live = true,

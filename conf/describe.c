@@ -239,7 +239,10 @@ static void add_row(struct text *out, const struct attr_section *section, const 
                 add_item(out, "from", attr_lookup_name(row->lookup));
         add_item(out, "lands in", attr_lands_name(row->lands));
         if (row->state == ATTR_HERE)
-                add_item(out, "changes", row->live ? "while the VM runs" : "at the next start");
+                add_item(out, "changes",
+                         row->operators ? "while the VM runs, by operators, too"
+                         : row->live    ? "while the VM runs"
+                                        : "at the next start");
         add_item(out, "source", row->source ? row->source : section->source);
 }
 
@@ -290,6 +293,7 @@ static json_t *row_json(const struct attr_section *section, const struct attr *r
         set_string(object, "unit", attr_unit(row));
         set_string(object, "default", row->dflt);
         json_object_set_new(object, "live", json_boolean(row->live));
+        json_object_set_new(object, "operators", json_boolean(row->operators));
         if (row->words) {
                 json_t *words = json_array();
 

@@ -113,6 +113,7 @@ struct disk_spec {
         uint32_t id;  /* DISK_ID, or the first free number: the position when nobody gave one */
         char *source; /* SOURCE as written */
         char *image;  /* IMAGE as written */
+        char *media;  /* MEDIA as written; NULL: none */
         char *path; /* absolute: SOURCE beside the template, or IMAGE in IMAGE_DIR; NULL: no file of the host */
         char *luks_path;   /* absolute: the file with the passphrase; NULL: the image is not encrypted */
         char *auth_path;   /* absolute: the file with the key of Ceph or the password of CHAP; NULL: none */

@@ -307,6 +307,11 @@ static bool rotates(const struct disk_spec *disk)
         return has_wwn(disk) && disk->medium == DISK_MEDIUM_DISK;
 }
 
+static bool is_drive(const struct disk_spec *disk)
+{
+        return disk->medium == DISK_MEDIUM_CDROM || disk->medium == DISK_MEDIUM_FLOPPY;
+}
+
 static bool is_disk(const struct disk_spec *disk)
 {
         return disk->medium == DISK_MEDIUM_DISK;
@@ -348,6 +353,7 @@ static const struct {
         const char *needs;
         bool passed_over; /* OpenNebula copies it from the datastore, whatever the disk is: a warning */
 } rules[] = {
+        { "MEDIA", is_drive, "is of a CD or floppy drive", false },
         { "IO", is_local, "counts for files and block devices", false },
         { "FS", is_made, "counts for a disk that is made, of TYPE fs", false },
         { "FILESYSTEM", is_made, "counts for a disk that is made, of TYPE fs", false },
@@ -402,6 +408,20 @@ static void check_fitting(struct spec_builder *builder, struct disk_spec *disk)
         }
 }
 
+static void check_media(struct spec_builder *builder, const struct disk_spec *disk)
+{
+        _cleanup_free_ char *words = xstrdup_null(disk->media);
+
+        for (char *save = NULL, *word = words ? strtok_r(words, " ", &save) : NULL; word;
+             word = strtok_r(NULL, " ", &save)) {
+                _cleanup_free_ char *shown = text_printable(word);
+
+                if (*word != '/')
+                        spec_fail(builder, spec_disk_pos(disk, "MEDIA"),
+                                  "DISK/MEDIA: '%s' is not an absolute path", shown);
+        }
+}
+
 static void check_disk(struct spec_builder *builder, struct disk_spec *disk)
 {
         if (disk->store <= DISK_STORE_VOLATILE)
@@ -409,6 +429,7 @@ static void check_disk(struct spec_builder *builder, struct disk_spec *disk)
         else
                 check_network_source(builder, disk);
         check_fitting(builder, disk);
+        check_media(builder, disk);
         check_same(builder, disk, "FS", "FILESYSTEM");
         check_format(builder, disk);
         check_making(builder, disk);

@@ -16,12 +16,12 @@
         {                                                                                    \
                 .name = n, .role = ROLE_ADMIN, .action = ACTION_REMOVE, .object = o, .id = i \
         }
-#define SET(n, r)                                                                 \
-        {                                                                         \
-                .name = n, .role = r, .action = ACTION_SET, .object = OBJECT_NONE \
+#define SET(n)                                                                             \
+        {                                                                                  \
+                .name = n, .role = ROLE_ADMIN, .action = ACTION_SET, .object = OBJECT_NONE \
         }
 
-/* An operator's are those that give the guest nothing it has not got: DESIGN section 6. */
+/* All are an admin's: what an operator may change is planned by us (operator_change.h). */
 static const struct fragment_command commands[] = {
         CREATE_FD("getfd", OBJECT_FD, "fdname", "closefd"),
         CREATE_FD("add-fd", OBJECT_FDSET, "fdset-id", "remove-fd"),
@@ -39,15 +39,15 @@ static const struct fragment_command commands[] = {
         REMOVE("blockdev-del", OBJECT_NODE, "node-name"),
         REMOVE("device_del", OBJECT_DEVICE, "id"),
 
-        SET("set_link", ROLE_OPERATOR),
-        SET("block_set_io_throttle", ROLE_OPERATOR),
-        SET("balloon", ROLE_ADMIN),
-        SET("qom-set", ROLE_ADMIN),
-        SET("block_resize", ROLE_ADMIN),
-        SET("blockdev-open-tray", ROLE_ADMIN),
-        SET("blockdev-close-tray", ROLE_ADMIN),
-        SET("blockdev-insert-medium", ROLE_ADMIN),
-        SET("blockdev-remove-medium", ROLE_ADMIN),
+        SET("set_link"),
+        SET("block_set_io_throttle"),
+        SET("balloon"),
+        SET("qom-set"),
+        SET("block_resize"),
+        SET("blockdev-open-tray"),
+        SET("blockdev-close-tray"),
+        SET("blockdev-insert-medium"),
+        SET("blockdev-remove-medium"),
 };
 
 const struct fragment_command *fragment_command_at(size_t n)

@@ -35,10 +35,11 @@ struct host_helper {
         void *data;
 };
 
+static char *const host_argv[] = { "vmlaunch", "__host", NULL };
+
 /* fds[0..n-1] become 0..n-1 and nothing else is passed on. */
-static void __attribute__((noreturn)) child(const int *fds, int n)
+static void __attribute__((noreturn)) child(char *const *argv, const int *fds, int n)
 {
-        static char *const argv[] = { "vmlaunch", "__host", NULL };
         static char *const env[] = { NULL };
         int high[HOST_HELPER_FDS];
 
@@ -235,10 +236,10 @@ static void on_deadline(void *data)
         helper->deadline = loop_add_deadline(helper->loop, GRACE_MS, on_deadline, helper);
 }
 
-/* request_consume without what every request has. sock_consume -1: none. */
-static struct host_helper *start(struct loop *loop, const struct vm_dir *vm, const struct cgroup_host *cgroup,
-                                 unsigned deadline_ms, json_t *request_consume, int sock_consume,
-                                 struct error **err)
+/* request_consume without what every request has. sock_consume -1: none. argv NULL: a host helper's own. */
+static struct host_helper *start(char *const *argv, struct loop *loop, const struct vm_dir *vm,
+                                 const struct cgroup_host *cgroup, unsigned deadline_ms,
+                                 json_t *request_consume, int sock_consume, struct error **err)
 {
         json_auto_t *json = request_consume;
         _cleanup_close_ int request = -1, answer = -1, null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -265,7 +266,9 @@ static struct host_helper *start(struct loop *loop, const struct vm_dir *vm, con
         if (pid == 0) {
                 const int fds[HOST_HELPER_FDS] = { request, answer, null_fd, vm->fd, vm->lock_fd, sock };
 
-                child(fds, sock < 0 ? HOST_HELPER_SOCKET : HOST_HELPER_FDS);
+                if (argv)
+                        child(argv, fds, HOST_HELPER_VM_DIR);
+                child(host_argv, fds, sock < 0 ? HOST_HELPER_SOCKET : HOST_HELPER_FDS);
         }
         if (pid < 0) {
                 error_os(err, errno, "start the host helper");
@@ -302,7 +305,7 @@ int host_helper_leave(int run_dirfd, int log_fd, json_t *request_consume, struct
 
                 /* It outlives who started it. */
                 setsid();
-                child(fds, ARRAY_SIZE(fds));
+                child(host_argv, fds, ARRAY_SIZE(fds));
         }
         if (pid < 0)
                 return error_os(err, errno, "start the host helper");
@@ -315,7 +318,7 @@ struct host_helper *host_helper_undo(struct loop *loop, const struct vm_dir *vm,
                                      host_helper_fn *fn, void *data, struct error **err)
 {
         struct host_helper *helper =
-                start(loop, vm, cgroup, deadline_ms, json_pack("{s:s}", "action", "undo"), -1, err);
+                start(NULL, loop, vm, cgroup, deadline_ms, json_pack("{s:s}", "action", "undo"), -1, err);
 
         if (helper) {
                 helper->fn = fn;
@@ -329,7 +332,7 @@ struct host_helper *host_helper_undo_steps(struct loop *loop, const struct vm_di
                                            json_int_t last, unsigned deadline_ms, host_helper_fn *fn,
                                            void *data, struct error **err)
 {
-        struct host_helper *helper = start(loop, vm, cgroup, deadline_ms,
+        struct host_helper *helper = start(NULL, loop, vm, cgroup, deadline_ms,
                                            json_pack("{s:s, s:I, s:I, s:i}", "action", "undo-steps", "first",
                                                      first, "last", last, "parent", (int)getpid()),
                                            -1, err);
@@ -353,7 +356,7 @@ struct host_helper *host_helper_do(struct loop *loop, const struct vm_dir *vm,
                 error_os(err, errno, "make a socket for the host helper");
                 return NULL;
         }
-        helper = start(loop, vm, cgroup, deadline_ms,
+        helper = start(NULL, loop, vm, cgroup, deadline_ms,
                        json_pack("{s:s, s:s, s:s, s:s, s:O, s:i}", "action", "do", "name", vm->name,
                                  "run_dir", vm->path, "generation", generation, "steps", (json_t *)steps,
                                  "parent", (int)getpid()),
@@ -365,5 +368,19 @@ struct host_helper *host_helper_do(struct loop *loop, const struct vm_dir *vm,
         helper->socket = ends[0];
         helper->steps_fn = fn;
         helper->data = data;
+        return helper;
+}
+
+struct host_helper *host_helper_verb(struct loop *loop, const struct vm_dir *vm,
+                                     const struct cgroup_host *cgroup, char *const *argv,
+                                     json_t *request_consume, unsigned deadline_ms, host_helper_fn *fn,
+                                     void *data, struct error **err)
+{
+        struct host_helper *helper = start(argv, loop, vm, cgroup, deadline_ms, request_consume, -1, err);
+
+        if (helper) {
+                helper->fn = fn;
+                helper->data = data;
+        }
         return helper;
 }

@@ -50,12 +50,26 @@ struct host_helper *host_helper_do(struct loop *loop, const struct vm_dir *vm,
                                    const json_t *steps, unsigned deadline_ms, host_steps_fn *fn, void *data,
                                    struct error **err);
 /*
+ * One with the caller's rights at exec that is no host helper but a hidden verb of ours (argv, lent): it has the request as
+ * stdin, the same form of answer as stdout (host_helper_serve_verb()), and no other fd.
+ */
+struct host_helper *host_helper_verb(struct loop *loop, const struct vm_dir *vm,
+                                     const struct cgroup_host *cgroup, char *const *argv,
+                                     json_t *request_consume, unsigned deadline_ms, host_helper_fn *fn,
+                                     void *data, struct error **err);
+/*
  * A helper that nobody hears: its pidfd, -1 and *err when it cannot be started. run_dirfd becomes its fd 3, log_fd
  * (-1: none) its fd 4; request_consume has no deadline.
  */
 int host_helper_leave(int run_dirfd, int log_fd, json_t *request_consume, struct error **err);
 /* Before the callback: forgets the helper, which goes on by itself until its deadline. Accepts NULL. */
 void host_helper_forget(struct host_helper *helper);
+
+/*
+ * In such a verb: reads the request, ends with the supervisor or at the deadline, keeps only what reading and opening images
+ * of whatever owner needs; does it, and answers. Returns the exit status.
+ */
+int host_helper_serve_verb(int (*fn)(const json_t *request, void *data, struct error **err), void *data);
 
 /* `vmlaunch __host`: returns the exit status. */
 int host_helper_main(void);

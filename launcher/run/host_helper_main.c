@@ -1,4 +1,5 @@
 /* The host helper's own side: `vmlaunch __host`. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -252,15 +253,55 @@ static int serve(json_t *answer, json_t *undone, struct error **err)
         return is_do ? do_steps(request, &cgroup, answer, err) : undo_steps(request, &cgroup, undone, err);
 }
 
+/* Returns the exit status. */
+static int answer_with(json_t *answer, const struct error *error)
+{
+        json_object_set_new(answer, "errors", errors_to_json(error));
+        json_dumpf(answer, stdout, JSON_COMPACT);
+        putchar('\n');
+        return fflush(stdout) == 0 ? (error ? error_exit_status(error) : 0) : 1;
+}
+
 int host_helper_main(void)
 {
         _cleanup_error_ struct error *error = NULL;
         json_t *undone = json_array();
         json_auto_t *answer = json_pack("{s:o}", "undone", undone);
-        int status = serve(answer, undone, &error) < 0 ? error_exit_status(error) : 0;
 
-        json_object_set_new(answer, "errors", errors_to_json(error));
-        json_dumpf(answer, stdout, JSON_COMPACT);
-        putchar('\n');
-        return fflush(stdout) == 0 ? status : 1;
+        if (serve(answer, undone, &error) < 0)
+                assert(error);
+        return answer_with(answer, error);
+}
+
+static int begin_verb(json_t **ret_request, struct error **err)
+{
+        static const int needed[] = { CAP_DAC_OVERRIDE };
+        _cleanup_free_ char *text = NULL;
+        json_int_t deadline_ms, parent;
+        json_error_t why;
+
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+                return error_os(err, errno, "ask for the parent's end");
+        if (fd_read_all(0, "the request", REQUEST_MAX, &text, NULL, err) < 0)
+                return -1;
+        *ret_request = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+        if (!*ret_request ||
+            json_unpack_ex(*ret_request, &why, 0, "{s:I, s:I}", "deadline_ms", &deadline_ms, "parent",
+                           &parent) < 0 ||
+            deadline_ms <= 0 || deadline_ms > UINT32_MAX)
+                return error_set(err, ERROR_USAGE, "this is started by a supervisor: %s", why.text);
+        if (getppid() != parent)
+                return error_set(err, ERROR_CANCELLED, "the supervisor is gone");
+        set_alarm((unsigned)deadline_ms);
+        return confine_keep_capabilities(needed, ARRAY_SIZE(needed), err);
+}
+
+int host_helper_serve_verb(int (*fn)(const json_t *request, void *data, struct error **err), void *data)
+{
+        _cleanup_error_ struct error *error = NULL;
+        json_auto_t *request = NULL, *answer = json_object();
+
+        if (begin_verb(&request, &error) == 0)
+                fn(request, data, &error);
+        return answer_with(answer, error);
 }

@@ -432,6 +432,7 @@ static void done(struct supervisor *s, bool keep)
 {
         wire_close(s);
         reexec_forget(s);
+        operator_forget(s);
         storage_forget(s);
         pressure_forget(s);
         helpers_forget(s);

@@ -243,6 +243,8 @@ int apply_command(struct supervisor *s, json_t *arguments, int *fds, size_t n_fd
                 return -1;
         if (!arguments)
                 return error_set(err, ERROR_FAILED, "fragment is missing");
+        if (json_object_get(arguments, "change"))
+                return operator_command(s, arguments, who, err);
         if (json_object_get(arguments, "look"))
                 return look(s, arguments, peer, err);
         if (!json_object_get(arguments, "fragment"))

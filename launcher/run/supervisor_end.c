@@ -161,6 +161,7 @@ void supervisor_clean_up(struct supervisor *s)
         s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
         supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
         agent_qemu_gone(s);
+        operator_forget(s);
         at_rest = !s->applies || applies_end(s->applies);
         wire_close(s);
         supervisor_changed(s);

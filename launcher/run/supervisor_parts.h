@@ -4,7 +4,7 @@
  * supervisor.c has the start and the table's actions; supervisor_end.c what follows QEMU's end; supervisor_control.c
  * what clients ask; supervisor_wire.c what QEMU and the agent say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_apply.c the changes they send; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
+ * and leases; supervisor_apply.c the changes they send, supervisor_operator.c those that operators ask for; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
  * keeps what the guest makes of its clock;
  * supervisor_reexec.c the way into another program; supervisor_record.c record, story and what clients are told.
  */
@@ -111,6 +111,7 @@ struct supervisor {
         struct pressure_watch pressure;
 
         struct applies *applies; /* from the control socket on */
+        struct operator_change *operator_changes;
         struct control *control;
         struct recorder *recorder; /* NULL: it cannot be written */
         bool changed_by_hand;      /* by a raw command that we do not follow */
@@ -319,6 +320,12 @@ void storage_io_error(struct supervisor *s, const json_t *event_data);
 /* QEMU has told how its guest is: it may be waiting for space. */
 void storage_adopted(struct supervisor *s);
 void storage_forget(struct supervisor *s);
+
+/* supervisor_operator.c */
+/* vmlaunch-apply with "change". 0: control_answer() will be called; -1: *err. */
+int operator_command(struct supervisor *s, const json_t *arguments, const char *who, struct error **err);
+/* QEMU has ended: who waits is told so. */
+void operator_forget(struct supervisor *s);
 
 /* supervisor_apply.c */
 void apply_open(struct supervisor *s);

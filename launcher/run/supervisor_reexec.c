@@ -249,7 +249,7 @@ static int may_reexec(struct supervisor *s, const struct control_call *call, str
                         return leases_busy(s->leases, kind, err);
         if (leases_frozen(s->leases) != FROZEN_NO)
                 return error_set(err, ERROR_BUSY, "the guest is frozen");
-        if (!applies_are_idle(s->applies))
+        if (!applies_are_idle(s->applies) || s->operator_changes)
                 return error_set(err, ERROR_BUSY, "a change of the running VM is under way or owed");
         if (control_has_own_calls(s->control, call))
                 return error_set(err, ERROR_BUSY, "a client waits for an answer that is not QEMU's");

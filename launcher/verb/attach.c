@@ -468,6 +468,7 @@ int verb_update_device(struct verb_context *context, struct error **err)
         _cleanup_device_change_ struct device_change change = { .which = context->args[2] };
         struct change_request request = { .edit = edit_update, .done = updated, .refuse_next_start = true };
         _cleanup_free_ char *what = NULL;
+        json_auto_t *ask = NULL;
 
         if (begin(context, &change, err) < 0)
                 return -1;
@@ -485,6 +486,7 @@ int verb_update_device(struct verb_context *context, struct error **err)
         request.verb = what;
         request.base_dir = change.base_dir;
         request.extra = change.request;
+        request.ask = ask = change_asked(change.kind->vector, change.which, requested(&change));
         if (change.has_config && change.live && sort_out(&change, err) < 0)
                 return error_wrap(err, "%s of '%s'", what, context->args[1]);
         if (carry_out(&change, &request, err) < 0)

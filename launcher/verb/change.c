@@ -335,8 +335,13 @@ static int change_once(struct verb_context *context, const struct change_request
         _cleanup_prepared_ struct prepared after = { 0 };
         bool stale = false;
 
-        if (begin(context, request->vm, &change, err) < 0)
-                return -1;
+        if (begin(context, request->vm, &change, err) < 0) {
+                /* live.tmpl is not for everybody. */
+                if (!request->ask || (*err)->code != ERROR_NOT_PERMITTED)
+                        return -1;
+                error_free(TAKE_PTR(*err));
+                return change_ask(context, request, err);
+        }
         if (request->edit(&change, request->data, err) < 0 ||
             change_plan(&change, request->verb, request->base_dir, request->extra,
                         change_waits_for_guest(&change) ? request->unplug_s : PAUSED_UNPLUG_S,

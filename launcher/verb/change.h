@@ -57,9 +57,19 @@ struct change_request {
         int (*done)(struct change *change, const struct prepared *after, void *data, struct error **err);
         int (*before_commit)(void *data, struct error **err);
         void *data;
+        /* The same for who may not read live.tmpl, as conf/operator_change.h has it; done() has no `after` then. NULL: it is
+         * an admin's. Lent. */
+        json_t *ask;
 };
 /* The whole of it. */
 int change_do(struct verb_context *context, const struct change_request *request, struct error **err);
+
+/* operator.c: the supervisor is asked for it. */
+int change_ask(struct verb_context *context, const struct change_request *request, struct error **err);
+/* For that: these keys of a vector. New reference. */
+json_t *change_asked(const char *vector, const char *which, const struct template_attribute *keys);
+/* change_media.c: is it one that has a medium? */
+int media_check_drive(const struct template_attribute *vector, const char *which, struct error **err);
 
 /* dump --diff: what live.tmpl intends, what QEMU has, and what the next start would: a line for each difference. */
 int print_states_of(struct verb_context *context, const char *vm, struct error **err);

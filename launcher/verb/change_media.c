@@ -17,22 +17,27 @@ struct media_change {
         struct config_file config;
 };
 
+int media_check_drive(const struct template_attribute *vector, const char *which, struct error **err)
+{
+        const char *type = template_pair(vector, "TYPE");
+
+        if (type && (text_ends_with(type, "cdrom") || strcasecmp(type, "floppy") == 0))
+                return 0;
+        error_set(err, ERROR_FAILED, "disk '%s' is no drive whose medium can be changed", which);
+        return error_hint(err, "vmlaunch detach disk and attach disk change whole disks");
+}
+
 static int edit(struct change *change, void *data, struct error **err)
 {
         const struct media_change *media = data;
         struct template_attribute *vector;
-        const char *type;
         size_t at = 0;
 
         if (device_find(change->edit, media->kind, media->which, &at, err) < 0)
                 return -1;
         vector = &change->edit->attributes[at];
-        type = template_pair(vector, "TYPE");
-        if (!type || (!text_ends_with(type, "cdrom") && strcasecmp(type, "floppy") != 0)) {
-                error_set(err, ERROR_FAILED, "disk '%s' is no drive whose medium can be changed",
-                          media->which);
-                return error_hint(err, "vmlaunch detach disk and attach disk change whole disks");
-        }
+        if (media_check_drive(vector, media->which, err) < 0)
+                return -1;
         if (media->path)
                 template_set_pair(vector, "SOURCE", media->path, &vector->name_pos);
         else
@@ -87,6 +92,7 @@ int verb_change_media(struct verb_context *context, struct error **err)
                                           .refuse_next_start = true,
                                           .edit = edit,
                                           .data = &media };
+        json_auto_t *ask = NULL;
         int result;
 
         if (!file == !verb_flag(context, "eject"))
@@ -98,6 +104,9 @@ int verb_change_media(struct verb_context *context, struct error **err)
                 media.path =
                         here ? xasprintf("%s/%s", strcmp(here, "/") == 0 ? "" : here, file) : xstrdup(file);
         }
+        request.ask = ask = json_pack("{s:s, s:s, s:[{s:s, s:s}], s:b}", "vector", media.kind->vector,
+                                      "which", media.which, "set", "attribute", "SOURCE", "value",
+                                      media.path ? media.path : "", "force", request.force_tray);
         result = carry_out(context, &request, &media, err);
         if (result < 0 && *err && (*err)->qmp_class && strcmp((*err)->qmp_class, "GenericError") == 0 &&
             !request.force_tray)

@@ -28,6 +28,14 @@ const struct device_kind *device_kind_find(const char *word, struct error **err)
         return NULL;
 }
 
+const struct device_kind *device_kind_of(const char *vector)
+{
+        for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+                if (strcmp(kinds[i].vector, vector) == 0)
+                        return &kinds[i];
+        return NULL;
+}
+
 /* The value of a key; of "BUS-PORT" both, with the dash between them. New string, NULL: it has none. */
 static char *name_by(const struct template_attribute *vector, const char *key)
 {

@@ -18,6 +18,8 @@ struct device_kind {
 
 /* ERROR_USAGE: no such kind. */
 const struct device_kind *device_kind_find(const char *word, struct error **err);
+/* Of this vector; NULL: none. */
+const struct device_kind *device_kind_of(const char *vector);
 
 /* "1", "disk1", "vdb", "web-1", a MAC: the vector of a template as spec_to_template() writes it. */
 int device_find(const struct template *template, const struct device_kind *kind, const char *argument,

@@ -120,6 +120,7 @@ int verb_generator(struct verb_context *context, struct error **err);
 int verb_adopt(struct verb_context *context, struct error **err);
 /* Called by main() before everything else; argv without program and verb. */
 int verb_keeper(char **argv);
+int verb_change_asked(struct verb_context *context, struct error **err);
 int verb_apply(struct verb_context *context, struct error **err);
 int verb_host_helper(struct verb_context *context, struct error **err);
 int verb_steps(struct verb_context *context, struct error **err);

@@ -292,9 +292,8 @@ test_who_may_not_changes_nothing() {
         nothing_changed "$each by an operator"
     done
     apply_as_operator 5 '{"steps":[{"effect":"qmp","args":{"execute":"set_link","arguments":{"name":"nic0","up":false}},"undo":[{"execute":"device_del","arguments":{"id":"nic0"}}]}]}'
-    assert_contains "$ERR" "undo 1: device_del needs the role admin"
-    # What an operator may is up to QEMU.
-    apply_as_operator 0 '{"steps":[{"effect":"qmp","args":{"execute":"set_link","arguments":{"name":"nic0","up":true}},"undo":[]}]}'
+    assert_contains "$ERR" "set_link needs the role admin"
+    nothing_changed "a command with an undo by an operator"
     # The whole is refused before its first step.
     for each in '{"effect":"file-open","args":{"path":"/etc/shadow"}}' '{"effect":"qmp","args":{"execute":"quit"},"undo":[]}'; do
         apply 5 "$(jq -c --argjson step "$each" '.steps += [$step]' <<<"$CGROUP")"

@@ -5,7 +5,7 @@
 # agree (check_change of crash_matrix.sh).
 
 CHANGES="attach detach attach-nic detach-nic update-nic join-switch leave-switch attach-made detach-made attach-fs detach-fs attach-pci detach-pci attach-usb detach-usb
-    grow shrink balloon update-disk update-vm media eject grow-disk"
+    grow shrink balloon update-disk update-vm media eject grow-disk asked"
 
 # Devices that the host has not, bridges, also of Open vSwitch; who has nowhere to make them up has no lives of theirs.
 change_host() {
@@ -87,6 +87,8 @@ life_update_vm() {
 }
 life_media() { verb -q change-media "$VM" hdb "$ROOT/two.iso"; }
 life_eject() { verb -q change-media "$VM" hdb --eject; }
+# What an operator's client sends.
+life_asked() { verb -q qmp "$VM" '{"execute":"vmlaunch-apply","arguments":{"change":{"vector":"DISK","which":"vda","set":[{"attribute":"TOTAL_IOPS_SEC","value":"400"}]}}}'; }
 life_grow_disk() { verb -q resize-disk "$VM" vda "2 MiB"; }
 
 before() { vml -q "$@" || fail "$WHERE: the change before: $*"; }
@@ -107,6 +109,7 @@ there() {
     grow | shrink) grep -q 'VCPU_PLUGGED = "1"' "$live" ;;
     balloon) grep -q 'MEMORY = "200 MiB"' "$live" ;;
     update-disk) grep -q 'TOTAL_IOPS_SEC = "300"' "$live" ;;
+    asked) grep -q 'TOTAL_IOPS_SEC = "400"' "$live" ;;
     media) grep -q 'two.iso' "$live" ;;
     eject) ! grep -q 'one.iso' "$live" ;;
     grow-disk) qemu_says query-block | jq -e '.return[] | select(.qdev | test("disk0")) | .inserted.image."virtual-size" == 2097152' >/dev/null ;;
