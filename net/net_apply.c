@@ -193,6 +193,9 @@ static int go(struct netlink *nl, const struct net_op *op, const char *owner, st
 {
         struct net_link link;
 
+        if (op->join.in_ovs && !op->join.ovs.vm_id)
+                return error_set(err, ERROR_HOST, "what port of Open vSwitch '%s' was is not known",
+                                 op->ifname);
         if (op->join.in_ovs)
                 return do_bridge_join(nl, op, owner, err);
         if ((*op->join.bridge && net_bridge_check(nl, op->join.bridge, err) < 0) ||

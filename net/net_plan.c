@@ -65,8 +65,11 @@ static int mtu_check(const char *ifname, uint64_t mtu, struct error **err)
 
 static int ovs_check(const char *ifname, const struct net_ovs *ovs, struct error **err)
 {
+        uint8_t mac[NET_MAC_SIZE], vm_id[16];
         struct number_list list;
 
+        if (!text_parse_mac(ovs->mac, mac) || !text_parse_uuid(ovs->vm_id, vm_id))
+                return error_set(err, ERROR_INVALID, "tap '%s': ovs needs a MAC and the VM's UUID", ifname);
         if (ovs->tag <= NET_VLAN_MAX &&
             (!ovs->trunks || number_list_parse_within(ovs->trunks, 1, NET_VLAN_MAX, &list)))
                 return 0;

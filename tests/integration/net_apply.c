@@ -279,6 +279,22 @@ static void the_kernel_destroys_the_tap_with_its_last_fd(void **state)
         undo_all(f, OWNER);
 }
 
+/* Of a move that a client wrote by himself. */
+static void a_way_back_that_is_not_known_leaves_the_tap_in_no_bridge(void **state)
+{
+        struct fixture *f = *state;
+        const struct net_op move = { .kind = NET_BRIDGE_MOVE, .ifname = "web-0", .join.bridge = "vlbr0" };
+        char bridge[IFNAMSIZ];
+        bool in_ovs;
+        struct error *err = NULL;
+
+        do_all(f);
+        assert_int_equal(net_bridge_back(f->nl, &move, OWNER, "ovs0", true, &err), 0);
+        assert_int_equal(net_bridge_of(f->nl, "web-0", OWNER, bridge, &in_ovs, &err), 0);
+        assert_string_equal(bridge, "");
+        undo_all(f, OWNER);
+}
+
 static void a_group_goes_in_one_request_and_others_stay(void **state)
 {
         struct fixture *f = *state;
@@ -433,6 +449,7 @@ int main(void)
                 TEST(the_name_of_a_bridge_is_busy_too),
                 TEST(a_missing_bridge_is_an_error_that_lists_the_bridges),
                 TEST(the_kernel_destroys_the_tap_with_its_last_fd),
+                TEST(a_way_back_that_is_not_known_leaves_the_tap_in_no_bridge),
                 TEST(a_group_goes_in_one_request_and_others_stay),
                 TEST(many_links_are_dumped_whole),
                 TEST(without_the_capability_it_is_not_permitted),

@@ -101,6 +101,9 @@ static void a_port_of_open_vswitch_has_its_vlans_checked(void **state)
                                      .trunks = "1,20-29,4094",
                                      .mac = "52:54:00:12:34:56",
                                      .vm_id = "01234567-89ab-8cde-8123-456789abcdef" };
+        static const struct {
+                const char *member, *value;
+        } bad_ids[] = { { "mac", "" }, { "mac", "52:54:00:12:34" }, { "vm", "" }, { "vm", "web" } };
         static const char *const bad_trunks[] = { "0", "4095", "1-5000", "", "a", "9-1" };
         struct net_op ops[NET_OPS_PER_NIC], again;
         struct net_nic nic = web;
@@ -137,6 +140,17 @@ static void a_port_of_open_vswitch_has_its_vlans_checked(void **state)
                 json_object_set_new(json_object_get(json, "ovs"), "tag", json_integer(tag));
                 assert_int_equal(net_op_from_json(json, &again, &err), -1);
                 error_free(TAKE_PTR(err));
+        }
+        json_object_del(json_object_get(json, "ovs"), "tag");
+        for (size_t i = 0; i < ARRAY_SIZE(bad_ids); i++) {
+                json_t *object = json_object_get(json, i % 2 ? "ovs" : "was-ovs");
+                json_t *good = json_incref(json_object_get(object, bad_ids[i].member));
+
+                json_object_set_new(object, bad_ids[i].member, json_string(bad_ids[i].value));
+                assert_int_equal(net_op_from_json(json, &again, &err), -1);
+                error_free(TAKE_PTR(err));
+                json_object_set_new(object, bad_ids[i].member, good);
+                assert_int_equal(net_op_from_json(json, &again, &err), 0);
         }
         json_object_set_new(json, "ovs", json_integer(7));
         assert_int_equal(net_op_from_json(json, &again, &err), -1);
