@@ -11,6 +11,8 @@
 
 #define LOCK_MAX_BYTES     (1u << 20)
 #define LOCK_MAX_ADDRESSES 4096
+/* All of the file has to be small enough to be read again, by a start's step, too (effect_files.c). */
+#define LOCK_MAX_IMAGE_BYTES (64u << 10)
 /* QEMU's own ids and machine types are shorter by far. */
 #define WORD_MAX 128
 
@@ -231,8 +233,12 @@ const char *machine_lock_backing(const struct machine_lock *lock, const char *pa
 
 void machine_lock_add_image(struct machine_lock *lock, const char *path, const char *backing)
 {
-        if (lock->n_images == MACHINE_LOCK_IMAGES || !template_value_is_writable(path) ||
-            !template_value_is_writable(backing))
+        size_t bytes = strlen(path) + strlen(backing);
+
+        for (size_t i = 0; i < lock->n_images; i++)
+                bytes += strlen(lock->images[i].path) + strlen(lock->images[i].backing);
+        if (lock->n_images == MACHINE_LOCK_IMAGES || bytes > LOCK_MAX_IMAGE_BYTES ||
+            !template_value_is_writable(path) || !template_value_is_writable(backing))
                 return;
         ARRAY_GROW(lock->images, lock->n_images);
         lock->images[lock->n_images++] = (struct locked_image){ xstrdup(path), xstrdup(backing) };

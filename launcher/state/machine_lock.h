@@ -13,7 +13,7 @@
 #include "base/error.h"
 
 #define MACHINE_LOCK_LAYOUT 1
-#define MACHINE_LOCK_IMAGES 4096
+#define MACHINE_LOCK_IMAGES 512
 
 struct locked_address {
         char *device;  /* QEMU's id: "disk0", "nic1", "vser0", "scsi0", "panic0" */
@@ -44,7 +44,8 @@ char *machine_lock_text(const struct machine_lock *lock);
 void machine_lock_set(struct machine_lock *lock, const char *device, const char *address);
 /* What was under an image at the last start; NULL: nobody knows. */
 const char *machine_lock_backing(const struct machine_lock *lock, const char *path);
-/* For one that is not there yet; both are copied. Not what the language cannot say, nor one too many. */
+/* For one that is not there yet; both are copied. Not what the language cannot say, nor one too many: a VM
+ * whose images have another name at each start would have a file that nobody can read. */
 void machine_lock_add_image(struct machine_lock *lock, const char *path, const char *backing);
 /* Replaces the file, which there is. */
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,

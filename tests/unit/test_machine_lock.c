@@ -52,6 +52,29 @@ static void what_is_written_is_read_again(void **state)
         assert_string_equal(text, again);
 }
 
+/* They are kept for ever, and a VM may have other ones at each start. */
+static void no_number_of_images_makes_a_lock_that_cannot_be_read(void **state)
+{
+        (void)state;
+        for (int is_long = 0; is_long < 2; is_long++) {
+                _cleanup_(machine_lock_freep) struct machine_lock *lock = NULL, *back = NULL;
+                _cleanup_free_ char *text = NULL;
+                struct error *err = NULL;
+
+                assert_int_equal(machine_lock_parse("machine.lock", GOOD, &lock, &err), 0);
+                for (size_t n = 0; n < 10000; n++) {
+                        _cleanup_free_ char *path = xasprintf("/srv/%0*zu", is_long ? 200 : 1, n);
+
+                        machine_lock_add_image(lock, path, path);
+                }
+                assert_true(lock->n_images > 100);
+                text = machine_lock_text(lock);
+                assert_true(strlen(text) < 128 << 10);
+                assert_int_equal(machine_lock_parse("machine.lock", text, &back, &err), 0);
+                assert_int_equal(back->n_images, lock->n_images);
+        }
+}
+
 static void wrong_locks_are_refused_with_their_place(void **state)
 {
         static const struct {
@@ -151,6 +174,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(what_is_written_is_read_again),
+                cmocka_unit_test(no_number_of_images_makes_a_lock_that_cannot_be_read),
                 cmocka_unit_test(wrong_locks_are_refused_with_their_place),
                 cmocka_unit_test(vm_without_a_lock_has_none),
                 cmocka_unit_test(claims_are_read_without_the_rest),
