@@ -170,20 +170,22 @@ static bool has_vhost(const struct build *build, const struct nic_spec *nic)
 static char *number_queues(struct build *build, const struct nic_spec *nic, const char *what,
                            const char *words)
 {
-        _cleanup_free_ char *source_start = xasprintf("%s:%s:", what, nic->target);
-        _cleanup_free_ char *text_start = xasprintf("%s %s queue ", words, nic->target);
+        _cleanup_text_ struct text source = TEXT_INIT, text = TEXT_INIT;
         struct text numbers = TEXT_INIT;
+        size_t source_start, text_start;
 
+        text_addf(&source, "%s:%s:", what, nic->target);
+        text_addf(&text, "%s %s queue ", words, nic->target);
+        source_start = source.length;
+        text_start = text.length;
         for (unsigned queue = 0; queue < nic->queues; queue++) {
-                struct text source = TEXT_INIT, text = TEXT_INIT;
-
-                text_add(&source, source_start);
+                text_cut(&source, source_start);
                 text_add_u64(&source, queue);
-                text_add(&text, text_start);
+                text_cut(&text, text_start);
                 text_add_u64(&text, queue);
                 if (queue)
-                        text_add(&numbers, ":");
-                text_add_u64(&numbers, (uint64_t)build_fd_take(build, text_take(&source), text_take(&text)));
+                        text_add_char(&numbers, ':');
+                text_add_u64(&numbers, (uint64_t)build_fd(build, text_str(&source), text_str(&text)));
         }
         return text_take(&numbers);
 }
