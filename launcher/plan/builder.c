@@ -6,26 +6,36 @@
 #include "base/text.h"
 #include "conf/spec_sections.h"
 
-static void take_arg(struct build *build, const char *because, char *text_consume, bool is_option)
+static void add_arg(struct build *build, char *because_consume, char *text_consume, bool is_option)
 {
         struct launch_plan *plan = build->plan;
 
         ARRAY_GROW(plan->args, plan->n_args);
         plan->args[plan->n_args++] = (struct plan_arg){
                 .text = text_consume,
-                .because = xstrdup(because),
+                .because = because_consume,
                 .is_option = is_option,
         };
 }
 
-static void add_arg(struct build *build, const char *because, const char *text, bool is_option)
+/* For the same reason, which the two share. */
+static void add_pair(struct build *build, const char *because, const char *option, char *value_consume)
 {
-        take_arg(build, because, xstrdup(text), is_option);
+        char *reason = xstrdup(because);
+
+        add_arg(build, reason, xstrdup(option), true);
+        add_arg(build, reason, value_consume, false);
+}
+
+struct text *build_reason(struct build *build, unsigned which)
+{
+        text_cut(&build->reasons[which], 0);
+        return &build->reasons[which];
 }
 
 void build_flag(struct build *build, const char *because, const char *option)
 {
-        add_arg(build, because, option, true);
+        add_arg(build, xstrdup(because), xstrdup(option), true);
 }
 
 void build_option(struct build *build, const char *because, const char *option, const char *format, ...)
@@ -36,14 +46,12 @@ void build_option(struct build *build, const char *because, const char *option, 
         va_start(ap, format);
         text_vaddf(&text, format, ap);
         va_end(ap);
-        add_arg(build, because, option, true);
-        take_arg(build, because, text_take(&text), false);
+        add_pair(build, because, option, text_take(&text));
 }
 
 void build_word(struct build *build, const char *because, const char *option, const char *value)
 {
-        add_arg(build, because, option, true);
-        add_arg(build, because, value, false);
+        add_pair(build, because, option, xstrdup(value));
 }
 
 struct text *build_object_begin(struct build *build)

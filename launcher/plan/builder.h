@@ -90,8 +90,11 @@ struct build {
         int64_t clock_ahead;         /* seconds of UTC: CLOCK OFFSET = "variable" */
         struct device_plan *devices; /* device.h */
         struct text scratch;         /* what is being put together */
+        struct text reasons[3];      /* and why: build_reason() */
 };
 
+/* Number which of the texts that references are put together in, empty: of hundreds of disks' that is much to allocate. */
+struct text *build_reason(struct build *build, unsigned which);
 /* One option, or an option and its value. */
 void build_flag(struct build *build, const char *because, const char *option);
 void build_option(struct build *build, const char *because, const char *option, const char *format, ...)

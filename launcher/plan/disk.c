@@ -1,6 +1,8 @@
 /* Disks on QEMU's command line, and the steps that give QEMU their images. */
+#include <stdio.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "launcher/plan/disk_parts.h"
 
 static const char *const fs_names[] = {
@@ -201,33 +203,35 @@ static void layer_args(struct build *build, size_t i, size_t l)
         const struct plan_disk *planned = &build->disks[i];
         const struct disk_layer *layer = &planned->layers[l];
         _cleanup_free_ char *file = disk_node_name(disk, l, "file");
-        _cleanup_text_ struct text add = TEXT_INIT, source = TEXT_INIT, nodes = TEXT_INIT, format = TEXT_INIT;
+        struct text *source = build_reason(build, 0), *nodes = build_reason(build, 1),
+                    *format = build_reason(build, 2);
+        _cleanup_text_ struct text add = TEXT_INIT;
         /* Not the overlay of ours, and not what an image names. */
         size_t given = disk->is_clone ? 1 : 0;
 
-        refer_source(build, &source, i);
+        refer_source(build, source, i);
         if (l > given)
-                text_add(&source, " rule: the image's header names this backing file");
-        text_add(&nodes, text_str(&source));
+                text_add(source, " rule: the image's header names this backing file");
+        text_add(nodes, text_str(source));
         if (l <= given) {
-                build_refer_key(build, &nodes, &attr_disk, i, "TYPE");
-                build_refer_key(build, &nodes, &attr_disk, i, "DISK_TYPE");
+                build_refer_key(build, nodes, &attr_disk, i, "TYPE");
+                build_refer_key(build, nodes, &attr_disk, i, "DISK_TYPE");
         }
-        build_refer_key(build, &nodes, &attr_disk, i, "CACHE");
+        build_refer_key(build, nodes, &attr_disk, i, "CACHE");
         if (!l) {
-                build_refer_key(build, &nodes, &attr_disk, i, "READONLY");
-                build_refer_key(build, &nodes, &attr_disk, i, "PERSISTENT_TYPE");
+                build_refer_key(build, nodes, &attr_disk, i, "READONLY");
+                build_refer_key(build, nodes, &attr_disk, i, "PERSISTENT_TYPE");
         }
-        text_add(&format, text_str(&nodes));
-        build_refer_key(build, &nodes, &attr_disk, i, "IO");
-        build_refer_key(build, &format, &attr_disk, i, "FORMAT");
-        build_refer_key(build, &format, &attr_disk, i, "DRIVER");
-        build_refer_key(build, &format, &attr_disk, i, "DISCARD");
-        build_refer_key(build, &format, &attr_disk, i, "L2_CACHE_SIZE");
+        text_add(format, text_str(nodes));
+        build_refer_key(build, nodes, &attr_disk, i, "IO");
+        build_refer_key(build, format, &attr_disk, i, "FORMAT");
+        build_refer_key(build, format, &attr_disk, i, "DRIVER");
+        build_refer_key(build, format, &attr_disk, i, "DISCARD");
+        build_refer_key(build, format, &attr_disk, i, "L2_CACHE_SIZE");
         if (l == 0)
-                build_refer_key(build, &format, &attr_disk, i, "DETECT_ZEROES");
+                build_refer_key(build, format, &attr_disk, i, "DETECT_ZEROES");
         if (layer->encrypted)
-                build_refer_key(build, &format, &attr_disk, i, "LUKS_SECRET");
+                build_refer_key(build, format, &attr_disk, i, "LUKS_SECRET");
 
         if (layer->path) {
                 text_add(&add, "fd=");
@@ -236,14 +240,14 @@ static void layer_args(struct build *build, size_t i, size_t l)
                 text_add_u64(&add, layer->set);
                 text_add(&add, ",opaque=");
                 text_add(&add, file);
-                build_word(build, text_str(&source), "-add-fd", text_str(&add));
+                build_word(build, text_str(source), "-add-fd", text_str(&add));
                 disk_file_blockdev(build_object_begin(build), disk, planned->layers, l);
-                build_object_end(build, text_str(&nodes), "-blockdev");
+                build_object_end(build, text_str(nodes), "-blockdev");
         } else {
-                network_args(build, i, text_str(&nodes));
+                network_args(build, i, text_str(nodes));
         }
         disk_format_blockdev(build_object_begin(build), disk, planned->layers, planned->n_layers, l);
-        build_object_end(build, text_str(&format), "-blockdev");
+        build_object_end(build, text_str(format), "-blockdev");
 }
 
 static void filter_args(struct build *build, size_t i)
@@ -312,19 +316,25 @@ static void add_device(struct build *build, size_t i)
 {
         const struct disk_spec *disk = &build->spec->disks[i];
         const struct plan_disk *planned = &build->disks[i];
-        json_t *device = json_pack("{s:o, s:s, s:s, s:s, s:s}", "id", json_sprintf("disk%u", disk->id),
-                                   "kind", disk_medium_name(disk->medium), "target", disk->target, "bus",
-                                   disk_bus_name(disk->bus), "address", planned->address);
+        json_t *device = json_object();
+        char id[16];
 
+        snprintf(id, sizeof(id), "disk%u", disk->id);
+        json_member_add(device, "id", id);
+        json_member_add(device, "kind", disk_medium_name(disk->medium));
+        json_member_add(device, "target", disk->target);
+        json_member_add(device, "bus", disk_bus_name(disk->bus));
+        json_member_add(device, "address", planned->address);
         if (planned->n_layers) {
                 const struct disk_layer *top = &planned->layers[0];
+                const char *source = top->path ? top->path : disk->source;
 
-                json_object_set_new(device, "source",
-                                    top->path      ? json_string(top->path)
-                                    : disk->source ? json_string(disk->source)
-                                                   : json_null());
-                json_object_set_new(device, "format", json_string(disk_format_name(top->format)));
-                json_object_set_new(device, "readonly", json_boolean(top->readonly));
+                if (source)
+                        json_member_add(device, "source", source);
+                else
+                        json_object_set_new(device, "source", json_null());
+                json_member_add(device, "format", disk_format_name(top->format));
+                json_member_add_bool(device, "readonly", top->readonly);
         }
         /* The supervisor tries again by itself unless it is told not to (supervisor_storage.c). */
         if (disk->error_policy == DISK_ERRORS_STOP)
@@ -340,11 +350,11 @@ static void device_args(struct build *build, size_t i)
                                           .iothread = planned->iothread,
                                           .queues = planned->queues,
                                           .has_medium = planned->n_layers > 0 };
-        _cleanup_text_ struct text because = TEXT_INIT;
+        struct text *because = build_reason(build, 0);
 
-        refer_device(build, &because, i);
+        refer_device(build, because, i);
         disk_device(build_object_begin(build), &build->spec->disks[i], &place);
-        build_object_end(build, text_str(&because), "-device");
+        build_object_end(build, text_str(because), "-device");
         add_device(build, i);
 }
 
@@ -385,12 +395,18 @@ static void open_step(struct build *build, size_t i, size_t l, const char *becau
         const struct disk_spec *disk = &build->spec->disks[i];
         const struct disk_layer *layer = &build->disks[i].layers[l];
         _cleanup_free_ char *node = disk_node_name(disk, l, "file");
+        _cleanup_text_ struct text fd = TEXT_INIT;
         bool is_shared = layer->readonly || disk->shareable;
+        json_t *args = json_object();
 
-        build_step(build, because, EFFECT_IMAGE_OPEN,
-                   json_pack("{s:s, s:s, s:s, s:o, s:b}", "path", layer->path, "access",
-                             layer->readonly ? "ro" : "rw", "lock", is_shared ? "shared" : "exclusive", "fd",
-                             json_sprintf("image:%s", node), "direct", disk_cache_is_direct(disk)));
+        text_add(&fd, "image:");
+        text_add(&fd, node);
+        json_member_add(args, "path", layer->path);
+        json_member_add(args, "access", layer->readonly ? "ro" : "rw");
+        json_member_add(args, "lock", is_shared ? "shared" : "exclusive");
+        json_member_add(args, "fd", text_str(&fd));
+        json_member_add_bool(args, "direct", disk_cache_is_direct(disk));
+        build_step(build, because, EFFECT_IMAGE_OPEN, args);
 }
 
 static void network_steps(struct build *build, size_t i)
@@ -414,20 +430,20 @@ static void network_steps(struct build *build, size_t i)
 void disk_steps(struct build *build)
 {
         for (size_t i = 0; i < build->spec->n_disks; i++) {
-                _cleanup_text_ struct text because = TEXT_INIT, making = TEXT_INIT;
+                struct text *because = build_reason(build, 0), *making = build_reason(build, 1);
 
-                build_refer_key(build, &because, &attr_disk, i, disk_source_key(&build->spec->disks[i]));
-                build_refer_key(build, &because, &attr_disk, i, "READONLY");
-                refer_source(build, &making, i);
-                build_refer_key(build, &making, &attr_disk, i, "FS");
-                build_refer_key(build, &making, &attr_disk, i, "FILESYSTEM");
+                build_refer_key(build, because, &attr_disk, i, disk_source_key(&build->spec->disks[i]));
+                build_refer_key(build, because, &attr_disk, i, "READONLY");
+                refer_source(build, making, i);
+                build_refer_key(build, making, &attr_disk, i, "FS");
+                build_refer_key(build, making, &attr_disk, i, "FILESYSTEM");
                 for (size_t l = 0; l < build->disks[i].n_layers; l++) {
                         const struct disk_layer *layer = &build->disks[i].layers[l];
 
                         if (layer->is_made)
-                                make_step(build, i, text_str(&making));
+                                make_step(build, i, text_str(making));
                         else if (layer->path)
-                                open_step(build, i, l, text_str(&because));
+                                open_step(build, i, l, text_str(because));
                 }
                 network_steps(build, i);
         }

@@ -43,9 +43,10 @@ void launch_plan_free(struct launch_plan *plan)
                 free(plan->steps[i].because);
         }
         free(plan->steps);
-        for (size_t i = 0; i < plan->n_args; i++) {
+        for (size_t i = plan->n_args; i-- > 0;) {
                 free(plan->args[i].text);
-                free(plan->args[i].because);
+                if (!i || plan->args[i].because != plan->args[i - 1].because)
+                        free(plan->args[i].because);
         }
         free(plan->args);
         for (size_t i = 0; plan->env && plan->env[i]; i++)

@@ -139,7 +139,7 @@ struct plan_step {
  * "rule: words". */
 struct plan_arg {
         char *text;
-        char *because;
+        char *because;  /* an option's value has its option's, the same string */
         bool is_option; /* starts a printed line: "-netdev" */
 };
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "conf/spec_build.h"
 #include "launcher/plan/affinity.h"
 #include "launcher/plan/chardev.h"
@@ -23,6 +24,8 @@ static void build_done(struct build *build)
                 free(build->pci_ids[i]);
         free(build->pci_ids);
         text_done(&build->scratch);
+        for (size_t i = 0; i < ARRAY_SIZE(build->reasons); i++)
+                text_done(&build->reasons[i]);
         pci_layout_done(&build->pci);
         for (size_t i = 0; build->disks && i < build->spec->n_disks; i++)
                 disk_layers_done(&build->disks[i]);
@@ -101,9 +104,7 @@ static int place_devices(struct build *build, struct error **err)
 
 static bool is_utf8(const char *s)
 {
-        json_auto_t *string = json_string(s ? s : "");
-
-        return string != NULL;
+        return !s || json_member_is_utf8(s);
 }
 
 int build_check_utf8(const struct build *build, const char *reference, const char *text, struct error **err)
@@ -346,7 +347,7 @@ static int live_template_step(struct build *build, struct error **err)
         free(live.filesystems);
         free(live.pcis);
         free(live.usbs);
-        json = json_string(text);
+        json = json_member_text(text);
         if (!json)
                 return error_set(
                         err, ERROR_INVALID,
