@@ -22,10 +22,11 @@
 #define FIRST_KEPT 3
 
 struct apart {
-        char *at;    /* shared with the child: PATH_MAX bytes */
-        int answer;  /* a memory file, for the child's answer */
-        int hand[2]; /* what is handed over goes into [1] and waits in [0] */
-        int done[2]; /* the child says a byte when it has answered */
+        char *at;         /* shared with the child: PATH_MAX bytes */
+        int answer;       /* a memory file, for the child's answer */
+        int hand[2];      /* what is handed over goes into [1] and waits in [0] */
+        int done[2];      /* the child says a byte when it has answered */
+        struct text said; /* in the child: goes behind the answer and a NUL */
         pid_t pid;
 };
 
@@ -74,6 +75,7 @@ static void apart_done(struct apart *apart)
                 fd_close(&apart->hand[i]);
                 fd_close(&apart->done[i]);
         }
+        text_done(&apart->said);
         free(apart);
 }
 
@@ -104,6 +106,11 @@ int apart_hand_over(struct apart *apart, int fd, struct error **err)
         return fd_send(apart->hand[1], "f", 1, &fd, 1, err);
 }
 
+void apart_say(struct apart *apart, const char *bytes, size_t n)
+{
+        text_add_bytes(&apart->said, bytes, n);
+}
+
 /* Nobody who waits for the end of a pipe, and no lock, is to depend on a process that may not end. */
 static int drop_fds(struct apart *apart)
 {
@@ -127,6 +134,13 @@ static int drop_fds(struct apart *apart)
         return 0;
 }
 
+static int write_answer(const struct apart *apart, const char *json, struct error **err)
+{
+        if (fd_write_all(apart->answer, "the answer", json, strlen(json) + 1, err) < 0)
+                return -1;
+        return fd_write_all(apart->answer, "the answer", text_str(&apart->said), apart->said.length, err);
+}
+
 static void __attribute__((noreturn)) child(struct apart *apart, apart_fn *fn, void *data)
 {
         struct error *error = NULL;
@@ -145,32 +159,37 @@ static void __attribute__((noreturn)) child(struct apart *apart, apart_fn *fn, v
         text = json_dumps(answer, JSON_COMPACT);
         error_free(error);
         error = NULL;
-        if (text && fd_write_all(apart->answer, "the answer", text, strlen(text), &error) == 0)
+        if (text && write_answer(apart, text, &error) == 0)
                 (void)!send(apart->done[1], "d", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         _exit(0);
 }
 
-static int take_answer(struct apart *apart, json_t **ret, struct error **err)
+static int take_answer(struct apart *apart, json_t **ret, struct text *ret_said, struct error **err)
 {
         _cleanup_free_ char *text = NULL;
         json_auto_t *answer = NULL;
+        size_t length, json_length;
         json_t *value;
 
         if (lseek(apart->answer, 0, SEEK_SET) < 0)
                 return error_os(err, errno, "rewind an answer");
-        if (fd_read_all(apart->answer, "an answer about files", ANSWER_MAX, &text, NULL, err) < 0)
+        if (fd_read_all(apart->answer, "an answer about files", ANSWER_MAX, &text, &length, err) < 0)
                 return -1;
+        json_length = strlen(text);
         answer = json_loads(text, 0, NULL);
         value = json_object_get(answer, "value");
         if (value) {
                 *ret = json_incref(value);
+                if (ret_said && json_length < length)
+                        text_add_bytes(ret_said, text + json_length + 1, length - json_length - 1);
                 return 0;
         }
         apart_error_from_json(json_object_get(answer, "error"), err);
         return -1;
 }
 
-static int hear(struct apart *apart, unsigned deadline_ms, json_t **ret, struct error **err)
+static int hear(struct apart *apart, unsigned deadline_ms, json_t **ret, struct text *ret_said,
+                struct error **err)
 {
         int ready = fd_wait(apart->done[0], POLLIN, fd_now_ms() + deadline_ms);
         char byte;
@@ -186,7 +205,7 @@ static int hear(struct apart *apart, unsigned deadline_ms, json_t **ret, struct 
         }
         if (ready < 0 || recv(apart->done[0], &byte, 1, MSG_DONTWAIT) != 1)
                 return error_set(err, ERROR_FAILED, "the process that looked at '%s' was killed", apart->at);
-        return take_answer(apart, ret, err);
+        return take_answer(apart, ret, ret_said, err);
 }
 
 struct apart *apart_begin(apart_fn *fn, void *data, struct error **err)
@@ -215,11 +234,11 @@ struct apart *apart_begin(apart_fn *fn, void *data, struct error **err)
         return apart;
 }
 
-int apart_end(struct apart *apart_consume, unsigned deadline_ms, json_t **ret, int *ret_sock,
-              struct error **err)
+int apart_end(struct apart *apart_consume, unsigned deadline_ms, json_t **ret, struct text *ret_said,
+              int *ret_sock, struct error **err)
 {
         struct apart *apart = apart_consume;
-        int result = hear(apart, deadline_ms, ret, err);
+        int result = hear(apart, deadline_ms, ret, ret_said, err);
 
         if (result < 0)
                 kill(apart->pid, SIGKILL);
@@ -243,5 +262,5 @@ int apart_run(apart_fn *fn, void *data, unsigned deadline_ms, json_t **ret, int 
 {
         struct apart *apart = apart_begin(fn, data, err);
 
-        return apart ? apart_end(apart, deadline_ms, ret, ret_sock, err) : -1;
+        return apart ? apart_end(apart, deadline_ms, ret, NULL, ret_sock, err) : -1;
 }

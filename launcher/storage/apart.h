@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "base/error.h"
+#include "base/text.h"
 
 struct apart;
 
@@ -29,6 +30,11 @@ void apart_at(struct apart *apart, const char *path);
  * and one fd per message), and is dropped without a word to its storage when the socket is closed.
  */
 int apart_hand_over(struct apart *apart, int fd, struct error **err);
+/*
+ * In the child: so many bytes more of a text besides the answer, which apart_end() gives as it is: for much that JSON would
+ * take time for.
+ */
+void apart_say(struct apart *apart, const char *bytes, size_t n);
 
 /* For errors that are part of a value: codes, words and hint; places in a template and lists are left out. */
 json_t *apart_error_to_json(const struct error *error);
@@ -42,8 +48,9 @@ void apart_error_from_json(const json_t *json, struct error **err);
  * it points to stay as it is, until the end or drop, one of which takes the child. The deadline counts from apart_end().
  */
 struct apart *apart_begin(apart_fn *fn, void *data, struct error **err);
-int apart_end(struct apart *apart_consume, unsigned deadline_ms, json_t **ret, int *ret_sock,
-              struct error **err);
+/* ret_said: what the child said besides, NULL when it says nothing; NUL-terminated. */
+int apart_end(struct apart *apart_consume, unsigned deadline_ms, json_t **ret, struct text *ret_said,
+              int *ret_sock, struct error **err);
 /* Its answer is no longer wanted; NULL is nothing. */
 void apart_drop(struct apart *apart_consume);
 DEFINE_FREEP(struct apart, apart_drop)
