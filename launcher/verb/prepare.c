@@ -112,7 +112,7 @@ static int read_template(const char *path, struct template **ret, char **ret_bas
 /* What becomes of a device of a template with many of them, which is when it takes time: measured. Not at once, as
  * the fork between the two makes every page a shared one that has to be faulted in again. */
 #define SPEC_PER_VECTOR 3500
-#define PLAN_PER_VECTOR 7800
+#define PLAN_PER_VECTOR 6400
 #define MANY_VECTORS    32
 #define EXPECTED_MAX    (8u << 20)
 /* And of any template, facts included. */
