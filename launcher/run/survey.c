@@ -175,8 +175,8 @@ static int find_taps(const char *vm, struct survey *survey, struct error **err)
         _cleanup_free_ struct net_found *found = NULL;
         _cleanup_netlink_ struct netlink *nl = netlink_open(err);
         json_auto_t *ports = nl ? ovs_find(OVS_SOCKET, prefix, err) : NULL;
-        const char *ifname;
-        json_t *alias;
+        const char *ifname = NULL;
+        json_t *alias = NULL;
         size_t n = 0;
 
         if (!ports || net_find_by_alias(nl, prefix, &found, &n, err) < 0)
