@@ -76,7 +76,7 @@ enum disk_format disk_top_format(const struct disk_spec *disk)
 
 bool disk_is_throttled(const struct disk_spec *disk)
 {
-        for (int i = 0; i < DISK_LIMITS; i++)
+        for (int i = 0; i < DISK_LIMITS && disk_has_medium(disk); i++)
                 if (disk->throttle.rates[i].base)
                         return true;
         return false;

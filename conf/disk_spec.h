@@ -176,6 +176,7 @@ bool disk_is_readonly(const struct disk_spec *disk);
 bool disk_is_made(const struct disk_spec *disk);
 /* The format of the image that the guest has: that of the overlay, where there is one. */
 enum disk_format disk_top_format(const struct disk_spec *disk);
+/* A drive without a medium is not, whatever it will be. */
 bool disk_is_throttled(const struct disk_spec *disk);
 
 /* Frees what the rules have worked out; the rows' own texts are their section's. */

@@ -1,6 +1,4 @@
 /* Limits of a disk (opennebula-semantics section 3.9.4): which of them count together. */
-#include <string.h>
-
 #include "base/text.h"
 #include "conf/spec_disk.h"
 
@@ -112,10 +110,6 @@ void spec_check_throttle(struct spec_builder *builder, struct disk_spec *disk)
         if (disk->throttle.iops_size && !disk->throttle.rates[DISK_TOTAL_IOPS].base &&
             !disk->throttle.rates[DISK_READ_IOPS].base && !disk->throttle.rates[DISK_WRITE_IOPS].base)
                 check_alone(builder, disk, attr_find(&attr_disk, "SIZE_IOPS_SEC"), "a limit of operations");
-        if (!disk_is_throttled(disk))
-                return;
-        if (disk->medium == DISK_MEDIUM_LUN)
+        if (disk_is_throttled(disk) && disk->medium == DISK_MEDIUM_LUN)
                 spec_fail(builder, &disk->section.pos, "DISK: the commands of a LUN cannot be limited");
-        if (!disk_has_medium(disk))
-                memset(&disk->throttle, 0, sizeof(disk->throttle));
 }

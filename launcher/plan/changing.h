@@ -1,6 +1,7 @@
 /*
  * changing - what the files of plan_change share: parts that come, change and go (plan_change_parts.c), steps of the host
- * (plan_change_host.c), media of drives that stay (plan_change_media.c). For no one else.
+ * (plan_change_host.c), media of drives that stay (plan_change_media.c), limits
+ * of disks (plan_change_throttle.c). For no one else.
  */
 #pragma once
 
@@ -15,8 +16,8 @@ struct changing {
         const struct launch_plan *was_plan, *wanted_plan;
         json_t *steps;
         bool removes;
-        json_t *after;   /* steps of a second fragment */
-        json_t *handled; /* {"disk2": true}: drives whose medium changes */
+        json_t *after; /* steps of a second fragment */
+        json_t *handled; /* {"disk2": true}: drives whose medium changes, and parts that are cared for: "disk1-throttle" */
         struct plan_change change;
 };
 
@@ -60,6 +61,13 @@ bool changing_handles_net(const struct changing *c, const struct plan_step *step
 
 /* plan_change_affinity.c: behind the vCPUs that come. */
 void changing_add_affinity(struct changing *c);
+
+/* plan_change_throttle.c; the changes tell whether they are what was to do. */
+bool changing_is_limits_group(const struct plan_part *part);
+/* Other limits of a throttle group that stays. */
+bool changing_limits_group(struct changing *c, const struct plan_part *was, const struct plan_part *wanted);
+/* A throttle between a device and its node, where there was none, or none any more. */
+bool changing_filter(struct changing *c, const struct plan_part *was, const struct plan_part *wanted);
 
 /* plan_change_media.c */
 void changing_media(struct changing *c);

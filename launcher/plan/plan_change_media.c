@@ -34,6 +34,36 @@ static bool is_part_of(const struct plan_part *part, enum plan_part_kind kind, c
         return part->kind == kind && strncmp(part->id, drive, n) == 0 && part->id[n] == '-';
 }
 
+/* An empty drive has no limits. */
+static void limits_go(struct changing *c, const struct plan_part *device)
+{
+        for (size_t i = 0; i < c->was.n; i++) {
+                const struct plan_part *part = &c->was.items[i];
+
+                if (is_part_of(part, PART_OBJECT, device->id) && changing_is_limits_group(part) &&
+                    !plan_parts_find(&c->wanted, PART_OBJECT, part->id))
+                        changing_add_qmp(
+                                c, part->because, "object-del", json_pack("{s:s}", "id", part->id),
+                                json_pack("{s:[o]}", "undo",
+                                          changing_command("object-add", changing_arguments(c, part))));
+        }
+}
+
+static void limits_come(struct changing *c, const struct plan_part *device)
+{
+        for (size_t i = 0; i < c->wanted.n; i++) {
+                const struct plan_part *part = &c->wanted.items[i], *was;
+
+                if (!is_part_of(part, PART_OBJECT, device->id) || !changing_is_limits_group(part))
+                        continue;
+                was = plan_parts_find(&c->was, PART_OBJECT, part->id);
+                if (!was)
+                        changing_add_part(c, part);
+                else if (!json_equal(was->json, part->json))
+                        changing_limits_group(c, was, part);
+        }
+}
+
 static json_t *tray(const char *command_name, const char *id, bool force)
 {
         json_t *arguments = json_pack("{s:s}", "id", id);
@@ -156,6 +186,8 @@ void changing_media(struct changing *c)
                 add_tray_step(c, was, "blockdev-open-tray", "blockdev-close-tray", c->options->force_tray);
                 if (old)
                         take_medium_out(c, was);
+                limits_go(c, was);
+                limits_come(c, wanted);
                 if (new)
                         put_medium_in(c, wanted);
                 add_tray_step(c, was, "blockdev-close-tray", "blockdev-open-tray", false);

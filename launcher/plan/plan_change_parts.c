@@ -255,40 +255,6 @@ static json_t *comparable(const struct plan_part *part)
         return copy;
 }
 
-/* A throttle group's limits merge with what it has (qemu-lab 7), so all of them are said. */
-static json_t *limits_between(const json_t *from, const json_t *to)
-{
-        json_t *limits = json_object(), *value;
-        const char *key;
-
-        json_object_foreach (json_object_get(from, "limits"), key, value)
-                json_object_set_new(limits, key, json_integer(text_ends_with(key, "-length")));
-        json_object_foreach (json_object_get(to, "limits"), key, value)
-                json_object_set(limits, key, value);
-        return limits;
-}
-
-static json_t *set_limits(const char *id, json_t *limits_consume)
-{
-        return json_pack("{s:o, s:s, s:o}", "path", json_sprintf("/objects/%s", id), "property", "limits",
-                         "value", limits_consume);
-}
-
-static bool change_throttle(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
-{
-        const char *type = json_string_value(json_object_get(wanted->json, "qom-type"));
-
-        if (wanted->kind != PART_OBJECT || !type || strcmp(type, "throttle-group") != 0)
-                return false;
-        changing_add_qmp(
-                c, wanted->because, "qom-set",
-                set_limits(wanted->id, limits_between(was->json, wanted->json)),
-                json_pack("{s:[o]}", "undo",
-                          changing_command("qom-set",
-                                           set_limits(wanted->id, limits_between(wanted->json, was->json)))));
-        return true;
-}
-
 static json_t *set_requested(const struct plan_part *part)
 {
         return json_pack("{s:o, s:s, s:O}", "path", json_sprintf("/machine/peripheral/%s", part->id),
@@ -347,7 +313,9 @@ static void change_part(struct changing *c, const struct plan_part *was, const s
                 return;
         a = comparable(was);
         b = comparable(wanted);
-        if (json_equal(a, b) || change_throttle(c, was, wanted) || change_virtio_mem(c, was, wanted) ||
+        if (changing_filter(c, was, wanted))
+                json_object_set(a, "drive", json_object_get(b, "drive"));
+        if (json_equal(a, b) || changing_limits_group(c, was, wanted) || change_virtio_mem(c, was, wanted) ||
             is_unshared(c, wanted, a, b))
                 return;
         json_object_foreach (b, key, value) {

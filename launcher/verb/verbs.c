@@ -417,8 +417,8 @@ const struct verb verbs[] = {
                   LIVE_AND_CONFIG),
           .more = "With a whole template what can change now is changed, and each of the rest is named: it comes with the\n"
                   "next start; its VCPU and MEMORY say how much there shall be, and are reached by plugging where they can.\n"
-                  "Limits of a disk change while it runs when it has started with one; with --config what cannot change\n"
-                  "now comes with the next start.",
+                  "Limits of a disk come, change and go while it runs (they cannot come to one with an IOTHREAD that started\n"
+                  "without any); with --config what cannot change now comes with the next start.",
           .timeout = "how long the guest may take to let a device go (30)",
           .ends_within_s = PREPARE_S + 90,
           .run = verb_update },
