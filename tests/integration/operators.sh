@@ -92,7 +92,7 @@ test_operator_can_say_nothing_else() {
     have_groups
     media_lines
     truncate -s 1M "$ROOT/gone.raw"
-    faked "${LINES_[@]}" "DISK = [ SOURCE = \"$ROOT/gone.raw\", TARGET = \"vdc\" ]"
+    faked "${LINES_[@]}" "DISK = [ SOURCE = \"$ROOT/gone.raw\", TARGET = \"vdc\", IOTHREAD = \"1\" ]" 'FEATURES = [ IOTHREADS = "1" ]'
     before=$(holdings)
     LIVE=$(<"$RUN_DIR/live.tmpl")
     # What a row says is an admin's; each with a good one beside it.
@@ -133,7 +133,7 @@ test_operator_can_say_nothing_else() {
     expect 6 op update disk "$VM" vda --disk TOTAL_IOPS_SEC_MAX=5
     assert_contains "$ERR" "DISK/TOTAL_IOPS_SEC_MAX"
     expect 6 op update disk "$VM" vdc --disk TOTAL_IOPS_SEC=5
-    assert_contains "$ERR" "changes at the next start"
+    assert_contains "$ERR" "come at the next start"
     # Of another disk's image he is not told.
     mv "$ROOT/gone.raw" "$ROOT/elsewhere"
     expect 1 op update disk "$VM" vda --disk TOTAL_IOPS_SEC=5
