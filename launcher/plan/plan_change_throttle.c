@@ -89,13 +89,14 @@ bool changing_filter(struct changing *c, const struct plan_part *was, const stru
 {
         const char *old = json_string_value(json_object_get(was->json, "drive")),
                    *new = json_string_value(json_object_get(wanted->json, "drive"));
-        const struct plan_part *comes, *goes;
+        const struct plan_part *comes, *goes, *filter;
 
         if (wanted->kind != PART_DEVICE || !old || !new || strcmp(old, new) == 0)
                 return false;
         comes = throttle_over(&c->wanted, &c->was, new, old);
         goes = throttle_over(&c->was, &c->wanted, old, new);
-        if (!comes && !goes)
+        filter = comes ? comes : goes;
+        if (!filter)
                 return false;
         /* QEMU 7.2 crashes in blockdev-add when the node below belongs to an iothread; out of there it goes. */
         if (comes && has_iothread(c, was)) {
@@ -107,7 +108,7 @@ bool changing_filter(struct changing *c, const struct plan_part *was, const stru
                         comes->because, wanted->id);
                 return true;
         }
-        changing_add_qmp(c, (comes ? comes : goes)->because, "qom-set", set_drive(wanted),
+        changing_add_qmp(c, filter->because, "qom-set", set_drive(wanted),
                          json_pack("{s:[o]}", "undo", changing_command("qom-set", set_drive(was))));
         /* For the same reason they are not put back: they go when it is certain that they shall. */
         if (goes) {
