@@ -175,7 +175,7 @@ static int check_backing(const struct build *build, size_t i, struct error **err
 {
         const struct plan_disk *planned = &build->disks[i];
         const struct machine_lock *lock = build->in->lock;
-        _cleanup_free_ char *now = NULL, *shown = NULL;
+        _cleanup_free_ char *now = NULL, *shown = NULL, *shown_was = NULL;
         const char *was;
 
         if (!lock || !is_named_by_guest(build, i))
@@ -186,13 +186,17 @@ static int check_backing(const struct build *build, size_t i, struct error **err
         if (!was || !*now || strcmp(was, now) == 0)
                 return 0;
         shown = text_printable(now);
+        shown_was = text_printable(*was ? was : "none");
         disk_error(
                 build, err, ERROR_INVALID, i, disk_source_key(&build->spec->disks[i]),
                 "its header names another backing file than at the last start, '%s' instead of '%s': the guest may have "
                 "written that",
-                shown, *was ? was : "none");
-        return error_hint(err, "if it was you (qemu-img rebase), remove its IMAGE from %s/%s/machine.lock",
-                          build->in->site->paths.state, build->spec->name);
+                shown, shown_was);
+        return error_hint(
+                err,
+                "if it was you (qemu-img rebase, another image of that name), remove its IMAGE from "
+                "%s/%s/machine.lock",
+                build->in->site->paths.state, build->spec->name);
 }
 
 /* What each such image has under it now, and those of before: they may come back. */

@@ -114,7 +114,7 @@ static void tell_environment(struct changing *c)
                 changing_tell_next_start(c, "RAW/ENV: QEMU's environment changes at the next start");
 }
 
-/* What machine.lock says of devices that are new, or elsewhere now. */
+/* What machine.lock says of devices that are new, or elsewhere now, and by their paths of images that are new. */
 static json_t *place_changes(const struct launch_plan *was, const struct launch_plan *wanted)
 {
         _cleanup_(machine_lock_freep) struct machine_lock *a = plan_lock(was), *b = plan_lock(wanted);
@@ -129,6 +129,12 @@ static json_t *place_changes(const struct launch_plan *was, const struct launch_
                                           strcmp(a->addresses[k].address, now->address) == 0);
                 if (!known)
                         json_object_set_new(places, now->device, json_string(now->address));
+        }
+        for (size_t i = 0; b && i < b->n_images; i++) {
+                const char *path = b->images[i].path, *known = a ? machine_lock_backing(a, path) : NULL;
+
+                if (!known)
+                        json_object_set_new(places, path, json_string(b->images[i].backing));
         }
         return places;
 }

@@ -440,7 +440,7 @@ static int check_device(const json_t *device, struct error **err)
         return 0;
 }
 
-/* QEMU's ids, and "rp4:0x0", "scsi0.0:2". */
+/* QEMU's ids, and "rp4:0x0", "scsi0.0:2"; an image's path, and "raw:/srv/base.raw". */
 static int read_places(const json_t *places, struct error **err)
 {
         const char *id;
@@ -449,6 +449,9 @@ static int read_places(const json_t *places, struct error **err)
         if (!json_is_object(places) || json_object_size(places) > FRAGMENT_LIVE)
                 return error_set(err, ERROR_FAILED, "not an object of at most %d", FRAGMENT_LIVE);
         json_object_foreach ((json_t *)places, id, place) {
+                if (*id == '/' && json_is_string(place) && fragment_is_line(id, VALUE_MAX) &&
+                    fragment_is_line(json_string_value(place), VALUE_MAX))
+                        continue;
                 if (!fragment_is_id(id, "-._", NAME_MAX_) || !json_is_string(place) ||
                     !fragment_is_id(json_string_value(place), "-._:", NAME_MAX_))
                         return error_set(err, ERROR_FAILED, "a device or its place is no name");

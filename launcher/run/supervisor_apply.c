@@ -36,7 +36,8 @@ static const json_t *devices(void *data)
         return s->plan->devices;
 }
 
-/* Where the guest has seen a new device: there it is again after a start, and nobody else meanwhile. */
+/* Where the guest has seen a new device: there it is again after a start, and nobody else meanwhile. And what was under a new
+ * image before QEMU could write its header. */
 static int keep_places(struct supervisor *s, const json_t *places, struct error **err)
 {
         const char *state = s->options->site->paths.state, *id;
@@ -49,8 +50,12 @@ static int keep_places(struct supervisor *s, const json_t *places, struct error 
                 return -1;
         if (!lock)
                 return error_set(err, ERROR_FAILED, "there is no machine.lock");
-        json_object_foreach ((json_t *)places, id, place)
-                machine_lock_set(lock, id, json_string_value(place));
+        json_object_foreach ((json_t *)places, id, place) {
+                if (*id != '/')
+                        machine_lock_set(lock, id, json_string_value(place));
+                else if (!machine_lock_backing(lock, id))
+                        machine_lock_add_image(lock, id, json_string_value(place));
+        }
         return machine_lock_write(state, s->plan->name, lock, err);
 }
 

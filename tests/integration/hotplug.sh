@@ -25,6 +25,8 @@ disks_and_nics_come_and_go() {
     await 10 has_disk vda
     all_agree "attach of a virtio disk"
     assert_contains "$(<"$RUN_DIR/live.tmpl")" 'TARGET = "vdb"'
+    # What is under it is known before QEMU writes its header.
+    assert_contains "$(<"$ROOT/var/lib/vmlaunch/$VM/machine.lock")" "BACKING = \"qcow2:$ROOT/base.qcow2\""
     [[ $(find "$ROOT/run/vmlaunch/images" -type f | wc -l) == 2 ]] || fail "locks: $(ls "$ROOT/run/vmlaunch/images")"
     # QEMU alone has the images open.
     assert_eq "$(find /proc/[0-9]*/fd -lname "$ROOT/top.qcow2" 2>/dev/null | cut -d/ -f3 | sort -u)" "$QEMU" "who has the image open"

@@ -270,6 +270,12 @@ static void what_is_wrong_is_named_with_its_step(void **state)
                   "live: set: entry 1 is no object", 0 },
                 { "{\"steps\":[" LINK("true", "") "],\"devices\":{\"set\":[{\"id\":\"a\"}]}}",
                   "devices: set: entry 1: id or kind", 0 },
+                { "{\"steps\":[" LINK("true", "") "],\"places\":{\"a\":\"rp4:0x0\",\"/a b\":\"raw:/b c\"}}",
+                  NULL, 0 },
+                { "{\"steps\":[" LINK("true", "") "],\"places\":{\"a b\":\"rp4:0x0\"}}", "places: a device",
+                  0 },
+                { "{\"steps\":[" LINK("true", "") "],\"places\":{\"/a\":7}}", "places: a device", 0 },
+                { "{\"steps\":[" LINK("true", "") "],\"places\":{\"/a\":\"b\\nc\"}}", "places: a device", 0 },
         };
 
         (void)state;
