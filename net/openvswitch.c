@@ -13,8 +13,9 @@
 #include "base/text.h"
 
 /* As long as libvirt waits; the switch may be busy with others' ports. */
-#define WAIT_MS   5000
-#define ANSWER_MS 6000
+#define WAIT_MS 5000
+/* The database answers in milliseconds, but to what waits for the switch. */
+#define ANSWER_MS 3000
 /* Some 100000 ports. */
 #define ANSWER_MAX (16u << 20)
 #define OURS       "vmlaunch"
@@ -49,9 +50,9 @@ static size_t read_byte(void *ret, size_t size, void *data)
 }
 
 /* Its answer to the one request; others of its messages are nothing to us. New reference. */
-static json_t *read_answer(int fd, struct error **err)
+static json_t *read_answer(int fd, int timeout_ms, struct error **err)
 {
-        struct answer answer = { .fd = fd, .deadline = fd_now_ms() + ANSWER_MS, .left = ANSWER_MAX };
+        struct answer answer = { .fd = fd, .deadline = fd_now_ms() + timeout_ms, .left = ANSWER_MAX };
         json_error_t why;
 
         for (;;) {
@@ -90,8 +91,8 @@ static int operation_failed(const json_t *failed, struct error **err)
         return error_set(err, ERROR_FAILED, "it says no: %s", shown);
 }
 
-/* operations: all or none of them. Their results, a new reference; NULL: *err. */
-static json_t *transact(const char *path, json_t *operations_consume, struct error **err)
+/* operations: all or none of them, which may wait wait_ms. Their results, a new reference; NULL: *err. */
+static json_t *transact(const char *path, json_t *operations_consume, int wait_ms, struct error **err)
 {
         json_auto_t *request =
                 json_pack("{s:s, s:o, s:i}", "method", "transact", "params", operations_consume, "id", 1);
@@ -109,7 +110,7 @@ static json_t *transact(const char *path, json_t *operations_consume, struct err
         if (send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)strlen(text))
                 error_set(err, ERROR_FAILED, "it has hung up");
         else
-                answer = read_answer(fd, err);
+                answer = read_answer(fd, wait_ms + ANSWER_MS, err);
         results = json_object_get(answer, "result");
         json_array_foreach (results, i, one) {
                 if (!*err && json_object_get(one, "error"))
@@ -135,7 +136,7 @@ static json_t *select_rows(const char *path, const char *table, json_t *where_co
         json_auto_t *results = transact(path,
                                         json_pack("[{s:s, s:s, s:o, s:o}]", "op", "select", "table", table,
                                                   "where", where_consume, "columns", columns_consume),
-                                        err);
+                                        0, err);
 
         return results ? json_incref(json_object_get(json_array_get(results, 0), "rows")) ?: json_array()
                        : NULL;
@@ -192,7 +193,7 @@ int ovs_port_remove(const char *path, const char *ifname, const char *owner, str
         json_auto_t *port = find_port(path, ifname, owner, err), *results = NULL;
 
         if (port)
-                results = transact(path, json_pack("[o]", drop_port(port)), err);
+                results = transact(path, json_pack("[o]", drop_port(port)), 0, err);
         return *err ? error_wrap(err, "remove port '%s'", ifname) : 0;
 }
 
@@ -296,7 +297,7 @@ static int wait_for_switch(const char *path, const struct net_op *op, struct err
                           name_is(op->ifname), "columns", "ofport", "until", "!=", "rows", "ofport", "set",
                           "op", "select", "table", "Interface", "where", name_is(op->ifname), "columns",
                           "ofport", "error"),
-                err);
+                WAIT_MS, err);
         _cleanup_free_ char *why = NULL;
         const json_t *row;
 
@@ -326,7 +327,7 @@ int ovs_port_add(const char *path, const struct net_op *op, const char *owner, s
         ask = add_rows(op, owner);
         if (old)
                 json_array_append_new(ask, drop_port(old));
-        results = transact(path, ask, err);
+        results = transact(path, ask, 0, err);
         if (!results)
                 return -1;
         if (!json_integer_value(json_object_get(json_array_get(results, 2), "count")))

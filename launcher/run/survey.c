@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "launcher/plan/disk.h"
@@ -179,6 +180,13 @@ static int find_taps(const char *vm, struct survey *survey, struct error **err)
         json_t *alias = NULL;
         size_t n = 0;
 
+        if (nl && !ports && (*err)->code == ERROR_DEADLINE) {
+                _cleanup_free_ char *text = error_text(*err);
+
+                log_warning("%s; ports of runs that are over stay until it does", text);
+                error_free(TAKE_PTR(*err));
+                ports = json_object();
+        }
         if (!ports || net_find_by_alias(nl, prefix, &found, &n, err) < 0)
                 return -1;
         survey->taps = xcalloc(n + json_object_size(ports) + 1, sizeof(*survey->taps));

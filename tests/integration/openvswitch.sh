@@ -133,6 +133,20 @@ test_nothing_is_left_of_starts_that_fail_and_of_runs_that_were_killed() {
     expect 0 vml reconcile
     assert_contains "$OUT" "removed: port of Open vSwitch ${VM}a"
     no_ports "a switch that was down"
+    # The same of one that hangs; a start and reconcile go on beside it.
+    expect 0 vml start "$TEMPLATE"
+    kill -STOP "$(<"$OVS/db.pid")"
+    expect 0 vml destroy "$VM"
+    await 10 test ! -e "/sys/class/net/${VM}a"
+    expect 0 vml reconcile
+    assert_contains "$ERR" "Open vSwitch: an answer that is none"
+    template "EMULATOR = \"$ROOT/fake-qemu\""
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml destroy "$VM"
+    kill -CONT "$(<"$OVS/db.pid")"
+    expect 0 vml reconcile
+    assert_contains "$OUT" "removed: port of Open vSwitch ${VM}a"
+    no_ports "a switch that did not answer"
 }
 
 run_tests "$@"
