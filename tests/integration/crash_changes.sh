@@ -5,7 +5,7 @@
 # agree (check_change of crash_matrix.sh).
 
 CHANGES="attach detach attach-nic detach-nic update-nic join-switch leave-switch attach-made detach-made attach-fs detach-fs attach-pci detach-pci attach-usb detach-usb
-    grow shrink balloon update-disk update-vm media eject grow-disk asked"
+    grow shrink balloon update-disk limit-disk lift-limits update-vm media eject grow-disk asked"
 
 # Devices that the host has not, bridges, also of Open vSwitch; who has nowhere to make them up has no lives of theirs.
 change_host() {
@@ -80,6 +80,10 @@ before_shrink() { before resize "$VM" --vcpu 2; }
 life_shrink() { verb -q resize "$VM" --vcpu 1; }
 life_balloon() { verb -q balloon "$VM" 200; }
 life_update_disk() { verb -q update disk "$VM" vda --disk TOTAL_IOPS_SEC=300; }
+# A filter and its group that come, and go.
+life_limit_disk() { verb -q update disk "$VM" hdb --disk TOTAL_IOPS_SEC=500; }
+before_lift_limits() { before update disk "$VM" hdb --disk TOTAL_IOPS_SEC=500; }
+life_lift_limits() { verb -q update disk "$VM" hdb --disk TOTAL_IOPS_SEC=0; }
 # One that goes and one that comes, a fragment each; the last is the weight's.
 life_update_vm() {
     sed -e "s#^CPU = .*#CPU = \"2\"#" -e "s#^DISK = .*hdb.*#&\nDISK = [ SOURCE = \"$ROOT/extra.img\", TARGET = \"vdz\" ]#" "$TEMPLATE" >"$ROOT/other.tmpl"
@@ -109,6 +113,7 @@ there() {
     grow | shrink) grep -q 'VCPU_PLUGGED = "1"' "$live" ;;
     balloon) grep -q 'MEMORY = "200 MiB"' "$live" ;;
     update-disk) grep -q 'TOTAL_IOPS_SEC = "300"' "$live" ;;
+    limit-disk | lift-limits) grep -q 'TOTAL_IOPS_SEC = "500"' "$live" ;;
     asked) grep -q 'TOTAL_IOPS_SEC = "400"' "$live" ;;
     media) grep -q 'two.iso' "$live" ;;
     eject) ! grep -q 'one.iso' "$live" ;;
@@ -120,7 +125,7 @@ there() {
 check_told() {
     local changed=no takes=no
     ! there "$1" || changed=yes
-    [[ $1 != detach* && $1 != shrink ]] || takes=yes
+    [[ $1 != detach* && $1 != shrink && $1 != lift-limits ]] || takes=yes
     if [[ $CLIENT_STATUS == 0 ]]; then
         [[ $changed != "$takes" ]] || fail "$WHERE: told that it is done, and it is not"
     fi
