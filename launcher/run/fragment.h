@@ -73,9 +73,9 @@ struct fragment {
         json_t *keys;    /* what its QMP steps hang on, as control_command_keys() */
         json_t *live;    /* {"set":[...],"remove":[...]}, checked in its shape; NULL: live.tmpl stays */
         json_t *devices; /* {"set":[...],"remove":[...]} of the record's devices; NULL: they stay */
-        json_t *places;  /* {"disk1":"rp4:0x0"}: what machine.lock gets, of a new image by its path; NULL: nothing */
-        bool forward;    /* it only takes away: what was begun is finished, never undone (apply_forward.c) */
-        json_t *source;  /* of such a one: itself, for the journal */
+        json_t *places; /* {"disk1":"rp4:0x0"}: what machine.lock gets, of a new image by its path; NULL: nothing */
+        bool forward;   /* it only takes away: what was begun is finished, never undone (apply_forward.c) */
+        json_t *source; /* of such a one: itself, for the journal */
         struct fragment *then; /* one with forward, begun with this one's commit; NULL: none */
 };
 

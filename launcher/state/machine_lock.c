@@ -233,15 +233,14 @@ const char *machine_lock_backing(const struct machine_lock *lock, const char *pa
 
 void machine_lock_add_image(struct machine_lock *lock, const char *path, const char *backing)
 {
-        size_t bytes = strlen(path) + strlen(backing);
+        size_t bytes = lock->image_bytes + strlen(path) + strlen(backing);
 
-        for (size_t i = 0; i < lock->n_images; i++)
-                bytes += strlen(lock->images[i].path) + strlen(lock->images[i].backing);
         if (lock->n_images == MACHINE_LOCK_IMAGES || bytes > LOCK_MAX_IMAGE_BYTES ||
             !template_value_is_writable(path) || !template_value_is_writable(backing))
                 return;
         ARRAY_GROW(lock->images, lock->n_images);
         lock->images[lock->n_images++] = (struct locked_image){ xstrdup(path), xstrdup(backing) };
+        lock->image_bytes = bytes;
 }
 
 void machine_lock_set(struct machine_lock *lock, const char *device, const char *address)

@@ -34,8 +34,8 @@ struct machine_lock {
         unsigned port; /* of VNC or SPICE; 0: none */
         struct locked_address *addresses;
         size_t n_addresses;
-        struct locked_image *images; /* at most MACHINE_LOCK_IMAGES */
-        size_t n_images;
+        struct locked_image *images;  /* at most MACHINE_LOCK_IMAGES */
+        size_t n_images, image_bytes; /* how long all their names are */
 };
 
 int machine_lock_parse(const char *file, const char *text, struct machine_lock **ret, struct error **err);
