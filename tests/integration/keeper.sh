@@ -194,8 +194,8 @@ test_supervisor_killed_before_the_guest_runs_leaves_nothing() {
     for n in 1 2 3 4; do
         vml start "$TEMPLATE" >"$WORK/start.out" 2>&1 &
         local start=$! status=0
-        # Some time of a start; the lock is the first thing that is there.
-        until [[ -s $ROOT/run/vmlaunch/$VM/lock ]]; do sleep 0.002; done
+        # Some time of a start from the journal on; before it nobody but the next start or reconcile takes the lock's file.
+        until [[ -s $ROOT/run/vmlaunch/$VM/journal ]]; do sleep 0.002; done
         sleep "0.0$((n * 2 - 1))"
         kill -9 "$(head -1 "$ROOT/run/vmlaunch/$VM/lock")" 2>/dev/null || true
         wait "$start" || status=$?
