@@ -31,8 +31,10 @@ struct control_client {
         bool ended, woken;
         /* Events that came during a call wait here, so that none is lost between calls. */
         json_t *events;
-        struct raw asked;   /* control_client_ask() */
-        struct vm_dir *dir; /* until it is greeted */
+        struct raw asked; /* control_client_ask() */
+        /* Until it is greeted. */
+        struct vm_dir *dir;
+        long long until_ms;
 };
 
 static void on_event(const char *name, json_t *event_data, json_t *event, void *data)
@@ -180,53 +182,77 @@ int control_client_open(const struct paths *paths, const char *vm, struct contro
         return control_client_open_within(paths, vm, CONTROL_GREETING_MS, ret, err);
 }
 
-static int connect_within(const struct paths *paths, const char *vm, unsigned wait_ms,
-                          struct control_client **ret, struct error **err)
+/* A connection for the client, which has none. */
+static int connect_client(struct control_client *client, struct error **err)
 {
         static const struct qmp_client_handlers handlers = { .on_event = on_event,
                                                              .on_disconnect = on_disconnect };
-        struct control_client *client;
-        struct vm_dir *dir = NULL;
-        int sock, os_errno;
+        const long long left = client->until_ms - fd_now_ms();
+        const unsigned wait_ms = left < 1 ? 1 : (unsigned)left;
+        const char *vm = client->dir->name;
+        int os_errno, sock = connect_soon(client->dir, wait_ms, &os_errno);
 
-        if (vm_dir_open(paths, vm, &dir, err) < 0)
-                return -1;
-        sock = connect_soon(dir, wait_ms, &os_errno);
-        if (sock < 0) {
-                if (os_errno == ENOENT)
-                        error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", vm);
-                else if (os_errno == ECONNREFUSED) {
-                        error_set(err, ERROR_NOT_RUNNING, "the supervisor of '%s' is gone", vm);
-                        error_hint(err,
-                                   "vmlaunch reconcile %s gives its QEMU another one, or undoes what is left",
-                                   vm);
-                } else if (os_errno == EAGAIN)
-                        mute(dir, "takes no connections", err);
-                else
-                        error_os(err, os_errno, "connect to the supervisor of '%s'", vm);
-                vm_dir_release(dir, true);
-                return -1;
+        if (sock >= 0) {
+                client->ended = false;
+                client->qmp = qmp_client_new(client->loop, sock, wait_ms, &handlers, client);
+                return 0;
         }
-        client = xcalloc(1, sizeof(*client));
+        if (os_errno == ENOENT)
+                return error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", vm);
+        if (os_errno == EAGAIN)
+                return mute(client->dir, "takes no connections", err);
+        if (os_errno != ECONNREFUSED)
+                return error_os(err, os_errno, "connect to the supervisor of '%s'", vm);
+        error_set(err, ERROR_NOT_RUNNING, "the supervisor of '%s' is gone", vm);
+        return error_hint(err, "vmlaunch reconcile %s gives its QEMU another one, or undoes what is left",
+                          vm);
+}
+
+static int connect_within(const struct paths *paths, const char *vm, unsigned wait_ms,
+                          struct control_client **ret, struct error **err)
+{
+        _cleanup_(control_client_freep) struct control_client *client = xcalloc(1, sizeof(*client));
+
         client->loop = loop_new();
         client->events = json_array();
-        client->qmp = qmp_client_new(client->loop, sock, wait_ms, &handlers, client);
-        client->dir = dir;
-        *ret = client;
+        client->until_ms = fd_now_ms() + wait_ms;
+        if (vm_dir_open(paths, vm, &client->dir, err) < 0 || connect_client(client, err) < 0)
+                return -1;
+        *ret = TAKE_PTR(client);
         return 0;
 }
 
-static int greeted(struct control_client *client, int result, struct error **err)
+/* The connection was still to a supervisor that was killed: nothing has been asked, its successor will do. */
+static bool may_try_again(const struct control_client *client, const struct error *error)
 {
-        if (result < 0 && (*err)->code == ERROR_DEADLINE) {
+        return error->code == ERROR_DISCONNECTED && fd_now_ms() < client->until_ms &&
+               vm_dir_is_locked(client->dir, NULL);
+}
+
+static int not_greeted(const struct control_client *client, struct error **err)
+{
+        if ((*err)->code == ERROR_DEADLINE) {
                 error_free(TAKE_PTR(*err));
-                mute(client->dir, "does not answer", err);
-        } else if (result < 0) {
-                translate("", err);
-                error_wrap(err, "talk to the supervisor of '%s'", client->dir->name);
+                return mute(client->dir, "does not answer", err);
+        }
+        translate("", err);
+        return error_wrap(err, "talk to the supervisor of '%s'", client->dir->name);
+}
+
+static int greeted(struct control_client *client, int (*wait)(struct qmp_client *qmp, struct error **err),
+                   struct error **err)
+{
+        while (wait(client->qmp, err) < 0) {
+                if (!may_try_again(client, *err))
+                        return not_greeted(client, err);
+                error_free(TAKE_PTR(*err));
+                qmp_client_free(TAKE_PTR(client->qmp));
+                poll(NULL, 0, SUCCESSOR_STEP_MS);
+                if (connect_client(client, err) < 0)
+                        return -1;
         }
         vm_dir_release(TAKE_PTR(client->dir), true);
-        return result;
+        return 0;
 }
 
 int control_client_connect(const struct paths *paths, const char *vm, struct control_client **ret,
@@ -237,7 +263,7 @@ int control_client_connect(const struct paths *paths, const char *vm, struct con
 
 int control_client_greet(struct control_client *client, struct error **err)
 {
-        return greeted(client, qmp_client_wait_greeting(client->qmp, err), err);
+        return greeted(client, qmp_client_wait_greeting, err);
 }
 
 int control_client_open_within(const struct paths *paths, const char *vm, unsigned wait_ms,
@@ -246,7 +272,7 @@ int control_client_open_within(const struct paths *paths, const char *vm, unsign
         _cleanup_(control_client_freep) struct control_client *client = NULL;
 
         if (connect_within(paths, vm, wait_ms, &client, err) < 0 ||
-            greeted(client, qmp_client_wait_ready(client->qmp, err), err) < 0)
+            greeted(client, qmp_client_wait_ready, err) < 0)
                 return -1;
         *ret = TAKE_PTR(client);
         return 0;

@@ -20,6 +20,10 @@
 /* For the agent to open its port and to thaw; what is not over then is for the next supervisor. */
 #define LEASES_ONLY_MS 15000u
 
+/* A client that comes now would be told that QEMU does not answer, which takes some 30 ms to greet. Less than the
+ * second that `status` waits for a word. */
+#define HOLD_MS 800u
+
 /* The keeper. */
 
 static void on_no_word(void *data)
@@ -242,14 +246,35 @@ void adopt_lease_over(struct supervisor *s)
         s->leases_over = loop_add_deadline(s->loop, 0, on_leases_over, s);
 }
 
+static void on_hold_over(void *data)
+{
+        struct supervisor *s = data;
+
+        s->holding = NULL;
+        if (s->control)
+                control_hold(s->control, false);
+}
+
+void adopt_let_in(struct supervisor *s)
+{
+        if (!s->holding)
+                return;
+        loop_remove(s->loop, s->holding);
+        on_hold_over(s);
+}
+
 /* QEMU lives. */
 static void attend(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
 
         s->child = loop_add_child(s->loop, s->pidfd, supervisor_on_child, s);
-        if (supervisor_open_control(s, &err) < 0)
+        if (supervisor_open_control(s, &err) < 0) {
                 log_warning("%s: %s", s->plan->name, err->message);
+        } else {
+                control_hold(s->control, true);
+                s->holding = loop_add_deadline(s->loop, HOLD_MS, on_hold_over, s);
+        }
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
         helpers_attend(s);
         logs_attend(s);

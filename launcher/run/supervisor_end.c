@@ -42,6 +42,7 @@ void supervisor_on_child(int pidfd, void *data)
         pid_t pid;
 
         (void)pidfd;
+        adopt_let_in(s);
         do
                 pid = waitpid(s->pid, &s->end.wait_status, WNOHANG);
         while (pid < 0 && errno == EINTR);

@@ -102,6 +102,8 @@ struct supervisor {
         struct loop_source *agent_retry;
         struct leases *leases; /* from the lock on */
         struct loop_source *leases_over;
+        struct loop_source
+                *holding; /* clients wait at the socket until QEMU answers; NULL: they are let in */
         struct loop_source *watchdog, *agent_ready; /* what a unit waits for */
         char *unit_status;                          /* what it is told next; NULL: nothing is due */
         unsigned sync_tries; /* SYNC_TIME: how often the agent has been asked in vain */
@@ -212,6 +214,8 @@ json_t *adopt_end_to_json(const struct supervisor *s);
 json_t *adopt_story_of(const json_t *record);
 /* A lease has ended: with the last one, a supervisor that is there for nothing else. */
 void adopt_lease_over(struct supervisor *s);
+/* What clients wait for has come: QEMU answers, or it is known that it does not. More than once does no harm. */
+void adopt_let_in(struct supervisor *s);
 /* query-status of an adopted QEMU whose guest may never have run. */
 void adopt_settle_start(struct supervisor *s);
 /* The guest is known to run: what its last supervisor was asked and had not ended goes on. */

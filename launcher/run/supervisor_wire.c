@@ -497,6 +497,7 @@ static void on_ready(json_t *greeting, void *data)
                         send_steps(s);
                 if (has_pty(s))
                         wire_ask_chardevs(s);
+                adopt_let_in(s);
                 return;
         }
         /* The connection was made anew: what happened in the gap is not known. */
@@ -507,6 +508,7 @@ static void on_ready(json_t *greeting, void *data)
         leases_try_again(s->leases);
         compare_adopted(s);
         supervisor_changed(s);
+        adopt_let_in(s);
 }
 
 static void reconnect_later(struct supervisor *s);

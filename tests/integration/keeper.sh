@@ -44,6 +44,37 @@ test_killed_supervisor_is_replaced_and_shutdown_works() {
     await 5 is_gone "$KEEPER"
 }
 
+# A client waits for the supervisor with this pid to take its connection.
+has_client_in_queue() { ss -xlpH | awk -v pid="pid=$1," 'index($0, pid) && /control.sock/ && $3 > 0 { n = 1 } END { exit !n }'; }
+
+# Nobody is told that QEMU does not answer because its new supervisor has not met it yet; a QEMU that does not greet is
+# not waited for without end.
+test_client_of_a_new_supervisor_waits_for_qemu() {
+    need_root
+    install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
+    cat >"$ROOT/fake-qemu.scenario.json" <<<'{ "faults": [ { "fault": "greeting-late", "nth": 2, "ms": 300 },
+        { "fault": "greeting-missing", "nth": 2 } ] }'
+    template "EMULATOR = \"$ROOT/fake-qemu\""
+    expect 0 vml start "$TEMPLATE"
+    local last
+    last=$(status_of supervisor_pid)
+    kill -STOP "$last"
+    vml suspend "$VM" >"$WORK/suspend" 2>&1 &
+    local client=$! status=0
+    await 5 has_client_in_queue "$last"
+    kill -9 "$last"
+    wait "$client" || status=$?
+    assert_eq "$status" 0 "exit status of suspend: $(<"$WORK/suspend")"
+    await 5 adopted_after "$last"
+    last=$(status_of supervisor_pid)
+    kill -9 "$last"
+    expect 9 vml resume "$VM"
+    assert_contains "$ERR" "QEMU does not answer"
+    await 5 adopted_after "$last"
+    expect 0 vml destroy "$VM"
+    assert_clean
+}
+
 test_keeper_gives_up_after_three_restarts_and_run_adopts() {
     need_root
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
