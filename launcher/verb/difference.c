@@ -268,6 +268,33 @@ static enum difference_effect effect_of(struct change *change, char **ret_why, b
         return plan_change_is_empty(&plan) ? DIFFERENCE_NONE : DIFFERENCE_NOW;
 }
 
+static void set_effect(struct difference *difference, enum difference_effect effect, const char *why)
+{
+        free(difference->why);
+        difference->effect = effect;
+        difference->why = xstrdup_null(why);
+}
+
+/* Memory that no modules make comes with the next start, which needs none. What the change's template was edited to is
+ * edited on. */
+static void judge_without_modules(struct change *change, struct difference *difference)
+{
+        _cleanup_free_ char *why = NULL;
+        bool takes_away;
+
+        for (long at; (at = template_nth(change->edit, attr_dimm.name, 0)) >= 0;)
+                template_remove(change->edit, (size_t)at);
+        if (effect_of(change, &why, &takes_away) != DIFFERENCE_IMPOSSIBLE)
+                set_effect(difference, DIFFERENCE_NEXT_START,
+                           "no memory modules make that much while it runs: it comes with the next start");
+}
+
+static bool is_memory(const struct difference *difference)
+{
+        return difference->kind == DIFFERENCE_VALUE && !difference->vector &&
+               strcmp(difference->key, "MEMORY") == 0;
+}
+
 /* Each is tried alone. */
 static int judge(struct change *change, const struct differences *list, struct difference *difference,
                  struct error **err)
@@ -276,14 +303,9 @@ static int judge(struct change *change, const struct differences *list, struct d
                 return -1;
         difference_apply(change, list, difference);
         difference->effect = effect_of(change, &difference->why, &difference->takes_away);
+        if (difference->effect == DIFFERENCE_IMPOSSIBLE && is_memory(difference))
+                judge_without_modules(change, difference);
         return 0;
-}
-
-static void set_effect(struct difference *difference, enum difference_effect effect, const char *why)
-{
-        free(difference->why);
-        difference->effect = effect;
-        difference->why = xstrdup_null(why);
 }
 
 /* Of one vector, or (vector NULL) all: what changes and comes; what goes has a fragment of its own, later. */

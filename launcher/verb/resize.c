@@ -71,9 +71,10 @@ static int edit_vcpus(struct change *change, struct resize *resize, struct error
 
         if (!resize->vcpu || resize->vcpu == now)
                 return 0;
-        if (resize->vcpu < spec->vcpu)
-                return error_set(err, ERROR_FAILED, "it was started with %u vCPUs, and those stay",
-                                 spec->vcpu);
+        if (resize->vcpu < spec->vcpu) {
+                error_set(err, ERROR_FAILED, "it was started with %u vCPUs, and those stay", spec->vcpu);
+                return error_hint(err, "resize --config: fewer from the next start on");
+        }
         if (resize->vcpu > vm_spec_vcpu_max(spec)) {
                 error_set(err, ERROR_FAILED, "it has places for %u vCPUs", vm_spec_vcpu_max(spec));
                 return error_hint(err, "VCPU_MAX gives more, from the next start on");
@@ -98,7 +99,8 @@ static int below_start(const struct vm_spec *spec, struct error **err)
         _cleanup_free_ char *start = text_from_size(vm_spec_ram(spec));
 
         error_set(err, ERROR_FAILED, "it was started with %s, and those stay", start);
-        return error_hint(err, "MEMORY_RESIZE_MODE = \"BALLOONING\" goes below, from the next start on");
+        return error_hint(err, "resize --config: less from the next start on; "
+                               "MEMORY_RESIZE_MODE = \"BALLOONING\" goes below while it runs");
 }
 
 /* One more module of just that size. */
@@ -113,7 +115,9 @@ static int add_dimm(struct change *change, uint64_t size, struct error **err)
                 free(dimm.name);
                 if (size % DIMM_GRAIN) {
                         error_set(err, ERROR_FAILED, "%s more are no multiple of 128 MiB", shown);
-                        return error_hint(err, "guests use no smaller memory modules");
+                        return error_hint(
+                                err,
+                                "guests use no smaller memory modules; resize --config: from the next start on");
                 }
                 error_set(err, ERROR_FAILED, "all %u slots have a memory module", spec->memory_slots);
                 return error_hint(err, "MEMORY_SLOTS gives more, from the next start on");
@@ -146,8 +150,9 @@ static int remove_dimms(struct change *change, uint64_t size, struct error **err
 
                 text_addf(&have, "%s%s", i ? ", " : "", one);
         }
-        return error_set(err, ERROR_FAILED, "only whole memory modules can be taken out; it has %s",
-                         have.length ? text_str(&have) : "none");
+        error_set(err, ERROR_FAILED, "only whole memory modules can be taken out; it has %s",
+                  have.length ? text_str(&have) : "none");
+        return error_hint(err, "resize --config: from the next start on");
 }
 
 static int edit_memory(struct change *change, struct resize *resize, struct error **err)

@@ -71,11 +71,16 @@ test_a_template_says_how_much_there_shall_be() {
     assert_match "$OUT" "VCPU_PLUGGED +1 +2 +done" "more"
     assert_match "$OUT" "DIMM +none +there +done" "more"
     assert_eq "$(sizes)" "2 512" "after an update to more"
-    # What no module makes is for the next start, and takes none away.
-    sed -i -e 's/^MEMORY = .*/MEMORY = "700"/' "$CONFIG"
-    expect 0 vml update "$VM" --file "$CONFIG"
-    [[ $OUT != *DIMM* ]] || fail "a module: $OUT"
-    assert_eq "$(sizes)" "2 512" "after an update to what no module makes"
+    # What no module makes is for the next start, and takes none away: also where no room is left beside those there are.
+    for size in 700 900; do
+        sed -i -e "s/^MEMORY = .*/MEMORY = \"$size\"/" "$CONFIG"
+        expect 0 vml update "$VM" --file "$CONFIG"
+        assert_match "$OUT" "MEMORY +256 MiB +$size MiB +next start" "what no module makes"
+        [[ $OUT != *DIMM* ]] || fail "a module: $OUT"
+        assert_eq "$(sizes)" "2 512" "after an update to what no module makes"
+    done
+    expect 1 vml resize "$VM" --memory 900
+    assert_contains "$ERR" "resize --config: from the next start on"
     # Less: the last module, which this guest keeps.
     sed -i -e 's/^MEMORY = .*/MEMORY = "512"/' "$CONFIG"
     expect 0 vml update "$VM" --file "$CONFIG" --plan
