@@ -28,6 +28,7 @@
 
 struct resize {
         struct verb_context *context;
+        const char *verb;
         uint32_t vcpu;   /* 0: as it is */
         uint64_t memory; /* bytes; 0: as it is */
         const char *cpu; /* NULL: as it is */
@@ -264,13 +265,18 @@ static int verify(struct change *change, const struct prepared *after, const str
                              .bytes = spec->memory,
                              .wait_ms = (unsigned)verb_timeout_ms(resize->context, GUEST_MS) };
 
-        if (!resize->memory || !change->did || spec->memory_resize_mode == MEMORY_HOTPLUG)
+        /* Also when it was told before: what it has is what counts. */
+        if (!resize->memory || spec->memory_resize_mode == MEMORY_HOTPLUG)
                 return 0;
         if (spec->memory_resize_mode == MEMORY_VIRTIO_MEM) {
                 goal.command = "qom-get";
                 goal.bytes = spec->memory_plugged;
         }
-        return await_goal(change, &goal, err);
+        if (await_goal(change, &goal, err) == 0)
+                return 0;
+        if ((*err)->code == ERROR_GUEST && spec->balloon.pressure_floor)
+                error_hint(err, "BALLOON/PRESSURE_FLOOR has it give memory while the host is short of it");
+        return error_wrap(err, "%s of '%s'", resize->verb, spec->name);
 }
 
 /* What came that the guest has something to do for. */
@@ -395,7 +401,7 @@ static int change_live(struct resize *resize, const struct change_request *reque
         return result;
 }
 
-static int carry_out(struct resize *resize, const char *verb,
+static int carry_out(struct resize *resize,
                      int (*edit_live)(struct change *change, void *data, struct error **err),
                      struct error **err)
 {
@@ -403,7 +409,7 @@ static int carry_out(struct resize *resize, const char *verb,
         bool has_config = verb_flag(context, "config"), only_plan = verb_flag(context, "plan");
         bool live = verb_flag(context, "live") || !has_config || only_plan;
         long long unplug_ms = verb_timeout_ms(context, UNPLUG_MS);
-        struct change_request request = { .verb = verb,
+        struct change_request request = { .verb = resize->verb,
                                           .vm = context->args[0],
                                           .base_dir = "/",
                                           .unplug_s = (unsigned)((unplug_ms + 999) / 1000),
@@ -459,10 +465,10 @@ static int set_guest_vcpus(struct resize *resize, struct error **err)
 
 int verb_resize(struct verb_context *context, struct error **err)
 {
-        struct resize resize = { 0 };
+        struct resize resize = { .verb = "resize" };
         int result = read_options(context, &resize, err) < 0 ? -1
                      : verb_flag(context, "guest")           ? set_guest_vcpus(&resize, err)
-                                                             : carry_out(&resize, "resize", edit, err);
+                                                             : carry_out(&resize, edit, err);
 
         if (result < 0 && verb_flag(context, "guest"))
                 error_wrap(err, "resize of '%s'", context->args[0]);
@@ -530,7 +536,7 @@ static int show_balloon(struct verb_context *context, struct error **err)
 
 int verb_balloon(struct verb_context *context, struct error **err)
 {
-        struct resize resize = { .context = context };
+        struct resize resize = { .context = context, .verb = "balloon" };
         int result;
 
         if (context->n_args == 1)
@@ -539,7 +545,7 @@ int verb_balloon(struct verb_context *context, struct error **err)
                 return error_set(err, ERROR_USAGE,
                                  "'%s' is not a size (try '512 MiB'; a plain number is MiB)",
                                  context->args[1]);
-        result = carry_out(&resize, "balloon", edit_balloon, err);
+        result = carry_out(&resize, edit_balloon, err);
         config_file_done(&resize.config);
         return result;
 }

@@ -139,6 +139,9 @@ test_balloon_gives_and_takes_and_says_what_it_reached() {
     grep -q 'MEMORY = "290 MiB"' "$RUN_DIR/live.tmpl" || fail "live.tmpl: $(<"$RUN_DIR/live.tmpl")"
     expect 8 vml --timeout 2 balloon "$VM" 20
     assert_match "$ERR" "the guest was told 20 MiB, and is at [0-9]+ MiB after 2 s"
+    # Asked again for what it was told already, it is looked at again.
+    expect 8 vml --timeout 2 balloon "$VM" 20
+    assert_match "$ERR" "the guest was told 20 MiB, and is at [0-9]+ MiB after 2 s"
     expect 1 vml balloon "$VM" 513
     assert_contains "$ERR" "it can have at most 512 MiB"
     ended
