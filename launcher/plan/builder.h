@@ -213,6 +213,8 @@ void hyperv_cpu_options(const struct build *build, struct text *value, struct te
 int smp_check(struct build *build, struct error **err);
 void smp_args(struct build *build);
 /* memory.c; numa.c for its nodes */
+/* Whose pages an object of the guest's memory has; is_spare: none of them is needed from the start. */
+void memory_add_backing(const struct build *build, json_t *object, bool is_spare, struct text *because);
 int memory_check(struct build *build, struct error **err);
 void memory_machine_args(const struct build *build, struct text *value, struct text *because);
 void memory_args(struct build *build);

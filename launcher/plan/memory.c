@@ -68,18 +68,25 @@ struct page_check {
         int result;
 };
 
+static int not_whole(const struct page_check *check, const char *reference, const char *size)
+{
+        _cleanup_free_ char *page = text_from_size(check->page);
+
+        return build_error(check->build, check->err, ERROR_INVALID, reference,
+                           "%s is no whole number of huge pages of %s", size, page);
+}
+
 static void check_whole_pages(const char *id, const struct numa_node_spec *node, uint64_t size, void *data)
 {
         struct page_check *check = data;
         _cleanup_free_ char *reference = node ? xasprintf("NUMA_NODE[%u]/MEMORY", node->id) : NULL;
-        _cleanup_free_ char *shown = text_from_size(size), *page = text_from_size(check->page);
+        _cleanup_free_ char *shown = text_from_size(size);
         const char *name = reference                            ? reference
                            : strcmp(id, VIRTIO_MEM_OBJECT) == 0 ? "MEMORY_MAX"
                                                                 : "MEMORY";
 
         if (check->result == 0 && size % check->page)
-                check->result = build_error(check->build, check->err, ERROR_INVALID, name,
-                                            "%s is no whole number of huge pages of %s", shown, page);
+                check->result = not_whole(check, name, shown);
 }
 
 static int check_hugepages(const struct build *build, struct error **err)
@@ -105,6 +112,13 @@ static int check_hugepages(const struct build *build, struct error **err)
                 return build_error(build, err, ERROR_HOST, hugepage_reference(build),
                                    "this host has no huge pages of %s, but of %s", wanted, text_str(&sizes));
         memory_objects(build->spec, check_whole_pages, &check);
+        for (size_t i = 0; i < build->spec->n_dimms && check.result == 0; i++) {
+                _cleanup_free_ char *reference = xasprintf("DIMM[%zu]/SIZE", i),
+                                    *size = text_from_size(build->spec->dimms[i].size);
+
+                if (build->spec->dimms[i].size % check.page)
+                        check.result = not_whole(&check, reference, size);
+        }
         return check.result;
 }
 
@@ -168,15 +182,35 @@ void memory_machine_args(const struct build *build, struct text *value, struct t
         }
 }
 
+void memory_add_backing(const struct build *build, json_t *object, bool is_spare, struct text *because)
+{
+        const struct vm_spec *spec = build->spec;
+        uint64_t page = hugepage_size(build);
+
+        if (strcmp(memory_backend_type(spec), "memory-backend-memfd") == 0) {
+                /* Its default is shared, unlike that of the others. */
+                json_object_set_new(object, "share", json_boolean(spec->memory_shared));
+                if (spec->memory_shared)
+                        build_refer(build, because, "%s", spec->memory_shared_by);
+        }
+        if (!page)
+                return;
+        json_object_set_new(object, "hugetlb", json_true());
+        json_object_set_new(object, "hugetlbsize", json_integer((json_int_t)page));
+        /* Later a page that is not there is SIGBUS. */
+        if (!is_spare)
+                json_object_set_new(object, "prealloc", json_true());
+        build_refer(build, because, "%s", hugepage_reference(build));
+}
+
 static void add_object(const char *id, const struct numa_node_spec *node, uint64_t size, void *data)
 {
         struct build *build = data;
         const struct vm_spec *spec = build->spec;
-        const char *type = memory_backend_type(spec);
-        uint64_t page = hugepage_size(build);
         bool is_spare = strcmp(id, VIRTIO_MEM_OBJECT) == 0;
         _cleanup_text_ struct text because = TEXT_INIT;
-        json_t *object = json_pack("{s:s, s:s, s:I}", "qom-type", type, "id", id, "size", (json_int_t)size);
+        json_t *object = json_pack("{s:s, s:s, s:I}", "qom-type", memory_backend_type(spec), "id", id, "size",
+                                   (json_int_t)size);
 
         if (node)
                 build_refer(build, &because, "NUMA_NODE[%u]/MEMORY", node->id);
@@ -186,20 +220,7 @@ static void add_object(const char *id, const struct numa_node_spec *node, uint64
                 build_refer(build, &because, "MEMORY_MAX");
         if (is_spare)
                 build_refer(build, &because, "MEMORY_RESIZE_MODE");
-        if (strcmp(type, "memory-backend-memfd") == 0) {
-                /* Its default is shared, unlike that of the others. */
-                json_object_set_new(object, "share", json_boolean(spec->memory_shared));
-                if (spec->memory_shared)
-                        build_refer(build, &because, "%s", spec->memory_shared_by);
-        }
-        if (page) {
-                json_object_set_new(object, "hugetlb", json_true());
-                json_object_set_new(object, "hugetlbsize", json_integer((json_int_t)page));
-                /* Later a page that is not there is SIGBUS. */
-                if (!is_spare)
-                        json_object_set_new(object, "prealloc", json_true());
-                build_refer(build, &because, "%s", hugepage_reference(build));
-        }
+        memory_add_backing(build, object, is_spare, &because);
         if (is_spare)
                 json_object_set_new(object, "reserve", json_false());
         affinity_add_policy(build, node ? node->id : 0, object, &because);

@@ -67,9 +67,8 @@ static void add_dimms(struct build *build)
                         json_pack("{s:s, s:o, s:I}", "qom-type", memory_backend_type(spec), "id",
                                   json_sprintf("ram-dimm%u", dimm->id), "size", (json_int_t)dimm->size);
 
-                if (strcmp(memory_backend_type(spec), "memory-backend-memfd") == 0)
-                        json_object_set_new(object, "share", json_boolean(spec->memory_shared));
                 text_add(&why, because);
+                memory_add_backing(build, object, false, &why);
                 affinity_add_policy(build, 0, object, &why);
                 build_json(build, text_str(&why), "-object", object);
                 build_json(build, because, "-device",
