@@ -12,6 +12,7 @@
 #include "launcher/run/adopt.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/generation.h"
+#include "launcher/run/hugepages.h"
 #include "launcher/run/machined.h"
 #include "launcher/run/memory_cleanup.h"
 #include "launcher/run/reconcile.h"
@@ -400,7 +401,7 @@ static int start(struct supervisor *s, struct error **err)
         agent_begin(s);
         supervisor_open_log(s);
         keeper_attend(s, true);
-        if (settle_journal(s, err) < 0)
+        if (settle_journal(s, err) < 0 || hugepages_check_start(s->plan, HUGEPAGES_SYS, err) < 0)
                 return -1;
         keep_former(s);
         s->state = VM_STARTING;

@@ -11,6 +11,7 @@
 #include "conf/spec_build.h"
 #include "launcher/live/apply_client.h"
 #include "launcher/run/effects.h"
+#include "launcher/run/hugepages.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/vm_find.h"
@@ -356,6 +357,8 @@ static int change_once(struct verb_context *context, const struct change_request
                 print_plan(context, &plan);
                 return 0;
         }
+        if (hugepages_check_change(change.before.plan, plan.fragment, HUGEPAGES_SYS, err) < 0)
+                return error_wrap(err, "%s of '%s'", request->verb, change.name);
         if (!plan_change_is_empty(&plan) && change_send(&change, &plan, request, &stale, err) < 0) {
                 error_wrap(err, "%s of '%s'", request->verb, change.name);
                 return stale ? 1 : -1;

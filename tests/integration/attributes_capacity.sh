@@ -159,16 +159,32 @@ test_memory_of_huge_pages() {
     before=$(cat "$pool" 2>/dev/null) || skip "no huge pages of 2 MiB here"
     # shellcheck disable=SC2064 # the value of now
     trap "echo $before >$pool" EXIT
-    { echo $((before + 32)) >"$pool" && (($(<"$pool") == before + 32)); } 2>/dev/null || skip "the host gives no 64 MiB of huge pages"
+    { echo $((before + 96)) >"$pool" && (($(<"$pool") == before + 96)); } 2>/dev/null || skip "the host gives no 192 MiB of huge pages"
     TEMPLATE=$ROOT/$VM.tmpl
     printf '%s\n' "NAME = \"$VM\"" 'ACCEL = "tcg"' 'MEMORY = "32"' 'TOPOLOGY = [ HUGEPAGE_SIZE = "2" ]' >"$TEMPLATE"
+    printf '%s\n' 'MEMORY_MAX = "4096"' 'MEMORY_RESIZE_MODE = "HOTPLUG"' >>"$TEMPLATE"
+    # Too few are told before anything is done.
+    local live too_few='its memory takes 1024 huge pages of 2 MiB, and [0-9]+ are free \(node 0: [0-9]+'
+    sed 's/^MEMORY = .*/MEMORY = "2048"/' "$TEMPLATE" >"$ROOT/large.tmpl"
+    expect 10 vml start "$ROOT/large.tmpl"
+    assert_match "$ERR" "start '$VM': $too_few"
+    assert_clean
     started
+    live=$(<"$ROOT/run/vmlaunch/$VM/live.tmpl")
+    expect 10 vml resize "$VM" --memory 2080
+    assert_match "$ERR" "resize of '$VM': $too_few"
+    assert_match "$ERR" "echo [0-9]+ >$pool"
+    assert_eq "$(<"$ROOT/run/vmlaunch/$VM/live.tmpl")" "$live" "live.tmpl after a refused resize"
+    # What comes is of huge pages too.
+    expect 0 vml resize "$VM" --memory 160
+    memdev ram-dimm0 '[.size, .share, .prealloc] | join(" ")' "$((128 << 20)) false true"
+    assert_match "$(vm_flags memfd:memory-backend-memfd 131072)" ' ht .*page=2048$' "mapping of a memory module"
     memdev ram0 '[.share, .prealloc, .merge] | join(" ")' "false true false"
     assert_match "$(vm_flags memfd:memory-backend-memfd 32768)" ' ht .*page=2048$' "mapping of guest memory"
     # Of huge pages nothing can be given back.
     ! qom_child balloon0 || fail "there is a balloon"
     ended
-    sed -i 's/TOPOLOGY.*/MEMORY_BACKING = [ HUGEPAGES = "yes" ]/' "$TEMPLATE"
+    sed -i -e '/^MEMORY_/d' -e 's/TOPOLOGY.*/MEMORY_BACKING = [ HUGEPAGES = "yes" ]/' "$TEMPLATE"
     started
     assert_match "$(vm_flags memfd:memory-backend-memfd 32768)" " ht .*page=$(awk '/^Hugepagesize/ { print $2 }' /proc/meminfo)\$" "mapping of guest memory"
     ended
