@@ -3,55 +3,9 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "launcher/run/lease_state.h"
+#include "launcher/run/lease_parts.h"
 #include "launcher/run/story.h"
 #include "launcher/state/crash_point.h"
-#include "qmp/ops_machine.h"
-
-#define WAITERS_MAX 16
-
-struct answer {
-        lease_answer_fn *fn;
-        void *data;
-};
-
-struct lease {
-        struct leases *leases;
-        enum lease_kind kind;
-        enum lease_state state;
-        unsigned long long id, client;
-        char *who;
-        unsigned timeout_ms;
-        unsigned turn;   /* of the newest command: answers to older ones do not count */
-        bool obliged;    /* false: undone without having been taken by us; the first failure ends it */
-        bool uncertain;  /* the taking command was sent and is not answered: it may yet be carried out */
-        bool stay;       /* undo nothing: somebody else wants it so */
-        bool told_retry; /* one line in the story for all tries */
-        long long taken, undone; /* numbers of file systems */
-        unsigned tries;
-        struct loop_source *limit, *retry;
-        struct error *error; /* the last one */
-        char *why;           /* it ends; NULL: it does not */
-        struct answer begin, enders[WAITERS_MAX];
-        size_t n_enders;
-};
-
-struct leases {
-        struct loop *loop;
-        struct lease_host host;
-        struct lease_times times;
-        void *data;
-        unsigned long long last_id;
-        struct lease kinds[LEASE_KINDS];
-        enum lease_frozen frozen, frozen_before; /* it was begun or undone */
-};
-
-/* A command on its way. */
-struct turn {
-        struct lease *lease;
-        unsigned number;
-        const struct qga_client *agent; /* asked; for its outcome, inside the callback */
-};
 
 static const char *const kind_names[] = { [LEASE_FREEZE] = "freeze", [LEASE_PAUSE] = "pause" };
 
@@ -70,8 +24,6 @@ bool lease_kind_from_name(const char *name, enum lease_kind *ret)
         return false;
 }
 
-static void feed(struct lease *lease, enum lease_event event);
-
 static void __attribute__((format(printf, 2, 3))) story(struct lease *lease, const char *format, ...)
 {
         _cleanup_text_ struct text line = TEXT_INIT;
@@ -86,12 +38,6 @@ static void __attribute__((format(printf, 2, 3))) story(struct lease *lease, con
 static void changed(struct lease *lease, const char *state, const char *reason)
 {
         lease->leases->host.changed(lease->kind, state, reason, lease->leases->data);
-}
-
-static void set_error(struct lease *lease, const struct error *error)
-{
-        error_free(lease->error);
-        lease->error = error_copy(error);
 }
 
 static const char *state_word(const struct lease *lease)
@@ -166,205 +112,6 @@ static void refuse_begin(struct lease *lease)
         error_free(error);
 }
 
-/* The commands. */
-
-static struct turn *next_turn(struct lease *lease, const struct qga_client *agent)
-{
-        struct turn *turn = xmalloc(sizeof(*turn));
-
-        *turn = (struct turn){ .lease = lease, .number = ++lease->turn, .agent = agent };
-        return turn;
-}
-
-/* The lease whose newest command this is, or NULL. */
-static struct lease *take_turn(struct turn *turn)
-{
-        struct lease *lease = turn->number == turn->lease->turn ? turn->lease : NULL;
-
-        free(turn);
-        return lease;
-}
-
-static struct error *nobody(const struct lease *lease)
-{
-        struct error *error = NULL;
-
-        if (lease->kind == LEASE_FREEZE)
-                error_set(&error, ERROR_GUEST, "the guest agent is absent");
-        else
-                error_set(&error, ERROR_BUSY, "QEMU does not answer");
-        return error;
-}
-
-static void on_frozen(json_t *reply, const struct error *error, void *data)
-{
-        const struct qga_client *agent = ((struct turn *)data)->agent;
-        const struct qga_outcome outcome = *qga_client_outcome(agent);
-        struct lease *lease = take_turn(data);
-
-        if (!lease)
-                return;
-        if (json_is_integer(reply) && json_integer_value(reply) > 0) {
-                lease->taken = json_integer_value(reply);
-                feed(lease, LEASE_TAKEN);
-                return;
-        }
-        if (reply) {
-                struct error *none = NULL;
-
-                error_set(&none, ERROR_GUEST,
-                          json_is_integer(reply) ? "the guest has no file system to freeze"
-                                                 : "what the guest agent sent is no answer");
-                set_error(lease, none);
-                error_free(none);
-                feed(lease, LEASE_REFUSED);
-                return;
-        }
-        set_error(lease, error);
-        if (outcome.frozen)
-                lease->leases->frozen = FROZEN_YES;
-        if (outcome.frozen || !outcome.sent)
-                feed(lease, LEASE_NEVER);
-        else if (error->code == ERROR_QMP)
-                feed(lease, strcmp(error->qmp_class, "CommandNotFound") == 0 ? LEASE_NEVER : LEASE_REFUSED);
-        else
-                feed(lease, LEASE_LOST);
-}
-
-static void on_stopped(json_t *reply, const struct error *error, void *data)
-{
-        struct lease *lease = take_turn(data);
-
-        if (!lease)
-                return;
-        if (reply) {
-                feed(lease, LEASE_TAKEN);
-                return;
-        }
-        set_error(lease, error);
-        feed(lease, error->code == ERROR_BUSY  ? LEASE_NEVER
-                    : error->code == ERROR_QMP ? LEASE_REFUSED
-                                               : LEASE_LOST);
-}
-
-static void take(struct lease *lease)
-{
-        struct leases *leases = lease->leases;
-        struct qga_client *agent;
-
-        if (lease->stay) {
-                feed(lease, LEASE_TAKEN);
-        } else if (lease->kind == LEASE_FREEZE) {
-                agent = leases->host.agent(leases->data);
-                leases->frozen = FROZEN_UNKNOWN;
-                lease->uncertain = true;
-                qga_client_freeze(agent, lease->timeout_ms, on_frozen, next_turn(lease, agent));
-                crash_point(CRASH_FREEZE_ASKED);
-        } else {
-                ops_stop(leases->host.qemu(leases->data), on_stopped, next_turn(lease, NULL));
-                crash_point(CRASH_PAUSE_ASKED);
-        }
-}
-
-static void failed(struct lease *lease, const struct error *error, enum lease_event event)
-{
-        set_error(lease, error);
-        feed(lease, lease->obliged ? event : LEASE_NEVER);
-}
-
-static void on_undone(json_t *reply, const struct error *error, void *data)
-{
-        struct lease *lease = take_turn(data);
-
-        if (!lease)
-                return;
-        if (!reply) {
-                failed(lease, error, LEASE_NOT_UNDONE);
-                return;
-        }
-        /* Agents answer in order: what was asked before has been done, or will never be. */
-        lease->uncertain = false;
-        lease->undone = json_integer_value(reply);
-        crash_point(CRASH_LEASE_UNDONE);
-        feed(lease, LEASE_UNDONE);
-}
-
-static void undo(struct lease *lease)
-{
-        struct leases *leases = lease->leases;
-        struct qga_client *agent = lease->kind == LEASE_FREEZE ? leases->host.agent(leases->data) : NULL;
-        struct qmp_client *qemu = lease->kind == LEASE_PAUSE ? leases->host.qemu(leases->data) : NULL;
-
-        if (lease->kind == LEASE_FREEZE)
-                leases->frozen = FROZEN_UNKNOWN;
-        if (lease->stay) {
-                feed(lease, LEASE_OVER);
-        } else if (agent) {
-                qga_client_thaw(agent, leases->times.undo, on_undone, next_turn(lease, NULL));
-                crash_point(CRASH_THAW_ASKED);
-        } else if (qemu) {
-                ops_cont(qemu, on_undone, next_turn(lease, NULL));
-                crash_point(CRASH_UNPAUSE_ASKED);
-        } else {
-                struct error *error = nobody(lease);
-
-                failed(lease, error, LEASE_NOT_UNDONE);
-                error_free(error);
-        }
-}
-
-static void on_status(json_t *reply, const struct error *error, void *data)
-{
-        struct lease *lease = take_turn(data);
-        enum run_state run_state = RUN_STATE_UNKNOWN;
-        struct error *bad = NULL;
-
-        if (!lease)
-                return;
-        if (!reply) {
-                failed(lease, error, LEASE_NO_PROOF);
-        } else if (lease->kind == LEASE_FREEZE) {
-                const char *status = json_string_value(reply);
-
-                if (status && strcmp(status, "thawed") == 0) {
-                        feed(lease, LEASE_PROVEN);
-                        return;
-                }
-                error_set(&bad, ERROR_GUEST, "the guest's file systems are %s",
-                          status && strcmp(status, "frozen") == 0 ? "still frozen" : "in an unknown state");
-                if (status && strcmp(status, "frozen") == 0)
-                        lease->leases->frozen = FROZEN_YES;
-                failed(lease, bad, LEASE_STILL_THERE);
-                error_free(bad);
-        } else if (ops_status_read(reply, &run_state, &bad) < 0) {
-                failed(lease, bad, LEASE_NO_PROOF);
-                error_free(bad);
-        } else {
-                /* Neither running nor paused: an I/O error, say, which is no pause of ours. */
-                feed(lease, run_state == RUN_STATE_RUNNING  ? LEASE_PROVEN
-                            : run_state == RUN_STATE_PAUSED ? LEASE_STILL_THERE
-                                                            : LEASE_OVER);
-        }
-}
-
-static void prove(struct lease *lease)
-{
-        struct leases *leases = lease->leases;
-        struct qga_client *agent = lease->kind == LEASE_FREEZE ? leases->host.agent(leases->data) : NULL;
-        struct qmp_client *qemu = lease->kind == LEASE_PAUSE ? leases->host.qemu(leases->data) : NULL;
-
-        if (agent) {
-                qga_client_freeze_status(agent, leases->times.prove, on_status, next_turn(lease, NULL));
-        } else if (qemu) {
-                ops_query_status(qemu, on_status, next_turn(lease, NULL));
-        } else {
-                struct error *error = nobody(lease);
-
-                failed(lease, error, LEASE_NO_PROOF);
-                error_free(error);
-        }
-}
-
 /* What the table asks for. */
 
 static void on_limit(void *data)
@@ -397,7 +144,7 @@ static void on_retry(void *data)
         struct lease *lease = data;
 
         lease->retry = NULL;
-        feed(lease, LEASE_AGAIN);
+        lease_feed(lease, LEASE_AGAIN);
 }
 
 static void wait(struct lease *lease)
@@ -485,7 +232,7 @@ static void finish(struct lease *lease, enum lease_event event)
         forget(lease);
 }
 
-static void feed(struct lease *lease, enum lease_event event)
+void lease_feed(struct lease *lease, enum lease_event event)
 {
         struct lease_move move = lease_next(lease->state, event);
         bool was_asked = lease->state == LEASE_ASKED, was_held = lease->state == LEASE_HELD;
@@ -504,16 +251,16 @@ static void feed(struct lease *lease, enum lease_event event)
         case LEASE_DO_NOTHING:
                 break;
         case LEASE_DO_TAKE:
-                take(lease);
+                lease_take(lease);
                 break;
         case LEASE_DO_TELL_HELD:
                 tell_held(lease);
                 break;
         case LEASE_DO_UNDO:
-                undo(lease);
+                lease_undo(lease);
                 break;
         case LEASE_DO_PROVE:
-                prove(lease);
+                lease_prove(lease);
                 break;
         case LEASE_DO_WAIT:
                 wait(lease);
@@ -584,7 +331,7 @@ int leases_begin(struct leases *leases, const struct lease_request *request, lea
                 if (leases->kinds[i].state != LEASE_NONE)
                         return leases_busy(leases, (enum lease_kind)i, err);
         if (freeze ? !leases->host.agent(leases->data) : !leases->host.qemu(leases->data)) {
-                *err = nobody(lease);
+                *err = lease_nobody(lease);
                 return -1;
         }
         if (freeze && leases->frozen == FROZEN_YES)
@@ -608,7 +355,7 @@ int leases_begin(struct leases *leases, const struct lease_request *request, lea
         story(lease, "%s asked for by %s, at most %g s", lease_kind_name(lease->kind), lease->who,
               lease->timeout_ms / 1000.0);
         set_limit(lease, request->timeout_ms);
-        feed(lease, LEASE_BEGIN);
+        lease_feed(lease, LEASE_BEGIN);
         return 0;
 }
 
@@ -627,7 +374,7 @@ static void end_lease(struct lease *lease, const char *why, lease_answer_fn *fn,
                         story(lease, "ending the %s of %s: %s", lease_kind_name(lease->kind), lease->who,
                               why);
         }
-        feed(lease, LEASE_END);
+        lease_feed(lease, LEASE_END);
 }
 
 void leases_end(struct leases *leases, enum lease_kind kind, const char *why, lease_answer_fn *fn, void *data)
@@ -724,7 +471,7 @@ static void over(struct lease *lease, const char *why)
                 return;
         if (!lease->why)
                 lease->why = xstrdup(why);
-        feed(lease, LEASE_OVER);
+        lease_feed(lease, LEASE_OVER);
 }
 
 void leases_guest_reset(struct leases *leases)
@@ -761,7 +508,7 @@ void leases_qemu_gone(struct leases *leases)
 void leases_try_again(struct leases *leases)
 {
         for (size_t i = 0; i < LEASE_KINDS; i++)
-                feed(&leases->kinds[i], LEASE_AGAIN);
+                lease_feed(&leases->kinds[i], LEASE_AGAIN);
 }
 
 void leases_note_frozen(struct leases *leases)
