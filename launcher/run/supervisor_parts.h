@@ -6,7 +6,7 @@
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
  * and leases; supervisor_apply.c the changes they send, supervisor_operator.c those that operators ask for; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
  * keeps what the guest makes of its clock;
- * supervisor_reexec.c the way into another program; supervisor_record.c record, story and what clients are told.
+ * supervisor_reexec.c the way into another program, supervisor_handover.c what goes with it; supervisor_record.c record, story and what clients are told.
  */
 #pragma once
 
@@ -319,6 +319,13 @@ void agent_sync_time(struct supervisor *s);
 /* 0: control_answer() will be called, by us or by the program that takes our place; -1: *err. */
 int reexec_command(struct supervisor *s, json_t *arguments, const char *who, struct error **err);
 void reexec_forget(struct supervisor *s);
+
+/* supervisor_handover.c */
+/* Into handover's document, with its fds. call: the one that is not answered by us, on behalf of who. ERROR_BUSY: not at
+ * this moment, QEMU has not answered everything. */
+int supervisor_write_state(const struct supervisor *s, struct control_call *call, const char *who,
+                           struct handover *handover, struct error **err);
+
 /* supervisor_storage.c */
 void storage_io_error(struct supervisor *s, const json_t *event_data);
 /* QEMU has told how its guest is: it may be waiting for space. */
