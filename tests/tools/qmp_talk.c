@@ -172,8 +172,8 @@ int main(int argc, char **argv)
         static struct talk talks[CONNECTIONS_MAX + 1];
         struct pollfd polled[CONNECTIONS_MAX + 1];
         size_t n = argc == 3 ? (size_t)atoi(argv[2]) : 0;
-        bool more = true, is_told = false;
-        int ready = 1;
+        bool more = true, is_told = false, silent = false;
+        int ready;
 
         if (n < 1 || n > CONNECTIONS_MAX) {
                 fprintf(stderr, "usage: qmp_talk SOCKET CONNECTIONS (1 to %d)\n", CONNECTIONS_MAX);
@@ -189,7 +189,7 @@ int main(int argc, char **argv)
                 if (!talks[i].input)
                         die("no memory");
         }
-        while (more || (is_owed(talks, n) && ready != 0)) {
+        while (more || (is_owed(talks, n) && !silent)) {
                 for (size_t i = 0; i < n; i++) {
                         struct talk *talk = &talks[i];
                         bool reads = !talk->lazy || !more || talk->answered == 0;
@@ -204,6 +204,7 @@ int main(int argc, char **argv)
                 for (size_t i = 0; i < n && ready > 0; i++)
                         if (polled[i].revents & (POLLIN | POLLHUP | POLLERR))
                                 hear(&talks[i]);
+                silent = !more && ready == 0;
                 more = !asked_to_end;
                 if (!is_told && have_all_been_answered(talks, n)) {
                         is_told = true;
