@@ -3,7 +3,8 @@
  *
  * A row is the whole truth (STYLE section 8): parser, checks, explain, describe, manual page and completion read
  * it. Rows stand in sections: the top-level attributes (name "") and one section per vector; the attr_*.c
- * files hold them. Pure and constant; nothing here owns memory but what a function says.
+ * files hold them. Pure and constant; nothing here owns memory but what a function says. attr.c finds rows, attr_value.c
+ * reads and writes values, attr_shown.c has the words for people.
  *
  * Four kinds of rows: ATTR_HERE (has an effect), ATTR_COMING (known, its part of vmlaunch is not in this version:
  * using it in a template is an error by name), ATTR_LEFT_ALONE (known, and none of our business: named in one
@@ -16,6 +17,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+
+struct text;
 
 enum attr_state { ATTR_HERE, ATTR_COMING, ATTR_LEFT_ALONE, ATTR_MISSPELT };
 
@@ -207,6 +210,8 @@ bool attr_is_text(const struct attr *row);
 char *attr_full_name(const struct attr_section *section, const struct attr *row);
 /* "one of a, b, c", "1 MiB to 16 TiB", "yes or no", ...: what values there are; new string. */
 char *attr_values(const struct attr *row);
+/* "a, b, c": those that this version takes. */
+void attr_add_words(struct text *out, const struct attr_word *words);
 const char *attr_kind_name(enum attr_kind kind);
 /* "seconds", or NULL. */
 const char *attr_unit(const struct attr *row);
