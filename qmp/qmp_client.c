@@ -1,62 +1,20 @@
 #include "qmp/qmp_client.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "qmp/json_stream.h"
+#include "qmp/qmp_client_parts.h"
 #include "qmp/reply.h"
 
 /* The largest reply is query-qmp-schema, 200 KiB; query-named-block-nodes grows with disks and snapshots. */
 #define MESSAGE_MAX (16u << 20)
 #define MESSAGE_MS  10000
 #define QUEUE_MAX   (1u << 20)
-/* Calls that wait, and calls given up whose late answers are still expected. */
-#define CALLS_MAX 256
-#define LATE_MAX  64
-/* Of a message that is half here when another process goes on. */
-#define HALF_MAX (8u << 20)
+#define CALLS_MAX   256
 
 static const unsigned class_ms[] = { [QMP_QUERY] = 500, [QMP_MUTATE] = 5000, [QMP_HEAVY] = 30000 };
-
-struct call {
-        struct call *next;
-        struct qmp_client *client;
-        json_int_t id;
-        char *command;
-        qmp_reply_fn *fn;
-        void *data;
-        bool whole;          /* the callback gets the whole reply object */
-        bool late;           /* the callback has had its ERROR_DEADLINE */
-        struct error *error; /* never sent: for the callback, from the loop */
-        unsigned wait_ms;
-        struct loop_source *deadline;
-};
-
-enum client_state { GREETING, NEGOTIATING, READY, GONE };
-
-struct qmp_client {
-        struct loop *loop;
-        struct json_stream *stream;
-        struct qmp_client_handlers handlers;
-        void *data;
-        enum client_state state;
-        unsigned greeting_ms;
-        struct loop_source *greeting_deadline;
-        json_t *greeting;
-        struct error *gone;              /* why, once GONE */
-        struct call *calls, **calls_end; /* oldest first */
-        unsigned n_waiting, n_late;
-        json_int_t last_id;
-        unsigned long long changes;
-        unsigned stray;
-        unsigned events_burst, events_per_second;
-        long long events_left, events_ms; /* of the burst, as of that time */
-        struct loop_source *pause;        /* until reading goes on */
-        bool freed;                       /* memory goes when the callback that did it has returned */
-        unsigned busy;                    /* callbacks of ours on the stack */
-};
 
 unsigned qmp_class_ms(enum qmp_class class)
 {
@@ -204,7 +162,7 @@ static void call_deadline_passed(void *data)
         leave(client);
 }
 
-static struct call *add_call(struct qmp_client *client, const char *command, qmp_reply_fn *fn, void *data)
+struct call *qmp_client_add_call(struct qmp_client *client, const char *command, qmp_reply_fn *fn, void *data)
 {
         struct call *call = xcalloc(1, sizeof(*call));
 
@@ -248,10 +206,10 @@ static void submit(struct qmp_client *client, struct call *call, json_t *message
         json_decref(message);
 }
 
-static void call_for(struct qmp_client *client, const char *command, json_t *arguments, unsigned wait_ms,
+void qmp_client_send(struct qmp_client *client, const char *command, json_t *arguments, unsigned wait_ms,
                      const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
-        struct call *call = add_call(client, command, fn, data);
+        struct call *call = qmp_client_add_call(client, command, fn, data);
 
         submit(client, call,
                json_pack("{s:s, s:o*, s:I}", "execute", command, "arguments", arguments, "id", call->id),
@@ -261,7 +219,7 @@ static void call_for(struct qmp_client *client, const char *command, json_t *arg
 void qmp_client_call(struct qmp_client *client, const char *command, json_t *arguments, enum qmp_class class,
                      const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
-        call_for(client, command, arguments, class_ms[class], fds, n_fds, fn, data);
+        qmp_client_send(client, command, arguments, class_ms[class], fds, n_fds, fn, data);
 }
 
 json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, enum qmp_class class,
@@ -274,7 +232,8 @@ json_int_t qmp_client_forward_within(struct qmp_client *client, const json_t *me
                                      const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
         const char *command = json_string_value(json_object_get(message, "execute"));
-        struct call *call = add_call(client, command ? command : "a command without name", fn, data);
+        struct call *call =
+                qmp_client_add_call(client, command ? command : "a command without name", fn, data);
         json_t *copy = json_copy((json_t *)message);
         json_int_t id = call->id;
 
@@ -320,7 +279,7 @@ static void take_greeting(struct qmp_client *client, json_t *message)
         }
         client->greeting = json_incref(message);
         client->state = NEGOTIATING;
-        call = add_call(client, "qmp_capabilities", negotiated, client);
+        call = qmp_client_add_call(client, "qmp_capabilities", negotiated, client);
         submit(client, call, json_pack("{s:s, s:I}", "execute", "qmp_capabilities", "id", call->id), 0, NULL,
                0);
 }
@@ -436,8 +395,8 @@ static void on_closed(const struct error *error, void *data)
         leave(client);
 }
 
-static struct qmp_client *new_client(struct loop *loop, int fd_consume,
-                                     const struct qmp_client_handlers *handlers, void *data)
+struct qmp_client *qmp_client_make(struct loop *loop, int fd_consume,
+                                   const struct qmp_client_handlers *handlers, void *data)
 {
         static const struct json_stream_options options = { .max_message = MESSAGE_MAX,
                                                             .message_ms = MESSAGE_MS,
@@ -457,94 +416,11 @@ static struct qmp_client *new_client(struct loop *loop, int fd_consume,
 struct qmp_client *qmp_client_new(struct loop *loop, int fd_consume, unsigned greeting_ms,
                                   const struct qmp_client_handlers *handlers, void *data)
 {
-        struct qmp_client *client = new_client(loop, fd_consume, handlers, data);
+        struct qmp_client *client = qmp_client_make(loop, fd_consume, handlers, data);
 
         client->greeting_ms = greeting_ms;
         client->greeting_deadline = loop_add_deadline(loop, greeting_ms, greeting_deadline_passed, client);
         return client;
-}
-
-json_t *qmp_client_state(const struct qmp_client *client, int *ret_fd, struct error **err)
-{
-        _cleanup_free_ char *hex = NULL;
-        const char *half;
-        json_t *late;
-        size_t n;
-
-        assert(!client->busy);
-        if (client->state != READY || client->n_waiting || !json_stream_is_open(client->stream) ||
-            json_stream_unsent(client->stream)) {
-                error_set(err, ERROR_BUSY, "a command waits for its answer");
-                return NULL;
-        }
-        half = json_stream_half(client->stream, &n);
-        if (n > HALF_MAX) {
-                error_set(err, ERROR_BUSY, "a long answer is half here");
-                return NULL;
-        }
-        hex = text_to_hex(half, n);
-        late = json_array();
-        for (const struct call *call = client->calls; call; call = call->next)
-                json_array_append_new(late,
-                                      json_pack("{s:I, s:s}", "id", call->id, "command", call->command));
-        *ret_fd = json_stream_fd(client->stream);
-        return json_pack("{s:I, s:o, s:s}", "last_id", client->last_id, "late", late, "half", hex);
-}
-
-static void nobody_waits(json_t *reply, const struct error *error, void *data)
-{
-        (void)reply;
-        (void)error;
-        (void)data;
-}
-
-static int take_late(struct qmp_client *client, const json_t *late, struct error **err)
-{
-        json_int_t last = client->last_id;
-        json_t *each;
-        size_t i;
-
-        if (!json_is_array(late) || json_array_size(late) > LATE_MAX)
-                return error_set(err, ERROR_FAILED, "late is no list of calls");
-        json_array_foreach ((json_t *)late, i, each) {
-                const char *command = json_string_value(json_object_get(each, "command"));
-                json_int_t id = json_integer_value(json_object_get(each, "id"));
-                struct call *call;
-
-                if (!command || id <= 0 || id > last)
-                        return error_set(err, ERROR_FAILED, "late has an entry that is no call");
-                call = add_call(client, command, nobody_waits, NULL);
-                call->id = id;
-                call->late = true;
-                client->n_waiting--;
-                client->n_late++;
-        }
-        client->last_id = last;
-        return 0;
-}
-
-struct qmp_client *qmp_client_resume(struct loop *loop, int fd_consume, const json_t *state,
-                                     const struct qmp_client_handlers *handlers, void *data,
-                                     struct error **err)
-{
-        _cleanup_(qmp_client_freep) struct qmp_client *client = new_client(loop, fd_consume, handlers, data);
-        const json_t *last_id = json_object_get(state, "last_id");
-        const char *hex = json_string_value(json_object_get(state, "half"));
-        _cleanup_free_ char *half = NULL;
-        struct json_stream_rest rest = { 0 };
-
-        client->state = READY;
-        client->last_id = json_integer_value(last_id);
-        if (!json_is_integer(last_id) || client->last_id <= 0 || !hex ||
-            !text_from_hex(hex, &half, &rest.n_half)) {
-                error_set(err, ERROR_FAILED, "last_id or half is missing");
-                return NULL;
-        }
-        rest.half = half;
-        if (take_late(client, json_object_get(state, "late"), err) < 0 ||
-            json_stream_resume(client->stream, &rest, err) < 0)
-                return NULL;
-        return TAKE_PTR(client);
 }
 
 void qmp_client_free(struct qmp_client *client)
@@ -584,72 +460,4 @@ unsigned long long qmp_client_changes(const struct qmp_client *client)
 unsigned qmp_client_stray_replies(const struct qmp_client *client)
 {
         return client->stray;
-}
-
-static int wait_for_state(struct qmp_client *client, enum client_state state, struct error **err)
-{
-        while (client->state < state)
-                loop_step(client->loop, -1); /* waits: the greeting has a deadline in this loop */
-        if (client->state != GONE)
-                return 0;
-        *err = error_copy(client->gone);
-        return -1;
-}
-
-int qmp_client_wait_greeting(struct qmp_client *client, struct error **err)
-{
-        return wait_for_state(client, NEGOTIATING, err);
-}
-
-int qmp_client_wait_ready(struct qmp_client *client, struct error **err)
-{
-        return wait_for_state(client, READY, err);
-}
-
-struct waiting {
-        bool done;
-        json_t *reply;
-        struct error *error;
-};
-
-static void waited(json_t *reply, const struct error *error, void *data)
-{
-        struct waiting *waiting = data;
-
-        waiting->done = true;
-        waiting->reply = json_incref(reply);
-        waiting->error = error_copy(error);
-}
-
-int qmp_client_call_wait(struct qmp_client *client, const char *command, json_t *arguments,
-                         enum qmp_class class, json_t **ret_reply, struct error **err)
-{
-        return qmp_client_call_within(client, command, arguments, class_ms[class], ret_reply, err);
-}
-
-int qmp_client_call_within(struct qmp_client *client, const char *command, json_t *arguments,
-                           unsigned wait_ms, json_t **ret_reply, struct error **err)
-{
-        return qmp_client_call_fds_within(client, command, arguments, NULL, 0, wait_ms, ret_reply, err);
-}
-
-int qmp_client_call_fds_within(struct qmp_client *client, const char *command, json_t *arguments,
-                               const int *fds, size_t n_fds, unsigned wait_ms, json_t **ret_reply,
-                               struct error **err)
-{
-        struct waiting waiting = { 0 };
-        struct loop *loop = client->loop;
-
-        call_for(client, command, arguments, wait_ms, fds, n_fds, waited, &waiting);
-        while (!waiting.done)
-                loop_step(loop, -1); /* waits: the call has a deadline in this loop */
-        if (waiting.error) {
-                *err = waiting.error;
-                return -1;
-        }
-        if (ret_reply)
-                *ret_reply = waiting.reply;
-        else
-                json_decref(waiting.reply);
-        return 0;
 }
