@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,8 +47,11 @@ int change_ask(struct verb_context *context, const struct change_request *reques
                         "%s of '%s': only an admin may see the plan or change the file of the next start",
                         request->verb, change.name);
         if (control_client_call_within(control, "vmlaunch-apply", json_pack("{s:O}", ASKED, request->ask),
-                                       ASK_MS, NULL, err) < 0)
+                                       ASK_MS, NULL, err) < 0) {
+                /* Whose refusal it was the class no longer says. */
+                free(TAKE_PTR((*err)->qmp_class));
                 return error_wrap(err, "%s of '%s'", request->verb, change.name);
+        }
         change.did = true;
         return request->done ? request->done(&change, NULL, request->data, err) : 0;
 }
@@ -59,15 +63,17 @@ struct asked {
         const json_t *set;
         const char *which;
         const struct device_kind *kind;
+        bool not_there; /* there is no such device, or it is none for that */
 };
 
 static int edit(struct change *change, void *data, struct error **err)
 {
-        const struct asked *asked = data;
+        struct asked *asked = data;
         struct template_attribute *vector;
         const json_t *one;
         size_t at = 0, i;
 
+        asked->not_there = true;
         if (device_find(change->edit, asked->kind, asked->which, &at, err) < 0)
                 return -1;
         vector = &change->edit->attributes[at];
@@ -77,15 +83,16 @@ static int edit(struct change *change, void *data, struct error **err)
                 const struct source_pos pos = { .file = ASKED };
                 bool is_medium = strcmp(name, "SOURCE") == 0;
 
-                if (is_medium &&
-                    (media_check_drive(vector, asked->which, err) < 0 ||
-                     operator_change_check_medium(template_pair(vector, "MEDIA"), value, err) < 0))
+                if (is_medium && media_check_drive(vector, asked->which, err) < 0)
+                        return -1;
+                if (is_medium && operator_change_check_medium(template_pair(vector, "MEDIA"), value, err) < 0)
                         return -1;
                 if (is_medium && !*value)
                         template_remove_pair(vector, name);
                 else
                         template_set_pair(vector, name, value, &pos);
         }
+        asked->not_there = false;
         return 0;
 }
 
@@ -101,7 +108,7 @@ static bool names_a_path(const struct error *error)
 }
 
 /* About the request, or about guest and QEMU: anything else may name what an operator is not to see. */
-static bool is_for_operators(const struct error *error)
+static bool is_for_operators(const struct asked *asked, const struct error *error)
 {
         static const enum error_code codes[] = { ERROR_INVALID,  ERROR_NOT_PERMITTED, ERROR_NOT_RUNNING,
                                                  ERROR_DEADLINE, ERROR_GUEST,         ERROR_BUSY,
@@ -109,14 +116,34 @@ static bool is_for_operators(const struct error *error)
 
         if (names_a_path(error) || (error->pos.file && strcmp(error->pos.file, ASKED) != 0))
                 return false;
+        if (asked->not_there)
+                return true;
         for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
                 if (error->code == codes[i])
                         return true;
         return false;
 }
 
+/* The operator's client says what it has asked for, and of which VM. */
+static void leave_to_client(struct error *error, const char *what)
+{
+        struct error *cause = error->cause;
+
+        /* A place in what it was asked in, "change:". */
+        for (struct error *each = error; each; each = each->cause) {
+                free((char *)each->pos.file);
+                each->pos.file = NULL;
+        }
+        if (!cause || !text_starts_with(error->message, what))
+                return;
+        free(error->message);
+        error->message = TAKE_PTR(cause->message);
+        error->cause = TAKE_PTR(cause->cause);
+        error_free(cause);
+}
+
 /* The whole of it is in the VM's log. */
-static void withhold(const struct asked *asked, const char *vm, struct error **err)
+static void withhold(const struct asked *asked, const char *vm, const char *what, struct error **err)
 {
         _cleanup_free_ char *path = xasprintf("%s/%s.log", asked->context->site->paths.log, vm);
         _cleanup_close_ int log_fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
@@ -127,11 +154,14 @@ static void withhold(const struct asked *asked, const char *vm, struct error **e
                 _cleanup_free_ char *text = error_text(error);
 
                 log_warning("%s: %s", vm, text);
-                all = all && is_for_operators(error);
+                all = all && is_for_operators(asked, error);
         }
         log_set_file(-1);
-        if (all)
+        if (all) {
+                for (struct error *error = *err; error; error = error->next)
+                        leave_to_client(error, what);
                 return;
+        }
         error_free(TAKE_PTR(*err));
         error_set(err, ERROR_FAILED, "it could not be done; an admin sees why in the VM's log");
 }
@@ -158,7 +188,7 @@ static int carry_out(const json_t *json, void *data, struct error **err)
         request.verb = what = xasprintf("update %s %s", asked.kind->word, asked.which);
         if (change_do(asked.context, &request, err) == 0)
                 return 0;
-        withhold(&asked, request.vm, err);
+        withhold(&asked, request.vm, what, err);
         return -1;
 }
 

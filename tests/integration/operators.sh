@@ -131,7 +131,9 @@ test_operator_can_say_nothing_else() {
     expect 5 op update disk "$VM" vda --disk CACHE=unsafe
     assert_contains "$ERR" "DISK/CACHE of a running VM is for admins to change"
     expect 6 op update disk "$VM" vda --disk TOTAL_IOPS_SEC_MAX=5
-    assert_contains "$ERR" "DISK/TOTAL_IOPS_SEC_MAX"
+    assert_eq "$ERR" "vmlaunch: update disk vda of '$VM': DISK/TOTAL_IOPS_SEC_MAX: 5 is less than TOTAL_IOPS_SEC, 100" "a value that is wrong"
+    expect 1 op change-media "$VM" sdx --eject
+    assert_eq "$ERR" "vmlaunch: change-media of '$VM': it has no disk 'sdx'; there are 0 (vda), 1 (sdb), 2 (vdc)" "a disk that is not there"
     expect 6 op update disk "$VM" vdc --disk TOTAL_IOPS_SEC=5
     assert_contains "$ERR" "come at the next start"
     # Of another disk's image he is not told.
