@@ -330,6 +330,26 @@ static int await_successor(const struct verb_context *context, const char *name,
                          name, SUCCESSOR_MS / 1000);
 }
 
+static void log_undone(const char *line, void *data)
+{
+        (void)data;
+        log_info("%s", line);
+}
+
+/* Its keeper has ended, too, before there was a run to go on with: what its beginning left, its lock file and what is
+ * in a journal. Whoever has begun anew meanwhile has the lock. */
+static void clear_away(const struct verb_context *context, const char *vm)
+{
+        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        _cleanup_error_ struct error *err = NULL, *undone = NULL;
+        struct reconcile_request request = { .site = context->site, .name = vm, .line = log_undone };
+
+        if (host_facts_read(&context->site->paths, &host, &err) < 0)
+                return;
+        request.cgroup = &host->cgroup;
+        reconcile(&request, &undone);
+}
+
 static int await_ready(const struct verb_context *context, const char *vm, int fd, int signal_fd,
                        pid_t keeper, long long *ret_qemu_pid, long long *ret_supervisor, struct error **err)
 {
@@ -349,6 +369,7 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
 
                 if (found)
                         return found < 0 ? -1 : 0;
+                clear_away(context, vm);
                 return error_set(err, ERROR_FAILED,
                                  "start '%s': the supervisor ended without a word (status %#x)", vm,
                                  (unsigned)status);

@@ -225,7 +225,7 @@ test_supervisor_killed_before_the_guest_runs_leaves_nothing() {
     for n in 1 2 3 4; do
         vml start "$TEMPLATE" >"$WORK/start.out" 2>&1 &
         local start=$! status=0
-        # Some time of a start from the journal on; before it nobody but the next start or reconcile takes the lock's file.
+        # Some time of a start from the journal on.
         until [[ -s $ROOT/run/vmlaunch/$VM/journal ]]; do sleep 0.002; done
         sleep "0.0$((n * 2 - 1))"
         kill -9 "$(head -1 "$ROOT/run/vmlaunch/$VM/lock")" 2>/dev/null || true
@@ -235,6 +235,18 @@ test_supervisor_killed_before_the_guest_runs_leaves_nothing() {
         fi
         assert_clean
     done
+}
+
+# It had its lock and no more: nobody but that start knows of it.
+test_supervisor_killed_right_after_its_lock_leaves_nothing() {
+    need_root
+    template
+    mkdir -p "$ROOT/run/vmlaunch"
+    echo "vm-locked 1 kill" >"$ROOT/run/vmlaunch/crash-at"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "ended without a word"
+    rm "$ROOT"/run/vmlaunch/crash-*
+    assert_clean
 }
 
 panic_guest() { # ON_CRASH
