@@ -416,9 +416,19 @@ static int follow_committed(struct applies *applies, const json_t *fragments, co
         begin = json_copy((json_t *)then);
         json_object_set_new(begin, "begin", json_integer(next));
         json_object_set(begin, "who", json_object_get(committed, "who"));
-        if (json_integer_value(json_object_get(then, "id")) > applies->last_id)
-                applies->last_id = json_integer_value(json_object_get(then, "id"));
+        applies_go_on(applies, json_integer_value(json_object_get(then, "id")));
         return apply_begin_forward(applies, begin, err);
+}
+
+json_int_t applies_last(const struct applies *applies)
+{
+        return applies->last_id;
+}
+
+void applies_go_on(struct applies *applies, json_int_t last)
+{
+        if (last > applies->last_id)
+                applies->last_id = last;
 }
 
 int applies_adopt(struct applies *applies, struct error **err)
@@ -430,7 +440,7 @@ int applies_adopt(struct applies *applies, struct error **err)
 
         if (fragment_journal_read(applies->vm->fd, &fragments, &next, &next_id, err) < 0)
                 return -1;
-        applies->last_id = next_id - 1;
+        applies_go_on(applies, next_id - 1);
         if (json_array_size(fragments) == 0)
                 return 0;
         json_array_foreach (fragments, i, each) {

@@ -92,6 +92,10 @@ bool applies_waits(const struct applies *applies, json_int_t id, unsigned long l
 void applies_commit(struct applies *applies, apply_answer_fn *fn, void *data);
 void applies_abort(struct applies *applies, apply_answer_fn *fn, void *data);
 
+/* The number of the last change, and that numbers go on from one. */
+json_int_t applies_last(const struct applies *applies);
+void applies_go_on(struct applies *applies, json_int_t last);
+
 /* For a supervisor that takes over: finishes what is committed, and undoes the rest once QEMU can be asked. */
 int applies_adopt(struct applies *applies, struct error **err);
 

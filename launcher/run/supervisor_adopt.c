@@ -211,6 +211,7 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         s->pidfd = execution_qemu_pidfd(s->execution);
         take_end(s, json_object_get(adoption->record, "end"));
         s->end.ready = s->end.ready || adoption->journal.started;
+        s->last_change = json_integer_value(json_object_get(adoption->record, "last_change"));
         s->changed_by_hand = json_is_true(json_object_get(adoption->record, "changed_by_hand"));
         s->paused = state && strcmp(state, "paused") == 0;
         s->found_state = s->paused ? "paused" : "running";

@@ -158,6 +158,7 @@ void apply_open(struct supervisor *s)
         };
 
         s->applies = applies_new(s->loop, s->vm, &s->options->host->cgroup, s->generation, &host, s);
+        applies_go_on(s->applies, s->last_change);
 }
 
 /* What clients ask for. */

@@ -268,6 +268,7 @@ int supervisor_take_over(struct vm_dir *vm, struct handover *handover,
         };
         s.end.ready = true;
         s.signalled = json_is_true(json_object_get(document, "signalled"));
+        s.last_change = json_integer_value(json_object_get(record, "last_change"));
         s.changed_by_hand = json_is_true(json_object_get(record, "changed_by_hand"));
         /* What was taken until it fails is left as it is: the caller executes another program. */
         if (take_state(&s, handover, &adoption, &call, err) < 0)

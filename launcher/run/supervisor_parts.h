@@ -113,6 +113,7 @@ struct supervisor {
         struct pressure_watch pressure;
 
         struct applies *applies; /* from the control socket on */
+        json_int_t last_change;  /* the supervisor's before this one */
         struct operator_change *operator_changes;
         struct control *control;
         struct recorder *recorder; /* NULL: it cannot be written */

@@ -106,6 +106,8 @@ json_t *supervisor_record(const struct supervisor *s)
         /* Nothing in this version works in the background. */
         json_object_set_new(record, "jobs", json_array());
         json_object_set_new(record, "changed_by_hand", json_boolean(s->changed_by_hand));
+        json_object_set_new(record, "last_change",
+                            json_integer(s->applies ? applies_last(s->applies) : s->last_change));
         json_object_set_new(record, "differences",
                             s->differences ? json_incref(s->differences) : json_null());
         json_object_set_new(record, "compared", story_string(s->compared));

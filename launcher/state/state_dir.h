@@ -54,7 +54,7 @@ bool journal_is_empty(int vm_dirfd);
 int journal_clear(int vm_dirfd, struct error **err);
 
 /* record.json: {"schema":1,"name","uuid","generation","state","reason","verdict","exit_status","pid","pid_start",
- * "supervisor_pid","uid","cgroup","template","frozen","jobs","changed_by_hand","differences","compared","agent",
+ * "supervisor_pid","uid","cgroup","template","frozen","jobs","changed_by_hand","last_change","differences","compared","agent",
  * "devices","warnings","policy" (as in a plan),"end":{"asked","guest_off","panicked","quit","killed","request"},
  * "started","ended","story":[{"time","text"}],"stderr"}. Written by rename. */
 int record_write(int vm_dirfd, const json_t *record, struct error **err);

@@ -54,9 +54,11 @@ test_client_of_a_new_supervisor_waits_for_qemu() {
     install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
     cat >"$ROOT/fake-qemu.scenario.json" <<<'{ "faults": [ { "fault": "greeting-late", "nth": 2, "ms": 300 },
         { "fault": "greeting-missing", "nth": 2 } ] }'
-    template "EMULATOR = \"$ROOT/fake-qemu\""
+    template "EMULATOR = \"$ROOT/fake-qemu\"" 'VCPU_MAX = "3"' 'VCPU = "1"'
     expect 0 vml start "$TEMPLATE"
     local last
+    expect 0 vml resize "$VM" --vcpu 2
+    await 5 jq -e '.last_change == 1' "$ROOT/run/vmlaunch/$VM/record.json"
     last=$(status_of supervisor_pid)
     kill -STOP "$last"
     vml suspend "$VM" >"$WORK/suspend" 2>&1 &
@@ -66,6 +68,9 @@ test_client_of_a_new_supervisor_waits_for_qemu() {
     wait "$client" || status=$?
     assert_eq "$status" 0 "exit status of suspend: $(<"$WORK/suspend")"
     await 5 adopted_after "$last"
+    # Its changes are numbered on.
+    expect 0 vml resize "$VM" --vcpu 3
+    assert_contains "$(status_of 'story[].text')" "change 2 (resize) by uid 0"
     last=$(status_of supervisor_pid)
     kill -9 "$last"
     expect 9 vml resume "$VM"
