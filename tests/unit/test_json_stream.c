@@ -1,88 +1,5 @@
-#include "qmp/json_stream.h"
+#include "tests/unit/json_stream_fixture.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-
-#include "base/mem.h"
-#include "qmp/json_frame.h"
-#include "tests/unit/peer.h"
-
-struct fixture {
-        struct loop *loop;
-        struct json_stream *stream;
-        int peer;
-        unsigned messages, garbage, closed;
-        json_t *last;
-        size_t fds_of_last;
-        int kept_fd; /* the first fd of the last message */
-        bool free_in_message;
-        enum error_code why;
-};
-
-static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
-{
-        struct fixture *f = data;
-
-        f->messages++;
-        json_decref(f->last);
-        f->last = json_incref(message);
-        f->fds_of_last = n_fds;
-        if (n_fds) {
-                fd_close(&f->kept_fd);
-                f->kept_fd = TAKE_FD(fds[0]);
-        }
-        if (f->free_in_message) {
-                json_stream_free(f->stream);
-                f->stream = NULL;
-        }
-}
-
-static void on_garbage(const struct error *error, void *data)
-{
-        struct fixture *f = data;
-
-        assert_non_null(error);
-        f->garbage++;
-}
-
-static void on_closed(const struct error *error, void *data)
-{
-        struct fixture *f = data;
-
-        f->closed++;
-        f->why = error->code;
-}
-
-static const struct json_stream_handlers handlers = { .on_message = on_message,
-                                                      .on_garbage = on_garbage,
-                                                      .on_closed = on_closed };
-
-static struct fixture *begin(const struct json_stream_options *options)
-{
-        struct fixture *f = xcalloc(1, sizeof(*f));
-        int ours;
-
-        f->kept_fd = -1;
-        f->loop = loop_new();
-        peer_pair(&ours, &f->peer);
-        f->stream = json_stream_new(f->loop, ours, options, &handlers, f);
-        return f;
-}
-
-static void finish(struct fixture *f)
-{
-        json_stream_free(f->stream);
-        loop_free(f->loop);
-        json_decref(f->last);
-        fd_close(&f->peer);
-        fd_close(&f->kept_fd);
-        free(f);
-}
-
-static const struct json_stream_options strict = {
-        .max_message = 1u << 20, .message_ms = 5000, .max_queue = 1u << 20, .max_fds = 4
-};
 static const struct json_stream_options lenient = {
         .max_message = 1u << 20, .message_ms = 5000, .max_queue = 1u << 20, .lenient = true
 };
@@ -297,96 +214,6 @@ static void integers_of_64_bits_survive_as_reals(void **state)
         finish(f);
 }
 
-static void send_with_fds(int sock, const char *text, const int *fds, size_t n)
-{
-        struct error *err = NULL;
-
-        assert_int_equal(fd_send(sock, text, strlen(text), fds, n, &err), 0);
-}
-
-static ino_t inode(int fd)
-{
-        struct stat st;
-
-        assert_int_equal(fstat(fd, &st), 0);
-        return st.st_ino;
-}
-
-static void fds_come_with_their_message(void **state)
-{
-        struct fixture *f = begin(&strict);
-        int pipe_fds[2];
-
-        (void)state;
-        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-        /* Both are read at once: the fd belongs to the second. */
-        peer_write(f->peer, "{\"a\":1}");
-        send_with_fds(f->peer, "{\"b\":2}\n", pipe_fds, 1);
-        loop_step(f->loop, 1000);
-        assert_int_equal(f->messages, 2);
-        assert_int_equal(f->fds_of_last, 1);
-        assert_int_equal(inode(f->kept_fd), inode(pipe_fds[0]));
-        assert_true(fcntl(f->kept_fd, F_GETFD) & FD_CLOEXEC);
-
-        /* With the first half of a message, or with a blank before it. */
-        send_with_fds(f->peer, "{\"c\":", pipe_fds, 2);
-        loop_step(f->loop, 1000);
-        peer_write(f->peer, "3}{\"d\":4}");
-        loop_step(f->loop, 1000);
-        assert_int_equal(f->messages, 4);
-        assert_int_equal(f->fds_of_last, 0);
-        send_with_fds(f->peer, " ", pipe_fds, 2);
-        loop_step(f->loop, 1000);
-        peer_write(f->peer, "{\"e\":5}");
-        loop_step(f->loop, 1000);
-        assert_int_equal(f->messages, 5);
-        assert_int_equal(f->fds_of_last, 2);
-        close(pipe_fds[0]);
-        close(pipe_fds[1]);
-        finish(f);
-}
-
-static void fds_that_are_not_kept_are_closed(void **state)
-{
-        struct fixture *f = begin(&strict);
-        int pipe_fds[2], two[2];
-        char c;
-
-        (void)state;
-        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
-        two[0] = pipe_fds[0];
-        two[1] = pipe_fds[1];
-        send_with_fds(f->peer, "{}", two, 2);
-        loop_step(f->loop, 1000);
-        assert_int_equal(f->messages, 1);
-        /* No writer is left but in the message that was not kept. */
-        close(pipe_fds[1]);
-        assert_int_equal(read(pipe_fds[0], &c, 1), 0);
-        close(pipe_fds[0]);
-        finish(f);
-}
-
-static void more_fds_than_allowed_end_the_stream(void **state)
-{
-        static const struct json_stream_options none = { .max_message = 1000,
-                                                         .message_ms = 5000,
-                                                         .max_queue = 100 };
-        const int fds[5] = { 2, 2, 2, 2, 2 };
-        struct fixture *f = begin(&strict);
-
-        (void)state;
-        send_with_fds(f->peer, "{}", fds, 5);
-        peer_spin_until(f->loop, &f->closed, 1);
-        assert_int_equal(f->messages, 0);
-        finish(f);
-
-        f = begin(&none);
-        send_with_fds(f->peer, "{}", fds, 1);
-        peer_spin_until(f->loop, &f->closed, 1);
-        assert_int_equal(f->messages, 0);
-        finish(f);
-}
-
 static void what_the_peer_does_not_read_waits_within_the_limit(void **state)
 {
         static const struct json_stream_options options = { .max_message = 1000,
@@ -424,52 +251,6 @@ static void what_the_peer_does_not_read_waits_within_the_limit(void **state)
         error = NULL;
         assert_int_equal(json_stream_send(f->stream, message, NULL, 0, &error), 0);
         json_decref(message);
-        finish(f);
-}
-
-static void fds_wait_with_their_message(void **state)
-{
-        struct fixture *f = begin(&strict);
-        _cleanup_free_ char *filler = xmalloc(500001);
-        struct error *error = NULL;
-        int pipe_fds[2], got = -1;
-        json_t *big, *small = json_pack("{s:i}", "with", 1);
-        bool found = false;
-
-        (void)state;
-        memset(filler, 'z', 500000);
-        filler[500000] = '\0';
-        big = json_pack("{s:s}", "f", filler);
-        assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-        assert_int_equal(json_stream_send(f->stream, big, NULL, 0, &error), 0);
-        assert_true(json_stream_unsent(f->stream) > 0);
-        assert_int_equal(json_stream_send(f->stream, small, &pipe_fds[0], 1, &error), 0);
-        close(pipe_fds[0]);
-        for (int rounds = 0; rounds < 1000 && !found; rounds++) {
-                union {
-                        char bytes[CMSG_SPACE(sizeof(int))];
-                        struct cmsghdr align;
-                } control;
-                char buffer[65536];
-                struct iovec iov = { .iov_base = buffer, .iov_len = sizeof(buffer) };
-                struct msghdr header = { .msg_iov = &iov,
-                                         .msg_iovlen = 1,
-                                         .msg_control = control.bytes,
-                                         .msg_controllen = sizeof(control.bytes) };
-                ssize_t n = recvmsg(f->peer, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-                if (n > 0 && CMSG_FIRSTHDR(&header)) {
-                        memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(int));
-                        found = memmem(buffer, (size_t)n, "{\"with\":1}\n", 11);
-                }
-                loop_step(f->loop, 0);
-        }
-        assert_true(found);
-        assert_int_equal(inode(got), inode(pipe_fds[1]));
-        close(got);
-        close(pipe_fds[1]);
-        json_decref(big);
-        json_decref(small);
         finish(f);
 }
 
@@ -583,146 +364,6 @@ static void a_half_message_is_not_late_while_its_stream_is_held(void **state)
         finish(f);
 }
 
-/* The stream of f goes on as another one with the same socket. */
-static void move_stream(struct fixture *f, const struct json_stream_options *options, struct error **err)
-{
-        struct json_stream_rest rest = { 0 };
-        _cleanup_free_ char *half = NULL, *unsent = NULL;
-        int socket_fd = dup(json_stream_fd(f->stream)), copies[JSON_STREAM_FDS];
-        const int *fds;
-
-        rest.half = json_stream_half(f->stream, &rest.n_half);
-        rest.half = half = xstrndup(rest.half, rest.n_half);
-        rest.unsent = unsent = json_stream_unsent_bytes(f->stream, &rest.n_unsent);
-        rest.n_fds = json_stream_half_fds(f->stream, &fds);
-        for (size_t i = 0; i < rest.n_fds; i++)
-                copies[i] = dup(fds[i]);
-        rest.fds = copies;
-        json_stream_free(f->stream);
-        f->stream = json_stream_new(f->loop, socket_fd, options, &handlers, f);
-        if (json_stream_resume(f->stream, &rest, err) < 0) {
-                json_stream_free(f->stream);
-                f->stream = NULL;
-        }
-}
-
-static void another_stream_goes_on_at_every_byte_of_a_message(void **state)
-{
-        static const char text[] = "{\"a\": \"}{\\\"\\\\\", \"b\": [{}, []], \"c\": 7}\n";
-        _cleanup_error_ struct error *err = NULL;
-
-        (void)state;
-        for (size_t cut = 0; cut < sizeof(text) - 1; cut++) {
-                struct fixture *f = begin(&strict);
-
-                if (cut) {
-                        assert_int_equal(send(f->peer, text, cut, 0), cut);
-                        loop_step(f->loop, 1000);
-                }
-                move_stream(f, &strict, &err);
-                assert_null(err);
-                peer_write(f->peer, text + cut);
-                peer_spin_until(f->loop, &f->messages, 1);
-                assert_int_equal(f->messages, 1);
-                assert_int_equal(json_integer_value(json_object_get(f->last, "c")), 7);
-                finish(f);
-        }
-}
-
-static void fds_and_unsent_bytes_go_on_with_another_stream(void **state)
-{
-        struct fixture *f = begin(&strict);
-        _cleanup_error_ struct error *err = NULL;
-        _cleanup_free_ char *long_text = xmalloc(2001);
-        json_auto_t *filler = json_object();
-        unsigned sent = 0;
-        int pair[2];
-        char byte;
-
-        (void)state;
-        memset(long_text, 'x', 2000);
-        long_text[2000] = '\0';
-        json_object_set_new(filler, "x", json_string(long_text));
-        while (json_stream_unsent(f->stream) < 10000) {
-                assert_int_equal(json_stream_send(f->stream, filler, NULL, 0, &err), 0);
-                sent++;
-        }
-        assert_int_equal(pipe(pair), 0);
-        assert_int_equal(fd_send(f->peer, "{\"a\"", 4, &pair[0], 1, &err), 0);
-        close(pair[0]);
-        loop_step(f->loop, 1000);
-        move_stream(f, &strict, &err);
-        assert_null(err);
-        assert_true(json_stream_unsent(f->stream) >= 10000);
-        peer_write(f->peer, ":1}");
-        peer_spin_until(f->loop, &f->messages, 1);
-        assert_int_equal(f->fds_of_last, 1);
-        assert_int_equal(write(pair[1], "!", 1), 1);
-        assert_int_equal(read(f->kept_fd, &byte, 1), 1);
-        close(pair[1]);
-        /* Each line whole and once. */
-        fcntl(f->peer, F_SETFL, O_NONBLOCK);
-        for (struct text line = TEXT_INIT; sent > 0;) {
-                char c;
-                ssize_t n = recv(f->peer, &c, 1, 0);
-
-                if (n < 0)
-                        loop_step(f->loop, 100);
-                else if (c != '\n')
-                        text_add_bytes(&line, &c, 1);
-                else {
-                        assert_int_equal(line.length, strlen("{\"x\":\"\"}") + 2000);
-                        text_done(&line);
-                        sent--;
-                }
-        }
-        assert_int_equal(json_stream_unsent(f->stream), 0);
-        finish(f);
-}
-
-static void what_is_no_half_message_is_no_state_of_a_stream(void **state)
-{
-        static const char *const wrong[] = { "x", "{}", "{\"a\":1}", " ", "{\"a\":1}{", "[", "{]" };
-
-        (void)state;
-        for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-                struct fixture *f = begin(&strict);
-                struct json_stream_rest rest = { .half = wrong[i], .n_half = strlen(wrong[i]) };
-                struct error *err = NULL;
-
-                assert_int_equal(json_stream_resume(f->stream, &rest, &err), -1);
-                assert_int_equal(err->code, ERROR_FAILED);
-                error_free(err);
-                finish(f);
-        }
-}
-
-static void more_than_a_stream_may_have_is_no_state_of_it(void **state)
-{
-        const struct json_stream_options small = {
-                .max_message = 10, .message_ms = 1000, .max_queue = 10, .max_fds = 0
-        };
-        struct json_stream_rest rests[] = { { .half = "{\"0123456789", .n_half = 12 },
-                                            { .unsent = "01234567890", .n_unsent = 11 },
-                                            { .n_fds = 1 } };
-
-        (void)state;
-        for (size_t i = 0; i < ARRAY_SIZE(rests); i++) {
-                struct fixture *f = begin(&small);
-                int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-                struct error *err = NULL;
-
-                rests[i].fds = &fd;
-                assert_int_equal(json_stream_resume(f->stream, &rests[i], &err), -1);
-                if (rests[i].n_fds)
-                        assert_int_equal(fcntl(fd, F_GETFD), -1);
-                else
-                        close(fd);
-                error_free(err);
-                finish(f);
-        }
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -739,21 +380,13 @@ int main(void)
                 cmocka_unit_test(hang_up_is_told_once_and_after_what_was_said),
                 cmocka_unit_test(a_stream_may_be_freed_by_its_message),
                 cmocka_unit_test(integers_of_64_bits_survive_as_reals),
-                cmocka_unit_test(fds_come_with_their_message),
-                cmocka_unit_test(fds_that_are_not_kept_are_closed),
-                cmocka_unit_test(more_fds_than_allowed_end_the_stream),
                 cmocka_unit_test(what_the_peer_does_not_read_waits_within_the_limit),
-                cmocka_unit_test(fds_wait_with_their_message),
                 cmocka_unit_test(sending_to_a_peer_that_left_fails_and_its_last_words_are_heard),
                 cmocka_unit_test(a_lenient_stream_skips_to_ff_on_demand),
                 cmocka_unit_test(a_lenient_stream_recovers_at_ff_from_anything),
                 cmocka_unit_test(a_stream_that_does_not_read_still_sees_the_end),
                 cmocka_unit_test(a_held_stream_leaves_the_bytes_in_the_socket),
                 cmocka_unit_test(a_half_message_is_not_late_while_its_stream_is_held),
-                cmocka_unit_test(another_stream_goes_on_at_every_byte_of_a_message),
-                cmocka_unit_test(fds_and_unsent_bytes_go_on_with_another_stream),
-                cmocka_unit_test(what_is_no_half_message_is_no_state_of_a_stream),
-                cmocka_unit_test(more_than_a_stream_may_have_is_no_state_of_it),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
