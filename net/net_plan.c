@@ -1,6 +1,5 @@
 #include "net/net_plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/number_list.h"
@@ -120,11 +119,6 @@ int net_plan_nic(const struct net_nic *nic, struct net_op ret[NET_OPS_PER_NIC], 
         return 0;
 }
 
-static void mac_text(const uint8_t mac[NET_MAC_SIZE], char ret[18])
-{
-        snprintf(ret, 18, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-}
-
 static void set_ovs(json_t *json, const char *member, const struct net_ovs *ovs)
 {
         json_t *object =
@@ -146,7 +140,7 @@ json_t *net_op_to_json(const struct net_op *op)
                 return json_pack("{s:s, s:s, s:I, s:b}", "op", name, "ifname", op->ifname, "queues",
                                  (json_int_t)op->tap.queues, "vnet-hdr", op->tap.vnet_hdr);
         case NET_LINK_SET:
-                mac_text(op->link.mac, mac);
+                text_from_mac(op->link.mac, mac);
                 json = json_pack("{s:s, s:s, s:I, s:s, s:s}", "op", name, "ifname", op->ifname, "group",
                                  (json_int_t)op->link.group, "alias", op->link.alias, "mac", mac);
                 if (op->link.mtu)
@@ -267,7 +261,7 @@ void net_op_text(const struct net_op *op, struct text *out)
                           op->tap.vnet_hdr ? "  vnet_hdr" : "");
                 return;
         case NET_LINK_SET:
-                mac_text(op->link.mac, mac);
+                text_from_mac(op->link.mac, mac);
                 text_addf(out, "link set      %s  group %u  mac %s", op->ifname, op->link.group, mac);
                 if (op->link.mtu)
                         text_addf(out, "  mtu %u", op->link.mtu);

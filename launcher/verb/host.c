@@ -123,8 +123,7 @@ int verb_mac(struct verb_context *context, struct error **err)
                 identity_uuid(context->args[0], uuid);
                 identity_mac(uuid, nic, mac);
         }
-        snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
-                 mac[5]);
+        text_from_mac(mac, text);
         return print_value(context, "mac", text);
 }
 

@@ -1,5 +1,7 @@
 #include "base/text.h"
 
+#include <limits.h>
+
 #include "base/argv.h"
 #include "tests/unit/peer.h"
 
@@ -174,6 +176,61 @@ static void a_text_grows_and_is_taken(void **state)
         free(taken);
 }
 
+static void __attribute__((format(printf, 1, 2))) formats_as_printf(const char *format, ...)
+{
+        char ours[64], printfs[64];
+        int theirs;
+        va_list ap;
+
+        for (size_t room = 0; room <= sizeof(ours); room++) {
+                size_t n;
+
+                memset(ours, '#', sizeof(ours));
+                va_start(ap, format);
+                n = text_vformat(ours, room, format, ap);
+                va_end(ap);
+                va_start(ap, format);
+                theirs = vsnprintf(printfs, sizeof(printfs), format, ap);
+                va_end(ap);
+                assert_int_equal(n, theirs);
+                if (n < room)
+                        assert_string_equal(ours, printfs);
+                for (size_t i = room; i < sizeof(ours); i++)
+                        assert_int_equal(ours[i], '#');
+        }
+}
+
+static void text_is_formatted_as_by_printf(void **state)
+{
+        const char *volatile nothing = NULL;
+
+        (void)state;
+        formats_as_printf("%s", "");
+        formats_as_printf("no directive");
+        formats_as_printf("%s/%s.d", "unit", "name");
+        formats_as_printf("%u %u, %zu|%lu", 0u, UINT_MAX, (size_t)1234, 5678901ul);
+        formats_as_printf("%llu%%", ULLONG_MAX);
+        formats_as_printf("%s is %d, %u", "x", -1, 7u);
+        formats_as_printf("%u of %.3s and %5s", 7u, "four", "x");
+        formats_as_printf("%ld %x", -5l, 255u);
+        formats_as_printf("%s after %s", "one", nothing);
+}
+
+static void a_string_is_made_of_any_length(void **state)
+{
+        (void)state;
+        for (size_t n = 0; n < 600; n += 7) {
+                char word[600];
+                _cleanup_free_ char *made = NULL;
+
+                memset(word, 'a', n);
+                word[n] = '\0';
+                made = xasprintf("<%s>", word);
+                assert_int_equal(strlen(made), n + 2);
+                assert_memory_equal(made + 1, word, n);
+        }
+}
+
 static void bytes_survive_as_hexadecimal_digits(void **state)
 {
         static const char *const wrong[] = { "0", "0g", "g0", "00 ", "0x", "000" };
@@ -205,6 +262,8 @@ int main(void)
                 cmocka_unit_test(shell_words_survive_a_shell),
                 cmocka_unit_test(the_nearest_name_is_what_was_meant),
                 cmocka_unit_test(a_text_grows_and_is_taken),
+                cmocka_unit_test(text_is_formatted_as_by_printf),
+                cmocka_unit_test(a_string_is_made_of_any_length),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
