@@ -21,8 +21,12 @@
 #define SUFFIX ".tmpl"
 
 /* What is written for each; specs are gone by then, memory that is used again costs no page faults. */
+struct unit {
+        char *name, *dropin, *delay; /* delay: NULL where there is none */
+};
+
 struct vms {
-        char **names, **dropins, **delays; /* delays: NULL where there is none */
+        struct unit *units;
         struct unit_place *places;
         size_t n;
         bool any_run; /* RUN has directories, so a VM may run */
@@ -31,24 +35,26 @@ struct vms {
 static void vms_done(struct vms *vms)
 {
         for (size_t i = 0; i < vms->n; i++) {
-                free(vms->names[i]);
-                free(vms->dropins[i]);
-                free(vms->delays[i]);
+                free(vms->units[i].name);
+                free(vms->units[i].dropin);
+                free(vms->units[i].delay);
         }
-        free(vms->names);
-        free(vms->dropins);
-        free(vms->delays);
+        free(vms->units);
         free(vms->places);
 }
 
-static int read_spec(const struct site *site, const char *path, const char *base_dir, const char *name,
-                     struct vm_spec **ret, struct error **err)
+/* file: the same as path, from dirfd. */
+static int read_spec(const struct site *site, int dirfd, const char *file, const char *path,
+                     const char *base_dir, const char *name, struct vm_spec **ret, struct error **err)
 {
+        _cleanup_close_ int fd = openat(dirfd, file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         _cleanup_(template_freep) struct template *template = NULL;
         _cleanup_free_ char *text = NULL;
         size_t length;
 
-        if (fd_read_file_at(AT_FDCWD, path, TEMPLATE_MAX_BYTES, &text, &length, err) < 0 ||
+        if (fd < 0)
+                return error_os(err, errno, "open '%s'", path);
+        if (fd_read_all(fd, path, TEMPLATE_MAX_BYTES, &text, &length, err) < 0 ||
             template_parse(path, text, length, &template, err) < 0 ||
             spec_build(template, site, base_dir, name, ret, err) < 0)
                 return -1;
@@ -72,37 +78,36 @@ static void complain(const char *text, const char *vm)
 
 static void keep(struct vms *vms, const struct site *site, const struct vm_spec *spec)
 {
-        size_t size = sizeof(char *), n = vms->n;
+        size_t n = vms->n;
 
-        vms->names = xreallocarray(vms->names, n + 1, size);
-        vms->dropins = xreallocarray(vms->dropins, n + 1, size);
-        vms->delays = xreallocarray(vms->delays, n + 1, size);
+        ARRAY_GROW(vms->units, n);
         ARRAY_GROW(vms->places, n);
-        vms->names[n] = xstrdup(spec->name);
-        vms->dropins[n] = unit_dropin(spec, site);
-        vms->delays[n] = spec->start_delay ? unit_delay_dropin(spec) : NULL;
-        vms->places[n] = (struct unit_place){ .vm = vms->names[n],
+        vms->units[n] = (struct unit){ .name = xstrdup(spec->name),
+                                       .dropin = unit_dropin(spec, site),
+                                       .delay = spec->start_delay ? unit_delay_dropin(spec) : NULL };
+        vms->places[n] = (struct unit_place){ .vm = vms->units[n].name,
                                               .order = spec->start_order,
                                               .delay = spec->start_delay };
         vms->n++;
 }
 
 /* What it runs with, or what it would be started with. One line about a template that is none. */
-static void add_vm(const struct site *site, const char *directory, const char *name, struct vms *vms)
+static void add_vm(const struct site *site, int dirfd, const char *directory, const char *name,
+                   struct vms *vms)
 {
-        _cleanup_free_ char *live = xasprintf("%s/%s/live.tmpl", site->paths.run, name);
-        _cleanup_free_ char *path = xasprintf("%s/%s" SUFFIX, directory, name);
+        _cleanup_free_ char *path = xasprintf("%s/%s%s", directory, name, SUFFIX);
+        _cleanup_free_ char *live = vms->any_run ? xasprintf("%s/%s/live.tmpl", site->paths.run, name) : NULL;
         _cleanup_(vm_spec_freep) struct vm_spec *spec = NULL;
         _cleanup_error_ struct error *error = NULL;
         bool runs = vms->any_run;
 
-        if (runs && read_spec(site, live, "/", name, &spec, &error) < 0 && error->code == ERROR_OS &&
-            error->os_errno == ENOENT) {
+        if (runs && read_spec(site, AT_FDCWD, live, live, "/", name, &spec, &error) < 0 &&
+            error->code == ERROR_OS && error->os_errno == ENOENT) {
                 error_free(TAKE_PTR(error));
                 runs = false;
         }
         if (!runs)
-                read_spec(site, path, directory, name, &spec, &error);
+                read_spec(site, dirfd, path + strlen(directory) + 1, path, directory, name, &spec, &error);
         if (error || !spec) {
                 _cleanup_free_ char *text = error ? error_text(error) : xstrdup(path);
 
@@ -139,17 +144,17 @@ static int read_all(const struct site *site, struct vms *vms, struct error **err
                         free(name);
                         continue;
                 }
-                names = xreallocarray(names, n + 1, sizeof(*names));
+                ARRAY_GROW(names, n);
                 names[n++] = name;
         }
-        closedir(dir);
         if (n)
                 qsort(names, n, sizeof(*names), compare_names);
         for (size_t i = 0; i < n; i++) {
-                add_vm(site, directory, names[i], vms);
+                add_vm(site, dirfd(dir), directory, names[i], vms);
                 free(names[i]);
         }
         free(names);
+        closedir(dir);
         return 0;
 }
 
@@ -169,15 +174,15 @@ static int write_dropin(int dirfd, const char *unit, const char *text, struct er
 
 static int write_vm(const struct vms *vms, size_t i, int dirfd, struct error **err)
 {
-        const char *name = vms->names[i];
+        const char *name = vms->units[i].name;
         _cleanup_free_ char *order = unit_order(&vms->places[i], vms->places, vms->n);
-        _cleanup_free_ char *text = xasprintf("%s%s", vms->dropins[i], order);
+        _cleanup_free_ char *text = xasprintf("%s%s", vms->units[i].dropin, order);
         _cleanup_free_ char *unit = xasprintf("vmlaunch@%s.service", name);
         _cleanup_free_ char *delay = xasprintf("vmlaunch-delay@%s.service", name);
 
         if (write_dropin(dirfd, unit, text, err) < 0)
                 return -1;
-        return vms->delays[i] ? write_dropin(dirfd, delay, vms->delays[i], err) : 0;
+        return vms->units[i].delay ? write_dropin(dirfd, delay, vms->units[i].delay, err) : 0;
 }
 
 int verb_generator(struct verb_context *context, struct error **err)
