@@ -57,7 +57,7 @@ const struct attr *attr_find(const struct attr_section *section, const char *nam
         struct found *last = &asked[((uintptr_t)section / sizeof(*section) + (uintptr_t)name) % FOUND_SLOTS];
         const struct attr *row;
 
-        if (last->section == section && strcmp(last->row->name, name) == 0)
+        if (last->section == section && (last->row->name == name || strcmp(last->row->name, name) == 0))
                 return last->row;
         row = find_by_text(section, name);
         if (row)
@@ -97,29 +97,6 @@ uint64_t attr_plain_unit(const struct attr *row)
 void *attr_field(const struct attr *row, void *record)
 {
         return (char *)record + row->offset;
-}
-
-bool attr_is_text(const struct attr *row)
-{
-        switch (row->kind) {
-        case ATTR_TEXT:
-        case ATTR_PATH:
-        case ATTR_MAC:
-        case ATTR_UUID:
-        case ATTR_IFNAME:
-        case ATTR_TARGET:
-        case ATTR_ADDRESS:
-                return true;
-        case ATTR_BOOL:
-        case ATTR_U32:
-        case ATTR_U64:
-        case ATTR_SIGNED:
-        case ATTR_DECIMAL:
-        case ATTR_SIZE:
-        case ATTR_ENUM:
-                break;
-        }
-        return false;
 }
 
 char *attr_full_name(const struct attr_section *section, const struct attr *row)

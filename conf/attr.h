@@ -205,7 +205,13 @@ const char *attr_nearest(const struct attr_section *section, const char *name);
 uint64_t attr_plain_unit(const struct attr *row);
 /* The field of the row in record, and the text fields among the kinds. */
 void *attr_field(const struct attr *row, void *record);
-bool attr_is_text(const struct attr *row);
+static inline bool attr_is_text(const struct attr *row)
+{
+        const unsigned texts = 1u << ATTR_TEXT | 1u << ATTR_PATH | 1u << ATTR_MAC | 1u << ATTR_UUID |
+                               1u << ATTR_IFNAME | 1u << ATTR_TARGET | 1u << ATTR_ADDRESS;
+
+        return texts >> row->kind & 1;
+}
 /* "DISK/CACHE", "MEMORY"; new string. */
 char *attr_full_name(const struct attr_section *section, const struct attr *row);
 /* "one of a, b, c", "1 MiB to 16 TiB", "yes or no", ...: what values there are; new string. */

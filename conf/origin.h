@@ -27,13 +27,16 @@ struct origin {
         const char *text;      /* the value as written, or the default's text; owned unless it is the row's */
 };
 
+/* Of a value that is the row's default. */
+struct origin origin_of_default(const char *dflt);
 /* As if nobody had given the value. */
 void origin_done(struct origin *origin);
 
 /* First member of every section struct. */
 struct section {
-        struct source_pos pos;  /* of the vector, or none */
-        struct origin *origins; /* [attr_section.n_rows]; owned */
+        struct source_pos pos;          /* of the vector, or none */
+        struct origin *origins;         /* [attr_section.n_rows]; owned; NULL when the section is blank */
+        const struct spec_blank *blank; /* what it is a copy of (spec_blank.h), or NULL */
 };
 
 /* What the word auto stores in a number where 0 already means something: a word's value of -1. */

@@ -8,6 +8,7 @@
 #include "conf/disk_share.h"
 #include "conf/secret.h"
 #include "conf/snippet.h"
+#include "conf/spec_blank.h"
 #include "conf/spec_rules.h"
 #include "conf/spec_sections.h"
 
@@ -87,11 +88,20 @@ void spec_warn(struct spec_builder *builder, const struct source_pos *pos, const
         error_append(&builder->spec->warnings, warning);
 }
 
-struct origin *spec_origin(const struct attr_section *section, const void *record, const char *key)
+const struct origin *spec_origin(const struct attr_section *section, const void *record, const char *key)
 {
-        const struct section *head = record;
+        return spec_row_origin(section, record, attr_find(section, key));
+}
 
-        return &head->origins[attr_find(section, key) - section->rows];
+struct origin *spec_own_origin(const struct attr_section *section, void *record, const char *key)
+{
+        return spec_own_row_origin(section, record, attr_find(section, key));
+}
+
+void spec_drop_origin(const struct attr_section *section, void *record, const char *key)
+{
+        if (spec_origin(section, record, key)->layer != LAYER_NONE)
+                origin_done(spec_own_origin(section, record, key));
 }
 
 bool spec_is_given(const struct attr_section *section, const void *record, const char *key)
@@ -130,7 +140,6 @@ void spec_set_origin(struct vm_spec *spec, struct origin *origin, enum layer lay
 
 void spec_forget(const struct attr_section *section, const struct attr *row, void *record)
 {
-        struct origin *origin = &((struct section *)record)->origins[row - section->rows];
         void *field = attr_field(row, record);
 
         switch (row->kind) {
@@ -154,7 +163,8 @@ void spec_forget(const struct attr_section *section, const struct attr *row, voi
                 free(*(char **)field);
                 *(char **)field = NULL;
         }
-        origin_done(origin);
+        if (spec_row_origin(section, record, row)->layer != LAYER_NONE)
+                origin_done(spec_own_row_origin(section, record, row));
 }
 
 /* Fills a section from the vector (NULL: none was given, or top-level), the layers and the rows' defaults. */
@@ -165,9 +175,17 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
         struct section *head = record;
         _cleanup_free_ const struct template_value **given =
                 xcalloc(section->n_rows, sizeof(const struct template_value *));
-        bool only_given = spec_is_only_given(builder, section);
+        _cleanup_free_ bool *named = *section->name ? NULL : xcalloc(section->n_rows, sizeof(bool));
+        bool only_given = spec_is_only_given(builder);
 
         spec_sort_values(section, vector, given);
+        for (size_t i = 0; named && i < builder->template->n_attributes; i++) {
+                const struct template_attribute *single = &builder->template->attributes[i];
+                const struct attr *row = single->is_vector ? NULL : attr_find(section, single->name);
+
+                if (row)
+                        named[row - section->rows] = true;
+        }
         head->origins = xcalloc(section->n_rows, sizeof(*head->origins));
         if (vector) {
                 head->pos = vector->name_pos;
@@ -180,7 +198,8 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
 
                 if (row->state != ATTR_HERE || !(row->has_field || row->kept))
                         continue;
-                if ((given[i] || !only_given) && spec_look_up_in(builder, section, given[i], row, &found))
+                if ((given[i] || !only_given || (named && named[i])) &&
+                    spec_look_up_in(builder, section, given[i], row, &found))
                         spec_set_origin(spec, &head->origins[i], found.layer,
                                         row->secret && !spec_text_is_empty(found.text) ? SECRET_SHOWN
                                                                                        : found.text,
@@ -195,9 +214,7 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
                 if (!row->dflt)
                         continue;
                 if (!found.text)
-                        head->origins[i] = (struct origin){ .layer = LAYER_DEFAULT,
-                                                            .text = row->dflt,
-                                                            .text_is_rows = true };
+                        head->origins[i] = origin_of_default(row->dflt);
                 if (attr_set(section, row, row->dflt, NULL, record, &error) < 0)
                         spec_report(builder, error);
         }
@@ -205,13 +222,18 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
 
 /* Fills the only section of its kind; says so when there are more. */
 static const struct template_attribute *fill_single(struct spec_builder *builder,
-                                                    const struct attr_section *section, void *record)
+                                                    const struct spec_section *row, void *record)
 {
+        const struct attr_section *section = row->section;
         size_t start = 0;
         const struct template_attribute *vector =
                 template_next(builder->template, section->name, true, &start);
         const struct template_attribute *more;
 
+        if (!vector && spec_is_only_given(builder)) {
+                spec_blank_fill(row, record);
+                return NULL;
+        }
         fill(builder, section, vector, record);
         while (vector && (more = template_next(builder->template, section->name, true, &start)))
                 spec_warn(builder, &more->name_pos, "%s: given twice, the first one counts (line %u)",
@@ -269,7 +291,7 @@ static void fill_sections(struct spec_builder *builder)
                         fill_repeated(builder, row);
                         continue;
                 }
-                given = fill_single(builder, row->section, spec_section_record(row, spec, 0)) != NULL;
+                given = fill_single(builder, row, spec_section_record(row, spec, 0)) != NULL;
                 if (row->present)
                         *(bool *)((char *)spec + row->present) = given;
         }

@@ -28,8 +28,8 @@ static bool is_of_template(const struct origin *origin)
 static void set_vcpus(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
-        struct origin *vcpu = spec_origin(&attr_vm, spec, "VCPU"),
-                      *max = spec_origin(&attr_vm, spec, "VCPU_MAX");
+        const struct origin *vcpu = spec_origin(&attr_vm, spec, "VCPU"),
+                            *max = spec_origin(&attr_vm, spec, "VCPU_MAX");
 
         if (!spec->vcpu_max || !spec->vcpu)
                 return;
@@ -37,7 +37,7 @@ static void set_vcpus(struct spec_builder *builder)
                 _cleanup_free_ char *text = xasprintf("%u", spec->vcpu_max);
 
                 spec->vcpu = spec->vcpu_max;
-                spec_set_origin(spec, vcpu, LAYER_RULE, text, NULL);
+                spec_set_origin(spec, spec_own_origin(&attr_vm, spec, "VCPU"), LAYER_RULE, text, NULL);
         } else if (spec->vcpu_max < spec->vcpu && is_of_template(max)) {
                 spec_fail(builder, &max->pos, "VCPU_MAX: %u is less than VCPU of %u", spec->vcpu_max,
                           spec->vcpu);
@@ -46,7 +46,7 @@ static void set_vcpus(struct spec_builder *builder)
                           "VCPU_MAX: %u is less than the VM's VCPU of %u, which has no places for more",
                           spec->vcpu_max, spec->vcpu);
                 spec->vcpu_max = 0;
-                spec_set_origin(spec, max, LAYER_NONE, NULL, NULL);
+                spec_drop_origin(&attr_vm, spec, "VCPU_MAX");
         }
 }
 
@@ -74,7 +74,7 @@ void spec_share_memory(struct spec_builder *builder, const char *reference, cons
 /* What an encrypted guest uses is locked: without a limit it could take all memory of the host. */
 static void set_encrypted_limit(struct vm_spec *spec)
 {
-        struct origin *limit = spec_origin(&attr_memtune, &spec->memtune, "HARD_LIMIT");
+        const struct origin *limit = spec_origin(&attr_memtune, &spec->memtune, "HARD_LIMIT");
         _cleanup_free_ char *text = NULL;
 
         if (spec->memory_encryption.type == MEMORY_ENCRYPTION_NONE || limit->layer != LAYER_NONE)
@@ -82,30 +82,34 @@ static void set_encrypted_limit(struct vm_spec *spec)
         spec->memtune.present = true;
         spec->memtune.hard_limit = vm_spec_ram(spec) + vm_spec_memory_room(spec) + spec->memory_tune_offset;
         text = text_from_size(spec->memtune.hard_limit);
-        spec_set_origin(spec, limit, LAYER_RULE, text, NULL);
+        spec_set_origin(spec, spec_own_origin(&attr_memtune, &spec->memtune, "HARD_LIMIT"), LAYER_RULE, text,
+                        NULL);
 }
 
 /* Of memory of huge pages the host can neither merge any nor take any back, unless a template says that it shall. */
 static void set_hugepages(struct vm_spec *spec)
 {
         struct memory_backing_spec *backing = &spec->memory_backing;
-        struct origin *hugepages = spec_origin(&attr_memory_backing, backing, "HUGEPAGES"),
-                      *merge = spec_origin(&attr_memory_backing, backing, "NOSHAREPAGES"),
-                      *model = spec_origin(&attr_balloon, &spec->balloon, "MODEL");
+        const struct origin *hugepages = spec_origin(&attr_memory_backing, backing, "HUGEPAGES"),
+                            *merge = spec_origin(&attr_memory_backing, backing, "NOSHAREPAGES"),
+                            *model = spec_origin(&attr_balloon, &spec->balloon, "MODEL");
 
         if (!vm_spec_has_hugepages(spec))
                 return;
         if (!is_of_template(hugepages) && !backing->hugepages) {
                 backing->hugepages = true;
-                spec_set_origin(spec, hugepages, LAYER_RULE, "yes", NULL);
+                spec_set_origin(spec, spec_own_origin(&attr_memory_backing, backing, "HUGEPAGES"), LAYER_RULE,
+                                "yes", NULL);
         }
         if (!is_of_template(merge) && !backing->nosharepages) {
                 backing->nosharepages = true;
-                spec_set_origin(spec, merge, LAYER_RULE, "yes", NULL);
+                spec_set_origin(spec, spec_own_origin(&attr_memory_backing, backing, "NOSHAREPAGES"),
+                                LAYER_RULE, "yes", NULL);
         }
         if (!is_of_template(model) && spec->balloon.model != BALLOON_MODEL_NONE) {
                 spec->balloon.model = BALLOON_MODEL_NONE;
-                spec_set_origin(spec, model, LAYER_RULE, "none", NULL);
+                spec_set_origin(spec, spec_own_origin(&attr_balloon, &spec->balloon, "MODEL"), LAYER_RULE,
+                                "none", NULL);
         }
 }
 

@@ -28,7 +28,7 @@ static void set_clock(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
         struct clock_spec *clock = &spec->clock;
-        struct origin *offset = spec_origin(&attr_clock, clock, "OFFSET");
+        struct origin *offset;
         bool offset_given = spec_is_given(&attr_clock, clock, "OFFSET");
         bool zone_given = spec_is_given(&attr_clock, clock, "TIMEZONE");
         bool adjustment_given = spec_is_given(&attr_clock, clock, "ADJUSTMENT");
@@ -39,6 +39,7 @@ static void set_clock(struct spec_builder *builder)
                         clock->offset = CLOCK_LOCALTIME;
                 return;
         }
+        offset = spec_own_origin(&attr_clock, clock, "OFFSET");
         /* One that was given decides what is meant; both together are a contradiction. */
         if (!offset_given && (zone_given || adjustment_given)) {
                 clock->offset = zone_given ? CLOCK_TIMEZONE : CLOCK_VARIABLE;

@@ -79,8 +79,8 @@ void spec_set_cpu(struct spec_builder *builder)
         if (spec->evc_mode && *spec->evc_mode) {
                 free(cpu->model_text);
                 cpu->model_text = xstrdup(spec->evc_mode);
-                spec_set_origin(spec, spec_origin(&attr_cpu_model, cpu, "MODEL"), evc->layer, spec->evc_mode,
-                                &evc->pos);
+                spec_set_origin(spec, spec_own_origin(&attr_cpu_model, cpu, "MODEL"), evc->layer,
+                                spec->evc_mode, &evc->pos);
         }
         model = cpu->model_text;
         if (!model || !*model || strcasecmp(model, "none") == 0)

@@ -128,7 +128,7 @@ static void check_tag(struct spec_builder *builder, const struct filesystem_spec
 /* DISK/UID_MAP and GID_MAP of the configuration, upstream's words. */
 static void set_map(struct spec_builder *builder, struct filesystem_spec *fs, const char *key, uint32_t *map)
 {
-        struct origin *origin = spec_origin(&attr_filesystem, fs, key);
+        const struct origin *origin = spec_origin(&attr_filesystem, fs, key);
         const struct attr *row = attr_find(&attr_disk, key);
         struct spec_value found;
         struct error *error = NULL;
@@ -143,13 +143,14 @@ static void set_map(struct spec_builder *builder, struct filesystem_spec *fs, co
                         error_free(error); /* said already */
         } else if (text_parse_u32(found.text, &number)) {
                 *map = number;
-                spec_set_origin(builder->spec, origin, found.layer, found.text, &found.pos);
+                spec_set_origin(builder->spec, spec_own_origin(&attr_filesystem, fs, key), found.layer,
+                                found.text, &found.pos);
         }
 }
 
 static void set_filesystem(struct spec_builder *builder, struct filesystem_spec *fs, const char *base_dir)
 {
-        struct origin *driver = spec_origin(&attr_filesystem, fs, "DRIVER");
+        const struct origin *driver = spec_origin(&attr_filesystem, fs, "DRIVER");
         _cleanup_free_ char *source = TAKE_PTR(fs->source);
 
         if (!spec_is_given(&attr_filesystem, fs, "SOURCE"))
@@ -160,7 +161,8 @@ static void set_filesystem(struct spec_builder *builder, struct filesystem_spec 
                                                spec_origin(&attr_filesystem, fs, "SOURCE"), base_dir, source);
         if (fs->access == FILESYSTEM_PASSTHROUGH && driver->layer <= LAYER_DEFAULT) {
                 fs->driver = FILESYSTEM_VIRTIOFS;
-                spec_set_origin(builder->spec, driver, LAYER_RULE, "virtiofs", NULL);
+                spec_set_origin(builder->spec, spec_own_origin(&attr_filesystem, fs, "DRIVER"), LAYER_RULE,
+                                "virtiofs", NULL);
         }
         set_map(builder, fs, "UID_MAP", &fs->uid_map);
         set_map(builder, fs, "GID_MAP", &fs->gid_map);

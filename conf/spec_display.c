@@ -56,11 +56,10 @@ static void cut_password(struct spec_builder *builder, struct graphics_spec *gra
 }
 
 /* A layer's value that is nothing to this kind of device; in live.tmpl it would look asked for. */
-static void forget(struct spec_builder *builder, const struct attr_section *section, void *record,
-                   const char *key)
+static void forget(const struct attr_section *section, void *record, const char *key)
 {
         if (!is_asked(section, record, key))
-                spec_set_origin(builder->spec, spec_origin(section, record, key), LAYER_NONE, NULL, NULL);
+                spec_drop_origin(section, record, key);
 }
 
 static void set_graphics(struct spec_builder *builder)
@@ -76,12 +75,12 @@ static void set_graphics(struct spec_builder *builder)
         if (graphics->passwd && *graphics->passwd)
                 graphics->random_passwd = false;
         if (graphics->type != GRAPHICS_SPICE) {
-                forget(builder, &attr_graphics, graphics, "VDAGENT");
-                forget(builder, &attr_graphics, graphics, "USB_REDIRECTIONS");
+                forget(&attr_graphics, graphics, "VDAGENT");
+                forget(&attr_graphics, graphics, "USB_REDIRECTIONS");
         } else if (!is_asked(&attr_graphics, graphics, "KEYMAP")) {
                 free(graphics->keymap);
                 graphics->keymap = NULL;
-                forget(builder, &attr_graphics, graphics, "KEYMAP");
+                forget(&attr_graphics, graphics, "KEYMAP");
         }
 }
 
@@ -108,8 +107,8 @@ static void set_video(struct spec_builder *builder)
                           "VIDEO/RESOLUTION: '%s' is not WIDTHxHEIGHT, each 1 to %d (like 1024x768)",
                           video->resolution, RESOLUTION_MAX);
         if (video->type != VIDEO_VIRTIO) {
-                forget(builder, &attr_video, video, "IOMMU");
-                forget(builder, &attr_video, video, "ATS");
+                forget(&attr_video, video, "IOMMU");
+                forget(&attr_video, video, "ATS");
         }
 }
 
@@ -131,7 +130,7 @@ static void set_inputs(struct vm_spec *spec)
                 if (input->bus)
                         continue;
                 input->bus = input->type == INPUT_TABLET ? INPUT_USB : INPUT_PS2;
-                spec_set_origin(spec, spec_origin(&attr_input, input, "BUS"), LAYER_RULE,
+                spec_set_origin(spec, spec_own_origin(&attr_input, input, "BUS"), LAYER_RULE,
                                 word_of(&attr_input, "BUS", (int)input->bus), NULL);
         }
 }

@@ -25,30 +25,24 @@ static bool is_own(const struct attr_section *section, const void *record, const
 }
 
 /* A layer's default that this VM has no use for is not one of its values. */
-static void forget(struct spec_builder *builder, const struct attr_section *section, const void *record,
-                   const char *key)
-{
-        spec_set_origin(builder->spec, spec_origin(section, record, key), LAYER_NONE, NULL, NULL);
-}
-
 /* The machine of ARM guests, where MACHINE was said by somebody who did not speak of ARM. */
 static void set_arm_machine(struct spec_builder *builder)
 {
         struct vm_spec *spec = builder->spec;
-        struct origin *machine = spec_origin(&attr_os, &spec->os, "MACHINE");
+        const struct origin *machine = spec_origin(&attr_os, &spec->os, "MACHINE");
         const struct origin *arch = spec_origin(&attr_os, &spec->os, "ARCH");
 
         if (!is_arm(spec) || machine->layer >= arch->layer || vm_spec_is_virt(spec))
                 return;
         free(spec->os.machine);
         spec->os.machine = xstrdup("virt");
-        spec_set_origin(spec, machine, LAYER_RULE, "virt", NULL);
+        spec_set_origin(spec, spec_own_origin(&attr_os, &spec->os, "MACHINE"), LAYER_RULE, "virt", NULL);
 }
 
 static void set_kind(struct spec_builder *builder, const char *base_dir)
 {
         struct os_spec *os = &builder->spec->os;
-        struct origin *origin = spec_origin(&attr_os, os, "FIRMWARE");
+        const struct origin *origin = spec_origin(&attr_os, os, "FIRMWARE");
         _cleanup_free_ char *given = NULL;
 
         if (!os->firmware || !*os->firmware || strcasecmp(os->firmware, "BIOS") == 0) {
@@ -161,10 +155,10 @@ static void check_arm(struct spec_builder *builder)
                 if (!has_uefi) {
                         free(os->firmware);
                         os->firmware = NULL;
-                        forget(builder, &attr_os, os, "FIRMWARE");
+                        spec_drop_origin(&attr_os, os, "FIRMWARE");
                 }
                 features->pcihole64 = 0;
-                forget(builder, &attr_features, features, "PCIHOLE64");
+                spec_drop_origin(&attr_features, features, "PCIHOLE64");
                 return;
         }
         if (features->gic && is_own(&attr_features, features, "GIC"))
@@ -174,7 +168,7 @@ static void check_arm(struct spec_builder *builder)
                 spec_fail(builder, place(&attr_features, features, "RAS"),
                           "FEATURES/RAS: is for ARM guests (ARCH = \"aarch64\")");
         features->gic = GIC_DEFAULT;
-        forget(builder, &attr_features, features, "GIC");
+        spec_drop_origin(&attr_features, features, "GIC");
         features->ras = false;
 }
 

@@ -97,11 +97,11 @@ void spec_find_defaults(struct spec_builder *builder)
         }
 }
 
-bool spec_is_only_given(const struct spec_builder *builder, const struct attr_section *section)
+bool spec_is_only_given(const struct spec_builder *builder)
 {
         const struct site *site = builder->site;
 
-        return *section->name && !builder->defaults[0] && !site->host && !site->cluster && !site->driver;
+        return !builder->defaults[0] && !site->host && !site->cluster && !site->driver;
 }
 
 /*

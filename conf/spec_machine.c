@@ -23,9 +23,9 @@ bool spec_name_is_reserved(const char *name)
 void spec_set_identity(struct spec_builder *builder, const char *default_name)
 {
         struct vm_spec *spec = builder->spec;
-        struct origin *name = spec_origin(&attr_vm, spec, "NAME"),
-                      *uuid = spec_origin(&attr_vm, spec, "UUID");
-        struct origin *os_uuid = spec_origin(&attr_os, &spec->os, "UUID");
+        struct origin *name = spec_own_origin(&attr_vm, spec, "NAME"),
+                      *uuid = spec_own_origin(&attr_vm, spec, "UUID");
+        const struct origin *os_uuid = spec_origin(&attr_os, &spec->os, "UUID");
         struct source_pos file = { .file = builder->template->file };
         char text[37];
 

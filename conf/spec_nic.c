@@ -26,6 +26,7 @@ static void set_macs(struct vm_spec *spec)
         for (size_t i = 0; i < spec->n_nics; i++) {
                 struct nic_spec *nic = &spec->nics[i];
                 uint32_t number = nic->id;
+                char text[18];
 
                 if (nic->mac_text)
                         continue;
@@ -34,9 +35,10 @@ static void set_macs(struct vm_spec *spec)
                         identity_mac(spec->uuid, number, nic->mac);
                         number += SPEC_MAX_ID + 1;
                 } while (mac_is_taken(spec, nic->mac, i));
-                nic->mac_text = xasprintf("%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1],
-                                          nic->mac[2], nic->mac[3], nic->mac[4], nic->mac[5]);
-                spec_set_origin(spec, spec_origin(&attr_nic, nic, "MAC"), LAYER_RULE, nic->mac_text, NULL);
+                text_from_mac(nic->mac, text);
+                nic->mac_text = xstrdup(text);
+                spec_set_origin(spec, spec_own_origin(&attr_nic, nic, "MAC"), LAYER_RULE, nic->mac_text,
+                                NULL);
         }
 }
 
@@ -56,7 +58,8 @@ static void set_taps(struct spec_builder *builder)
                                                 (unsigned)(text_hash(spec->name, strlen(spec->name)) >> 32),
                                                 nic->id);
                 }
-                spec_set_origin(spec, spec_origin(&attr_nic, nic, "TARGET"), LAYER_RULE, nic->target, NULL);
+                spec_set_origin(spec, spec_own_origin(&attr_nic, nic, "TARGET"), LAYER_RULE, nic->target,
+                                NULL);
         }
 }
 
@@ -82,11 +85,6 @@ static bool is_asked(const struct spec_builder *builder, const struct nic_spec *
         return true;
 }
 
-static void forget(struct vm_spec *spec, struct nic_spec *nic, const char *key)
-{
-        spec_set_origin(spec, spec_origin(&attr_nic, nic, key), LAYER_NONE, NULL, NULL);
-}
-
 /* Only virtio cards have more than one, and only taps (opennebula-semantics 3.10). */
 static void set_queues(struct spec_builder *builder, struct nic_spec *nic)
 {
@@ -109,16 +107,16 @@ static void drop_defaults_of_taps(struct spec_builder *builder, struct nic_spec 
         if (nic->script && !is_asked(builder, nic, "SCRIPT")) {
                 free(nic->script);
                 nic->script = NULL;
-                forget(builder->spec, nic, "SCRIPT");
+                spec_drop_origin(&attr_nic, nic, "SCRIPT");
         }
         if (nic->mtu && !is_asked(builder, nic, "MTU")) {
                 nic->mtu = 0;
-                forget(builder->spec, nic, "MTU");
+                spec_drop_origin(&attr_nic, nic, "MTU");
         }
         if (nic->bridge && !is_asked(builder, nic, "BRIDGE")) {
                 free(nic->bridge);
                 nic->bridge = NULL;
-                forget(builder->spec, nic, "BRIDGE");
+                spec_drop_origin(&attr_nic, nic, "BRIDGE");
         }
 }
 

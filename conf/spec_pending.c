@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "conf/attr.h"
+#include "conf/spec_blank.h"
 #include "conf/spec_sections.h"
 
 struct pending {
@@ -32,10 +33,8 @@ static bool is_worked_out(const struct attr_section *section, const struct attr 
 static bool is_left_open(const struct attr_section *section, const struct attr *row, const void *wanted,
                          const char *value)
 {
-        const struct section *head = wanted;
-
         return wanted && row->kind == ATTR_U32 && row->words &&
-               (head->origins[row - section->rows].layer == LAYER_NONE || !value ||
+               (spec_row_origin(section, wanted, row)->layer == LAYER_NONE || !value ||
                 strcmp(value, "auto") == 0);
 }
 
@@ -48,9 +47,7 @@ static bool is_found(const struct attr_section *section, const char *wanted)
 static bool says_nothing(const struct attr_section *section, const struct attr *row, const void *record,
                          const char *value)
 {
-        const struct section *head = record;
-
-        return !head || head->origins[row - section->rows].layer == LAYER_NONE ||
+        return !record || spec_row_origin(section, record, row)->layer == LAYER_NONE ||
                (row->dflt && value && strcmp(row->dflt, value) == 0);
 }
 

@@ -36,15 +36,19 @@ struct spec_builder {
 /* Takes the error, gives it its excerpt and keeps it, up to twenty. */
 void spec_report(struct spec_builder *builder, struct error *error);
 void spec_fail(struct spec_builder *builder, const struct source_pos *pos, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+        __attribute__((cold, format(printf, 3, 4)));
 /* The same of what stands at another place too: the message ends with it. */
 void spec_fail_twice(struct spec_builder *builder, const struct source_pos *pos,
                      const struct source_pos *other, const char *format, ...)
-        __attribute__((format(printf, 4, 5)));
+        __attribute__((cold, format(printf, 4, 5)));
 void spec_warn(struct spec_builder *builder, const struct source_pos *pos, const char *format, ...)
-        __attribute__((format(printf, 3, 4)));
+        __attribute__((cold, format(printf, 3, 4)));
 /* The origin of KEY in a section that has been filled; KEY must be a row of it. */
-struct origin *spec_origin(const struct attr_section *section, const void *record, const char *key);
+const struct origin *spec_origin(const struct attr_section *section, const void *record, const char *key);
+/* The same to be changed, for spec_set_origin(); one that spec_origin() has lent before is not it. */
+struct origin *spec_own_origin(const struct attr_section *section, void *record, const char *key);
+/* As if nobody had given the value: a layer's default that this VM has no use for. The field stays. */
+void spec_drop_origin(const struct attr_section *section, void *record, const char *key);
 /* A value was given, by whatever layer, and is not empty. */
 bool spec_is_given(const struct attr_section *section, const void *record, const char *key);
 
@@ -68,8 +72,8 @@ struct spec_value {
  */
 bool spec_look_up_in(const struct spec_builder *builder, const struct attr_section *section,
                      const struct template_value *given, const struct attr *row, struct spec_value *ret);
-/* Whether there is nothing else to look up in for the section, as for most devices: no layer, no defaults in the template. */
-bool spec_is_only_given(const struct spec_builder *builder, const struct attr_section *section);
+/* Whether there is nothing to look up in but the template's own attribute: no layer, no NIC_DEFAULT and its like. */
+bool spec_is_only_given(const struct spec_builder *builder);
 /* Which value of a vector (may be NULL) is of which row of its section: the first one. ret: n_rows pointers, all NULL. */
 void spec_sort_values(const struct attr_section *section, const struct template_attribute *vector,
                       const struct template_value **ret);

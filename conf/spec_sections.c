@@ -1,16 +1,19 @@
 #include "conf/spec_sections.h"
 
+#include "conf/spec_blank.h"
 #include "conf/spec_rules.h"
 
 /* Always there: every key has a default or nothing follows from its absence. */
-#define SINGLE(rows, field)                                                   \
-        {                                                                     \
-                .section = &(rows), .record = offsetof(struct vm_spec, field) \
+#define SINGLE(rows, field)                                                    \
+        {                                                                      \
+                .section = &(rows), .record = offsetof(struct vm_spec, field), \
+                .size = sizeof(((struct vm_spec *)0)->field)                   \
         }
 /* There when the vector is. */
 #define OPTIONAL(rows, field)                                                  \
         {                                                                      \
                 .section = &(rows), .record = offsetof(struct vm_spec, field), \
+                .size = sizeof(((struct vm_spec *)0)->field),                  \
                 .present = offsetof(struct vm_spec, field.present)             \
         }
 #define REPEATED(rows, field, most, words)                                                                   \
@@ -20,7 +23,7 @@
                 .max = (most), .plural = (words)                                                             \
         }
 
-const struct spec_section spec_sections[] = {
+const struct spec_section spec_sections[SPEC_SECTIONS] = {
         SINGLE(attr_os, os),
         SINGLE(attr_features, features),
         SINGLE(attr_cpu_model, cpu_model),
@@ -97,6 +100,11 @@ bool spec_section_present(const struct spec_section *row, const struct vm_spec *
         return !row->present || *(const bool *)((const char *)spec + row->present);
 }
 
+struct origin origin_of_default(const char *dflt)
+{
+        return (struct origin){ .layer = LAYER_DEFAULT, .text = dflt, .text_is_rows = true };
+}
+
 void origin_done(struct origin *origin)
 {
         if (!origin->text_is_rows)
@@ -108,13 +116,17 @@ void spec_section_done(const struct attr_section *rows, void *record)
 {
         struct section *section = record;
 
+        if (section->blank) {
+                spec_blank_done(section->blank, record);
+                return;
+        }
         for (size_t i = 0; i < rows->n_rows; i++) {
                 const struct attr *row = &rows->rows[i];
 
                 if (row->has_field && attr_is_text(row))
                         free(*(char **)attr_field(row, record));
                 if (section->origins && section->origins[i].text && !section->origins[i].text_is_rows)
-                        origin_done(&section->origins[i]);
+                        free((char *)section->origins[i].text);
         }
         free(section->origins);
 }

@@ -17,12 +17,13 @@ struct spec_section {
         size_t record;      /* of the struct, or of the pointer to the array of a repeated section */
         size_t present;     /* of a bool that says whether the vector was given; 0: nobody asks */
         size_t count;       /* of the number of a repeated section's structs; 0: there is one */
-        size_t size;        /* of one of them */
+        size_t size;        /* of one struct */
         unsigned max;       /* that are taken; more are an error */
         const char *plural; /* "disks" */
 };
 
-extern const struct spec_section spec_sections[];
+enum { SPEC_SECTIONS = 42 }; /* with the end */
+extern const struct spec_section spec_sections[SPEC_SECTIONS];
 
 /* The row of a section; NULL: it is the top level, or known by name only. */
 const struct spec_section *spec_section_find(const struct attr_section *section);

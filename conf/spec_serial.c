@@ -74,7 +74,7 @@ static void add_serial(struct spec_builder *builder, const struct line_spec *con
         struct line_spec *serial = spec_add_record(builder, &attr_serial);
         const struct origin *type = console ? spec_origin(&attr_console, console, "TYPE") : NULL;
 
-        spec_set_origin(builder->spec, spec_origin(&attr_serial, serial, "TYPE"), LAYER_RULE,
+        spec_set_origin(builder->spec, spec_own_origin(&attr_serial, serial, "TYPE"), LAYER_RULE,
                         console ? type_name(&attr_console, console->type) : "socket",
                         type ? &type->pos : NULL);
         if (!console)
@@ -84,11 +84,11 @@ static void add_serial(struct spec_builder *builder, const struct line_spec *con
         serial->log = console->log;
         serial->path = xstrdup_null(console->path);
         if (console->path)
-                spec_set_origin(builder->spec, spec_origin(&attr_serial, serial, "PATH"), LAYER_RULE,
+                spec_set_origin(builder->spec, spec_own_origin(&attr_serial, serial, "PATH"), LAYER_RULE,
                                 console->path, NULL);
         if (console->log)
-                spec_set_origin(builder->spec, spec_origin(&attr_serial, serial, "LOG"), LAYER_RULE, "yes",
-                                NULL);
+                spec_set_origin(builder->spec, spec_own_origin(&attr_serial, serial, "LOG"), LAYER_RULE,
+                                "yes", NULL);
 }
 
 /* It is the same port: what it says of it has to be the same. */

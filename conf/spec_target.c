@@ -84,7 +84,7 @@ static void give_target(struct vm_spec *spec, struct taken *taken, size_t i)
                 taken->index[i] = index;
         }
         take(taken, disk->target, i);
-        spec_set_origin(spec, spec_origin(&attr_disk, disk, "TARGET"), LAYER_RULE, disk->target, NULL);
+        spec_set_origin(spec, spec_own_origin(&attr_disk, disk, "TARGET"), LAYER_RULE, disk->target, NULL);
 }
 
 static void take_given(struct spec_builder *builder, struct taken *taken)

@@ -3,14 +3,14 @@
 
 #include "base/text.h"
 #include "conf/secret.h"
+#include "conf/spec_blank.h"
 #include "conf/spec_rules.h"
 #include "conf/spec_sections.h"
 
 /* The value of a row as text, NULL when nothing has to be said. */
 static char *row_value(const struct attr_section *section, const struct attr *row, const void *record)
 {
-        const struct section *head = record;
-        const struct origin *origin = &head->origins[row - section->rows];
+        const struct origin *origin = spec_row_origin(section, record, row);
         char *value;
 
         /* A number that nobody gave and that has no default, and what is not the VM's to say. */

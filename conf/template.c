@@ -96,7 +96,9 @@ const struct template_attribute *template_next(const struct template *template, 
         while (*start < template->n_attributes) {
                 const struct template_attribute *attribute = &template->attributes[(*start)++];
 
-                if (attribute->is_vector == is_vector && strcmp(attribute->name, name) == 0)
+                /* Most differ in their first letter. */
+                if (attribute->is_vector == is_vector && *attribute->name == *name &&
+                    strcmp(attribute->name, name) == 0)
                         return attribute;
         }
         return NULL;
@@ -111,6 +113,8 @@ static bool can_be_quoted(const char *value)
 {
         size_t backslashes = 0;
 
+        if (!value[strcspn(value, "\\\r")])
+                return true;
         for (const char *s = value; *s; s++) {
                 if (*s == '"' && backslashes % 2)
                         return false;

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "conf/attr.h"
+#include "conf/spec_blank.h"
 #include "conf/spec_sections.h"
 
 void vm_spec_free(struct vm_spec *spec)
@@ -168,10 +169,10 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
                 section = member->section;
         }
         origins = record;
-        if (!origins->origins)
+        if (!origins->origins && !origins->blank)
                 return NULL;
         row = attr_find(section, key);
-        return row && row->state == ATTR_HERE ? &origins->origins[row - section->rows] : NULL;
+        return row && row->state == ATTR_HERE ? spec_row_origin(section, record, row) : NULL;
 }
 
 const char *layer_name(enum layer layer)

@@ -4,6 +4,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
+#include "conf/spec_blank.h"
 #include "conf/spec_sections.h"
 
 static void add_arg(struct build *build, char *because_consume, char *text_consume, bool is_option)
@@ -201,7 +202,8 @@ void build_refer_key(const struct build *build, struct text *because, const stru
         const struct section *record = spec_section_record(spec_section_find(section), build->spec, index);
         const struct attr *row = attr_find(section, key);
 
-        if (!record || !record->origins || !row || record->origins[row - section->rows].layer == LAYER_NONE)
+        if (!record || (!record->origins && !record->blank) || !row ||
+            spec_row_origin(section, record, row)->layer == LAYER_NONE)
                 return;
         if (because->length)
                 text_add_char(because, ' ');

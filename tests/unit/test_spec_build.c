@@ -431,6 +431,43 @@ static void assert_same_spec(const struct vm_spec *one, const struct vm_spec *tw
         assert_int_equal(one->n_serials, two->n_serials);
 }
 
+static void assert_same_origins(const struct vm_spec *one, const struct vm_spec *two)
+{
+        for (size_t i = 0; attr_sections[i]; i++)
+                for (size_t j = 0; j < attr_sections[i]->n_rows; j++) {
+                        _cleanup_free_ char *name =
+                                attr_full_name(attr_sections[i], &attr_sections[i]->rows[j]);
+                        const struct origin *a = vm_spec_origin(one, name), *b = vm_spec_origin(two, name);
+
+                        if (!a != !b || (a && a->layer != b->layer) || (a && !a->text != !b->text) ||
+                            (a && a->text && strcmp(a->text, b->text) != 0))
+                                fail_msg("%s has another origin", name);
+                }
+}
+
+/* One of which nobody has given anything is a copy; the look-up in layers, where there are any, fills it row by row. */
+static void a_section_that_nobody_gave_is_what_filling_it_makes(void **state)
+{
+        static const char plain[] = "MEMORY = 64\nDISK = [ SOURCE = d ]\nNIC = [ BRIDGE = br0 ]\n",
+                          other[] = "MEMORY = 64\nOS = [ ARCH = aarch64, KERNEL = k ]\n"
+                                    "GRAPHICS = [ TYPE = spice ]\nTOPOLOGY = [ HUGEPAGE_SIZE = 2 ]\n";
+        _cleanup_(site_freep) struct site *layered =
+                site_of(NULL, NULL, "UID_RANGE = \"1900000000-1900065535\"\n");
+        _cleanup_(vm_spec_freep) struct vm_spec *before = build(empty_site(), plain),
+                                                *changed = build(empty_site(), other),
+                                                *changed_too = build(layered, other),
+                                                *after = build(empty_site(), plain),
+                                                *filled = build(layered, plain);
+
+        (void)state;
+        assert_same_spec(before, after);
+        assert_same_origins(before, after);
+        assert_same_spec(before, filled);
+        assert_same_origins(before, filled);
+        assert_same_spec(changed, changed_too);
+        assert_same_origins(changed, changed_too);
+}
+
 static void survives_writing(const char *path)
 {
         _cleanup_free_ char *text = NULL, *written = NULL, *again = NULL;
@@ -476,6 +513,7 @@ int main(void)
                 cmocka_unit_test(cd_that_is_to_be_written_is_warned_about),
                 cmocka_unit_test(template_without_a_file_has_to_give_its_name),
                 cmocka_unit_test(what_is_left_alone_is_named_once),
+                cmocka_unit_test(a_section_that_nobody_gave_is_what_filling_it_makes),
                 cmocka_unit_test(a_spec_survives_being_written_as_a_template),
         };
 
