@@ -16,16 +16,10 @@
 #include "base/process.h"
 #include "base/text.h"
 
+#define PROGRAM    "busctl"
 #define ANSWER_MAX 65536
 #define REAP_MS    200
 #define USER_BUS   "DBUS_SESSION_BUS_ADDRESS"
-
-static bool use_program;
-
-void bus_use_program(bool use)
-{
-        use_program = use;
-}
 
 char *bus_path_escape(const char *name)
 {
@@ -81,7 +75,7 @@ static int program_call(const struct bus_call *call, int deadline_ms, char **ret
         struct process_result result = { 0 };
         struct process_options options = { .deadline_ms = deadline_ms + 1000, .output_max = ANSWER_MAX };
 
-        argv_add(&argv, "busctl");
+        argv_add(&argv, PROGRAM);
         /* It gets no environment. */
         if (address)
                 argv_addf(&argv, "--address=%s", address);
@@ -140,7 +134,7 @@ static void __attribute__((noreturn)) child(const struct bus_call *call, int dea
 
                 setenv(USER_BUS, address, 1);
         }
-        done = use_program ? 0 : bus_library_call(call, deadline_ms, &reply, &err);
+        done = bus_library_call(call, deadline_ms, &reply, &err);
         if (done > 0)
                 text_addf(&answer, "y%s", reply ? reply : "");
         else if (done < 0)
@@ -175,14 +169,17 @@ static int hear(int sock, int deadline_ms, char **ret_text, struct error **err)
         return 1;
 }
 
+bool bus_has_client(void)
+{
+        return process_has_program(PROGRAM) || bus_has_library();
+}
+
 int bus_call(const struct bus_call *call, int deadline_ms, char **ret_text, struct error **err)
 {
         int pair[2], done = -1;
         sigset_t all, before;
         pid_t pid;
 
-        if (use_program)
-                return program_call(call, deadline_ms, ret_text, err);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return error_os(err, errno, "prepare to talk to D-Bus");
         /* No handler of ours may run in the child. */

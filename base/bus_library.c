@@ -42,6 +42,13 @@ static struct {
 #undef FUNCTION_FIELD
 } sd;
 
+bool bus_has_library(void)
+{
+        void *library = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
+
+        return library && dlclose(library) == 0;
+}
+
 static bool load(void)
 {
         void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);

@@ -31,6 +31,20 @@ void process_result_done(struct process_result *result)
         *result = (struct process_result){ 0 };
 }
 
+bool process_has_program(const char *name)
+{
+        for (const char *dir = HELPER_PATH; *dir;) {
+                int length = (int)strcspn(dir, ":");
+                _cleanup_free_ char *path = xasprintf("%.*s/%s", length, dir, name);
+
+                if (access(path, X_OK) == 0)
+                        return true;
+                dir += length;
+                dir += *dir == ':';
+        }
+        return false;
+}
+
 /* As rt_sigaction(2) takes it: all zeros is SIG_DFL without flags. */
 struct kernel_sigaction {
         unsigned long handler, flags, restorer, mask;

@@ -41,6 +41,9 @@ int process_run(const struct process_options *options, struct process_result *re
 /* As process_run(), and anything but exit status 0 is an error that quotes stderr. ret may be NULL. */
 int process_check(const struct process_options *options, struct process_result *ret, struct error **err);
 
+/* Would process_run() find a program of this name? */
+bool process_has_program(const char *name);
+
 /* In a child, before exec: default dispositions, none blocked; -1 and errno. */
 int process_signals_default(void);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/bus.h"
 #include "base/mem.h"
 #include "cgroups/cgroup_plan.h"
 
@@ -39,6 +40,7 @@ void systemd_facts_read(struct systemd_facts *ret)
         if (!ret->runs)
                 return;
         ret->has_bus = access("/run/dbus/system_bus_socket", F_OK) == 0;
+        ret->has_client = bus_has_client();
         ret->has_unit = has_unit_file("vmlaunch@.service");
 }
 
@@ -54,7 +56,8 @@ void systemd_facts_to_json(const struct systemd_facts *facts, json_t *host)
 {
         if (facts->runs)
                 json_object_set_new(host, "systemd",
-                                    json_pack("{s:b, s:b}", "bus", facts->has_bus, "unit", facts->has_unit));
+                                    json_pack("{s:b, s:b, s:b}", "bus", facts->has_bus, "client",
+                                              facts->has_client, "unit", facts->has_unit));
 }
 
 void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret)
@@ -62,6 +65,8 @@ void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret)
         *ret = (struct systemd_facts){
                 .runs = json_is_object(json),
                 .has_bus = json_is_true(json_object_get(json, "bus")),
+                /* Recorded before it was a fact. */
+                .has_client = !json_is_false(json_object_get(json, "client")),
                 .has_unit = json_is_true(json_object_get(json, "unit")),
         };
 }

@@ -11,8 +11,9 @@
 /* The host's systemd; runs false: another init, the rest says nothing then. */
 struct systemd_facts {
         bool runs;
-        bool has_bus;  /* it can be talked to by D-Bus */
-        bool has_unit; /* vmlaunch@.service is installed */
+        bool has_bus;    /* the system's D-Bus is there */
+        bool has_client; /* libsystemd or busctl is, to talk to it */
+        bool has_unit;   /* vmlaunch@.service is installed */
 };
 
 void systemd_facts_read(struct systemd_facts *ret);
