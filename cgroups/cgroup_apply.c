@@ -179,6 +179,16 @@ int cgroup_create_below(const struct cgroup_host *host, const char *path, struct
         return result;
 }
 
+int cgroup_create_in(const struct cgroup_host *host, const char *path, const char *controller,
+                     struct error **err)
+{
+        const struct cgroup_hierarchy *hierarchy = cgroup_host_v1(host, controller);
+        struct cgroup_hierarchy copy = hierarchy ? *hierarchy : (struct cgroup_hierarchy){ 0 };
+        const struct cgroup_host alone = { .kind = CGROUP_V1, .v1 = &copy, .n_v1 = hierarchy ? 1 : 0 };
+
+        return cgroup_create(&alone, path, NULL, err);
+}
+
 /* The group's directory that has the controller's files; new string. */
 static int directory_of(const struct cgroup_host *host, const char *path, const char *controller, char **ret,
                         struct error **err)

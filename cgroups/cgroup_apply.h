@@ -55,6 +55,9 @@ int cgroup_find_all(const struct cgroup_host *host, struct cgroup_found **ret, s
 /* A sub-group of one that is another's (systemd's): it groups processes, no controller is switched on for it. On v2 only; its
  * parent has to be there. Otherwise as cgroup_create(). */
 int cgroup_create_below(const struct cgroup_host *host, const char *path, struct error **err);
+/* In the hierarchy of this v1 controller alone. Otherwise as cgroup_create(). */
+int cgroup_create_in(const struct cgroup_host *host, const char *path, const char *controller,
+                     struct error **err);
 /* controller is needed on v1, where it names the hierarchy, and not looked at on v2. */
 int cgroup_write(const struct cgroup_host *host, const char *path, const char *controller, const char *file,
                  const char *value, struct error **err);

@@ -40,6 +40,7 @@
  *                                                 with the tap
  *   cgroup-create  {path}                         path below each hierarchy, "machine.slice/vmlaunch-web"
  *                  {path, below: true}           v2: a sub-group of systemd's, without controllers
+ *                  {path, controller}            v1: in the hierarchy of this controller alone
  *   cgroup-write   {path, controller, file, value}
  *   scope          {unit, slice, description, group, stop_s, properties, user: bool}
  *                  the executor moves into a transient scope of systemd's, which has these properties

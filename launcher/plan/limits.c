@@ -10,7 +10,9 @@
 /* Beyond the guest's own deadline: QEMU's end, the undo, and systemd's patience. */
 #define STOP_GRACE_S 30
 /* Where a user's systemd puts what the user starts (systemd.special(7)). */
-#define USER_SLICE "app.slice"
+#define USER_SLICE   "app.slice"
+#define FREEZER      "freezer"
+#define SCOPE_SUFFIX ".scope"
 
 static const char *const references[CGROUP_LIMITS] = {
         [CGROUP_LIMIT_CPU] = "CPU",
@@ -157,6 +159,37 @@ static char *unit_group_path(const struct build *build, const char *slice)
         return manager ? xasprintf("%s/%s", manager, below) : TAKE_PTR(below);
 }
 
+/* Why systemd cannot be asked for a scope; NULL: it can, or has been. A user's systemd is known to have its bus. */
+static const char *no_scope(const struct plan_input *in)
+{
+        if (in->group != PLAN_GROUP_SCOPE || in->unit_group)
+                return NULL;
+        if (!in->site->owner.user && !in->host->systemd.has_bus)
+                return "there is no D-Bus";
+        return in->host->systemd.has_client ? NULL : "there is neither libsystemd nor busctl";
+}
+
+/*
+ * On v1 QEMU and its helpers stay where systemd has put the supervisor, in each hierarchy that systemd uses. The freezer is
+ * none of them: a group there is what ends all of them and nobody else.
+ */
+static bool is_freezer_ours(const struct cgroup_host *host)
+{
+        const struct cgroup_hierarchy *freezer = cgroup_host_v1(host, FREEZER);
+
+        return freezer && freezer->writable && strcmp(freezer->controllers, FREEZER) == 0;
+}
+
+/* New string. VMs of one name are of one instance each, as the name of the scope says. */
+static char *freezer_group(const struct build *build)
+{
+        const char *unit = build->plan->unit;
+
+        return text_ends_with(unit, SCOPE_SUFFIX)
+                       ? xasprintf(CGROUP_VM_PARENT "/%.*s", (int)(strlen(unit) - strlen(SCOPE_SUFFIX)), unit)
+                       : cgroup_vm_path(build->spec->name);
+}
+
 /* Its group is made by systemd, which has to know the limits. */
 static int unit_group(struct build *build, const struct cgroup_limits *limits, struct error **err)
 {
@@ -175,11 +208,12 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
         if (!plan)
                 return -1;
         /* Before what else has no effect: that is said with it. */
-        if (in->group == PLAN_GROUP_SCOPE && !user && !in->host->systemd.has_bus) {
+        if (no_scope(in)) {
                 build_warn(
                         build, NULL,
-                        "systemd cannot be talked to, there is no D-Bus: the VM gets no control group, and CPU "
-                        "and limits have no effect");
+                        "systemd cannot be talked to, %s: the VM gets no control group, and CPU and limits "
+                        "have no effect",
+                        no_scope(in));
                 return 0;
         }
         warn_missing(build, plan->files);
@@ -198,7 +232,9 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
         properties = json_array();
         for (size_t i = 0; i < plan->n; i++) {
                 json_array_append_new(properties, cgroup_property_to_json(&plan->properties[i]));
-                refer_limit(build, &because, plan->properties[i].limit);
+                /* A quota is two properties. */
+                if (i == 0 || plan->properties[i].limit != plan->properties[i - 1].limit)
+                        refer_limit(build, &because, plan->properties[i].limit);
         }
         build_refer(build, &because, "SLICE");
         if (in->group == PLAN_GROUP_SCOPE)
@@ -209,11 +245,14 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
                                      properties));
         for (size_t i = 0; i < plan->files->n; i++)
                 add_write(build, plan->files, &plan->files->settings[i]);
-        /* On v1 QEMU stays where systemd has put the supervisor, in each hierarchy. */
         if (host->kind == CGROUP_V2 && host->v2_writable) {
                 build->plan->qemu_group = xasprintf("%s/vm", group);
                 build_step(build, "rule: QEMU has a group of its own below its unit's", EFFECT_CGROUP_CREATE,
                            json_pack("{s:s, s:b}", "path", build->plan->qemu_group, "below", 1));
+        } else if (is_freezer_ours(host)) {
+                build->plan->qemu_group = freezer_group(build);
+                build_step(build, "rule: what belongs to a VM is known by its group", EFFECT_CGROUP_CREATE,
+                           json_pack("{s:s, s:s}", "path", build->plan->qemu_group, "controller", FREEZER));
         }
         return 0;
 }

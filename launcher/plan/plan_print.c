@@ -172,7 +172,11 @@ static void print_cgroup_step(const struct plan_step *step, struct text *out)
         const char *path;
 
         if (step->effect == EFFECT_CGROUP_CREATE) {
-                text_addf(out, "cgroup  create        %s\n", string_of(step->args, "path"));
+                const json_t *controller = json_object_get(step->args, "controller");
+
+                text_addf(out, "cgroup  create        %s%s%s\n", string_of(step->args, "path"),
+                          controller ? "  in the hierarchy of " : "",
+                          controller ? json_string_value(controller) : "");
                 return;
         }
         text_add(out, "cgroup  ");

@@ -74,13 +74,20 @@ int script_carry_out(struct effect_run *run, const json_t *args, struct error **
 int cgroup_create_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         _cleanup_free_ char *mark = generation_mark(run->vm->name, run->generation);
-        const char *path;
+        const char *path, *controller = NULL;
+        int below = 0, made;
         json_error_t why;
 
-        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s}", "path", &path) < 0)
+        if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s?b, s?s}", "path", &path, "below", &below,
+                           "controller", &controller) < 0)
                 return error_set(err, ERROR_FAILED, "step cgroup-create: %s", why.text);
-        if ((json_is_true(json_object_get(args, "below")) ? cgroup_create_below(run->cgroup, path, err)
-                                                          : cgroup_create(run->cgroup, path, NULL, err)) < 0)
+        if (below)
+                made = cgroup_create_below(run->cgroup, path, err);
+        else if (controller)
+                made = cgroup_create_in(run->cgroup, path, controller, err);
+        else
+                made = cgroup_create(run->cgroup, path, NULL, err);
+        if (made < 0)
                 return -1;
         cgroup_mark(run->cgroup, path, mark);
         /* QEMU enters later: only a group that is known to be ours can have processes of ours. */

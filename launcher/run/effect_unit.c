@@ -235,7 +235,12 @@ int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error 
                 if (!previous || effect_learn(run, json_pack("{s:o}", "previous", previous), err) < 0)
                         return -1;
         }
-        return set_properties(unit, user, wanted, err);
+        if (set_properties(unit, user, wanted, err) == 0)
+                return 0;
+        if ((*err)->code == ERROR_HOST && !run->restores)
+                error_wrap(err, "systemd has not read the limits in the template, for which there is "
+                                "'systemctl daemon-reload', and cannot be told");
+        return -1;
 }
 
 /* What was set for this run is not for the next one: systemd keeps it in files, and in its memory until it reads those

@@ -40,6 +40,41 @@ test_each_limit_is_in_its_control_file() {
     expect 0 vml destroy "$VM"
 }
 
+# opennebula-semantics 3.4
+test_a_table_of_cpu_values_is_read_back() {
+    need_v1 cpu
+    local row
+    for row in 0.001=2 0.01=11 0.1=103 0.5=512 2=2048 4=4096 100=102400 256=262144 10000=262144; do
+        fake_template
+        sed -i "s/^CPU = .*/CPU = \"${row%=*}\"/" "$TEMPLATE"
+        expect 0 vml start "$TEMPLATE"
+        group_has cpu cpu.shares "${row#*=}"
+        expect 0 vml destroy "$VM"
+    done
+    # A configuration that was made for hosts of the other version.
+    mkdir -p "$ROOT/etc/vmlaunch"
+    echo 'CGROUPS_VERSION = "2"' >"$ROOT/etc/vmlaunch/host.conf"
+    expect 0 vml start "$TEMPLATE"
+    group_has cpu cpu.shares 262144
+    assert_eq "$(status_of 'warnings | length')" 1 "number of warnings"
+    assert_contains "$(status_of 'warnings[0]')" "CGROUPS_VERSION: is 2 and this host has version 1, which counts"
+    expect 0 vml destroy "$VM"
+}
+
+# Frozen, so that none can fork away, and killed: what cgroup.kill is on v2.
+test_whoever_is_in_the_group_goes_with_the_vm() {
+    need_v1 cpu
+    local stranger at
+    fake_template
+    expect 0 vml start "$TEMPLATE"
+    bash -c 'trap "" TERM HUP; while :; do sleep 0.01; done' &
+    stranger=$!
+    for at in /sys/fs/cgroup/*/machine.slice/vmlaunch-"$VM"; do echo "$stranger" >"$at/cgroup.procs"; done
+    expect 0 vml destroy "$VM"
+    is_dead "$stranger" || fail "a process of the group is still there"
+    assert_eq "$(group_dirs)" "" "groups"
+}
+
 # --- what the limits do ------------------------------------------------------------------------------------------
 
 # work: the stand-in begins what the words on its command line say

@@ -145,6 +145,8 @@ test_unit_is_active_when_its_vm_runs_and_everybody_shows_it() {
     assert_eq "$(status_of web unit)" vmlaunch@web.service "unit"
     is_active web || fail "the unit is not active"
     assert_every_limit vmlaunch@web.service
+    # Of all that was asked for, v1 here has no file for the weight of io.
+    assert_eq "$(status_of web 'warnings | length')" "$(by_version 0 1)" "warnings"
     assert_contains "$(systemctl status vmlaunch@web)" "Status: \"running\"" "systemctl status"
     assert_contains "$(systemd-cgls "/machine.slice/vmlaunch@web.service")" "guest=web" "cgls"
     assert_contains "$(journalctl -b -o cat "VMLAUNCH_VM=web" "VMLAUNCH_GENERATION=$(status_of web generation)")" \
@@ -152,6 +154,8 @@ test_unit_is_active_when_its_vm_runs_and_everybody_shows_it() {
     assert_contains "$(journalctl -b -o cat -u vmlaunch@web)" "web: the guest runs" "journal by unit"
     assert_contains "$(vmlaunch log web)" "the guest runs" "log"
     await 20 is_registered web
+    assert_eq "$(machinectl show web -p Leader -p Class -p Unit | sort | xargs)" \
+        "Class=vm Leader=$(status_of web pid) Unit=vmlaunch@web.service" "machinectl show"
     assert_eq "$(property vmlaunch@web MainPID)" "$(status_of web supervisor_pid)" "supervisor"
     expect 9 vmlaunch start web
     systemctl stop vmlaunch@web
@@ -186,12 +190,16 @@ test_killed_supervisor_comes_back_to_the_same_qemu_and_limits() {
     expect 0 systemctl start vmlaunch@web
     local qemu supervisor
     qemu=$(status_of web pid) supervisor=$(main_pid web)
+    assert_eq "$(property vmlaunch@web NFileDescriptorStore)" 2 "fds that systemd keeps"
+    await 20 is_registered web
     kill -KILL "$supervisor"
     # Whoever comes meanwhile waits for the next one.
     assert_eq "$(status_of web pid)" "$qemu" "QEMU in the status of the gap"
     await 30 is_active web
     assert_eq "$(status_of web pid)" "$qemu" "QEMU"
     [[ $(main_pid web) != "$supervisor" ]] || fail "the supervisor is the same"
+    assert_eq "$(property vmlaunch@web NFileDescriptorStore)" 2 "fds that systemd keeps"
+    is_registered web || fail "machinectl does not list the VM any more"
     assert_every_limit vmlaunch@web.service
     expect 0 vmlaunch shutdown web
     await 20 is_active web inactive
@@ -258,6 +266,10 @@ test_vm_that_is_started_by_hand_has_a_scope_that_goes_with_it() {
     expect 0 vmlaunch start /root/web.tmpl
     assert_eq "$(status_of web unit)" vmlaunch-web.scope "unit"
     assert_every_limit vmlaunch-web.scope
+    assert_contains "$(systemctl status vmlaunch-web.scope)" "guest=web" "systemctl status"
+    assert_contains "$(journalctl -b -o cat "VMLAUNCH_VM=web" "VMLAUNCH_GENERATION=$(status_of web generation)")" \
+        "web: the guest runs" "journal by VM and generation"
+    await 20 is_registered web
     local qemu
     qemu=$(status_of web pid)
     kill -KILL "$(status_of web supervisor_pid)"
@@ -280,6 +292,101 @@ test_without_d_bus_the_vm_runs_without_group_and_with_one_warning() {
     assert_contains "$(status_of web 'warnings[0]')" "systemd cannot be talked to, there is no D-Bus" "warning"
     assert_eq "$(status_of web 'warnings | length') $(status_of web cgroup)" "1 null" "warnings, group"
     expect 0 vmlaunch destroy web
+    # A unit whose limits systemd has read needs nobody to talk to; one whose limits it has not is told what to do.
+    mv /root/web.tmpl "$VMS/web.tmpl"
+    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
+    printf '[Service]\nTemporaryFileSystem=/run/dbus\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    systemctl daemon-reload
+    expect 0 vmlaunch start web
+    assert_every_limit vmlaunch@web.service
+    expect 0 vmlaunch shutdown web
+    await 20 is_active web inactive
+    sed -i 's/^PIDS_LIMIT.*/PIDS_LIMIT = "300"/' "$VMS/web.tmpl"
+    expect 10 vmlaunch start web
+    assert_match "$ERR" "'systemctl daemon-reload', and cannot be told: .*there is no D-Bus" "error"
+    systemctl daemon-reload
+    expect 0 vmlaunch start web
+    assert_eq "$(limit vmlaunch@web.service pids pids.max)" 300 "limit"
+    expect 0 vmlaunch destroy web
+}
+
+# without FILES COMMAND...: where these are not
+without() {
+    local files=$1
+    shift
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare --mount -- bash -c 'for at in $1; do mount --bind /dev/null "$at"; done; shift; exec "$@"' - "$files" "$@"
+}
+test_busctl_stands_in_for_libsystemd_and_neither_is_said() {
+    local library
+    library=$(readlink -f /usr/lib/*/libsystemd.so.0)
+    EMULATOR=/usr/bin/vmlaunch-fake-qemu define web "${EVERY_LIMIT[@]}"
+    mv "$VMS/web.tmpl" /root/web.tmpl
+    expect 0 without "$library" vmlaunch start /root/web.tmpl
+    assert_eq "$(status_of web unit)" vmlaunch-web.scope "unit"
+    assert_every_limit vmlaunch-web.scope
+    sed -i 's/^PIDS_LIMIT.*/PIDS_LIMIT = "300"/' /root/web.tmpl
+    expect 0 vmlaunch update web --file /root/web.tmpl
+    assert_eq "$(limit vmlaunch-web.scope pids pids.max) $(property vmlaunch-web.scope TasksMax)" "300 300" "limit, property"
+    expect 0 vmlaunch destroy web
+    # Neither: one warning, and no group.
+    expect 0 without "$library /usr/bin/busctl" vmlaunch start /root/web.tmpl
+    assert_contains "$(status_of web 'warnings[0]')" "systemd cannot be talked to, there is neither libsystemd nor busctl" "warning"
+    assert_eq "$(status_of web 'warnings | length') $(status_of web cgroup)" "1 null" "warnings, group"
+    expect 0 vmlaunch destroy web
+    # A unit has its limits all the same, and a change of them is refused.
+    mv /root/web.tmpl "$VMS/web.tmpl"
+    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
+    printf '[Service]\nInaccessiblePaths=%s\n' "$library" /usr/bin/busctl >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    systemctl daemon-reload
+    expect 0 systemctl start vmlaunch@web
+    sed -i 's/^PIDS_LIMIT.*/PIDS_LIMIT = "400"/' "$VMS/web.tmpl"
+    expect 10 vmlaunch update web --file "$VMS/web.tmpl"
+    assert_contains "$ERR" "neither libsystemd nor busctl can talk to D-Bus" "error"
+    assert_eq "$(limit vmlaunch@web.service pids pids.max)" 300 "limit"
+    assert_eq "$(status_of web 'pending | join(" ")')" PIDS_LIMIT "what is pending"
+    expect 0 vmlaunch destroy web
+}
+
+# A helper that does not end by itself, nor when it is asked to, and has a child like that: bash with swtpm's name, whose
+# first argument is "socket".
+stubborn_helper() {
+    cp /bin/bash /usr/bin/swtpm
+    printf '%s\n' "trap '' TERM" 'sleep 1000' : >/socket
+}
+no_process() {
+    local pid
+    for pid; do [[ ! -e /proc/$pid ]] || return 1; done
+}
+test_helpers_have_the_vms_group_and_fate() {
+    local qemu helper child
+    stubborn_helper
+    define web 'TPM = [ MODEL = "tpm-crb" ]'
+    cp "$VMS/web.tmpl" /root/hand.tmpl
+    sed -i 's/"web"/"hand"/' /root/hand.tmpl
+    systemctl daemon-reload
+    expect 0 systemctl start vmlaunch@web
+    qemu=$(status_of web pid) helper=$(status_of web 'helpers[0].pid')
+    await 20 pgrep -P "$helper"
+    child=$(pgrep -P "$helper")
+    assert_eq "$(<"/proc/$helper/cgroup")" "$(<"/proc/$qemu/cgroup")" "the helper's groups"
+    assert_contains "$(<"/proc/$qemu/cgroup")" "/machine.slice/vmlaunch@web.service$(by_version /vm "")" "QEMU's group"
+    kill -KILL "$(main_pid web)"
+    await 30 is_replaced web 0
+    await 30 is_active web
+    assert_eq "$(status_of web 'helpers[0].pid')" "$helper" "the helper of a successor"
+    expect 0 systemctl stop vmlaunch@web
+    await 20 no_process "$helper" "$child"
+    # QEMU's death is theirs.
+    expect 0 vmlaunch start /root/hand.tmpl
+    qemu=$(status_of hand pid) helper=$(status_of hand 'helpers[0].pid')
+    await 20 pgrep -P "$helper"
+    child=$(pgrep -P "$helper")
+    assert_eq "$(<"/proc/$helper/cgroup")" "$(<"/proc/$qemu/cgroup")" "the helper's groups"
+    kill -KILL "$qemu"
+    await 30 status_says hand state stopped
+    await 20 no_process "$helper" "$child"
+    rm /usr/bin/swtpm /socket
 }
 
 test_limits_that_systemd_does_not_know_yet_are_set_at_the_start() {
@@ -345,6 +452,12 @@ test_slice_is_the_templates() {
     assert_eq "$(status_of web 'warnings | length')" 0 "warnings"
     assert_contains "$(status_of new 'warnings[0]')" "nobody has defined 'brass.slice'" "warning"
     expect 0 systemctl stop vmlaunch@web vmlaunch@new
+    # By hand.
+    mv "$VMS/web.tmpl" /root/web.tmpl
+    expect 0 vmlaunch start /root/web.tmpl
+    assert_eq "$(status_of web cgroup) $(property vmlaunch-web.scope Slice)" \
+        "machine.slice/machine-gold.slice/vmlaunch-web.scope machine-gold.slice" "group, slice"
+    expect 0 vmlaunch destroy web
     rm /etc/systemd/system/machine-gold.slice
 }
 
@@ -446,15 +559,38 @@ test_frozen_guest_thaws_though_its_unit_is_not_started_again() {
     expect 0 vmlaunch destroy web
 }
 
+no_systemd() { unshare --mount -- bash -c 'mount -t tmpfs none /run/systemd && exec "$@"' - "$@"; }
 test_v2_own_groups_where_no_systemd_is() {
     define web "${EVERY_LIMIT[@]}"
     mv "$VMS/web.tmpl" /root/web.tmpl
-    expect 0 unshare --mount -- bash -c 'mount -t tmpfs none /run/systemd && exec vmlaunch start /root/web.tmpl'
+    expect 0 no_systemd vmlaunch start /root/web.tmpl
     assert_eq "$(status_of web cgroup)" machine.slice/vmlaunch-web "group"
     assert_every_limit vmlaunch-web
     assert_contains "$(limit vmlaunch-web pids cgroup.procs)" "$(status_of web pid)" "processes of the group"
-    expect 0 unshare --mount -- bash -c 'mount -t tmpfs none /run/systemd && exec vmlaunch destroy web'
+    # Whoever is in the group goes with it.
+    bash -c 'trap "" TERM; exec sleep 1000' &
+    local stranger=$! row
+    echo "$stranger" >"$(group_of vmlaunch-web pids)/cgroup.procs"
+    expect 0 no_systemd vmlaunch destroy web
     [[ ! -e $(group_of vmlaunch-web cpu) ]] || fail "the group is still there"
+    ! kill -0 "$stranger" 2>/dev/null || fail "a process of the group is still there"
+    for row in 0.001=1 0.1=10 0.5=50 4=400 100=10000 200=10000; do
+        define web "CPU = \"${row%=*}\""
+        expect 0 no_systemd vmlaunch start web
+        assert_eq "$(limit vmlaunch-web cpu cpu.weight)" "${row#*=}" "weight of CPU = ${row%=*}"
+        expect 0 no_systemd vmlaunch destroy web
+    done
+    # What a host does not let anybody write, and a configuration for another version, are one warning each.
+    expect 0 no_systemd bash -c 'mount -o remount,bind,ro /sys/fs/cgroup && exec vmlaunch start web'
+    assert_eq "$(status_of web 'warnings | length') $(status_of web cgroup)" "1 null" "warnings, group"
+    assert_contains "$(status_of web 'warnings[0]')" "CPU: has no effect on this host, which has read-only control groups" "warning"
+    expect 0 no_systemd vmlaunch destroy web
+    echo 'CGROUPS_VERSION = "1"' >/etc/vmlaunch/host.conf
+    expect 0 no_systemd vmlaunch start web
+    rm /etc/vmlaunch/host.conf
+    assert_eq "$(status_of web 'warnings | length') $(limit vmlaunch-web cpu cpu.weight)" "1 10000" "warnings, weight"
+    assert_contains "$(status_of web 'warnings[0]')" "CGROUPS_VERSION: is 1 and this host has version 2" "warning"
+    expect 0 no_systemd vmlaunch destroy web
 }
 
 # as_user COMMAND...: as uid 1000, in a service of its own systemd, as anything of a session is
@@ -576,6 +712,21 @@ test_after_a_reboot_vms_run_in_order() {
     systemctl stop 'vmlaunch@*'
 }
 
+# v1 is nothing that systemd gives to users.
+test_after_a_reboot_what_a_user_starts_has_no_group_on_v1() {
+    mkdir -p /home/user
+    define web 'PIDS_LIMIT = "200"' 'MEMTUNE = [ HARD_LIMIT = "200" ]'
+    mv "$VMS/web.tmpl" /home/user/
+    chown -R 1000:1000 /home/user
+    systemctl start user@1000.service
+    await 30 test -S /run/user/1000/bus
+    expect 0 as_user vmlaunch start /home/user/web.tmpl
+    assert_eq "$(user_status 'warnings | length') $(user_status cgroup)" "1 null" "warnings, group"
+    assert_contains "$(user_status 'warnings[0]')" "an ordinary user has control groups from a systemd of its own, on cgroup v2" "warning"
+    expect 0 as_user vmlaunch shutdown web
+    systemctl stop user@1000.service
+}
+
 # Before the reboot: what the tests after it look at.
 prepare_reboot() {
     local name
@@ -593,7 +744,7 @@ prepare_reboot() {
     echo "before: $(vmlaunch list | xargs)"
     systemctl reboot
 }
-V1_TESTS=(after_a_reboot_vms_run_in_order unit_is_active_when_its_vm_runs_and_everybody_shows_it
+V1_TESTS=(after_a_reboot_vms_run_in_order after_a_reboot_what_a_user_starts_has_no_group_on_v1 unit_is_active_when_its_vm_runs_and_everybody_shows_it
     killed_supervisor_comes_back_to_the_same_qemu_and_limits limits_of_a_running_vm_change_with_its_template
     vm_that_needs_more_than_its_limit_is_oom_killed)
 names_to_run() { # NAME...
@@ -636,6 +787,7 @@ in-guest)
     shift 2
     case $HIERARCHY in
     v1) run_tests_in_guest "$@" ;;
+    again) HIERARCHY=v2 run_one_test test_after_a_reboot_vms_run_in_order after_a_reboot_vms_run_in_order_on_v2 ;;
     reboot) set_up_guest && prepare_reboot ;;
     *) set_up_guest && run_tests_in_guest "$@" ;;
     esac
@@ -664,6 +816,9 @@ run="date -s @$EPOCHSECONDS >/dev/null; CRASH=${CRASH:-} SYSTEMD_V1=${SYSTEMD_V1
 ask 400 "$run v2 $*"
 echo "v2 took $((SECONDS - begin)) s"
 if (($# == 0)) || [[ " $* " == *" after_a_reboot_"* || " $* " == *" v1_"* ]]; then
+    guest_ends 90 "$run reboot"
+    boot_guest "$V2"
+    ask 100 "$run again"
     guest_ends 90 "$run reboot"
     boot_guest "$V1"
     ask 400 "$run v1 $*"
