@@ -2,9 +2,9 @@
  * fake - what the files of vmlaunch-fake-qemu share (docs/fake-qemu.md).
  *
  * main.c has argv and the sockets, wire.c one connection whose output may be slow, in pieces or endless, scenario.c the
- * scenario file, fault.c the table of faults and what they make of a reply, model.c QEMU's commands on a small model,
- * hotplug.c what changes while it runs, machine.c what it was started with and the queries about it, agent.c the guest
- * agent's commands.
+ * scenario file, fault.c the table of faults and what they make of a reply, model.c one command after the other on a
+ * small model, guest.c, things.c and jobs.c the commands (command.h), hotplug.c what changes while it runs, machine.c what
+ * it was started with and the queries about it, agent.c the guest agent's commands.
  */
 #pragma once
 
@@ -225,12 +225,18 @@ void qmp_message(json_t *message, void *data);
 void qmp_garbage(const char *why, void *data);
 /* data is stolen and may be NULL. */
 void emit(struct fake *fake, const char *event, json_t *data_consume);
+void later(struct fake *fake, unsigned ms, void (*fn)(struct fake *fake, void *data), void *data);
+void quit_now(struct fake *fake, const char *reason);
+
+/* guest.c */
+/* How long the guest takes for what it is asked. */
+#define GUEST_MS 20
 /* "power-off", "panic", "reset", "agent-starts", "agent-stops"; false: no such word. */
 bool guest_does(struct fake *fake, const char *what);
 /* Asked by button or agent. */
 void guest_asked(struct fake *fake, bool reboot);
-void quit_now(struct fake *fake, const char *reason);
-void later(struct fake *fake, unsigned ms, void (*fn)(struct fake *fake, void *data), void *data);
+/* The guest's agent is there, if the guest runs. For later(). */
+void agent_starts(struct fake *fake, void *data);
 
 /* machine.c */
 /* The word after an option, from argv[*from] on, which moves behind it; NULL: there is none. Lent. */

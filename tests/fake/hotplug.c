@@ -1,16 +1,12 @@
 /* What changes while the machine runs: properties, media, sizes, and vCPUs with the events that KVM has for them. */
 #include <string.h>
 
+#include "tests/fake/command.h"
 #include "tests/fake/fake.h"
 
 #define PERIPHERAL "/machine/peripheral/"
 #define OBJECTS    "/objects/"
 #define DISK_SIZE  ((json_int_t)1 << 20)
-
-static const char *arg(const json_t *args, const char *key)
-{
-        return json_string_value(json_object_get(args, key));
-}
 
 bool is_cpu(const json_t *device)
 {

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/fake/command.h"
 #include "tests/fake/fake.h"
 
 #define MEMORY_DEFAULT ((uint64_t)256 << 20)
@@ -111,11 +112,6 @@ void machine_init(struct fake *fake)
 }
 
 /* --- the queries --- */
-
-static const char *arg(const json_t *args, const char *key)
-{
-        return json_string_value(json_object_get(args, key));
-}
 
 static json_t *ask_name(struct fake *fake, const json_t *args)
 {
