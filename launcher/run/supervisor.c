@@ -237,7 +237,7 @@ void supervisor_event(struct supervisor *s, enum vm_event event)
                 report_refused(s);
                 break;
         case DO_NOTE_RESET:
-                wire_note_reset(s);
+                heard_reset(s);
                 break;
         case DO_QUIT:
                 stop_end(s);

@@ -161,8 +161,9 @@ static void on_start_status(json_t *reply, const struct error *error, void *data
                 return;
         }
         supervisor_event(s, EV_READY);
-        wire_status(s, reply);
-        wire_ask_chardevs(s);
+        if (reply)
+                heard_status(reply, NULL, s);
+        heard_ask_chardevs(s);
         compare_adopted(s);
 }
 

@@ -2,7 +2,7 @@
  * supervisor_parts - what the supervisor's files share; for no one else.
  *
  * supervisor.c has the start and the table's actions; supervisor_end.c what follows QEMU's end; supervisor_control.c
- * what clients ask; supervisor_wire.c what QEMU and the agent say;
+ * what clients ask; supervisor_wire.c the connections to QEMU and the agent, supervisor_heard.c what they say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
  * and leases; supervisor_apply.c the changes they send, supervisor_operator.c those that operators ask for; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
  * keeps what the guest makes of its clock;
@@ -252,15 +252,22 @@ void wire_step_failed(struct supervisor *s, const struct error *error, const cha
 void affinity_begin(struct supervisor *s);
 /* A command was not answered in its time. */
 void wire_overdue(struct supervisor *s);
-/* A line in the story, not for each of many. */
-void wire_note_reset(struct supervisor *s);
 bool wire_is_up(const struct supervisor *s);
 /* Connects now, or again later until it works. */
 void wire_try(struct supervisor *s);
-/* A reply of query-status that somebody else has asked for. */
-void wire_status(struct supervisor *s, json_t *reply);
+
+/* supervisor_heard.c */
+/* An event, as struct qmp_client_handlers has them. */
+void heard_event(const char *name, json_t *event_data, json_t *event, void *data);
+/* The reply to query-status, and that on a new connection, where nothing older is on its way. */
+qmp_reply_fn heard_status, heard_status_anew;
+/* The agent's port is open in the guest, or not. */
+void heard_agent_open(struct supervisor *s, bool open);
+/* A line in the story, not for each of many. */
+void heard_reset(struct supervisor *s);
 /* Is the agent's port open in the guest, and which pseudo terminals are there? For a new connection. */
-void wire_ask_chardevs(struct supervisor *s);
+void heard_ask_chardevs(struct supervisor *s);
+bool heard_has_pty(const struct supervisor *s);
 
 /* supervisor_pressure.c */
 /* Looks at the host's memory pressure from now on, where the plan wants it. */
