@@ -68,6 +68,8 @@ int change_do(struct verb_context *context, const struct change_request *request
 int change_ask(struct verb_context *context, const struct change_request *request, struct error **err);
 /* For that: these keys of a vector. New reference. */
 json_t *change_asked(const char *vector, const char *which, const struct template_attribute *keys);
+/* resize.c: of fewer vCPUs than before, where QEMU does not live with that. spec: what it is now. */
+void resize_warn_of_emulation(struct change *change, const struct vm_spec *spec);
 /* change_media.c: is it one that has a medium? */
 int media_check_drive(const struct template_attribute *vector, const char *which, struct error **err);
 

@@ -302,7 +302,7 @@ static bool is_emulated(const struct launch_plan *plan)
 }
 
 /* qemu-lab 5: without KVM the next device_add of a vCPU is a segmentation fault. */
-static void warn_of_emulation(struct change *change, const struct vm_spec *spec)
+void resize_warn_of_emulation(struct change *change, const struct vm_spec *spec)
 {
         struct error *warning = NULL;
 
@@ -329,7 +329,7 @@ static int done(struct change *change, const struct prepared *after, void *data,
 
         if (verify(change, after, resize, err) < 0)
                 return -1;
-        warn_of_emulation(change, spec);
+        resize_warn_of_emulation(change, spec);
         if (resize->online) {
                 json_array_clear(hints);
                 if (guest_part_do(change->control, &part, (unsigned)verb_timeout_ms(context, GUEST_MS), err) <

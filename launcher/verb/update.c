@@ -17,6 +17,7 @@ struct whole_update {
         struct template *template;
         char *base_dir;
         struct differences differences;
+        bool takes_vcpus; /* it is their turn */
 };
 
 static void whole_update_done(struct whole_update *update)
@@ -32,6 +33,15 @@ static bool is_now(const struct difference *difference, bool removal)
         bool takes_away = difference->takes_away || difference->kind == DIFFERENCE_REMOVED;
 
         return difference->effect == DIFFERENCE_NOW && takes_away == removal;
+}
+
+/* They make room for nothing, and an emulated machine can do nothing more after them: they go last. */
+static bool is_removal(const struct difference *difference, bool of_vcpus)
+{
+        bool is_vcpus =
+                !difference->vector && difference->key && strcmp(difference->key, "VCPU_PLUGGED") == 0;
+
+        return is_now(difference, true) && is_vcpus == of_vcpus;
 }
 
 static int find(struct change *change, struct whole_update *update, struct error **err)
@@ -63,7 +73,7 @@ static int edit_removal(struct change *change, void *data, struct error **err)
         if (find(change, update, err) < 0)
                 return -1;
         for (size_t i = 0; i < update->differences.n; i++)
-                if (is_now(&update->differences.items[i], true)) {
+                if (is_removal(&update->differences.items[i], update->takes_vcpus)) {
                         difference_apply(change, &update->differences, &update->differences.items[i]);
                         return 0;
                 }
@@ -151,13 +161,20 @@ static int read_template_file(struct whole_update *update, const char *path, str
         return 0;
 }
 
-static size_t count_removals(const struct whole_update *update)
+static size_t count_removals(const struct whole_update *update, bool of_vcpus)
 {
         size_t n = 0;
 
         for (size_t i = 0; i < update->differences.n; i++)
-                n += is_now(&update->differences.items[i], true);
+                n += is_removal(&update->differences.items[i], of_vcpus);
         return n;
+}
+
+static int vcpus_gone(struct change *change, const struct prepared *after, void *data, struct error **err)
+{
+        (void)data, (void)err;
+        resize_warn_of_emulation(change, after->spec);
+        return 0;
 }
 
 /* What is said is what was found first. */
@@ -202,7 +219,7 @@ static int update_whole(struct verb_context *context, struct error **err)
         if (find_first(context, &first, err) < 0)
                 return -1;
         /* What goes makes room for what comes: the same image under another name. */
-        left = count_removals(&first);
+        left = count_removals(&first, false);
         while (left-- > 0)
                 if (change_do(context, &request, err) < 0)
                         return -1;
@@ -210,6 +227,11 @@ static int update_whole(struct verb_context *context, struct error **err)
         if (change_do(context, &request, err) < 0)
                 return -1;
         take_effects(&first.differences, &update.differences);
+        request.edit = edit_removal;
+        request.done = vcpus_gone;
+        update.takes_vcpus = true;
+        if (count_removals(&first, true) && change_do(context, &request, err) < 0)
+                return -1;
         print(&first, "done");
         return 0;
 }

@@ -89,6 +89,22 @@ test_a_template_says_how_much_there_shall_be() {
     ended
 }
 
+# After a vCPU has gone an emulated machine of QEMU 7.2 takes nothing more: it goes last, and that is told.
+test_vcpus_go_last() {
+    faked 'VCPU = "1"' 'VCPU_MAX = "4"' 'MEMORY_MAX = "1024"' 'MEMORY_RESIZE_MODE = "HOTPLUG"'
+    cp "$TEMPLATE" "$ROOT/next.tmpl"
+    truncate -s 1M "$ROOT/new.raw"
+    echo "DISK = [ SOURCE = \"$ROOT/new.raw\", TARGET = \"vda\" ]" >>"$ROOT/next.tmpl"
+    expect 0 vml resize "$VM" --vcpu 2 --memory 512
+    expect 0 vml update "$VM" --file "$ROOT/next.tmpl"
+    assert_contains "$ERR" "crashes when vCPUs or memory change after a vCPU has gone"
+    assert_match "$OUT" "VCPU_PLUGGED +1 +0 +done"
+    vml -o json log --wire "$VM" | jq -r 'select(.channel == "qmp" and .direction == "sent") | .text' |
+        jq -r 'select(.execute | test("^device_(add|del)$")) | .execute + " " + .arguments.id' | tail -3 >"$WORK/order"
+    assert_eq "$(tr '\n' ',' <"$WORK/order")" "device_del dimm0,device_add disk0,device_del cpu1," "what came and went"
+    ended
+}
+
 # One template with much that changes: each thing in its own way, and what cannot be is said.
 test_a_whole_template_with_much_that_changes() {
     stopped 'SOUND = [ MODEL = "sb16" ]' 'BALLOON = [ MODEL = "virtio" ]'
