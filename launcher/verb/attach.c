@@ -141,6 +141,7 @@ static int read_vector(struct device_change *change, struct error **err)
         if ((text ? change_read_vector(kind->vector, text, &change->request, err)
                   : change_read_file(file, &change->request, err)) < 0)
                 return -1;
+        output_warnings(change->request->warnings, change->context);
         if (change->request->is_xml && keep_attached(change, err) < 0)
                 return -1;
         if (change->request->n_attributes == 1 && change->request->attributes[0].is_vector &&

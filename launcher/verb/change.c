@@ -328,6 +328,36 @@ static void print_plan(const struct verb_context *context, const struct plan_cha
         output_json(json);
 }
 
+static bool has_warning(const struct error *warnings, const char *text)
+{
+        for (; warnings; warnings = warnings->next) {
+                _cleanup_free_ char *one = error_text(warnings);
+
+                if (strcmp(one, text) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* What the plan of the edited template warns of, and that of the running VM did not. */
+static void tell_new_warnings(const struct change *change, const struct launch_plan *after)
+{
+        struct error *news = NULL;
+
+        for (const struct error *each = after->warnings; each; each = each->next) {
+                _cleanup_free_ char *text = error_text(each);
+                struct error *copy;
+
+                if (has_warning(change->before.plan->warnings, text))
+                        continue;
+                copy = error_copy(each);
+                error_free(TAKE_PTR(copy->next));
+                error_append(&news, copy);
+        }
+        output_warnings(news, change->context);
+        error_free(news);
+}
+
 /* 1: another change was quicker. */
 static int change_once(struct verb_context *context, const struct change_request *request, struct error **err)
 {
@@ -353,6 +383,7 @@ static int change_once(struct verb_context *context, const struct change_request
                 return error_wrap(err, "%s of '%s'", request->verb, change.name);
         }
         output_warnings(plan.next_start, context);
+        tell_new_warnings(&change, after.plan);
         if (request->only_plan) {
                 print_plan(context, &plan);
                 return 0;

@@ -26,6 +26,7 @@ void differences_done(struct differences *differences)
         free(differences->items);
         template_free(differences->wanted);
         free(differences->wanted_text);
+        error_free(differences->warnings);
         *differences = (struct differences){ 0 };
 }
 
@@ -382,6 +383,7 @@ int differences_find(struct change *change, const struct template *template, con
         if (strcmp(spec->name, change->name) != 0)
                 return error_set(err, ERROR_INVALID, "%s: NAME: it is the template of '%s', not of '%s'",
                                  template->file, spec->name, change->name);
+        list.warnings = TAKE_PTR(spec->warnings);
         list.wanted_text = spec_to_template(spec);
         if (template_parse(template->file, list.wanted_text, strlen(list.wanted_text), &list.wanted, err) < 0)
                 return -1;

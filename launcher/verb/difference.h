@@ -35,6 +35,7 @@ struct differences {
         size_t n;
         struct template *wanted; /* the other template as its spec has it */
         char *wanted_text;
+        struct error *warnings; /* of the other template; a list, owned */
 };
 
 /* base_dir: of the template's relative paths. What has no effect is left out. */

@@ -133,6 +133,7 @@ static void print(const struct whole_update *update, const char *now)
         json_auto_t *rows = rows_of(update, now);
 
         print_rows(update, rows, headers, members, ARRAY_SIZE(members));
+        output_warnings(update->differences.warnings, update->context);
         if (update->context->output == OUTPUT_JSON)
                 return;
         for (size_t i = 0; i < update->differences.n; i++) {

@@ -527,7 +527,8 @@ test_what_cannot_be_attached_changes_nothing() {
     refused 1 "is no drive whose medium can be changed" change-media "$VM" vda "$ROOT/b.raw"
     refused 2 "there is no kind of device 'table'" attach table "$VM" --disk "SOURCE=$ROOT/b.raw"
     refused 1 "it has no disk 'vdz'" detach disk "$VM" vdz
-    refused 0 "" attach disk "$VM" --plan --disk "SOURCE=$ROOT/b.raw,TARGET=vdb"
+    refused 0 "DISK/TARGET: given twice, the first one counts" attach disk "$VM" --plan --disk "SOURCE=$ROOT/b.raw,TARGET=vdb,TM_MAD=x,TARGET=vdc"
+    assert_contains "$ERR" "known and without effect here: DISK/TM_MAD"
     assert_contains "$OUT" "device_add"
     # Another VM's image.
     flock_holder() { "$VMLAUNCH" --root "$ROOT" start "$ROOT/other.tmpl"; }

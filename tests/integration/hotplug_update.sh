@@ -115,8 +115,9 @@ test_a_whole_template_with_much_that_changes() {
     printf '%s\n' "NIC = [ BRIDGE = \"$BRIDGE\", IP = \"192.0.2.7\", NETWORK_ADDRESS = \"192.0.2.0\" ]" \
         "DISK = [ SOURCE = \"$ROOT/shared.raw\", TARGET = \"sda\", PERSISTENT_TYPE = \"shareable\", CACHE = \"none\", ORDER = \"1\" ]" \
         "DISK = [ SOURCE = \"$ROOT/missing.raw\", TARGET = \"sdb\" ]" \
-        'FEATURES = [ MIGRATE_COMPRESSED = "yes" ]' >>"$CONFIG"
+        'FEATURES = [ MIGRATE_COMPRESSED = "yes" ]' 'SCHED_RANK = "1"' >>"$CONFIG"
     expect 0 vml update "$VM" --file "$CONFIG"
+    assert_contains "$ERR" "known and without effect here: SCHED_RANK"
     assert_match "$OUT" "DISK sda +none +there +done" "a shared disk, its place in the boot order taken"
     assert_match "$OUT" "DISK sdb +none +there +impossible" "no image"
     assert_contains "$ERR" "missing.raw': it does not exist"
