@@ -173,13 +173,15 @@ static void give_fds(struct changing *c, const struct plan_part *part, json_t *v
 /* Why a device comes and goes with a start only; NULL: it can be plugged. */
 static const char *not_pluggable(const struct plan_part *part)
 {
-        static const char *const fixed[] = { "isa-",    "floppy",  "pvpanic", "sb16",        "ib700",
-                                             "tpm-crb", "tpm-tis", "hda-",    "intel-iommu", "amd-iommu" };
+        static const char *const fixed[] = { "isa-",    "pvpanic", "sb16",        "ib700",    "tpm-crb",
+                                             "tpm-tis", "hda-",    "intel-iommu", "amd-iommu" };
         const char *bus = json_string_value(json_object_get(part->json, "bus")),
                    *driver = json_string_value(json_object_get(part->json, "driver"));
 
         if (part->kind != PART_DEVICE || !driver || strcmp(driver, "pvpanic-pci") == 0)
                 return NULL;
+        if (strcmp(driver, "ide-cd") == 0 || strcmp(driver, "floppy") == 0)
+                return "a drive has no hotplug: change-media changes its medium";
         if (text_starts_with(driver, "ide-") || (bus && text_starts_with(bus, "ide.")))
                 return "IDE and SATA have no hotplug: TARGET vda or sda style has";
         /* QEMU 7.2 crashes when a tpm-crb is taken away. */

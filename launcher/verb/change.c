@@ -380,6 +380,7 @@ static int change_once(struct verb_context *context, const struct change_request
                 return error_wrap(err, "%s of '%s'", request->verb, change.name);
         if (plan.next_start && request->refuse_next_start) {
                 *err = TAKE_PTR(plan.next_start);
+                error_hint(err, "with --config it comes with the next start");
                 return error_wrap(err, "%s of '%s'", request->verb, change.name);
         }
         output_warnings(plan.next_start, context);

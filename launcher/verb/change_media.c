@@ -29,6 +29,7 @@ int media_check_drive(const struct template_attribute *vector, const char *which
 
 static int edit(struct change *change, void *data, struct error **err)
 {
+        const struct source_pos nowhere = { 0 };
         const struct media_change *media = data;
         struct template_attribute *vector;
         size_t at = 0;
@@ -39,7 +40,7 @@ static int edit(struct change *change, void *data, struct error **err)
         if (media_check_drive(vector, media->which, err) < 0)
                 return -1;
         if (media->path)
-                template_set_pair(vector, "SOURCE", media->path, &vector->name_pos);
+                template_set_pair(vector, "SOURCE", media->path, &nowhere);
         else
                 template_remove_pair(vector, "SOURCE");
         return 0;

@@ -69,11 +69,15 @@ static int resize(struct change *change, const char *which, uint64_t size, struc
         _cleanup_free_ char *node = NULL, *id = NULL, *shown = text_from_size(size), *has = NULL,
                             *what = NULL;
         const struct device_kind *kind = device_kind_find("disk", err);
+        _cleanup_error_ struct error *drive = NULL;
         uint64_t now = 0;
         size_t at = 0;
 
         if (device_find(change->was, kind, which, &at, err) < 0)
                 return -1;
+        if (media_check_drive(&change->was->attributes[at], which, &drive) == 0)
+                return error_set(err, ERROR_FAILED, "disk '%s' is a drive, whose medium keeps its size",
+                                 which);
         id = xasprintf("disk%s", template_pair(&change->was->attributes[at], kind->id));
         if (read_size(change, id, &node, &now, err) < 0)
                 return -1;

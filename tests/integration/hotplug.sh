@@ -159,6 +159,9 @@ test_a_medium_is_changed_and_a_disk_grows() {
     expect 1 vml change-media "$VM" vda "$ROOT/one.iso"
     assert_contains "$ERR" "is no drive whose medium can be changed"
     expect 6 vml change-media "$VM" 0 "$ROOT/none.iso"
+    assert_contains "$ERR" "vmlaunch: change-media of '$VM': DISK[0]/SOURCE: image '$ROOT/none.iso'"
+    expect 1 vml resize-disk "$VM" 0 "2 MiB"
+    assert_contains "$ERR" "disk '0' is a drive, whose medium keeps its size"
     expect 0 vml change-media "$VM" 0 --eject
     all_agree "an empty drive"
     expect 0 vml change-media "$VM" 0 "$ROOT/one.iso"
@@ -519,6 +522,8 @@ test_what_cannot_be_attached_changes_nothing() {
     refused 6 "DISK/NOSUCH: no such key" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,NOSUCH=1"
     refused 2 "either --disk" attach disk "$VM"
     refused 6 "hotplug" attach disk "$VM" --disk "SOURCE=$ROOT/b.raw,TARGET=hdb"
+    refused 6 "a drive has no hotplug: change-media changes its medium" attach disk "$VM" --disk "TYPE=cdrom,SOURCE=$ROOT/b.raw"
+    assert_contains "$ERR" "with --config it comes with the next start"
     refused 1 "would cut its end off" resize-disk "$VM" vda "512 KiB"
     refused 2 "no whole number of sectors" resize-disk "$VM" vda "1048577 b"
     refused 1 "it has places for 1 vCPU" resize "$VM" --vcpu 2
