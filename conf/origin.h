@@ -34,9 +34,10 @@ void origin_done(struct origin *origin);
 
 /* First member of every section struct. */
 struct section {
-        struct source_pos pos;          /* of the vector, or none */
-        struct origin *origins;         /* [attr_section.n_rows]; owned; NULL when the section is blank */
-        const struct spec_blank *blank; /* what it is a copy of (spec_blank.h), or NULL */
+        struct source_pos pos;  /* of the vector, or none */
+        struct origin *origins; /* [attr_section.n_rows]; owned; NULL: they are those of blank */
+        const struct spec_blank
+                *blank; /* what it is when nobody gives anything (spec_blank.h); NULL: it was not filled */
 };
 
 /* What the word auto stores in a number where 0 already means something: a word's value of -1. */

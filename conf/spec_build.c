@@ -150,6 +150,7 @@ void spec_forget(const struct attr_section *section, const struct attr *row, voi
                 *(uint32_t *)field = 0;
                 break;
         case ATTR_U64:
+        case ATTR_SIGNED:
         case ATTR_SIZE:
                 *(uint64_t *)field = 0;
                 break;
@@ -167,11 +168,34 @@ void spec_forget(const struct attr_section *section, const struct attr *row, voi
                 origin_done(spec_own_row_origin(section, record, row));
 }
 
+/* given: the value of the template's vector, or NULL. */
+static void fill_row(struct spec_builder *builder, const struct attr_section *section, const struct attr *row,
+                     const struct template_value *given, void *record)
+{
+        struct origin *origin = &((struct section *)record)->origins[row - section->rows];
+        struct spec_value found = { 0 };
+        struct error *error = NULL;
+        bool is_empty;
+
+        if (row->state != ATTR_HERE || !(row->has_field || row->kept) ||
+            !spec_look_up_in(builder, section, given, row, &found))
+                return;
+        is_empty = spec_text_is_empty(found.text);
+        spec_set_origin(builder->spec, origin, found.layer,
+                        row->secret && !is_empty ? SECRET_SHOWN : found.text, &found.pos);
+        if (is_empty && !row->dflt)
+                return;
+        if (attr_set(section, row, is_empty ? row->dflt : found.text, is_empty ? NULL : &found.pos, record,
+                     &error) < 0) {
+                origin->is_wrong = true;
+                spec_report(builder, error);
+        }
+}
+
 /* Fills a section from the vector (NULL: none was given, or top-level), the layers and the rows' defaults. */
 static void fill(struct spec_builder *builder, const struct attr_section *section,
                  const struct template_attribute *vector, void *record)
 {
-        struct vm_spec *spec = builder->spec;
         struct section *head = record;
         _cleanup_free_ const struct template_value **given =
                 xcalloc(section->n_rows, sizeof(const struct template_value *));
@@ -189,49 +213,25 @@ static void fill(struct spec_builder *builder, const struct attr_section *sectio
         head->origins = xcalloc(section->n_rows, sizeof(*head->origins));
         if (vector) {
                 head->pos = vector->name_pos;
-                head->pos.file = pooled(spec, vector->name_pos.file);
+                head->pos.file = pooled(builder->spec, vector->name_pos.file);
         }
-        for (size_t i = 0; i < section->n_rows; i++) {
-                const struct attr *row = &section->rows[i];
-                struct spec_value found = { 0 };
-                struct error *error = NULL;
-
-                if (row->state != ATTR_HERE || !(row->has_field || row->kept))
-                        continue;
-                if ((given[i] || !only_given || (named && named[i])) &&
-                    spec_look_up_in(builder, section, given[i], row, &found))
-                        spec_set_origin(spec, &head->origins[i], found.layer,
-                                        row->secret && !spec_text_is_empty(found.text) ? SECRET_SHOWN
-                                                                                       : found.text,
-                                        &found.pos);
-                if (found.text && !spec_text_is_empty(found.text)) {
-                        if (attr_set(section, row, found.text, &found.pos, record, &error) < 0) {
-                                head->origins[i].is_wrong = true;
-                                spec_report(builder, error);
-                        }
-                        continue;
-                }
-                if (!row->dflt)
-                        continue;
-                if (!found.text)
-                        head->origins[i] = origin_of_default(row->dflt);
-                if (attr_set(section, row, row->dflt, NULL, record, &error) < 0)
-                        spec_report(builder, error);
-        }
+        for (size_t i = 0; i < section->n_rows; i++)
+                if (given[i] || !only_given || (named && named[i]))
+                        fill_row(builder, section, &section->rows[i], given[i], record);
+        spec_blank_complete(section, record);
 }
 
 /* Fills the only section of its kind; says so when there are more. */
 static const struct template_attribute *fill_single(struct spec_builder *builder,
-                                                    const struct spec_section *row, void *record)
+                                                    const struct attr_section *section, void *record)
 {
-        const struct attr_section *section = row->section;
         size_t start = 0;
         const struct template_attribute *vector =
                 template_next(builder->template, section->name, true, &start);
         const struct template_attribute *more;
 
         if (!vector && spec_is_only_given(builder)) {
-                spec_blank_fill(row, record);
+                spec_blank_fill(section, record);
                 return NULL;
         }
         fill(builder, section, vector, record);
@@ -291,7 +291,7 @@ static void fill_sections(struct spec_builder *builder)
                         fill_repeated(builder, row);
                         continue;
                 }
-                given = fill_single(builder, row, spec_section_record(row, spec, 0)) != NULL;
+                given = fill_single(builder, row->section, spec_section_record(row, spec, 0)) != NULL;
                 if (row->present)
                         *(bool *)((char *)spec + row->present) = given;
         }

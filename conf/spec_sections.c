@@ -75,6 +75,9 @@ const struct spec_section *spec_section_find(const struct attr_section *section)
 
         if (last->section == section)
                 return last;
+        /* Or for one after the other. */
+        if (last->section && last[1].section == section)
+                return ++last;
         for (const struct spec_section *row = spec_sections; row->section; row++)
                 if (row->section == section)
                         return last = row;
@@ -115,18 +118,12 @@ void origin_done(struct origin *origin)
 void spec_section_done(const struct attr_section *rows, void *record)
 {
         struct section *section = record;
+        struct origin *origins = section->origins;
 
-        if (section->blank) {
+        if (section->blank)
                 spec_blank_done(section->blank, record);
-                return;
-        }
-        for (size_t i = 0; i < rows->n_rows; i++) {
-                const struct attr *row = &rows->rows[i];
-
-                if (row->has_field && attr_is_text(row))
-                        free(*(char **)attr_field(row, record));
-                if (section->origins && section->origins[i].text && !section->origins[i].text_is_rows)
-                        free((char *)section->origins[i].text);
-        }
-        free(section->origins);
+        for (size_t i = 0; origins && i < rows->n_rows; i++)
+                if (origins[i].text && !origins[i].text_is_rows)
+                        free((char *)origins[i].text);
+        free(origins);
 }

@@ -169,7 +169,7 @@ const struct origin *vm_spec_origin(const struct vm_spec *spec, const char *refe
                 section = member->section;
         }
         origins = record;
-        if (!origins->origins && !origins->blank)
+        if (!origins->blank)
                 return NULL;
         row = attr_find(section, key);
         return row && row->state == ATTR_HERE ? spec_row_origin(section, record, row) : NULL;

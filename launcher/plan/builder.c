@@ -202,8 +202,7 @@ void build_refer_key(const struct build *build, struct text *because, const stru
         const struct section *record = spec_section_record(spec_section_find(section), build->spec, index);
         const struct attr *row = attr_find(section, key);
 
-        if (!record || (!record->origins && !record->blank) || !row ||
-            spec_row_origin(section, record, row)->layer == LAYER_NONE)
+        if (!record || !record->blank || !row || spec_row_origin(section, record, row)->layer == LAYER_NONE)
                 return;
         if (because->length)
                 text_add_char(because, ' ');
