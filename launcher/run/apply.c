@@ -452,7 +452,7 @@ int applies_adopt(struct applies *applies, struct error **err)
                 if (json_is_true(json_object_get(each, "committed"))) {
                         applies->host.committed(json_string_value(live),
                                                 json_is_array(devices) ? devices : NULL,
-                                                json_object_get(each, "places"), applies->data);
+                                                json_object_get(each, "places"), true, applies->data);
                         if (follow_committed(applies, fragments, each, next, err) < 0)
                                 return -1;
                 } else {
@@ -463,5 +463,5 @@ int applies_adopt(struct applies *applies, struct error **err)
                         append(&applies->owed, apply);
                 }
         }
-        return fragment_journal_compact(applies->vm->fd, err);
+        return fragment_journal_compact(applies->vm->fd, &applies->journal, err);
 }

@@ -40,8 +40,10 @@ struct apply_host {
         char *(*change_live)(const json_t *live, void *data, struct error **err);
         /* The record's devices now; lent. */
         const json_t *(*devices)(void *data);
-        /* Committed: live.tmpl's new text, the record's new devices, and places that machine.lock gets; NULL: as they were. */
-        void (*committed)(const char *live, const json_t *devices, const json_t *places, void *data);
+        /* Committed: live.tmpl's new text, the record's new devices, and places that machine.lock gets; NULL: as they were.
+         * helpers: some may have come. */
+        void (*committed)(const char *live, const json_t *devices, const json_t *places, bool helpers,
+                          void *data);
         void (*story)(const char *text, void *data);
         /* Locks of images (lock_file.h); taking one does not wait. */
         int (*take_lock)(const char *name, const char *what, bool shared, void *data, struct error **err);

@@ -26,11 +26,10 @@ static void finished(struct apply *apply);
 void apply_begin(struct apply *apply)
 {
         struct applies *applies = apply->applies;
-        json_auto_t *fragments = NULL, *entry = NULL;
         struct error *error = NULL;
-        json_int_t next_id;
+        json_auto_t *entry = NULL;
 
-        if (fragment_journal_read(applies->vm->fd, &fragments, &apply->first, &next_id, &error) < 0) {
+        if (fragment_journal_next(applies->vm->fd, &applies->journal, &apply->first, &error) < 0) {
                 apply_refuse(apply, error);
                 return;
         }
@@ -301,6 +300,15 @@ void apply_next_step(struct apply *apply)
 
 /* The end. */
 
+static bool has_helpers(const struct fragment *fragment)
+{
+        size_t i = 0;
+
+        while (i < fragment->n_steps && fragment->steps[i].effect != EFFECT_HELPER)
+                i++;
+        return i < fragment->n_steps;
+}
+
 static json_t *id_value(const struct apply *apply)
 {
         return json_pack("{s:I}", "id", apply->id);
@@ -365,12 +373,13 @@ void apply_commit_now(struct apply *apply)
         }
         crash_point(CRASH_APPLY_COMMITTED);
         apply_story(apply, "%s by %s is done", what, apply->who);
-        applies->host.committed(apply->live, devices, apply->fragment->places, applies->data);
+        applies->host.committed(apply->live, devices, apply->fragment->places, has_helpers(apply->fragment),
+                                applies->data);
         if (apply->fragment->then)
                 follow(apply);
         /* It is done whatever happens now: who waits need not wait for this. */
         apply_answer(apply, id_value(apply), NULL);
-        if (fragment_journal_compact(applies->vm->fd, &unsettled) < 0)
+        if (fragment_journal_compact(applies->vm->fd, &applies->journal, &unsettled) < 0)
                 apply_story(apply, "%s", unsettled->message);
         crash_point(CRASH_APPLY_SETTLED);
         apply_leave(apply);

@@ -77,7 +77,7 @@ static void give_up(struct apply *apply, struct error *why_consume, const char *
         stop_waiting(apply);
         crash_point(CRASH_APPLY_UNDONE);
         if (journal_append(applies->vm->fd, entry, &unwritten) < 0 ||
-            fragment_journal_compact(applies->vm->fd, &unwritten) < 0)
+            fragment_journal_compact(applies->vm->fd, &applies->journal, &unwritten) < 0)
                 apply_story(apply, "%s", unwritten->message);
         if (device)
                 applies->host.device_state(device, device_state, applies->data);

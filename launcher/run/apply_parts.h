@@ -4,6 +4,7 @@
 #pragma once
 
 #include "launcher/run/apply.h"
+#include "launcher/run/fragment_journal.h"
 #include "launcher/run/host_helper.h"
 
 enum apply_state {
@@ -67,6 +68,7 @@ struct applies {
         struct apply_look *look;  /* apply_check.c; NULL: none */
         struct loop_source *next; /* the next one is taken up */
         json_int_t last_id;
+        struct fragment_journal_seen journal;
         bool ended;
 };
 

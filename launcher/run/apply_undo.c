@@ -137,7 +137,7 @@ static void over(struct apply *apply)
 
         mark(apply, json_pack("{s:{s:I, s:b}}", "apply", "id", apply->id, "undone", 1));
         crash_point(CRASH_APPLY_UNDONE);
-        if (fragment_journal_compact(apply->applies->vm->fd, &unsettled) < 0)
+        if (fragment_journal_compact(apply->applies->vm->fd, &apply->applies->journal, &unsettled) < 0)
                 apply_story(apply, "%s", unsettled->message);
         if (apply->error) {
                 _cleanup_free_ char *why = error_text(apply->error);

@@ -1,6 +1,8 @@
 #include "launcher/run/fragment_journal.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -75,6 +77,14 @@ static void drop_step(json_t *fragments, json_int_t n)
         }
 }
 
+static void count_step(const json_t *entry, json_int_t *next)
+{
+        const json_t *n = json_object_get(entry, "n");
+
+        if (json_is_integer(n) && json_integer_value(n) >= *next)
+                *next = json_integer_value(n) + 1;
+}
+
 static json_t *read_entries(const json_t *entries, json_int_t *ret_next, json_int_t *ret_next_id)
 {
         json_t *fragments = json_array();
@@ -86,8 +96,7 @@ static json_t *read_entries(const json_t *entries, json_int_t *ret_next, json_in
         json_array_foreach ((json_t *)entries, i, entry) {
                 const json_t *n = json_object_get(entry, "n"), *mark = json_object_get(entry, "apply");
 
-                if (json_is_integer(n) && json_integer_value(n) >= *ret_next)
-                        *ret_next = json_integer_value(n) + 1;
+                count_step(entry, ret_next);
                 if (json_is_object(mark))
                         take_mark(fragments, mark, ret_next_id);
                 else if (json_is_integer(mark) && json_is_string(json_object_get(entry, "effect")))
@@ -110,6 +119,39 @@ int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_
                 return -1;
         *ret_fragments = read_entries(entries, ret_next, ret_next_id);
         return 0;
+}
+
+static bool is_as_seen(const struct stat *st, const struct fragment_journal_seen *seen)
+{
+        return st->st_ino == seen->inode && st->st_size == seen->size &&
+               st->st_mtim.tv_sec == seen->changed.tv_sec && st->st_mtim.tv_nsec == seen->changed.tv_nsec;
+}
+
+/* next: what its entries say. */
+static void see(int vm_dirfd, json_int_t next, struct fragment_journal_seen *ret)
+{
+        struct stat st;
+
+        *ret = (struct fragment_journal_seen){ 0 };
+        if (fstatat(vm_dirfd, "journal", &st, AT_SYMLINK_NOFOLLOW) == 0)
+                *ret = (struct fragment_journal_seen){
+                        .inode = st.st_ino, .size = st.st_size, .changed = st.st_mtim, .next = next
+                };
+}
+
+int fragment_journal_next(int vm_dirfd, struct fragment_journal_seen *seen, json_int_t *ret_next,
+                          struct error **err)
+{
+        json_auto_t *fragments = NULL;
+        json_int_t next_id;
+        struct stat st;
+
+        if (seen->size > 0 && fstatat(vm_dirfd, "journal", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            is_as_seen(&st, seen)) {
+                *ret_next = seen->next;
+                return 0;
+        }
+        return fragment_journal_read(vm_dirfd, &fragments, ret_next, &next_id, err);
 }
 
 /* Does the end of the VM undo it? Not what ends with QEMU or with its group, has no undo or is an fd that somebody has by now;
@@ -180,14 +222,15 @@ static json_t *compacted(const json_t *fragments, json_t *dropped, json_t *entry
         return NULL;
 }
 
-int fragment_journal_compact(int vm_dirfd, struct error **err)
+int fragment_journal_compact(int vm_dirfd, struct fragment_journal_seen *seen, struct error **err)
 {
         json_auto_t *entries = NULL, *fragments = NULL, *dropped = json_array();
         _cleanup_text_ struct text out = TEXT_INIT;
-        json_int_t next, next_id;
+        json_int_t next, next_id, left = 0;
         json_t *entry;
         size_t i;
 
+        *seen = (struct fragment_journal_seen){ 0 };
         if (journal_read(vm_dirfd, &entries, err) < 0)
                 return -1;
         fragments = read_entries(entries, &next, &next_id);
@@ -200,12 +243,15 @@ int fragment_journal_compact(int vm_dirfd, struct error **err)
                 json_auto_t *kept = compacted(fragments, dropped, entry);
                 _cleanup_free_ char *line = kept ? json_dumps(kept, JSON_COMPACT) : NULL;
 
-                if (line)
-                        text_addf(&out, "%s\n", line);
+                if (!line)
+                        continue;
+                text_addf(&out, "%s\n", line);
+                count_step(kept, &left);
         }
         crash_point(CRASH_JOURNAL_APPEND);
         if (fd_write_file_at(vm_dirfd, "journal", text_str(&out), out.length, 0600, 0, err) < 0)
                 return error_wrap(err, "compact the journal");
         crash_point(CRASH_JOURNAL_APPENDED);
+        see(vm_dirfd, left, seen);
         return 0;
 }

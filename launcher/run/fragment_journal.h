@@ -18,6 +18,8 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "base/error.h"
 
@@ -28,8 +30,20 @@
  */
 int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_next, json_int_t *ret_next_id,
                           struct error **err);
+/* A journal that was read, by its file: while that is the same one, so is the number of the next step. {0}: none. */
+struct fragment_journal_seen {
+        ino_t inode;
+        off_t size;
+        struct timespec changed;
+        json_int_t next;
+};
+
+/* The number of the next step; the file is read if it is not what was seen. */
+int fragment_journal_next(int vm_dirfd, struct fragment_journal_seen *seen, json_int_t *ret_next,
+                          struct error **err);
 /*
  * Takes out fragments that are undone; of committed ones everything but the host steps that the end of the VM has to
- * undo, which are the run's own from then on. Replaces the file at once. Nobody else may be writing to it.
+ * undo, which are the run's own from then on. Replaces the file at once. Nobody else may be writing to it. What it is then
+ * has been seen.
  */
-int fragment_journal_compact(int vm_dirfd, struct error **err);
+int fragment_journal_compact(int vm_dirfd, struct fragment_journal_seen *seen, struct error **err);

@@ -59,7 +59,8 @@ static int keep_places(struct supervisor *s, const json_t *places, struct error 
         return machine_lock_write(state, s->plan->name, lock, err);
 }
 
-static void committed(const char *live, const json_t *new_devices, const json_t *places, void *data)
+static void committed(const char *live, const json_t *new_devices, const json_t *places, bool helpers,
+                      void *data)
 {
         struct supervisor *s = data;
         _cleanup_error_ struct error *err = NULL;
@@ -81,8 +82,8 @@ static void committed(const char *live, const json_t *new_devices, const json_t 
                 json_array_clear(s->plan->devices);
                 json_array_extend(s->plan->devices, (json_t *)new_devices);
         }
-        /* It may have brought some. */
-        helpers_attend(s);
+        if (helpers)
+                helpers_attend(s);
         supervisor_flush(s);
 }
 

@@ -36,11 +36,12 @@ static const json_t *devices(void *data)
         return s->devices;
 }
 
-static void committed(const char *live, const json_t *new_devices, const json_t *places, void *data)
+static void committed(const char *live, const json_t *new_devices, const json_t *places, bool helpers,
+                      void *data)
 {
         struct scene *s = data;
 
-        (void)live, (void)places;
+        (void)live, (void)places, (void)helpers;
         s->committed++;
         json_decref(s->devices);
         s->devices = json_deep_copy(new_devices);

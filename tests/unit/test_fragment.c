@@ -480,10 +480,13 @@ static void the_journal_tells_open_committed_and_undone_fragments_apart(void **s
         json_auto_t *fragments = NULL, *entries = NULL, *after = NULL;
         json_int_t next, next_id;
         struct error *err = NULL;
+        struct fragment_journal_seen seen = { 0 };
         const json_t *tap;
 
         for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
                 add(f, lines[i]);
+        assert_int_equal(fragment_journal_next(f->fd, &seen, &next, &err), 0);
+        assert_int_equal(next, 12);
         assert_int_equal(fragment_journal_read(f->fd, &fragments, &next, &next_id, &err), 0);
         assert_int_equal(next, 12);
         assert_int_equal(next_id, 4);
@@ -493,7 +496,7 @@ static void the_journal_tells_open_committed_and_undone_fragments_apart(void **s
         assert_int_equal(json_array_size(json_object_get(json_array_get(fragments, 2), "steps")), 1);
 
         /* The tap is the run's now, the open one stays, of the rest nothing is left. */
-        assert_int_equal(fragment_journal_compact(f->fd, &err), 0);
+        assert_int_equal(fragment_journal_compact(f->fd, &seen, &err), 0);
         assert_int_equal(journal_read(f->fd, &entries, &err), 0);
         assert_int_equal(json_array_size(entries), 3 + 1 + 4);
         tap = json_array_get(entries, 3);
@@ -502,6 +505,15 @@ static void the_journal_tells_open_committed_and_undone_fragments_apart(void **s
         assert_int_equal(fragment_journal_read(f->fd, &after, &next, &next_id, &err), 0);
         assert_int_equal(json_array_size(after), 1);
         assert_int_equal(next, 12);
+
+        /* What was seen is right as long as nobody has written. */
+        assert_int_equal(seen.next, 12);
+        seen.next = 4711;
+        assert_int_equal(fragment_journal_next(f->fd, &seen, &next, &err), 0);
+        assert_int_equal(next, 4711);
+        add(f, "{\"n\":12,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[]}");
+        assert_int_equal(fragment_journal_next(f->fd, &seen, &next, &err), 0);
+        assert_int_equal(next, 13);
 }
 
 static void only_the_steps_asked_for_are_undone_and_marked(void **state)
