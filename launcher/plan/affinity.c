@@ -5,11 +5,12 @@
 static int check_list(const struct build *build, const char *reference, const char *list,
                       const struct number_list *has, const char *what, struct error **err)
 {
-        _cleanup_free_ char *text = number_list_text(has);
+        _cleanup_free_ char *text = NULL;
         struct number_list wanted;
 
         if (!list || !number_list_parse(list, &wanted) || number_list_is_within(&wanted, has))
                 return 0;
+        text = number_list_text(has);
         if (!*text)
                 return build_error(build, err, ERROR_HOST, reference, "this host's kernel knows of no %s",
                                    what);
