@@ -242,7 +242,6 @@ void applies_client_gone(struct applies *applies, unsigned long long client)
 {
         struct apply *apply = applies->current;
 
-        apply_look_client_gone(applies, client);
         for (struct apply *queued = applies->queue; queued; queued = queued->next)
                 if (queued->client == client)
                         queued->client = 0;
@@ -265,6 +264,7 @@ void applies_event(struct applies *applies, const char *name, const json_t *even
 
         if (applies->ended)
                 return;
+        applies_look_is_old(applies);
         for (struct apply *owed = applies->owed; owed; owed = owed->next)
                 if (owed->pending && apply_forward_event(owed, name, event_data))
                         owed->due = true;

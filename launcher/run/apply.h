@@ -78,10 +78,11 @@ struct apply_request {
 };
 
 /*
- * What QEMU has is asked for a client that is about to make a fragment, while it does: fn is called with {"fdsets"}. Its
- * fragment is then checked by that, if no command that could change something was sent to QEMU since. QEMU can be asked.
+ * What QEMU has is asked for a client that is about to make a fragment, while it does: fn is called with {"fdsets"}, before
+ * this returns if QEMU was asked after the last change. Fragments are checked by that, too, as long as no command that
+ * could change something was sent to QEMU and no event came. QEMU can be asked.
  */
-void applies_look(struct applies *applies, unsigned long long client, apply_answer_fn *fn, void *data);
+void applies_look(struct applies *applies, apply_answer_fn *fn, void *data);
 
 /* Does one more have to be refused? */
 bool applies_are_full(const struct applies *applies);

@@ -28,6 +28,8 @@ static const struct {
 #define LOOK_DEVICES 0
 #define LOOK_NODES   2
 #define LOOK_FDSETS  4
+/* After a change: its client ends meanwhile, perhaps on the same CPU. */
+#define LOOK_AHEAD_MS 20
 
 int apply_query_of(enum fragment_object object)
 {
@@ -69,11 +71,13 @@ static bool makes_room(const struct fragment *fragment, size_t i)
         return false;
 }
 
-static void look_for_taken(struct apply *apply, size_t which, const json_t *objects)
+/* What is there of what it makes; NULL: nothing. */
+static struct error *find_taken(const struct apply *apply, size_t which, const json_t *objects)
 {
         const struct fragment *fragment = apply->fragment;
+        struct error *taken = NULL;
 
-        for (size_t i = 0; !apply->error && i < fragment->n_steps; i++) {
+        for (size_t i = 0; !taken && i < fragment->n_steps; i++) {
                 const struct fragment_step *step = &fragment->steps[i];
                 _cleanup_free_ char *id = NULL, *text = NULL;
 
@@ -83,8 +87,9 @@ static void look_for_taken(struct apply *apply, size_t which, const json_t *obje
                 if (!ops_objects_have(queries[which].query, objects, id))
                         continue;
                 text = fragment_step_text(fragment, i);
-                error_set(&apply->error, ERROR_FAILED, "%s: QEMU has '%s' already", text, id);
+                error_set(&taken, ERROR_FAILED, "%s: QEMU has '%s' already", text, id);
         }
+        return taken;
 }
 
 static void checked(struct apply *apply)
@@ -99,8 +104,8 @@ static void checked(struct apply *apply)
 
 static void take_objects(struct apply *apply, size_t which, const json_t *reply, const struct error *error)
 {
-        if (reply) {
-                look_for_taken(apply, which, reply);
+        if (reply && !apply->error) {
+                apply->error = find_taken(apply, which, reply);
         } else if (!apply->error) {
                 apply->error = error_copy(error);
                 error_wrap(&apply->error, "ask QEMU what it has");
@@ -120,11 +125,11 @@ ON_OBJECTS(2)
 ON_OBJECTS(3)
 ON_OBJECTS(4)
 
-/* What a client has seen before it made its fragment. */
+/* What QEMU has, as it was seen last. */
 
 struct apply_look {
         struct applies *applies;
-        unsigned long long client, changes; /* qmp_client_changes() when QEMU was asked */
+        unsigned long long changes; /* qmp_client_changes() when QEMU was asked */
         json_t *objects[ARRAY_SIZE(queries)];
         unsigned asked; /* queries without an answer */
         struct error *error;
@@ -149,20 +154,22 @@ void applies_look_is_old(struct applies *applies)
                 look_free(look);
 }
 
-void apply_look_client_gone(struct applies *applies, unsigned long long client)
+static void tell_look(struct apply_look *look, const struct error *error)
 {
-        if (applies->look && applies->look->client == client)
-                applies_look_is_old(applies);
+        apply_answer_fn *fn = look->answer;
+
+        look->answer = NULL;
+        if (fn)
+                fn(error ? NULL : json_pack("{s:O}", "fdsets", look->objects[LOOK_FDSETS]), error,
+                   look->answer_data);
 }
 
 void apply_look_over(struct applies *applies, const struct error *error)
 {
-        struct apply_look *look = applies->look;
-
-        if (look && look->answer)
-                look->answer(NULL, error, look->answer_data);
-        if (look)
-                look->answer = NULL;
+        loop_remove(applies->loop, applies->look_ahead);
+        applies->look_ahead = NULL;
+        if (applies->look)
+                tell_look(applies->look, error);
         applies_look_is_old(applies);
 }
 
@@ -173,10 +180,7 @@ static void saw(struct apply_look *look, size_t which, json_t *reply, const stru
                 look->error = error_copy(error);
         if (--look->asked > 0)
                 return;
-        if (look->answer)
-                look->answer(look->error ? NULL : json_pack("{s:O}", "fdsets", look->objects[LOOK_FDSETS]),
-                             look->error, look->answer_data);
-        look->answer = NULL;
+        tell_look(look, look->error);
         if (look->applies->look == look && look->error)
                 look->applies->look = NULL;
         if (look->applies->look != look)
@@ -192,34 +196,80 @@ ON_SEEN(LOOK_DEVICES)
 ON_SEEN(LOOK_NODES)
 ON_SEEN(LOOK_FDSETS)
 
-void applies_look(struct applies *applies, unsigned long long client, apply_answer_fn *fn, void *data)
+/* NULL: nothing was seen since QEMU was told last to change something. */
+static struct apply_look *fresh_look(const struct applies *applies)
+{
+        struct apply_look *look = applies->look;
+
+        return look && look->changes == qmp_client_changes(applies->host.qemu(applies->data)) ? look : NULL;
+}
+
+static void begin_look(struct applies *applies, apply_answer_fn *fn, void *data)
 {
         struct qmp_client *qmp = applies->host.qemu(applies->data);
         struct apply_look *look = xcalloc(1, sizeof(*look));
 
         *look = (struct apply_look){ .applies = applies,
-                                     .client = client,
                                      .changes = qmp_client_changes(qmp),
                                      .asked = 3,
                                      .answer = fn,
                                      .answer_data = data };
         applies_look_is_old(applies);
+        loop_remove(applies->loop, applies->look_ahead);
+        applies->look_ahead = NULL;
         applies->look = look;
         ops_query_objects(qmp, queries[LOOK_DEVICES].query, on_seen_LOOK_DEVICES, look);
         ops_query_objects(qmp, queries[LOOK_NODES].query, on_seen_LOOK_NODES, look);
         ops_query_objects(qmp, queries[LOOK_FDSETS].query, on_seen_LOOK_FDSETS, look);
 }
 
-/* What this apply's client has seen, when nothing can have come since. NULL: QEMU has to be asked. */
+void applies_look(struct applies *applies, apply_answer_fn *fn, void *data)
+{
+        struct apply_look *look = fresh_look(applies);
+
+        if (!look || look->answer) {
+                begin_look(applies, fn, data);
+                return;
+        }
+        look->answer = fn;
+        look->answer_data = data;
+        if (!look->asked)
+                tell_look(look, NULL);
+}
+
+static void on_look_ahead(void *data)
+{
+        struct applies *applies = data;
+
+        applies->look_ahead = NULL;
+        if (applies_are_idle(applies) && applies->host.qemu(applies->data) && !fresh_look(applies))
+                begin_look(applies, NULL, NULL);
+}
+
+void apply_look_ahead(struct applies *applies)
+{
+        loop_remove(applies->loop, applies->look_ahead);
+        applies->look_ahead = loop_add_deadline(applies->loop, LOOK_AHEAD_MS, on_look_ahead, applies);
+}
+
+/* What is not there cannot have come since; what is there may have gone without a word. NULL: QEMU has to be asked. */
 static const json_t *seen(const struct apply *apply, size_t which)
 {
-        const struct applies *applies = apply->applies;
-        const struct apply_look *look = applies->look;
+        const struct apply_look *look = fresh_look(apply->applies);
 
-        if (!look || look->asked || look->client != apply->client ||
-            look->changes != qmp_client_changes(applies->host.qemu(applies->data)))
-                return NULL;
-        return look->objects[which];
+        return look && !look->asked ? look->objects[which] : NULL;
+}
+
+/* Has the last look seen that nothing of what it makes of this kind is there? */
+static bool is_seen_free(struct apply *apply, size_t which)
+{
+        const json_t *objects = seen(apply, which);
+        _cleanup_error_ struct error *taken = NULL;
+
+        if (!objects)
+                return false;
+        taken = find_taken(apply, which, objects);
+        return !taken;
 }
 
 static int check_now(struct apply *apply, struct error **err)
@@ -291,17 +341,12 @@ void apply_check(struct apply *apply)
 
                 while (i < fragment->n_steps && !creates(&fragment->steps[i], queries[which].object))
                         i++;
-                if (i == fragment->n_steps)
+                if (i == fragment->n_steps || is_seen_free(apply, which))
                         continue;
-                if (seen(apply, which)) {
-                        look_for_taken(apply, which, seen(apply, which));
-                        continue;
-                }
                 apply->asked++;
                 ops_query_objects(applies->host.qemu(applies->data), queries[which].query, callbacks[which],
                                   apply);
         }
-        apply_look_client_gone(applies, apply->client);
         if (!apply->asked)
                 checked(apply);
 }

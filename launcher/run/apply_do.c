@@ -382,6 +382,8 @@ void apply_commit_now(struct apply *apply)
         if (fragment_journal_compact(applies->vm->fd, &applies->journal, &unsettled) < 0)
                 apply_story(apply, "%s", unsettled->message);
         crash_point(CRASH_APPLY_SETTLED);
+        if (!apply->fragment->then)
+                apply_look_ahead(applies);
         apply_leave(apply);
 }
 

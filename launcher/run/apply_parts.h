@@ -65,8 +65,9 @@ struct applies {
         void *data;
         struct apply *current; /* the only one that works on journal, helper and QEMU */
         struct apply *queue, *owed;
-        struct apply_look *look;  /* apply_check.c; NULL: none */
-        struct loop_source *next; /* the next one is taken up */
+        struct apply_look *look;        /* apply_check.c; NULL: none */
+        struct loop_source *look_ahead; /* QEMU is looked at soon */
+        struct loop_source *next;       /* the next one is taken up */
         json_int_t last_id;
         struct fragment_journal_seen journal;
         bool ended;
@@ -100,7 +101,8 @@ void apply_check(struct apply *apply);
 void apply_refuse(struct apply *apply, struct error *error_consume);
 /* What was seen may have changed; and: QEMU has ended, who waits for it is told so. */
 void applies_look_is_old(struct applies *applies);
-void apply_look_client_gone(struct applies *applies, unsigned long long client);
+/* Soon, when nobody waits: so that the next client need not. */
+void apply_look_ahead(struct applies *applies);
 void apply_look_over(struct applies *applies, const struct error *error);
 
 /* The query that shows an object, -1: there is none. */

@@ -210,7 +210,7 @@ static int look(struct supervisor *s, const json_t *arguments, const struct cont
                 return error_set(err, ERROR_NOT_PERMITTED, "look is for admins");
         if (!qemu(s))
                 return error_set(err, ERROR_BUSY, "QEMU does not answer");
-        applies_look(s->applies, peer->client, answer, control_answer_later(s->control));
+        applies_look(s->applies, answer, control_answer_later(s->control));
         return 0;
 }
 
