@@ -98,12 +98,15 @@ static int compare_claims(const void *a, const void *b)
 
 /* A lock that cannot be read does not keep other VMs from starting: RUN/uids still keeps two running ones
  * apart. */
-static int read_claimed_uids(const struct paths *paths, struct host_facts *facts, struct error **err)
+int host_claims_read(const struct paths *paths, struct host_facts *facts, struct error **err)
 {
         char **names = NULL;
 
+        if (facts->has_claims)
+                return 0;
         if (directory_vm_names(paths->state, &names, err) < 0)
                 return -1;
+        facts->has_claims = true;
         for (size_t i = 0; names[i] && facts->n_claimed_uids < CLAIMED_MAX; i++) {
                 struct error *problem = NULL;
                 unsigned port;
@@ -126,7 +129,8 @@ static int read_claimed_uids(const struct paths *paths, struct host_facts *facts
         return 0;
 }
 
-int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err)
+static int read_facts(const struct paths *paths, bool for_running, struct host_facts **ret,
+                      struct error **err)
 {
         _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
         struct utsname uts;
@@ -139,7 +143,7 @@ int host_facts_read(const struct paths *paths, struct host_facts **ret, struct e
                 return -1;
         facts->cpus = number_list_count(&facts->online);
         facts->cpu_has_virt = true;
-        if ((strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
+        if (!for_running && (strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
             read_virt(&facts->cpu_has_virt, err) < 0)
                 return -1;
         if (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0)
@@ -153,10 +157,21 @@ int host_facts_read(const struct paths *paths, struct host_facts **ret, struct e
                 return -1;
         if (facts->sev.node.exists)
                 facts->sev_group = group_name(facts->sev.node.gid);
-        if (cgroup_host_read("", &facts->cgroup, err) < 0 || read_claimed_uids(paths, facts, err) < 0)
+        if (cgroup_host_read("", &facts->cgroup, err) < 0 ||
+            (!for_running && host_claims_read(paths, facts, err) < 0))
                 return -1;
         *ret = TAKE_PTR(facts);
         return 0;
+}
+
+int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err)
+{
+        return read_facts(paths, false, ret, err);
+}
+
+int host_facts_read_for_running(const struct paths *paths, struct host_facts **ret, struct error **err)
+{
+        return read_facts(paths, true, ret, err);
 }
 
 void host_facts_free(struct host_facts *facts)

@@ -62,12 +62,18 @@ struct host_facts {
         struct systemd_facts systemd;
         struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;
+        bool has_claims;  /* they were read */
         char **addresses; /* of the interfaces; read by host_addresses_read() where a plan needs them */
         size_t n_addresses;
         struct error *warnings; /* a machine.lock that cannot be read: its uid is not known; not in JSON */
 };
 
 int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);
+/* For a VM that runs, which has its uid, its port and its accelerator: without what only choosing them needs, the claims of
+ * other VMs, each a file, and the processor's flags. */
+int host_facts_read_for_running(const struct paths *paths, struct host_facts **ret, struct error **err);
+/* Claims, unless they were read. */
+int host_claims_read(const struct paths *paths, struct host_facts *facts, struct error **err);
 /* The host's IP addresses, without the scope of link-local ones. */
 int host_addresses_read(struct host_facts *facts, struct error **err);
 /* One address in two spellings? */

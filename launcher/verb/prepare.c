@@ -177,7 +177,8 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
 
         if (facts->host)
                 return 0;
-        if (host_facts_read(paths, &facts->host, err) < 0 ||
+        if ((facts->is_running ? host_facts_read_for_running(paths, &facts->host, err)
+                               : host_facts_read(paths, &facts->host, err)) < 0 ||
             machine_lock_read(paths->state, spec->name, &facts->lock, err) < 0)
                 return -1;
         if (qemu_find(spec, &emulator, err) < 0 ||
@@ -256,6 +257,9 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
         if (!facts->host)
                 mem_expect(PLAN_LEAST);
         if (read_facts(context, spec, write_cache, facts, err) < 0)
+                return -1;
+        /* Whose devices are in use. */
+        if (spec->n_pcis && host_claims_read(&context->site->paths, facts->host, err) < 0)
                 return -1;
         if (spec->graphics.present && !facts->host->n_addresses && host_addresses_read(facts->host, err) < 0)
                 return -1;
