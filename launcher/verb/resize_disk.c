@@ -9,6 +9,8 @@
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/output.h"
 
+#define SIZE "SIZE"
+
 /* Of the node that the device sits on. */
 static int read_size(struct change *change, const char *device, char **ret_node, uint64_t *ret_size,
                      struct error **err)
@@ -35,17 +37,29 @@ static int read_size(struct change *change, const char *device, char **ret_node,
         return error_set(err, ERROR_FAILED, "QEMU knows no size of '%s'", device);
 }
 
-static json_t *fragment(const char *what, const char *node, uint64_t size)
+/* live.tmpl's SIZE follows, where the disk has one; an image that was there before has its own. */
+static json_t *live_change(const struct template_attribute *disk, const char *id_key, const char *shown)
 {
-        return json_pack("{s:s, s:[{s:s, s:{s:s, s:{s:s, s:I}}, s:[]}]}", "what", what, "steps", "effect",
-                         "qmp", "args", "execute", "block_resize", "arguments", "node-name", node, "size",
-                         (json_int_t)size, "undo");
+        json_t *attributes = json_object();
+
+        for (size_t i = 0; i < disk->n_pairs; i++)
+                json_object_set_new(attributes, disk->pairs[i].name, json_string(disk->pairs[i].value));
+        json_object_set_new(attributes, SIZE, json_string(shown));
+        return json_pack("{s:[{s:s, s:{s:s}, s:o}]}", "set", "vector", disk->name, "match", id_key,
+                         template_pair(disk, id_key), "attributes", attributes);
 }
 
-static int grow(struct change *change, const char *what, const char *node, uint64_t size, struct error **err)
+static json_t *fragment(const char *what, const char *node, uint64_t size, json_t *live_consume)
+{
+        return json_pack("{s:s, s:[{s:s, s:{s:s, s:{s:s, s:I}}, s:[]}], s:o*}", "what", what, "steps",
+                         "effect", "qmp", "args", "execute", "block_resize", "arguments", "node-name", node,
+                         "size", (json_int_t)size, "undo", "live", live_consume);
+}
+
+static int grow(struct change *change, json_t *fragment_consume, struct error **err)
 {
         _cleanup_(apply_client_freep) struct apply_client *client =
-                apply_client_new(change->control, fragment(what, node, size));
+                apply_client_new(change->control, fragment_consume);
 
         return apply_client_send(client, err);
 }
@@ -70,15 +84,18 @@ static int resize(struct change *change, const char *which, uint64_t size, struc
                             *what = NULL;
         const struct device_kind *kind = device_kind_find("disk", err);
         _cleanup_error_ struct error *drive = NULL;
+        const struct template_attribute *disk;
+        json_auto_t *change_fragment = NULL;
         uint64_t now = 0;
         size_t at = 0;
 
         if (device_find(change->was, kind, which, &at, err) < 0)
                 return -1;
-        if (media_check_drive(&change->was->attributes[at], which, &drive) == 0)
+        disk = &change->was->attributes[at];
+        if (media_check_drive(disk, which, &drive) == 0)
                 return error_set(err, ERROR_FAILED, "disk '%s' is a drive, whose medium keeps its size",
                                  which);
-        id = xasprintf("disk%s", template_pair(&change->was->attributes[at], kind->id));
+        id = xasprintf("disk%s", template_pair(disk, kind->id));
         if (read_size(change, id, &node, &now, err) < 0)
                 return -1;
         has = text_from_size(now);
@@ -89,9 +106,11 @@ static int resize(struct change *change, const char *which, uint64_t size, struc
         if (size % 512)
                 return error_set(err, ERROR_USAGE, "%s is no whole number of sectors of 512 bytes", shown);
         what = xasprintf("resize-disk %s %s", which, shown);
+        change_fragment = fragment(what, node, size,
+                                   template_pair(disk, SIZE) ? live_change(disk, kind->id, shown) : NULL);
         if (verb_flag(change->context, "plan"))
-                return print_plan(change->context, fragment(what, node, size));
-        if (size > now && grow(change, what, node, size, err) < 0)
+                return print_plan(change->context, TAKE_PTR(change_fragment));
+        if (size > now && grow(change, TAKE_PTR(change_fragment), err) < 0)
                 return -1;
         if (change->context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s, s:I}", "schema", 1, "name", change->name, "id", id,

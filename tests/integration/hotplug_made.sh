@@ -47,6 +47,10 @@ made_disks_come_and_go() {
     assert_eq "$(head -c 5 "$ROOT/base.raw")" below "what the clone is made over"
     assert_eq "$(overlays)$(locks)" "disk0-dropped.raw disk1-dropped.raw disk2.qcow2 disk3.qcow2 5" "all that was made"
     all_agree "four disks"
+    # live.tmpl has the size that it has now.
+    expect 0 vml resize-disk "$VM" vdd "8 MiB"
+    assert_contains "$(<"$RUN_DIR/live.tmpl")" 'SIZE = "8 MiB"'
+    all_agree "a larger disk"
     inode=$(stat -c %i "$ROOT/var/lib/vmlaunch/$VM/overlays/disk2.qcow2")
 
     # What is volatile goes with its disk, what is kept is there when the disk comes again.
