@@ -813,14 +813,14 @@ begin=$SECONDS
 guest_begin "$SELF"
 restore_guest
 run="date -s @$EPOCHSECONDS >/dev/null; CRASH=${CRASH:-} SYSTEMD_V1=${SYSTEMD_V1:-} bash tests.sh in-guest"
-ask 400 "$run v2 $*"
+ask 1200 "$run v2 $*"
 echo "v2 took $((SECONDS - begin)) s"
 if (($# == 0)) || [[ " $* " == *" after_a_reboot_"* || " $* " == *" v1_"* ]]; then
-    guest_ends 90 "$run reboot"
+    guest_ends 300 "$run reboot"
     boot_guest "$V2"
-    ask 100 "$run again"
-    guest_ends 90 "$run reboot"
+    ask 300 "$run again"
+    guest_ends 300 "$run reboot"
     boot_guest "$V1"
-    ask 400 "$run v1 $*"
+    ask 1200 "$run v1 $*"
 fi
 echo "all of it took $((SECONDS - begin)) s"
