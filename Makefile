@@ -65,7 +65,7 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 
 # What a plan of hundreds of disks spends its time in is made for speed, the rest, which waits for kernel and QEMU, small.
 FAST      := $(addprefix base/,json_text.o mem.o text.o) \
-             $(addprefix conf/,attr.o attr_value.o spec_build.o spec_sections.o template.o) launcher/plan/plan_word.o
+             $(addprefix conf/,attr.o spec_sections.o template.o) launcher/plan/plan_word.o
 ifneq ($(filter -O2,$(CFLAGS)),)
 # gcc has -Oz since version 12; the passes that it is to leave out make code larger even there. clang has no such switches.
 SMALL     := $(or $(call known,-Oz),-Os) \
