@@ -57,7 +57,6 @@ const char *text_str(const struct text *text);
 /* Decimal, or hexadecimal after 0x. */
 bool text_parse_u64(const char *s, uint64_t *ret);
 bool text_parse_u32(const char *s, uint32_t *ret);
-bool text_parse_i64(const char *s, int64_t *ret);
 /* Digits with an optional fraction, no exponent, not negative, finite. */
 bool text_parse_decimal(const char *s, double *ret);
 

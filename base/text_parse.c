@@ -46,17 +46,6 @@ bool text_parse_u32(const char *s, uint32_t *ret)
         return true;
 }
 
-bool text_parse_i64(const char *s, int64_t *ret)
-{
-        bool negative = *s == '-';
-        uint64_t value;
-
-        if (!text_parse_u64(s + negative, &value) || value > (uint64_t)INT64_MAX + negative)
-                return false;
-        *ret = negative ? (int64_t)(0 - value) : (int64_t)value;
-        return true;
-}
-
 bool text_parse_decimal(const char *s, double *ret)
 {
         /* Digits after the fifteenth do not count: mantissa and power of ten are exact, and so is what is written

@@ -1,6 +1,5 @@
 /* Whose group it is: written into it, and read of all that are there. */
 #include <dirent.h>
-#include <errno.h>
 #include <string.h>
 #include <sys/xattr.h>
 #include <unistd.h>

@@ -1,7 +1,6 @@
 /* <clock>, <pm> and <os>: libvirt-behaviour sections 3.3 and 3.4. */
 #include <string.h>
 
-#include "base/text.h"
 #include "conf/snippet_parts.h"
 
 static const struct snippet_row timer_rows[] = {

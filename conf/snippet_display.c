@@ -1,7 +1,6 @@
 /* Graphics, video, sound, input and USB redirection: libvirt-behaviour section 9. */
 #include <string.h>
 
-#include "base/text.h"
 #include "conf/snippet_parts.h"
 
 /* How many elements of this name there are beside it, it included, and whether it is the first of them. */

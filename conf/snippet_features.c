@@ -1,7 +1,6 @@
 /* <features>: libvirt-behaviour sections 3.1 and 3.2. */
 #include <string.h>
 
-#include "base/text.h"
 #include "conf/snippet_parts.h"
 
 static const struct {

@@ -1,5 +1,4 @@
 /* The CPU model and its flags. */
-#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
 #include "conf/attr.h"
 #include "conf/spec_blank.h"
 #include "conf/spec_sections.h"

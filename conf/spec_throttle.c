@@ -1,5 +1,4 @@
 /* Limits of a disk (opennebula-semantics section 3.9.4): which of them count together. */
-#include "base/text.h"
 #include "conf/spec_disk.h"
 
 /* QEMU's bound for the product of a burst and its length (util/throttle.c). */

@@ -1,7 +1,6 @@
 /* Names and keys given twice: which one counts, and the warning that says so. */
 #include <string.h>
 
-#include "base/text.h"
 #include "conf/template_parts.h"
 
 static int compare_attributes(const void *a, const void *b, void *data)

@@ -1,6 +1,5 @@
 #include "conf/vm_spec.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"

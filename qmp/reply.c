@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
-
 #define WORDS_MAX 1000
 
 static char *one_line(const char *s)

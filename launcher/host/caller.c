@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/text.h"
 
 #define CONTROLLERS_MAX 4096
 

@@ -1,7 +1,6 @@
 #include "launcher/host/device_facts.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "launcher/host/program.h"
 
@@ -90,22 +89,6 @@ struct file_facts device_facts_file(const struct device_facts *facts, const char
                 if (strcmp(facts->files[i].path, path) == 0)
                         return facts->files[i].facts;
         return (struct file_facts){ 0 };
-}
-
-json_t *device_facts_to_json(const struct device_facts *facts)
-{
-        json_t *files = json_array(), *json;
-
-        for (size_t i = 0; i < facts->n_files; i++) {
-                json_t *file = file_facts_to_json(&facts->files[i].facts);
-
-                json_object_set_new(file, "path", json_string(facts->files[i].path));
-                json_array_append_new(files, file);
-        }
-        json = json_pack("{s:s?, s:s?, s:o}", "swtpm", facts->swtpm, "virtiofsd", facts->virtiofsd, "files",
-                         files);
-        hostdev_facts_to_json(&facts->hostdevs, json);
-        return json;
 }
 
 static int files_from_json(const json_t *json, struct device_facts *facts, struct error **err)

@@ -32,7 +32,6 @@ struct device_facts {
 int device_facts_read(const struct vm_spec *spec, const struct site *site, struct device_facts **ret,
                       struct error **err);
 /* directories are not part of it. */
-json_t *device_facts_to_json(const struct device_facts *facts);
 int device_facts_from_json(const json_t *json, struct device_facts **ret, struct error **err);
 void device_facts_free(struct device_facts *facts);
 DEFINE_FREEP(struct device_facts, device_facts_free)

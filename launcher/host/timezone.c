@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/text.h"
 
 #define ZONE_MAX (1u << 20)
 #define RULE_MAX 255

@@ -1,7 +1,6 @@
 #include "launcher/live/control_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>

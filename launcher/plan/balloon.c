@@ -1,5 +1,4 @@
 /* The memory balloon: the device, and what it is told before the guest starts. */
-#include <inttypes.h>
 
 #include "launcher/plan/builder.h"
 

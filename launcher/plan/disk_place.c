@@ -1,5 +1,4 @@
 /* Places of disks that are not on PCI: SCSI ids, ports of SATA, IDE and floppy controllers. */
-#include <ctype.h>
 #include <string.h>
 
 #include "launcher/plan/disk_parts.h"

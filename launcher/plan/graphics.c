@@ -1,7 +1,6 @@
 /* The VNC or SPICE server: its port, its password, and what QEMU is told of them. */
 #include <string.h>
 
-#include "conf/secret.h"
 #include "launcher/plan/builder.h"
 #include "launcher/plan/display.h"
 

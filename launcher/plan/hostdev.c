@@ -3,7 +3,6 @@
  * the group's node is given to the VM's user while it runs. The administrator binds devices to vfio-pci: taking a device
  * from a driver that is in use is no plan's business.
  */
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/text.h"

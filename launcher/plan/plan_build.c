@@ -1,6 +1,5 @@
 #include "launcher/plan/plan_build.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/json_member.h"

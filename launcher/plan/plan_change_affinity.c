@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "launcher/plan/changing.h"
 #include "launcher/plan/plugged.h"
 

@@ -1,7 +1,6 @@
 /* The way back of a fragment: what the journal says that it did, newest first. */
 #include <string.h>
 
-#include "base/text.h"
 #include "launcher/run/apply_parts.h"
 #include "launcher/run/command_table.h"
 #include "launcher/run/fragment_journal.h"

@@ -1,9 +1,6 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/fd.h"
 #include "base/process.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"

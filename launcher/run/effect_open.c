@@ -1,7 +1,6 @@
 /* Files of a plan opened apart: their storage may not answer. */
 #include <stdio.h>
 
-#include "base/fd.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "launcher/storage/apart.h"

@@ -1,7 +1,6 @@
 /* What systemd is asked for: a scope for a VM that was started by hand, and properties of the VM's unit. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>

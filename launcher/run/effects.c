@@ -1,6 +1,5 @@
 #include "launcher/run/effects.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include "base/fd.h"

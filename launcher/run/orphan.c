@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "launcher/run/generation.h"
 

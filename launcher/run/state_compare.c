@@ -1,19 +1,12 @@
 #include "launcher/run/state_compare.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "launcher/plan/device.h"
 #include "launcher/plan/disk.h"
-#include "launcher/plan/display.h"
 #include "launcher/plan/expander.h"
-#include "launcher/plan/iommu.h"
 #include "launcher/plan/memory.h"
-#include "launcher/plan/nic.h"
-#include "launcher/plan/pci.h"
-#include "launcher/plan/plugged.h"
 #include "launcher/run/state_parts.h"
 #include "qmp/ops_facts.h"
 

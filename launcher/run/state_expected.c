@@ -1,8 +1,6 @@
 /* What QEMU has to have for a template. */
 #include <string.h>
 
-#include "base/text.h"
-#include "launcher/plan/device.h"
 #include "launcher/plan/disk.h"
 #include "launcher/plan/display.h"
 #include "launcher/plan/iommu.h"

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "launcher/plan/disk.h"
 #include "launcher/run/state_parts.h"
 
 static const json_t *step_args(const json_t *step, const char *effect)

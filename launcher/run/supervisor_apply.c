@@ -2,10 +2,8 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/number.h"
 #include "launcher/run/live_template.h"
-#include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
 #include "launcher/state/machine_lock.h"

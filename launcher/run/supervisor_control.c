@@ -1,5 +1,4 @@
 /* What the control socket's clients ask of the supervisor. */
-#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "base/fd.h"
 #include "base/log.h"
 #include "launcher/run/host_helper.h"
 #include "launcher/run/story.h"

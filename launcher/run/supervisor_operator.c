@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "conf/operator_change.h"
 #include "launcher/run/host_helper.h"
 #include "launcher/run/supervisor_parts.h"

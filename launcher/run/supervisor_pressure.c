@@ -5,7 +5,6 @@
  * `balloon` and `resize` change.
  */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -14,7 +13,6 @@
 #include "launcher/run/pressure.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
-#include "launcher/state/state_dir.h"
 #include "qmp/ops_machine.h"
 
 #define LOOK_MS      3000

@@ -5,7 +5,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "launcher/run/adopt.h"
 #include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
 

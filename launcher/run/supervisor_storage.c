@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "launcher/run/story.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
 #include "qmp/ops_machine.h"

@@ -1,6 +1,5 @@
 #include "launcher/state/crash_point.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>

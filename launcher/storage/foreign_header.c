@@ -6,7 +6,6 @@
 #include <endian.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "launcher/storage/image_chain.h"
 
 #define SECTOR      512u

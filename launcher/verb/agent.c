@@ -1,5 +1,4 @@
 /* agent: the guest agent by way of the supervisor; a freeze that ends with whoever asked for it. */
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>

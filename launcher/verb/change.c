@@ -434,14 +434,6 @@ int change_read_file(const char *path, struct template **ret, struct error **err
         return template_parse(path, text, length, ret, err);
 }
 
-void template_take(struct template *to, struct template *from, size_t i)
-{
-        ARRAY_GROW(to->attributes, to->n_attributes);
-        to->attributes[to->n_attributes++] = from->attributes[i];
-        memmove(&from->attributes[i], &from->attributes[i + 1],
-                (--from->n_attributes - i) * sizeof(*from->attributes));
-}
-
 void template_remove(struct template *template, size_t i)
 {
         struct template_attribute *gone = &template->attributes[i];

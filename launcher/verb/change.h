@@ -93,8 +93,7 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
 int change_read_vector(const char *vector, const char *text, struct template **ret, struct error **err);
 int change_read_file(const char *path, struct template **ret, struct error **err);
 
-/* Edits of a tree. Moves attribute i of from to the end of to; from stays the owner of its file name and text. */
-void template_take(struct template *to, struct template *from, size_t i);
+/* Edits of a tree. */
 void template_remove(struct template *template, size_t i);
 /* Sets or adds a pair of a vector; file and place are those of pos (borrowed file). */
 void template_set_pair(struct template_attribute *vector, const char *key, const char *value,

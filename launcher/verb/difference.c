@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "conf/attr.h"
 #include "conf/secret.h"
 #include "conf/spec_build.h"

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/text.h"
 
 #define LOOK_MS 100
 /* For one request: the conversation is queued behind others and begins with a sync. */

@@ -8,7 +8,6 @@
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
-#include "launcher/verb/vm_find.h"
 
 static bool is_stopped(const json_t *record)
 {

@@ -2,7 +2,6 @@
  * finds it out while this process reads the host's facts; what was seen once is known to the next plan. */
 #include <string.h>
 
-#include "base/text.h"
 #include "launcher/storage/apart.h"
 #include "launcher/storage/image_chain.h"
 #include "launcher/verb/prepare_parts.h"

@@ -1,5 +1,4 @@
 /* resize, balloon: vCPUs, memory and CPU weight of a VM. */
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>

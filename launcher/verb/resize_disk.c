@@ -1,5 +1,4 @@
 /* resize-disk: an image of a running VM grows, and its guest is told. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
