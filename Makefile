@@ -64,7 +64,7 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 	@$(AR) rcs $@ $^
 
 # What a plan of hundreds of disks spends its time in is made for speed, the rest, which waits for kernel and QEMU, small.
-FAST      := $(addprefix base/,json_text.o mem.o text.o) \
+FAST      := $(addprefix base/,json_text.o text.o) \
              $(addprefix conf/,attr.o spec_sections.o template.o) launcher/plan/plan_word.o
 ifneq ($(filter -O2,$(CFLAGS)),)
 # gcc has -Oz since version 12; the passes that it is to leave out make code larger even there. clang has no such switches.
@@ -72,6 +72,8 @@ SMALL     := $(or $(call known,-Oz),-Os) \
              $(call known,-fno-tree-pre -fno-gcse -fno-caller-saves -fno-move-loop-invariants -fno-thread-jumps \
                     -fno-optimize-sibling-calls -fno-tree-dominator-opts -fno-tree-loop-im -fno-tree-tail-merge)
 $(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = $(SMALL)
+# Nor is speed what gcc aligns functions and jumps for: that is in what is executed, not in where.
+$(FAST:%=$B/%): SIZE = $(call known,-fno-align-functions -fno-align-jumps -fno-align-loops -fno-align-labels -fno-tree-vectorize)
 endif
 
 $B/%.o: %.c

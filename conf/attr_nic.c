@@ -13,6 +13,12 @@ static const struct attr_word bridge_type_words[] = {
         WORDS_END,
 };
 
+static const struct attr_word backend_words[] = {
+        WORD("passt", NIC_BACKEND_PASST),
+        WORD("slirp", NIC_BACKEND_SLIRP),
+        WORDS_END,
+};
+
 static const struct attr_word link_words[] = {
         WORD("up", NIC_LINK_UP),
         WORD("down", NIC_LINK_DOWN),
@@ -75,6 +81,11 @@ static const struct attr nic_rows[] = {
           .doc = "linux: a tap in BRIDGE; openvswitch: a port of that bridge of Open vSwitch, which has its VLANs; user: "
                  "user-mode networking, without BRIDGE and privileges.",
           .source = "opennebula-semantics 3.10, DESIGN 5.3" },
+        { "BACKEND", ENUM(backend, nic_backend, backend_words), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
+          .doc = "What BRIDGE_TYPE user is done by: passt, a process beside QEMU that is faster and gives the guest the "
+                 "host's own addresses; slirp, which is QEMU's own. Absent: passt where it works, else slirp; slirp for a NIC that is attached to "
+                 "a VM that runs.",
+          .source = "DESIGN 6, passt(1)" },
         { "MAC", MAC(mac_text), .lookup = LOOKUP_D, .lands = LANDS_ARGV,
           .doc = "MAC address. Absent: 52:54:00 and a hash of UUID and NIC number, the same at every start.",
           .source = "DESIGN 5.4" },

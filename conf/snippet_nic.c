@@ -11,6 +11,7 @@ static const struct snippet_row interface_rows[] = {
         PART("driver@queues", "VIRTIO_QUEUES"),
         PART("boot@order", "ORDER"),
         PART("link@state", "LINK"),
+        PART("backend@type", "BACKEND"),
         PART("vlan/tag@id", "VLAN_ID"),
         PART("bandwidth/inbound@average", "INBOUND_AVG_BW"),
         PART("bandwidth/inbound@peak", "INBOUND_PEAK_BW"),

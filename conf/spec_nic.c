@@ -220,6 +220,8 @@ static void check_nic(struct spec_builder *builder, const struct nic_spec *nic)
 {
         if (nic->bridge_type == NIC_BRIDGE_USER)
                 check_user_net(builder, nic);
+        else if (is_asked(builder, nic, "BACKEND"))
+                spec_fail(builder, place(nic, "BACKEND"), "NIC/BACKEND: only BRIDGE_TYPE user has one");
         else if (!nic->bridge && spec_origin(&attr_nic, nic, "BRIDGE")->layer == LAYER_NONE && !is_dummy(nic))
                 spec_fail(
                         builder, &nic->section.pos,

@@ -32,7 +32,9 @@ static bool is_worked_out(const struct attr_section *section, const struct attr 
 static bool is_left_open(const struct attr_section *section, const struct attr *row, const void *wanted,
                          const char *value)
 {
-        return wanted && row->kind == ATTR_U32 && row->words &&
+        bool is_backend = section == &attr_nic && strcmp(row->name, "BACKEND") == 0;
+
+        return wanted && ((row->kind == ATTR_U32 && row->words) || is_backend) &&
                (spec_row_origin(section, wanted, row)->layer == LAYER_NONE || !value ||
                 strcmp(value, "auto") == 0);
 }

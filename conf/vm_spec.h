@@ -44,6 +44,7 @@ enum memory_encryption { MEMORY_ENCRYPTION_NONE, MEMORY_ENCRYPTION_SEV, MEMORY_E
 enum numa_mode { NUMA_MODE_STRICT, NUMA_MODE_PREFERRED, NUMA_MODE_INTERLEAVE, NUMA_MODE_RESTRICTIVE };
 enum balloon_model { BALLOON_MODEL_VIRTIO, BALLOON_MODEL_NONE };
 enum nic_bridge_type { NIC_BRIDGE_LINUX, NIC_BRIDGE_USER, NIC_BRIDGE_OVS };
+enum nic_backend { NIC_BACKEND_NONE, NIC_BACKEND_PASST, NIC_BACKEND_SLIRP };
 enum nic_link { NIC_LINK_NONE, NIC_LINK_UP, NIC_LINK_DOWN };
 enum boot_kind { BOOT_DISK, BOOT_NIC };
 enum firmware_kind { FIRMWARE_BIOS, FIRMWARE_UEFI, FIRMWARE_FILE };
@@ -263,6 +264,7 @@ struct nic_spec {
         struct section section;
         uint32_t id; /* NIC_ID, or the first free number */
         enum nic_bridge_type bridge_type;
+        enum nic_backend backend; /* NONE: by the host; NIC_BRIDGE_USER only */
         enum nic_link link;
         char *bridge; /* NULL with NIC_BRIDGE_USER, NETWORK_MODE dummy, or a tap in no bridge */
         char *model;  /* "virtio", "e1000", ... */

@@ -1,8 +1,14 @@
 #include "launcher/host/device_facts.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
+#include "base/fd.h"
+#include "base/process.h"
+#include "base/text.h"
 #include "launcher/host/program.h"
+
+#define PASST_DEADLINE_MS 2000
 
 #define VSOCK_NODE "/dev/vhost-vsock"
 #define VFIO_NODE  "/dev/vfio/vfio"
@@ -27,6 +33,55 @@ static bool has_virtiofs(const struct vm_spec *spec)
                 if (spec->filesystems[i].driver == FILESYSTEM_VIRTIOFS)
                         return true;
         return false;
+}
+
+/*
+ * It wants a route out, user namespaces and more, and says so by its end: at once, as its guest is gone already.
+ */
+static char *passt_try(const char *program)
+{
+        _cleanup_error_ struct error *why = NULL;
+        struct process_result result = { 0 };
+        _cleanup_close_ int ours = -1;
+        const char *argv[] = { program, "--foreground", "--quiet", "--stderr", "--fd", NULL, NULL };
+        _cleanup_free_ char *number = NULL;
+        char *fault = NULL;
+        int fds[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+                return NULL;
+        close(fds[1]);
+        ours = fds[0];
+        argv[5] = number = xasprintf("%d", ours);
+        if (process_run(
+                    &(struct process_options){
+                            .argv = argv, .deadline_ms = PASST_DEADLINE_MS, .fds = &ours, .n_fds = 1 },
+                    &result, &why) < 0)
+                return error_text(why);
+        if (result.status) {
+                char *rest = result.stderr_text;
+
+                /* Its last word; what it tells of a host without syslog is none. */
+                for (char *line; (line = strsep(&rest, "\n"));)
+                        if (*line && !text_starts_with(line, "Failed to send ")) {
+                                free(fault);
+                                fault = text_printable(line);
+                        }
+                if (!fault)
+                        fault = xstrdup("it fails");
+        }
+        process_result_done(&result);
+        return fault;
+}
+
+static void find_passt(const struct vm_spec *spec, struct device_facts *facts)
+{
+        for (size_t i = 0; i < spec->n_nics && !facts->passt; i++)
+                if (spec->nics[i].bridge_type == NIC_BRIDGE_USER &&
+                    spec->nics[i].backend != NIC_BACKEND_SLIRP)
+                        facts->passt = program_find("passt");
+        if (facts->passt)
+                facts->passt_fault = passt_try(facts->passt);
 }
 
 /* The nodes of what the host has: which of them the plan wants is its own to decide. */
@@ -69,6 +124,7 @@ int device_facts_read(const struct vm_spec *spec, const struct site *site, struc
 
         if (spec->tpm.present)
                 facts->swtpm = program_find("swtpm");
+        find_passt(spec, facts);
         if (has_virtiofs(spec))
                 facts->virtiofsd = program_find_first(site->kvmrc.virtiofsd);
         if (spec->rng.present && *spec->rng.source == '/' && look_at(facts, spec->rng.source, err) < 0)
@@ -119,6 +175,8 @@ int device_facts_from_json(const json_t *json, struct device_facts **ret, struct
                 return error_set(err, ERROR_FAILED, "device facts: not an object with an array of files");
         facts->swtpm = xstrdup_null(json_string_value(json_object_get(json, "swtpm")));
         facts->virtiofsd = xstrdup_null(json_string_value(json_object_get(json, "virtiofsd")));
+        facts->passt = xstrdup_null(json_string_value(json_object_get(json, "passt")));
+        facts->passt_fault = xstrdup_null(json_string_value(json_object_get(json, "passt-fault")));
         if (files_from_json(files, facts, err) < 0 ||
             hostdev_facts_from_json(json, &facts->hostdevs, err) < 0)
                 return -1;
@@ -132,6 +190,8 @@ void device_facts_free(struct device_facts *facts)
                 return;
         free(facts->swtpm);
         free(facts->virtiofsd);
+        free(facts->passt);
+        free(facts->passt_fault);
         for (size_t i = 0; i < facts->n_files; i++)
                 free(facts->files[i].path);
         free(facts->files);

@@ -21,6 +21,8 @@ struct device_file {
 
 struct device_facts {
         char *swtpm, *virtiofsd; /* absolute paths; NULL: not on this host, or not needed */
+        char *passt;             /* the same */
+        char *passt_fault;       /* why it does not work here; NULL: it does, or is not needed */
         struct device_file *files;
         size_t n_files;
         /* Those of spec->filesystems: their storage may not answer, so the caller reads them. */

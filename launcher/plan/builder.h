@@ -35,7 +35,7 @@ struct plan_disk {
 };
 
 struct plan_nic {
-        char *fds;       /* "10:11", of its tap's queues; NULL: user-mode networking; owned */
+        char *fds;       /* "10:11", of its tap's queues or its passt; NULL: slirp; owned */
         char *vhost_fds; /* as many of /dev/vhost-net; NULL: without; owned */
         char *address;
         unsigned bootindex;
@@ -276,6 +276,9 @@ int nic_check_all(struct build *build, struct error **err);
 void nic_number_fds(struct build *build);
 void nic_args(struct build *build);
 int nic_steps(struct build *build, struct error **err);
+/* BRIDGE_TYPE user by passt, not by slirp. */
+bool nic_wants_passt(const struct build *build, const struct nic_spec *nic);
+void nic_helper_steps(struct build *build);
 
 /* display.c: can they be built here? */
 int display_check(struct build *build, struct error **err);

@@ -122,4 +122,5 @@ void devices_helper_steps(struct build *build)
 {
         tpm_helper_steps(build);
         filesystem_helper_steps(build);
+        nic_helper_steps(build);
 }

@@ -3,10 +3,14 @@
 #include <string.h>
 
 #include "conf/attr.h"
+#include "launcher/host/device_facts.h"
 #include "launcher/plan/builder.h"
+#include "launcher/plan/device.h"
 #include "net/net_plan.h"
 
-#define VHOST_NODE "/dev/vhost-net"
+#define VHOST_NODE    "/dev/vhost-net"
+#define ETHERNET_MTU  1500
+#define PASST_MTU_MAX 65520 /* passt(1) */
 
 static const struct nic_model {
         const char *name, *device;
@@ -74,6 +78,10 @@ json_t *nic_netdev(const struct nic_spec *nic, const char *fds, const char *vhos
 
         if (!fds)
                 return json_pack("{s:s, s:o}", "type", "user", "id", json_sprintf("net%u", nic->id));
+        if (nic->bridge_type == NIC_BRIDGE_USER)
+                return json_pack("{s:s, s:o, s:b, s:{s:s, s:s}}", "type", "stream", "id",
+                                 json_sprintf("net%u", nic->id), "server", 0, "addr", "type", "fd", "str",
+                                 fds);
         netdev = json_pack("{s:s, s:o, s:s}", "type", "tap", "id", json_sprintf("net%u", nic->id),
                            many ? "fds" : "fd", fds);
         /* QEMU 7.2 aborts on vhost=on without /dev/vhost-net, so it is never left to a default. */
@@ -140,6 +148,47 @@ static int check_owner(struct build *build, size_t i, struct error **err)
         return error_hint(err, "BRIDGE_TYPE = \"user\" is user-mode networking, or run it as root");
 }
 
+/* -netdev stream came with QEMU 7.2. */
+static bool has_stream(const struct build *build)
+{
+        const struct qemu_facts *qemu = build->in->qemu;
+
+        return qemu->major * 100 + qemu->minor >= 702;
+}
+
+bool nic_wants_passt(const struct build *build, const struct nic_spec *nic)
+{
+        const struct device_facts *facts = build->in->devices;
+
+        return nic->bridge_type == NIC_BRIDGE_USER &&
+               (nic->backend == NIC_BACKEND_PASST ||
+                (nic->backend == NIC_BACKEND_NONE && facts->passt && !facts->passt_fault &&
+                 has_stream(build) && !build->in->running));
+}
+
+static int check_passt(struct build *build, size_t i, struct error **err)
+{
+        _cleanup_free_ char *reference = xasprintf("NIC[%zu]/BACKEND", i);
+
+        if (!nic_wants_passt(build, &build->spec->nics[i]))
+                return 0;
+        if (!build->in->devices->passt) {
+                build_error(build, err, ERROR_HOST, reference, "there is no passt on this host");
+                return error_hint(err, "apt-get install passt; without BACKEND it is QEMU's own slirp");
+        }
+        /* What runs already may go on without what it needs for another start. */
+        if (build->in->devices->passt_fault && !build->in->running) {
+                build_error(build, err, ERROR_HOST, reference, "passt does not work here: %s",
+                            build->in->devices->passt_fault);
+                return error_hint(err, "%s", "without BACKEND it is QEMU's own slirp then");
+        }
+        if (!has_stream(build))
+                return build_error(build, err, ERROR_HOST, reference,
+                                   "%s cannot have it: QEMU 7.2 is the first that can",
+                                   build->in->qemu->path);
+        return 0;
+}
+
 int nic_check_all(struct build *build, struct error **err)
 {
         for (size_t i = 0; i < build->spec->n_nics; i++) {
@@ -147,7 +196,7 @@ int nic_check_all(struct build *build, struct error **err)
                 _cleanup_free_ char *reference = xasprintf("NIC[%zu]/MODEL", i);
                 const struct nic_model *model = find_model(nic->model);
 
-                if (check_owner(build, i, err) < 0)
+                if (check_owner(build, i, err) < 0 || check_passt(build, i, err) < 0)
                         return -1;
                 if (!model || !qemu_has_device(build->in->qemu, model->device))
                         return unknown_model(build, reference, nic->model, model ? ERROR_HOST : ERROR_INVALID,
@@ -196,6 +245,12 @@ void nic_number_fds(struct build *build)
                 const struct nic_spec *nic = &build->spec->nics[i];
                 struct plan_nic *plan = &build->nics[i];
 
+                if (nic_wants_passt(build, nic)) {
+                        _cleanup_free_ char *id = xasprintf("nic%u", nic->id),
+                                            *text = xasprintf("socket to the passt of %s", id);
+
+                        plan->fds = xasprintf("%d", helper_number_fd(build, id, text));
+                }
                 if (nic->bridge_type == NIC_BRIDGE_USER)
                         continue;
                 plan->fds = number_queues(build, nic, "tap", "tap");
@@ -230,7 +285,9 @@ void nic_args(struct build *build)
                 _cleanup_text_ struct text netdev = TEXT_INIT, device = TEXT_INIT;
 
                 build_refer_key(build, &netdev, &attr_nic, i, "BRIDGE_TYPE");
-                if (!is_user)
+                if (is_user)
+                        build_refer_key(build, &netdev, &attr_nic, i, "BACKEND");
+                else
                         build_refer_key(build, &netdev, &attr_nic, i, "TARGET");
                 if (nic->queues > 1)
                         build_refer_key(build, &netdev, &attr_nic, i, "VIRTIO_QUEUES");
@@ -342,4 +399,36 @@ int nic_steps(struct build *build, struct error **err)
                         vhost_step(build, i);
         }
         return 0;
+}
+
+/*
+ * It takes no privileges with it, unshares all namespaces but the network's and filters its own system calls; it ends with
+ * the socket, whose client is its only one.
+ */
+void nic_helper_steps(struct build *build)
+{
+        for (size_t i = 0; i < build->spec->n_nics; i++) {
+                const struct nic_spec *nic = &build->spec->nics[i];
+                _cleanup_free_ char *id = xasprintf("nic%u", nic->id);
+                _cleanup_text_ struct text because = TEXT_INIT;
+                struct helper helper = { .id = id, .uid = build->uid, .gid = build->gid };
+                unsigned mtu = nic->guest_mtu ? nic->guest_mtu : nic->mtu;
+
+                if (!nic_wants_passt(build, nic))
+                        continue;
+                build_refer_key(build, &because, &attr_nic, i, "BRIDGE_TYPE");
+                build_refer_key(build, &because, &attr_nic, i, "BACKEND");
+                helper.because = text_str(&because);
+                helper.argv = json_pack("[s, s, s, s, s, s]", build->in->devices->passt, "--foreground",
+                                        "--quiet", "--stderr", "--fd", "3");
+                /* It would tell the guest PASST_MTU_MAX, which emulated cards do not have. */
+                if (!mtu && !nic_is_virtio(nic))
+                        mtu = ETHERNET_MTU;
+                if (mtu) {
+                        json_array_append_new(helper.argv, json_string("--mtu"));
+                        json_array_append_new(helper.argv,
+                                              json_sprintf("%u", mtu < PASST_MTU_MAX ? mtu : PASST_MTU_MAX));
+                }
+                helper_steps(build, &helper);
+        }
 }

@@ -11,8 +11,8 @@
 #include "conf/vm_spec.h"
 
 /*
- * fds: one of the tap per queue, separated by colons, as numbers (argv) or as the names that getfd gave them (QMP); NULL:
- * user-mode networking. vhost_fds: as many of /dev/vhost-net; NULL: QEMU moves the packets.
+ * fds: one of the tap per queue, separated by colons, as numbers (argv) or as the names that getfd gave them (QMP), or that
+ * of passt's socket; NULL: slirp. vhost_fds: as many of /dev/vhost-net; NULL: QEMU moves the packets.
  */
 json_t *nic_netdev(const struct nic_spec *nic, const char *fds, const char *vhost_fds);
 /* address: "rp3:0x0"; bootindex 0: none, and then no boot rom either. */

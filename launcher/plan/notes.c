@@ -23,6 +23,23 @@ void notes_add(struct build *build)
         for (size_t i = 0; i < spec->n_nics; i++) {
                 _cleanup_free_ char *reference = xasprintf("NIC[%zu]/MODEL", i);
 
+                if (spec->nics[i].bridge_type == NIC_BRIDGE_USER && !spec->nics[i].backend &&
+                    !nic_wants_passt(build, &spec->nics[i])) {
+                        _cleanup_free_ char *user = xasprintf("NIC[%zu]/BRIDGE_TYPE", i);
+                        const struct device_facts *facts = build->in->devices;
+
+                        if (build->in->running)
+                                build_note(build, user, "slirp: passt comes with a start only");
+                        else if (facts->passt_fault)
+                                build_note(build, user, "slirp: passt does not work here: %s",
+                                           facts->passt_fault);
+                        else
+                                build_note(
+                                        build, user,
+                                        facts->passt
+                                                ? "slirp: this QEMU cannot have passt"
+                                                : "slirp: there is no passt on this host, which is faster");
+                }
                 if (!nic_is_virtio(&spec->nics[i]))
                         build_note(
                                 build, reference,

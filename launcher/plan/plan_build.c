@@ -322,6 +322,8 @@ static int live_template_step(struct build *build, struct error **err)
         for (size_t i = 0; i < live.n_nics; i++) {
                 live.nics[i] = build->spec->nics[i];
                 live.nics[i].address = build->nics[i].address;
+                if (live.nics[i].bridge_type == NIC_BRIDGE_USER)
+                        live.nics[i].backend = build->nics[i].fds ? NIC_BACKEND_PASST : NIC_BACKEND_SLIRP;
                 /* However many vCPUs there will be. */
                 if (nic_is_virtio(&live.nics[i]) && live.nics[i].bridge_type != NIC_BRIDGE_USER)
                         live.nics[i].virtio_queues = live.nics[i].queues;

@@ -217,9 +217,19 @@ static void tell_no_port(struct changing *c)
                 ports);
 }
 
+/* QEMU 7.2 connects it in a thread, where a monitor's names of fds are not known: "connection error" for ever. */
+static bool is_stream(const struct plan_part *part)
+{
+        const char *type = json_string_value(json_object_get(part->json, "type"));
+
+        return part->kind == PART_NETDEV && type && strcmp(type, "stream") == 0;
+}
+
 void changing_add_part(struct changing *c, const struct plan_part *part)
 {
-        const char *why = not_pluggable(part);
+        const char *why =
+                is_stream(part) ? "QEMU takes the socket of a passt at its start alone; slirp can be plugged"
+                                : not_pluggable(part);
 
         if (is_root_port(part)) {
                 tell_no_port(c);

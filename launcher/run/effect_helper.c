@@ -1,4 +1,4 @@
-/* Helper processes of the VM: swtpm, virtiofsd. */
+/* Helper processes of the VM: swtpm, virtiofsd, passt. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -75,7 +75,10 @@ static void expect_nics(const struct vm_spec *spec, json_t *devices, json_t *net
                 if (nic_is_legacy(nic) && vm_spec_is_q35(spec))
                         expect(devices, PCI_BRIDGE, "pcie-pci-bridge");
                 expect(devices, id, nic_device_type(nic->model));
-                expect(netdevs, net, nic->bridge_type == NIC_BRIDGE_USER ? "user" : "tap");
+                expect(netdevs, net,
+                       nic->bridge_type != NIC_BRIDGE_USER ? "tap"
+                       : nic->backend == NIC_BACKEND_PASST ? "stream"
+                                                           : "user");
         }
 }
 

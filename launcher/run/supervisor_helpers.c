@@ -1,5 +1,5 @@
 /*
- * Helper processes of the VM (swtpm, virtiofsd): their end is seen and told. They end with QEMU, by the socket between
+ * Helper processes of the VM (swtpm, virtiofsd, passt): their end is seen and told. They end with QEMU, by the socket between
  * them, and what is left is ended by the undo; one that ends before leaves the guest with a device that does not answer.
  */
 #include <errno.h>

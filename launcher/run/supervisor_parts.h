@@ -139,7 +139,7 @@ struct supervisor {
         struct verdict verdict;
         int exit_status;
 
-        struct helper_watch *helpers; /* swtpm, virtiofsd */
+        struct helper_watch *helpers; /* swtpm, virtiofsd, passt */
         struct log_keeper *logs;      /* NULL: none is kept */
         struct host_helper *helper;   /* undoes, once QEMU is gone */
         char *program;                /* the file we were started from, NULL: not known */

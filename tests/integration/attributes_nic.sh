@@ -55,11 +55,15 @@ NIC = [ BRIDGE = "$BRIDGE", MODEL = "e1000e", NIC_ID = "9", NETWORK = "private",
         DNS = "9.9.9.9", SEARCH_DOMAIN = "example.org", ROUTES = "10.0.0.0/8 via 192.168.0.2",
         VROUTER_IP = "192.168.0.9", VROUTER_IP6 = "fd00::9", VROUTER_IP6_GLOBAL = "2001:db8::9",
         VROUTER_MANAGEMENT = "no", EXTERNAL = "yes" ]
-NIC = [ BRIDGE_TYPE = "user", MODEL = "rtl8139" ]
+NIC = [ BRIDGE_TYPE = "user", MODEL = "rtl8139", BACKEND = "slirp" ]
 NIC = [ BRIDGE = "$BRIDGE", TARGET = "vl-q", VIRTIO_QUEUES = "256", NIC_ID = "20" ]
 NIC = [ BRIDGE = "", TARGET = "vl-s", SCRIPT = "$ROOT/script", NIC_ID = "21" ]
 END
     TEMPLATE=$ROOT/$VM.tmpl
+    if command -v passt >/dev/null; then
+        way_out
+        echo 'NIC = [ BRIDGE_TYPE = "user", BACKEND = "passt", NIC_ID = "22" ]' >>"$TEMPLATE"
+    fi
     # Many queues need many files: as many as the hard limit allows.
     (
         ulimit -Sn 64
@@ -113,6 +117,10 @@ END
     nic 5 type rtl8139
     qmp human-monitor-command '{"command-line":"info network"}'
     assert_match "$REPLY_JSON" 'net5: index=0,type=user' "netdev of nic5"
+    if command -v passt >/dev/null; then
+        assert_match "$REPLY_JSON" 'net22: index=0,type=stream,unix:' "netdev of nic22"
+        assert_eq "$(status_of 'helpers | map(.id + " " + .program + " " + .state) | join(",")')" "nic22 passt running" "helpers"
+    fi
 
     pairs 20 256
     queues vl-q 256
@@ -127,6 +135,7 @@ END
     assert_contains "$(<"$ROOT/run/vmlaunch/$VM/live.tmpl")" 'IP6_GLOBAL = "2001:db8::8"' live.tmpl
     assert_eq "$(vml -o json status --compare "$VM" | jq -c .differences)" "[]" "what template and QEMU say"
     ended
+    no_way_out
     ip link del jumbo-port
     ip link del jumbo
 }

@@ -9,6 +9,7 @@ CHANGES="attach detach attach-nic detach-nic update-nic join-switch leave-switch
 
 # Devices that the host has not, bridges, also of Open vSwitch; who has nowhere to make them up has no lives of theirs.
 change_host() {
+    way_out
     ip link add "${BRIDGE}o" type bridge
     if has_switch; then
         switch_begin

@@ -49,6 +49,7 @@ set_up() { # [SHARE]
     # Every limit, and a helper process, which shares the VM's group and fate.
     printf '%s\n' 'PIDS_LIMIT = "300"' 'MEMTUNE = [ HARD_LIMIT = "1 GiB", SOFT_LIMIT = "512" ]' >>"$TEMPLATE"
     ! command -v swtpm >/dev/null || echo 'TPM = [ MODEL = "tpm-tis" ]' >>"$TEMPLATE"
+    ! command -v passt >/dev/null || echo 'NIC = [ BRIDGE_TYPE = "user", BACKEND = "passt", NIC_ID = "7", ADDRESS = "rp9:0x0" ]' >>"$TEMPLATE"
     # Variables of UEFI are made, where there are any; and the guest sets its clock.
     [[ ! -e /usr/share/OVMF/OVMF_CODE_4M.fd ]] || sed -i 's#^OS = \[#OS = [ FIRMWARE = "UEFI",#' "$TEMPLATE"
     echo '{"events":[{"after":"cont","event":"RTC_CHANGE","data":{"offset":60,"qom-path":"/machine/rtc"}}]}' >"$ROOT/fake-qemu.scenario.json"

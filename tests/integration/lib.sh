@@ -176,6 +176,16 @@ qemu_says() {
     printf '%s\n' "$said"
     return "$status"
 }
+# way_out: a default route of this file's network namespace by 10.78.0.1, which passt wants; to its guest $GATEWAY is the host.
+GATEWAY=10.78.0.254
+way_out() {
+    ip link show uplink >/dev/null 2>&1 || ip link add uplink type veth peer name uplink-peer
+    ip link set uplink-peer up
+    ip link set uplink up
+    ip addr replace 10.78.0.1/24 dev uplink
+    ip route replace default via "$GATEWAY" dev uplink
+}
+no_way_out() { ip link del uplink 2>/dev/null || true; }
 guest_runs() { [[ $(vml qmp "$VM" '{"execute":"query-status"}' | jq -r .return.status) == running ]]; }
 save_guest() { # DIRECTORY IMAGE PREPARE
     local saved=$1 image=$2 prepare=$3 receiver SAVING=yes

@@ -28,14 +28,17 @@ fake_template() {
     template "EMULATOR = \"$WORK/fake-qemu\"" "$@"
     sed -i '/^CPU = /d' "$TEMPLATE"
 }
+guest_has_address() { ovml agent "$VM" raw '{"execute":"guest-network-get-interfaces"}' | grep -qF "\"$1\""; }
 nothing_runs() {
     ! pgrep -u "$USER_ID" >/dev/null && [[ -z $(find "$HOME_DIR/run" -path "*/$VM/*" ! -name record.json) ]]
 }
 
 test_a_user_has_vms_of_its_own_from_start_to_shutdown() {
     a_user
-    local qemu supervisor
-    template 'NIC = [ BRIDGE_TYPE = "user" ]' 'PIDS_LIMIT = "300"'
+    local qemu supervisor passt=''
+    # By passt, which wants a way out of the host; without it by slirp.
+    way_out
+    CMDLINE=guest.dhcp template 'NIC = [ BRIDGE_TYPE = "user" ]' 'PIDS_LIMIT = "300"'
     expect 0 ovml start "$TEMPLATE"
     assert_contains "$ERR" "CPU: has no effect: an ordinary user has control groups from a systemd of its own"
     assert_contains "$ERR" "; nor has PIDS_LIMIT"
@@ -53,6 +56,13 @@ test_a_user_has_vms_of_its_own_from_start_to_shutdown() {
     assert_eq "$(ovml -o json list | jq -r '.[].name')" "$VM" "the user's VMs"
     expect 4 vml status "$VM"
     expect 0 ovml --timeout 90 wait "$VM" --for=agent
+    if command -v passt >/dev/null; then
+        passt=$(own_status 'helpers[0].pid')
+        grep -qx "Uid:	$USER_ID	$USER_ID	$USER_ID	$USER_ID" "/proc/$passt/status" || fail "passt's uid: $(grep Uid "/proc/$passt/status")"
+        await 30 guest_has_address 10.78.0.1
+    else
+        await 30 guest_has_address 10.0.2.15
+    fi
     # Its keeper finds the same directories again.
     supervisor=$(own_status supervisor_pid)
     kill -KILL "$supervisor"
@@ -65,6 +75,7 @@ test_a_user_has_vms_of_its_own_from_start_to_shutdown() {
     expect 0 ovml shutdown "$VM"
     assert_eq "$(own_status verdict)" guest-off "verdict"
     await 10 nothing_runs
+    no_way_out
 }
 
 test_what_needs_root_is_said_before_anything_starts() {

@@ -225,6 +225,8 @@ static int stand_in(struct stand_ins *stand_ins, const char *what, const char *d
                 return tpm(directory);
         if (text_starts_with(what, "socket to the virtiofsd "))
                 return virtiofs(stand_ins, directory);
+        if (text_starts_with(what, "socket to the passt "))
+                return connection();
         if (text_starts_with(what, "device "))
                 return open(what + 7, (strstr(what, "vhost") ? O_RDWR : O_RDONLY) | O_CLOEXEC);
         if (text_starts_with(what, "log "))

@@ -76,6 +76,10 @@ static void what_a_start_works_out_is_no_difference(void **state)
                        " OS/MACHINE");
         assert_pending("MEMORY=256\nNIC=[BRIDGE=br0]", "MEMORY=256\nNIC=[BRIDGE=br0,ADDRESS=\"rp1:0x0\"]",
                        "");
+        assert_pending("MEMORY=256\nNIC=[BRIDGE_TYPE=user]",
+                       "MEMORY=256\nNIC=[BRIDGE_TYPE=user,BACKEND=passt]", "");
+        assert_pending("MEMORY=256\nNIC=[BRIDGE_TYPE=user,BACKEND=slirp]",
+                       "MEMORY=256\nNIC=[BRIDGE_TYPE=user,BACKEND=passt]", " NIC[0]/BACKEND");
 }
 
 int main(void)
