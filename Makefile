@@ -72,8 +72,8 @@ SMALL     := $(or $(call known,-Oz),-Os) \
              $(call known,-fno-tree-pre -fno-gcse -fno-caller-saves -fno-move-loop-invariants -fno-thread-jumps \
                     -fno-optimize-sibling-calls -fno-tree-dominator-opts -fno-tree-loop-im -fno-tree-tail-merge)
 $(filter-out $(FAST:%=$B/%),$(LIB_OBJ)): SIZE = $(SMALL)
-# Nor is speed what gcc aligns functions and jumps for: that is in what is executed, not in where.
-$(FAST:%=$B/%): SIZE = $(call known,-fno-align-functions -fno-align-jumps -fno-align-loops -fno-align-labels -fno-tree-vectorize)
+# Fast is what is executed here, not where it stands.
+$(FAST:%=$B/%): SIZE = $(call known,-fno-align-functions -fno-align-jumps -fno-align-loops -fno-align-labels)
 endif
 
 $B/%.o: %.c
