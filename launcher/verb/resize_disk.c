@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "conf/template_edit.h"
 #include "launcher/live/apply_client.h"
 #include "launcher/verb/change.h"
+#include "launcher/verb/config_file.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/output.h"
 
@@ -119,17 +121,53 @@ static int resize(struct change *change, const char *which, uint64_t size, struc
         return 0;
 }
 
+/* What the next start makes. An image that it finds has its size already. */
+static int edit_config(struct verb_context *context, struct config_file *file, uint64_t size,
+                       struct error **err)
+{
+        const char *which = context->args[1];
+        _cleanup_free_ char *shown = text_from_size(size);
+        size_t at = 0;
+
+        if (config_file_open(context, context->args[0], file, err) < 0 ||
+            config_file_find(file, device_kind_find("disk", err), which, &at, err) < 0)
+                return -1;
+        if (!template_pair(&file->template->attributes[at], SIZE))
+                return error_set(err, ERROR_FAILED,
+                                 "disk '%s' has no SIZE there: its image keeps the size that it has", which);
+        return config_file_edit(context, file, template_edit_set_pair(file->template, at, SIZE, shown), err);
+}
+
+static int carry_out(struct verb_context *context, uint64_t size, struct error **err)
+{
+        _cleanup_config_file_ struct config_file config = { 0 };
+        _cleanup_change_ struct change change = { 0 };
+        bool only_plan = verb_flag(context, "plan"), has_config = verb_flag(context, "config"),
+             live = verb_flag(context, "live") || !has_config || only_plan;
+
+        if (has_config && edit_config(context, &config, size, err) < 0)
+                return -1;
+        /* A disk that has grown stays so, whether its template can be written or not. */
+        if (live && (change_open(context, context->args[0], &change, err) < 0 ||
+                     resize(&change, context->args[1], size, err) < 0))
+                return -1;
+        if (only_plan || !has_config)
+                return 0;
+        if (config_file_write(&config, err) < 0)
+                return -1;
+        if (!live && !context->quiet && context->output == OUTPUT_TABLE)
+                printf("'%s' has it from the next start on\n", config.name);
+        return 0;
+}
+
 int verb_resize_disk(struct verb_context *context, struct error **err)
 {
-        _cleanup_change_ struct change change = { 0 };
         uint64_t size;
 
         if (text_parse_size(context->args[2], 1 << 20, &size) != TEXT_SIZE_OK || !size)
                 return error_set(err, ERROR_USAGE, "'%s' is not a size (try '20 GiB'; a plain number is MiB)",
                                  context->args[2]);
-        if (change_open(context, context->args[0], &change, err) < 0)
-                return -1;
-        if (resize(&change, context->args[1], size, err) < 0)
-                return error_wrap(err, "resize-disk %s of '%s'", context->args[1], change.name);
+        if (carry_out(context, size, err) < 0)
+                return error_wrap(err, "resize-disk %s of '%s'", context->args[1], context->args[0]);
         return 0;
 }

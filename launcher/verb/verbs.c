@@ -397,7 +397,7 @@ const struct verb verbs[] = {
           .needs_site = true,
           .min_args = 3,
           .max_args = 3,
-          OPTIONS({ .name = "plan", .doc = "print the steps, and do nothing" }),
+          OPTIONS(LIVE_AND_CONFIG),
           .more = "The guest sees the new size at once; its partitions and file systems are its own business.",
           .ends_within_s = PREPARE_S + 60,
           .run = verb_resize_disk },

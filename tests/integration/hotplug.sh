@@ -227,7 +227,25 @@ test_the_file_of_the_next_start_is_edited_in_place() {
     all_agree "the end"
     expect 0 vml resize "$VM" --config --memory 300 --cpu 0.5
     grep -q 'MEMORY = "300 MiB"' "$TEMPLATE" || fail "no MEMORY: $(<"$TEMPLATE")"
+
+    # A disk that the start makes gets its size from there; an image has its own.
+    size_of_vdc() { vml qmp "$VM" '{"execute":"query-block"}' | jq '.return[] | select(.qdev | contains("disk0")) | .inserted.image."virtual-size"'; }
+    expect 0 vml attach disk "$VM" --live --config --disk "TYPE=swap,SIZE=2,TARGET=vdc"
+    expect 0 vml resize-disk "$VM" vdc "3 MiB" --config
+    grep -q 'SIZE = "3 MiB"' "$TEMPLATE" || fail "no SIZE: $(<"$TEMPLATE")"
+    assert_eq "$(size_of_vdc)" $((2 << 20)) "size that it has"
+    expect 0 vml resize-disk "$VM" vdc "4 MiB" --config --plan
+    expect 0 vml resize-disk "$VM" vdc "5 MiB" --config --live
+    grep -q 'SIZE = "5 MiB"' "$TEMPLATE" || fail "no SIZE: $(<"$TEMPLATE")"
+    assert_eq "$(size_of_vdc)" $((5 << 20)) "size that it has"
+    expect 0 vml attach disk "$VM" --live --config --disk "SOURCE=$ROOT/a.raw,TARGET=vdd"
+    expect 1 vml resize-disk "$VM" vdd "3 MiB" --config --live
+    assert_contains "$ERR" "disk 'vdd' has no SIZE there: its image keeps the size that it has"
+    assert_eq "$(stat -c %s "$ROOT/a.raw")" $((1 << 20)) "size of the image"
+    all_agree "larger disks"
     ended
+    expect 0 vml resize-disk "$VM" vdc "7 MiB" --config
+    grep -q 'SIZE = "7 MiB"' "$TEMPLATE" || fail "no SIZE: $(<"$TEMPLATE")"
 }
 
 test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
