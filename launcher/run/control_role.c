@@ -22,38 +22,44 @@ const char *control_role_name(enum control_role role)
         return names[role];
 }
 
+/* Is it the line of this group, name:password:gid:members? Its gid then. */
+static bool is_group(const char *line, const char *name, gid_t *ret)
+{
+        size_t length = strlen(name);
+        _cleanup_free_ char *digits = NULL;
+        const char *number;
+        uint32_t gid;
+
+        if (strncmp(line, name, length) != 0 || line[length] != ':')
+                return false;
+        number = strchr(line + length + 1, ':');
+        if (!number)
+                return false;
+        digits = xstrndup(number + 1, strcspn(number + 1, ":\n"));
+        if (text_parse_u32(digits, &gid))
+                *ret = (gid_t)gid;
+        return true;
+}
+
 /* Of this host, from its file: a name service may ask the network, and a supervisor does not wait for that. */
-static gid_t group_id(const char *name)
+void control_roles_init(struct control_roles *roles, uid_t vm_uid)
 {
         _cleanup_free_ char *line = NULL;
         FILE *file = fopen("/etc/group", "re");
-        size_t size = 0, length = strlen(name);
-        gid_t found = GROUP_ABSENT;
-        uint32_t gid;
+        bool has_operator = false, has_monitor = false;
+        size_t size = 0;
 
+        *roles = (struct control_roles){ .own_uid = geteuid(),
+                                         .vm_uid = vm_uid,
+                                         .operator_gid = GROUP_ABSENT,
+                                         .monitor_gid = GROUP_ABSENT };
+        /* Of two lines with one name the first counts. */
         for (unsigned i = 0; file && i < GROUP_LINES && getline(&line, &size, file) > 0; i++) {
-                /* name:password:gid:members */
-                char *number = strchr(line, ':');
-
-                number = number ? strchr(number + 1, ':') : NULL;
-                if (!number || strncmp(line, name, length) != 0 || line[length] != ':')
-                        continue;
-                number[1 + strcspn(number + 1, ":\n")] = '\0';
-                if (text_parse_u32(number + 1, &gid))
-                        found = (gid_t)gid;
-                break;
+                has_operator = has_operator || is_group(line, CONTROL_OPERATOR_GROUP, &roles->operator_gid);
+                has_monitor = has_monitor || is_group(line, CONTROL_MONITOR_GROUP, &roles->monitor_gid);
         }
         if (file)
                 fclose(file);
-        return found;
-}
-
-void control_roles_init(struct control_roles *roles, uid_t vm_uid)
-{
-        roles->own_uid = geteuid();
-        roles->vm_uid = vm_uid;
-        roles->operator_gid = group_id(CONTROL_OPERATOR_GROUP);
-        roles->monitor_gid = group_id(CONTROL_MONITOR_GROUP);
 }
 
 static bool has_group(gid_t wanted, gid_t gid, const gid_t *groups, size_t n_groups)

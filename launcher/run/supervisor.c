@@ -102,7 +102,6 @@ void supervisor_tell_ready(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
 
-        supervisor_flush(s);
         if (confine_lower_capabilities(&err) == 0)
                 s->lowered = true;
         else
@@ -118,10 +117,14 @@ static void tell_ready(struct supervisor *s)
 {
         _cleanup_error_ struct error *err = NULL;
 
+        /* One record with all of it. It alone says already that the guest has run, should we die before the mark. */
         s->end.ready = true;
+        supervisor_story(s, "the guest runs");
+        supervisor_changed(s);
+        if (s->flush)
+                supervisor_flush(s);
         if (execution_mark_started(s->execution, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
-        supervisor_story(s, "the guest runs");
         supervisor_tell_ready(s);
         s->machined = machined_begin(s->loop, s->plan, s->pid);
 }
@@ -212,7 +215,7 @@ void supervisor_event(struct supervisor *s, enum vm_event event)
         if (move.action == DO_QUIT)
                 note_end(s, event);
         s->state = move.state;
-        if (move.action != DO_END && move.action != DO_CLEAN_UP)
+        if (move.action != DO_END && move.action != DO_CLEAN_UP && move.action != DO_TELL_READY)
                 supervisor_changed(s);
         switch (move.action) {
         case DO_NOTHING:

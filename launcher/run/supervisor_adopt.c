@@ -285,8 +285,10 @@ static void attend(struct supervisor *s)
         if (s->options->leases_only)
                 s->leases_over = loop_add_deadline(s->loop, LEASES_ONLY_MS, on_leases_over, s);
         agent_end_leases_found(s);
-        if (s->end.ready)
+        if (s->end.ready) {
+                supervisor_flush(s);
                 supervisor_tell_ready(s);
+        }
         apply_adopt(s);
         wire_try(s);
         /* A destroy has begun. */
