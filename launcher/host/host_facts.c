@@ -128,7 +128,8 @@ int host_claims_read(const struct paths *paths, struct host_facts *facts, struct
         return 0;
 }
 
-static int read_facts(bool for_running, struct host_facts **ret, struct error **err)
+static int read_facts(const struct paths *paths, bool for_running, struct host_facts **ret,
+                      struct error **err)
 {
         _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
         struct utsname uts;
@@ -155,20 +156,21 @@ static int read_facts(bool for_running, struct host_facts **ret, struct error **
                 return -1;
         if (facts->sev.node.exists)
                 facts->sev_group = group_name(facts->sev.node.gid);
-        if (cgroup_host_read("", &facts->cgroup, err) < 0)
+        if (cgroup_host_read("", &facts->cgroup, err) < 0 ||
+            (!for_running && host_claims_read(paths, facts, err) < 0))
                 return -1;
         *ret = TAKE_PTR(facts);
         return 0;
 }
 
-int host_facts_read(struct host_facts **ret, struct error **err)
+int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err)
 {
-        return read_facts(false, ret, err);
+        return read_facts(paths, false, ret, err);
 }
 
-int host_facts_read_for_running(struct host_facts **ret, struct error **err)
+int host_facts_read_for_running(const struct paths *paths, struct host_facts **ret, struct error **err)
 {
-        return read_facts(true, ret, err);
+        return read_facts(paths, true, ret, err);
 }
 
 void host_facts_free(struct host_facts *facts)

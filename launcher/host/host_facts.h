@@ -60,7 +60,7 @@ struct host_facts {
         char *sev_group; /* the name of /dev/sev's group, or NULL */
         struct cgroup_host cgroup;
         struct systemd_facts systemd;
-        struct claimed_uid *claimed_uids; /* sorted by uid; read by host_claims_read() */
+        struct claimed_uid *claimed_uids; /* sorted by uid */
         size_t n_claimed_uids;
         bool has_claims;  /* they were read */
         char **addresses; /* of the interfaces; read by host_addresses_read() where a plan needs them */
@@ -68,10 +68,11 @@ struct host_facts {
         struct error *warnings; /* a machine.lock that cannot be read: its uid is not known; not in JSON */
 };
 
-int host_facts_read(struct host_facts **ret, struct error **err);
-/* For a VM that runs, which has its accelerator: without what only choosing it needs, the processor's flags. */
-int host_facts_read_for_running(struct host_facts **ret, struct error **err);
-/* What other VMs' machine.lock keep, unless it was read: a file a VM, so only where a plan needs it. */
+int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);
+/* For a VM that runs, which has its uid, its port and its accelerator: without what only choosing them needs, the claims of
+ * other VMs, each a file, and the processor's flags. */
+int host_facts_read_for_running(const struct paths *paths, struct host_facts **ret, struct error **err);
+/* Claims, unless they were read. */
 int host_claims_read(const struct paths *paths, struct host_facts *facts, struct error **err);
 /* The host's IP addresses, without the scope of link-local ones. */
 int host_addresses_read(struct host_facts *facts, struct error **err);

@@ -11,7 +11,6 @@
 #include "base/fd.h"
 #include "launcher/run/effects.h"
 #include "launcher/state/lock_file.h"
-#include "launcher/state/machine_lock.h"
 
 /* A kernel or an initrd that has to be copied for QEMU's uid is held in memory. */
 #define FILE_COPY_MAX    (1u << 30)
@@ -391,23 +390,6 @@ static void remove_half_written(int dirfd, const char *path, pid_t writer)
  * machine.lock is what the guest has seen and must see again, so it outlives the VM's run. A guest that never
  * ran has seen nothing: undo of a start that failed puts back what was there before.
  */
-/* Nothing that has to be there or taken back: see machine_lock_has_uid(). An ordinary user's VMs all have the user's uid. */
-static void keep_uid(const char *directory, const char *vm, uid_t uid)
-{
-        _cleanup_free_ char *state = xstrndup(directory, (size_t)(strrchr(directory, '/') - directory));
-        _cleanup_free_ char *path = NULL, *parent = NULL;
-        _cleanup_error_ struct error *ignored = NULL;
-
-        if (uid == geteuid() || machine_lock_has_uid(state, vm, uid))
-                return;
-        path = machine_lock_uid_path(state, uid);
-        parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
-        if (fd_mkdir_p(AT_FDCWD, parent, 0755, &ignored) < 0)
-                return;
-        unlink(path);
-        (void)!symlink(vm, path);
-}
-
 int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         _cleanup_free_ char *previous = NULL, *directory = NULL;
@@ -429,10 +411,8 @@ int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct er
                 error_free(*err);
                 *err = NULL;
         }
-        if (previous && strcmp(previous, text) == 0) {
-                keep_uid(directory, run->vm->name, run->plan->confine.uid);
+        if (previous && strcmp(previous, text) == 0)
                 return 0;
-        }
         json_object_set_new(learned, "previous", previous ? json_string(previous) : json_null());
         json_object_set_new(learned, "made-directory", json_boolean(!exists(AT_FDCWD, directory)));
         if (effect_learn(run, json_incref(learned), err) < 0)
@@ -443,7 +423,6 @@ int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct er
                         rmdir(directory);
                 return -1;
         }
-        keep_uid(directory, run->vm->name, run->plan->confine.uid);
         return 0;
 }
 

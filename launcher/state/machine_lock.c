@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -332,20 +330,6 @@ int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_u
         *ret_uid = uid;
         *ret_port = port <= UINT16_MAX ? port : 0;
         return 1;
-}
-
-char *machine_lock_uid_path(const char *state_dir, uid_t uid)
-{
-        return xasprintf("%s/.uids/%u", state_dir, (unsigned)uid);
-}
-
-bool machine_lock_has_uid(const char *state_dir, const char *vm, uid_t uid)
-{
-        _cleanup_free_ char *path = machine_lock_uid_path(state_dir, uid);
-        char name[NAME_MAX + 1];
-        ssize_t n = readlink(path, name, sizeof(name));
-
-        return n > 0 && (size_t)n == strlen(vm) && memcmp(name, vm, (size_t)n) == 0;
 }
 
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err)

@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -52,18 +51,11 @@ void machine_lock_add_image(struct machine_lock *lock, const char *path, const c
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
                        struct error **err);
 /*
- * Only what other VMs must not have, which a start that needs it reads of all VMs. 1: *ret_uid and *ret_port (0: none); 0: there is
+ * Only what other VMs must not have, which every start reads of all VMs. 1: *ret_uid and *ret_port (0: none); 0: there is
  * no file; -1: *err.
  */
 int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_uid, unsigned *ret_port,
                              struct error **err);
-/*
- * STATE/.uids/UID, a link to the name of the VM that had the uid last. Whoever finds its own name there, and the uid in its
- * own machine.lock, need not read those of all others: another one that has it, too, of a backup for instance, does not
- * find its own name, reads them all, and takes another uid. A link that is missing or out of date costs that reading.
- */
-bool machine_lock_has_uid(const char *state_dir, const char *vm, uid_t uid);
-char *machine_lock_uid_path(const char *state_dir, uid_t uid);
 /* NULL in *ret and 0 when there is no file. */
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err);
 void machine_lock_free(struct machine_lock *lock);

@@ -69,7 +69,7 @@ int verb_reconcile(struct verb_context *context, struct error **err)
 
         if (instance_need_owner(context, "reconciling the VMs", err) < 0)
                 return -1;
-        if (host_facts_read(&host, err) < 0)
+        if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
         request.cgroup = &host->cgroup;
         status = reconcile(&request, err);

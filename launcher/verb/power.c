@@ -311,7 +311,7 @@ static int destroy_orphan(struct verb_context *context, const char *name, struct
 {
         _cleanup_(host_facts_freep) struct host_facts *host = NULL;
 
-        if (host_facts_read(&host, err) < 0)
+        if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
         if (orphan_destroy(context->site, &host->cgroup, name, print_line, context, err) < 0)
                 return -1;
@@ -328,7 +328,7 @@ static int destroy_strays(struct verb_context *context, const char *name, struct
 
         if (!instance_is_own(context->site))
                 return 0;
-        if (host_facts_read(&host, err) < 0)
+        if (host_facts_read(&context->site->paths, &host, err) < 0)
                 return -1;
         killed = strays_destroy(context->site, &host->cgroup, name, print_line, context, err);
         if (killed > 0 && context->output != OUTPUT_TABLE)

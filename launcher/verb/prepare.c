@@ -177,8 +177,8 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
 
         if (facts->host)
                 return 0;
-        if ((facts->is_running ? host_facts_read_for_running(&facts->host, err)
-                               : host_facts_read(&facts->host, err)) < 0 ||
+        if ((facts->is_running ? host_facts_read_for_running(paths, &facts->host, err)
+                               : host_facts_read(paths, &facts->host, err)) < 0 ||
             machine_lock_read(paths->state, spec->name, &facts->lock, err) < 0)
                 return -1;
         if (qemu_find(spec, &emulator, err) < 0 ||
@@ -187,25 +187,6 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
                 return -1;
         }
         return 0;
-}
-
-/* Must it be known what other VMs keep? Not by a VM that starts again with the uid it had: a host may have thousands. */
-static bool needs_claims(const struct site *site, const struct vm_spec *spec,
-                         const struct prepare_facts *facts)
-{
-        const struct machine_lock *lock = facts->lock;
-
-        /* Whose devices are in use. */
-        if (spec->n_pcis)
-                return true;
-        if (facts->is_running)
-                return false;
-        if (spec->graphics.present)
-                return true;
-        if (site->owner.user)
-                return false;
-        return !lock || strcmp(lock->uuid, spec->uuid_text) != 0 || lock->uid < site->uid_first ||
-               lock->uid > site->uid_last || !machine_lock_has_uid(site->paths.state, spec->name, lock->uid);
 }
 
 /* Is it the template of the VM that a unit of this name runs? */
@@ -275,9 +256,10 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
                 return -1;
         if (!facts->host)
                 mem_expect(PLAN_LEAST);
-        if (read_facts(context, spec, write_cache, facts, err) < 0 ||
-            (needs_claims(context->site, spec, facts) &&
-             host_claims_read(&context->site->paths, facts->host, err) < 0))
+        if (read_facts(context, spec, write_cache, facts, err) < 0)
+                return -1;
+        /* Whose devices are in use. */
+        if (spec->n_pcis && host_claims_read(&context->site->paths, facts->host, err) < 0)
                 return -1;
         if (spec->graphics.present && !facts->host->n_addresses && host_addresses_read(facts->host, err) < 0)
                 return -1;

@@ -344,7 +344,7 @@ static void clear_away(const struct verb_context *context, const char *vm)
         _cleanup_error_ struct error *err = NULL, *undone = NULL;
         struct reconcile_request request = { .site = context->site, .name = vm, .line = log_undone };
 
-        if (host_facts_read(&host, &err) < 0)
+        if (host_facts_read(&context->site->paths, &host, &err) < 0)
                 return;
         request.cgroup = &host->cgroup;
         reconcile(&request, &undone);

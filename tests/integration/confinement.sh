@@ -93,39 +93,6 @@ test_pc_emulator_gets_at_exec_what_the_plan_says_and_nothing_else() {
     MACHINE=pc exec_is_the_plan
 }
 
-# Two that have one uid, as a backup of /var/lib would bring it about: who had it last keeps it.
-test_a_uid_is_one_vms_whatever_their_machine_locks_say() {
-    need_root
-    local name other=${VM}b lock=$ROOT/var/lib/vmlaunch uid own
-    fake_emulator
-    for name in "$VM" "$other"; do
-        printf 'NAME = "%s"\nMEMORY = "64"\nACCEL = "tcg"\nEMULATOR = "%s"\n' "$name" "$FAKE" >"$ROOT/$name.tmpl"
-        expect 0 vml start "$ROOT/$name.tmpl"
-        expect 0 vml destroy "$name"
-    done
-    planned() { vml -o json plan "$ROOT/$1.tmpl" | jq .confine.uid; }
-    uid=$(planned "$VM")
-    assert_eq "$(readlink "$lock/.uids/$uid")" "$VM" "whose the uid is"
-    # Nobody else's file is read then.
-    own=$(grep '^UUID' "$lock/$other/machine.lock")
-    echo 'LAYOUT = ' >"$lock/$other/machine.lock"
-    assert_eq "$(planned "$VM")" "$uid" "uid beside a lock that cannot be read"
-    sed "s/^UUID = .*/$own/" "$lock/$VM/machine.lock" >"$lock/$other/machine.lock"
-    assert_eq "$(planned "$VM")" "$uid" "uid of the first"
-    expect 0 vml start "$ROOT/$VM.tmpl"
-    expect 0 vml start "$ROOT/$other.tmpl"
-    assert_eq "$(status_of uid)" "$uid" "uid of the first, running"
-    [[ $(vml -o json status "$other" | jq .uid) != "$uid" ]] || fail "both have uid $uid"
-    expect 0 vml destroy "$VM"
-    expect 0 vml destroy "$other"
-    # A link that somebody has removed costs reading, and is there again.
-    rm "$lock/.uids/$uid"
-    expect 0 vml start "$ROOT/$VM.tmpl"
-    assert_eq "$(status_of uid)" "$uid" "uid without its link"
-    assert_eq "$(readlink "$lock/.uids/$uid")" "$VM" "the link"
-    expect 0 vml destroy "$VM"
-}
-
 test_real_qemu_is_confined_and_under_seccomp() {
     need_root
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"

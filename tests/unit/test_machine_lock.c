@@ -170,27 +170,6 @@ static void claims_are_read_without_the_rest(void **state)
         rmdir(root);
 }
 
-static void a_vm_finds_its_own_name_by_its_uid(void **state)
-{
-        char root[] = "/tmp/vmltest.XXXXXX";
-        _cleanup_free_ char *path = NULL, *directory = NULL;
-
-        (void)state;
-        assert_non_null(mkdtemp(root));
-        directory = xasprintf("%s/.uids", root);
-        path = machine_lock_uid_path(root, 1900000017);
-        assert_false(machine_lock_has_uid(root, "web", 1900000017));
-        assert_int_equal(mkdir(directory, 0755), 0);
-        assert_int_equal(symlink("web", path), 0);
-        assert_true(machine_lock_has_uid(root, "web", 1900000017));
-        assert_false(machine_lock_has_uid(root, "we", 1900000017));
-        assert_false(machine_lock_has_uid(root, "web2", 1900000017));
-        assert_false(machine_lock_has_uid(root, "web", 1900000018));
-        assert_int_equal(unlink(path), 0);
-        assert_int_equal(rmdir(directory), 0);
-        assert_int_equal(rmdir(root), 0);
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -199,7 +178,6 @@ int main(void)
                 cmocka_unit_test(wrong_locks_are_refused_with_their_place),
                 cmocka_unit_test(vm_without_a_lock_has_none),
                 cmocka_unit_test(claims_are_read_without_the_rest),
-                cmocka_unit_test(a_vm_finds_its_own_name_by_its_uid),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
