@@ -102,7 +102,7 @@ END
     qmp query-kvm
     reply_is .enabled false
     # EMULATOR
-    tr '\0' '\n' <"/proc/$PID/environ" | grep -qx STAND_IN=yes || fail "QEMU is not the template's EMULATOR"
+    grep -zqx STAND_IN=yes "/proc/$PID/environ" || fail "QEMU is not the template's EMULATOR"
     # OS
     qmp query-target
     reply_is .arch x86_64

@@ -139,7 +139,7 @@ END
     assert_contains "$ERR" "is not on the EMULATORS list of host.conf"
     sed -i 's/other-qemu/listed-qemu/' "$TEMPLATE"
     started
-    tr '\0' '\n' <"/proc/$PID/environ" | grep -qx MARK=here || fail "QEMU is not the one of the list"
+    grep -zqx MARK=here "/proc/$PID/environ" || fail "QEMU is not the one of the list"
     assert_contains "$(<"$WORK/err")" "CGROUPS_VERSION" "warning"
     place 3 '.props | [."socket-id", ."core-id", ."thread-id"] | join(" ")' "0 3 0"
     memdev ram0 .share true

@@ -594,7 +594,7 @@ test_guest_that_does_not_let_go_is_asked_again() {
     assert_contains "$ERR" "it is unplug-pending"
     assert_eq "$(vml -o json status "$VM" | jq -r '.devices[] | select(.id == "disk0").state')" unplug-pending "state"
     # Its backend is still there: what goes, goes with the guest's consent.
-    qemu_says query-named-block-nodes | grep -q disk0-format || fail "the backend was lost"
+    [[ $(qemu_says query-named-block-nodes) == *disk0-format* ]] || fail "the backend was lost"
     assert_contains "$(<"$RUN_DIR/live.tmpl")" 'TARGET = "vdb"'
     # A successor of the supervisor knows of it, too.
     local supervisor

@@ -59,4 +59,4 @@ has_blocks() { [[ $(blocks_in_guest) == "$1" ]]; }
 device_state() { vml -o json status "$VM" | jq -r --arg id "$1" '.devices[] | select(.id == $id).state'; }
 device_is_gone() { [[ $(vml -o json status "$VM" | jq --arg id "$1" '[.devices[] | select(.id == $id)] | length') == 0 ]]; }
 # The backend of a disk is there.
-has_backend() { qemu_says query-named-block-nodes | grep -q "$1-format" || fail "the backend of $1 was lost"; }
+has_backend() { [[ $(qemu_says query-named-block-nodes) == *"$1-format"* ]] || fail "the backend of $1 was lost"; }
