@@ -23,7 +23,7 @@ char *unit_scope_name(const struct paths *paths, const char *vm)
 }
 
 /* The process's group as systemd sees it, with a slash in front: of v1's hierarchies name=systemd counts, and v2 has but
- * one. New string, NULL: not known. */
+ * one. New string, NULL: in none. */
 static char *group_of(pid_t pid)
 {
         _cleanup_free_ char *path = xasprintf("/proc/%d/cgroup", (int)pid), *text = NULL;
@@ -32,14 +32,17 @@ static char *group_of(pid_t pid)
 
         if (fd_read_file_at(AT_FDCWD, path, CGROUP_FILE_MAX, &text, NULL, &gone) < 0)
                 return NULL;
-        /* Hybrid hosts have both, and there v1's is the one. */
+        /* Hybrid hosts have both, and there v1's is the one; in a container that has v2 v1's may be the host's, at its root. */
         for (size_t i = ARRAY_SIZE(prefixes); i-- > 0;) {
                 const char *found = strstr(text, prefixes[i]);
+                size_t len;
 
-                if (found) {
-                        found += strlen(prefixes[i]) - 1;
-                        return xstrndup(found, strcspn(found, "\n"));
-                }
+                if (!found)
+                        continue;
+                found += strlen(prefixes[i]) - 1;
+                len = strcspn(found, "\n");
+                if (len > 1)
+                        return xstrndup(found, len);
         }
         return NULL;
 }
