@@ -1,6 +1,5 @@
 #include "launcher/run/confine.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -31,12 +30,23 @@ static int drop_bounding_set(void)
         return 0;
 }
 
+/* Of the calling thread; capset(2) takes them back. */
+struct capabilities {
+        struct __user_cap_header_struct header;
+        /* The lower 32 of each set, and the others. */
+        struct __user_cap_data_struct words[_LINUX_CAPABILITY_U32S_3];
+};
+
+static int set_capabilities(const struct capabilities *own)
+{
+        return (int)syscall(SYS_capset, &own->header, own->words);
+}
+
 static int drop_capabilities(void)
 {
-        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-        struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+        const struct capabilities none = { .header.version = _LINUX_CAPABILITY_VERSION_3 };
 
-        return (int)syscall(SYS_capset, &header, none);
+        return set_capabilities(&none);
 }
 
 static int change_ids(const struct plan_confinement *confine, const char **ret_what)
@@ -109,71 +119,63 @@ int confine_child(const struct plan_confinement *confine, const char **ret_what)
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
-static int apply(const char *what, struct error **err)
+static int read_own(struct capabilities *own, struct error **err)
 {
-        errno = 0;
-        if (capng_apply(CAPNG_SELECT_CAPS) < 0)
-                return error_os(err, errno ? errno : EPERM, "%s", what);
-        return 0;
-}
-
-static int read_own(struct error **err)
-{
-        capng_setpid((int)getpid());
-        if (capng_get_caps_process() < 0)
-                return error_set(err, ERROR_FAILED, "read the capabilities of this process");
+        *own = (struct capabilities){ .header.version = _LINUX_CAPABILITY_VERSION_3 };
+        if (syscall(SYS_capget, &own->header, own->words) < 0)
+                return error_os(err, errno, "read the capabilities of this process");
         return 0;
 }
 
 int confine_lower_capabilities(struct error **err)
 {
-        if (read_own(err) < 0)
+        struct capabilities own;
+
+        if (read_own(&own, err) < 0)
                 return -1;
-        for (unsigned cap = 0; cap <= (unsigned)CAP_LAST_CAP; cap++)
-                capng_update(CAPNG_DROP, CAPNG_EFFECTIVE, cap);
-        return apply("lower the capabilities", err);
+        own.words[0].effective = own.words[1].effective = 0;
+        if (set_capabilities(&own) < 0)
+                return error_os(err, errno, "lower the capabilities");
+        return 0;
 }
 
 int confine_keep_capabilities(const int *capabilities, size_t n, struct error **err)
 {
-        uint64_t keep = 0;
+        struct __user_cap_data_struct keep[_LINUX_CAPABILITY_U32S_3] = { 0 };
+        struct capabilities own;
 
-        for (size_t i = 0; i < n; i++)
-                keep |= UINT64_C(1) << capabilities[i];
-        if (read_own(err) < 0)
+        if (read_own(&own, err) < 0)
                 return -1;
-        for (unsigned cap = 0; cap <= (unsigned)CAP_LAST_CAP; cap++)
-                if (!(keep & (UINT64_C(1) << cap)))
-                        capng_update(CAPNG_DROP, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, cap);
-        return apply("give up capabilities", err);
-}
-
-/* Makes CAP_KILL effective or not; false: it is not permitted. */
-static bool switch_kill(bool on)
-{
-        struct error *ignored = NULL;
-
-        if (!capng_have_capability(CAPNG_PERMITTED, CAP_KILL))
-                return false;
-        capng_update(on ? CAPNG_ADD : CAPNG_DROP, CAPNG_EFFECTIVE, CAP_KILL);
-        if (apply("switch CAP_KILL", &ignored) == 0)
-                return true;
-        error_free(ignored);
-        return false;
+        for (size_t i = 0; i < n; i++)
+                keep[CAP_TO_INDEX(capabilities[i])].permitted |= CAP_TO_MASK(capabilities[i]);
+        for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+                own.words[i].effective &= keep[i].permitted;
+                own.words[i].permitted &= keep[i].permitted;
+                own.words[i].inheritable &= keep[i].permitted;
+        }
+        if (set_capabilities(&own) < 0)
+                return error_os(err, errno, "give up capabilities");
+        return 0;
 }
 
 int confine_send_signal(int pidfd, int sig, struct error **err)
 {
+        const uint32_t kill = CAP_TO_MASK(CAP_KILL);
+        struct capabilities own;
         bool raised, sent;
         int saved;
 
-        if (read_own(err) < 0)
+        if (read_own(&own, err) < 0)
                 return -1;
-        raised = !capng_have_capability(CAPNG_EFFECTIVE, CAP_KILL) && switch_kill(true);
+        raised = !(own.words[0].effective & kill) && (own.words[0].permitted & kill);
+        own.words[0].effective |= raised ? kill : 0;
+        raised = raised && set_capabilities(&own) == 0;
         sent = fd_pidfd_send_signal(pidfd, sig) == 0;
         saved = errno;
-        if (raised)
-                switch_kill(false);
+        if (raised) {
+                own.words[0].effective &= ~kill;
+                set_capabilities(&own);
+        }
         if (!sent && saved != ESRCH)
                 return error_os(err, saved, "send signal %d to QEMU", sig);
         return 0;

@@ -1,9 +1,7 @@
 /*
  * confine - what a process may do: QEMU's ids and capabilities, the supervisor's lowered ones.
  *
- * The child's part makes bare system calls: between fork and exec it may have been made by clone3(), which
- * runs no atfork handlers, and libcap-ng keeps state and allocates. The supervisor's and helper's part uses
- * libcap-ng.
+ * Bare system calls: between fork and exec a child may have been made by clone3(), which runs no atfork handlers.
  */
 #pragma once
 
