@@ -41,6 +41,12 @@ const struct effect effects[PLAN_EFFECTS] = {
 #undef EFFECT_ROW
 };
 
+int effect_journal(const struct effect_run *run, const json_t *entry, struct error **err)
+{
+        return run->journal ? journal_write(run->journal, entry, err)
+                            : journal_append(run->vm->fd, entry, err);
+}
+
 int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_t *args, json_t *more,
               bool fail, struct error **err)
 {
@@ -51,7 +57,7 @@ int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_
 
         if (more)
                 json_object_update(entry, more);
-        if (journal_append(run->vm->fd, entry, err) < 0)
+        if (effect_journal(run, entry, err) < 0)
                 return -1;
         run->step = n;
         crash_point_effect(name, CRASH_DO);
@@ -61,7 +67,7 @@ int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_
                 crash_point_effect(name, CRASH_DONE);
                 return 0;
         }
-        if (journal_append(run->vm->fd, failed, &unwritten) < 0)
+        if (effect_journal(run, failed, &unwritten) < 0)
                 error_append(err, unwritten);
         return -1;
 }
@@ -95,7 +101,7 @@ int effect_learn(struct effect_run *run, json_t *learned_consume, struct error *
 {
         json_auto_t *entry = json_pack("{s:i, s:o}", "n", (int)run->step, "learned", learned_consume);
 
-        return journal_append(run->vm->fd, entry, err);
+        return effect_journal(run, entry, err);
 }
 
 void effect_keep_fd(struct effect_run *run, const char *name, int fd_consume)

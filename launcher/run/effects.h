@@ -50,6 +50,8 @@ struct effect_run {
         unsigned step;      /* the number in the journal */
         bool restores;      /* of a VM that goes on after the undo: what was there before is learned */
         bool holds_journal; /* the caller does (journal_hold()) */
+        /* Borrowed; NULL: opened for each entry. */
+        struct journal *journal;
         struct named_fd *fds;
         size_t n_fds;
         struct held_lock *locks;
@@ -90,6 +92,8 @@ extern const struct effect effects[PLAN_EFFECTS];
  */
 int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_t *args, json_t *more,
               bool fail, struct error **err);
+/* An entry of the run's journal. */
+int effect_journal(const struct effect_run *run, const json_t *entry, struct error **err);
 /* Closes fds, gives locks back, closes netlink: whoever filled run in. */
 void effect_run_done(struct effect_run *run);
 void effect_release_locks(struct effect_run *run);

@@ -20,6 +20,7 @@
 
 struct execution {
         struct effect_run run;
+        struct journal journal; /* open while the steps of the start are done */
         int fail_step;
         undo_line_fn *undone;
         void *undone_data;
@@ -37,6 +38,7 @@ struct execution *execution_new(const struct launch_plan *plan, const struct exe
                                               .run_dirfd = -1,
                                               .opened = { .sock = -1 },
                                               .qemu_pidfd = -1 };
+        execution->journal.fd = -1;
         execution->run.forked = options->forked;
         execution->run.keeper = options->keeper;
         execution->fail_step = options->fail_step;
@@ -148,21 +150,26 @@ void execution_free(struct execution *execution)
                 return;
         run = &execution->run;
         effect_run_done(run);
+        fd_close(&execution->journal.fd);
         fd_close(&run->qemu_pidfd);
         free(execution);
 }
 
-static int begin_journal(struct effect_run *run, struct error **err)
+static int begin_journal(struct execution *execution, struct error **err)
 {
+        struct effect_run *run = &execution->run;
         json_auto_t *entry = NULL;
 
-        if (!journal_is_empty(run->vm->fd)) {
+        if (journal_open(&execution->journal, run->vm->fd, err) < 0)
+                return -1;
+        if (execution->journal.size > 0) {
                 error_set(err, ERROR_BUSY, "an earlier run of '%s' has not been cleaned up", run->vm->name);
                 return error_hint(err, "vmlaunch reconcile %s", run->vm->name);
         }
         entry = json_pack("{s:{s:s, s:s, s:s, s:i}}", "run", "name", run->vm->name, "generation",
                           run->generation, "run_dir", run->vm->path, "executor", (int)getpid());
-        return journal_append(run->vm->fd, entry, err);
+        run->journal = &execution->journal;
+        return effect_journal(run, entry, err);
 }
 
 static int do_step(struct execution *execution, unsigned n, json_t *args, struct error **err)
@@ -250,7 +257,7 @@ int execution_run(struct execution *execution, struct error **err)
         if (run->run_dirfd < 0)
                 return error_os(err, errno, "open the directory of '%s'", run->vm->path);
         /* Before there is anything to take back. */
-        if (effect_open_files(run, err) < 0 || begin_journal(run, err) < 0)
+        if (effect_open_files(run, err) < 0 || begin_journal(execution, err) < 0)
                 return -1;
         for (unsigned n = 0; n < run->plan->n_steps; n++) {
                 enum plan_effect effect = run->plan->steps[n].effect;
@@ -269,8 +276,11 @@ int execution_run(struct execution *execution, struct error **err)
 int execution_mark_started(struct execution *execution, struct error **err)
 {
         json_auto_t *entry = json_pack("{s:b}", "started", 1);
+        int result = effect_journal(&execution->run, entry, err);
 
-        return journal_append(execution->run.vm->fd, entry, err);
+        execution->run.journal = NULL;
+        fd_close(&execution->journal.fd);
+        return result;
 }
 
 pid_t execution_qemu_pid(const struct execution *execution)

@@ -18,41 +18,62 @@ static bool is_torn(int fd, off_t size)
         return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
 }
 
-int journal_append(int vm_dirfd, const json_t *entry, struct error **err)
+int journal_open(struct journal *journal, int vm_dirfd, struct error **err)
 {
-        _cleanup_close_ int fd =
-                openat(vm_dirfd, "journal", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        struct stat st;
+
+        journal->fd = openat(vm_dirfd, "journal", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (journal->fd < 0 || fstat(journal->fd, &st) < 0) {
+                error_os(err, errno, "open the journal");
+                fd_close(&journal->fd);
+                return -1;
+        }
+        journal->size = st.st_size;
+        journal->torn = is_torn(journal->fd, st.st_size);
+        return 0;
+}
+
+int journal_write(struct journal *journal, const json_t *entry, struct error **err)
+{
         _cleanup_free_ char *json = json_dumps(entry, JSON_COMPACT);
         _cleanup_text_ struct text line = TEXT_INIT;
-        struct stat st;
         ssize_t n;
 
-        if (fd < 0)
-                return error_os(err, errno, "open the journal");
         if (!json)
                 return error_set(err, ERROR_FAILED, "journal: an entry is no JSON");
-        if (fstat(fd, &st) < 0)
-                return error_os(err, errno, "stat the journal");
-        if (is_torn(fd, st.st_size))
-                text_add(&line, "\n");
-        text_add(&line, json);
-        text_add(&line, "\n");
-        if ((uint64_t)st.st_size + line.length > JOURNAL_MAX)
+        text_addf(&line, "%s%s\n", journal->torn ? "\n" : "", json);
+        if ((uint64_t)journal->size + line.length > JOURNAL_MAX)
                 return error_set(err, ERROR_FAILED, "the journal would become larger than %u bytes",
                                  JOURNAL_MAX);
         crash_point(CRASH_JOURNAL_APPEND);
         /* One write: a line is there as a whole or, when we die here, as the torn last one. */
-        n = write(fd, line.data, line.length);
+        n = write(journal->fd, line.data, line.length);
         if (n != (ssize_t)line.length) {
                 error_os(err, n < 0 ? errno : ENOSPC, "write to the journal");
                 /* What is left of it would be one line with the next entry; that it cannot be cut off again
                  * is no further news. */
-                if (n > 0 && ftruncate(fd, st.st_size) < 0)
-                        return -1;
+                if (n > 0 && ftruncate(journal->fd, journal->size) < 0) {
+                        journal->torn = true;
+                        journal->size += n;
+                }
                 return -1;
         }
+        journal->size += n;
+        journal->torn = false;
         crash_point(CRASH_JOURNAL_APPENDED);
         return 0;
+}
+
+int journal_append(int vm_dirfd, const json_t *entry, struct error **err)
+{
+        struct journal journal;
+        int result;
+
+        if (journal_open(&journal, vm_dirfd, err) < 0)
+                return -1;
+        result = journal_write(&journal, entry, err);
+        fd_close(&journal.fd);
+        return result;
 }
 
 static void read_line(const char *line, size_t length, unsigned number, json_t *entries,

@@ -43,9 +43,17 @@ bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid);
 /* Closes and frees; accepts NULL. keep_directory false: removes RUN/NAME first, if we hold its lock. */
 void vm_dir_release(struct vm_dir *vm, bool keep_directory);
 
-/* Journal: one JSON object per line, appended before a step is done. */
+/* Journal: one JSON object per line, appended before a step is done. At most 4 MiB. */
 int journal_append(int vm_dirfd, const json_t *entry, struct error **err);
-/* Array of all whole entries; a torn last one is left out. Empty array: nothing is owed. At most 4 MiB. */
+/* The same for many entries of one writer, while nobody else writes or replaces the journal. Close with fd_close(&fd). */
+struct journal {
+        int fd; /* -1: closed */
+        off_t size;
+        bool torn; /* the file ends inside a line, which the next entry ends */
+};
+int journal_open(struct journal *journal, int vm_dirfd, struct error **err);
+int journal_write(struct journal *journal, const json_t *entry, struct error **err);
+/* Array of all whole entries; a torn last one is left out. Empty array: nothing is owed. */
 int journal_read(int vm_dirfd, json_t **ret, struct error **err);
 /* The same, and lines that are no JSON object as a list of errors in *ret_garbage (NULL: none), for a log. */
 int journal_read_lines(int vm_dirfd, json_t **ret, struct error **ret_garbage, struct error **err);

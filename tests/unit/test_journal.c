@@ -1,9 +1,11 @@
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmocka.h>
@@ -79,6 +81,56 @@ static void torn_last_line_is_left_out_and_does_not_spoil_the_next(void **state)
         more = entries(f);
         assert_int_equal(json_array_size(more), 2);
         assert_string_equal(effect(more, 1), "spawn");
+}
+
+static void write_kept(struct journal *journal, const char *name, int result)
+{
+        json_auto_t *entry = json_pack("{s:s}", "effect", name);
+        struct error *err = NULL;
+
+        assert_int_equal(journal_write(journal, entry, &err), result);
+        error_free(err);
+}
+
+/* room: bytes that the file may become larger by; none: what the limit was. */
+static void write_within(struct journal *journal, off_t room, const struct rlimit *none)
+{
+        const struct rlimit limit = { .rlim_cur = (rlim_t)(journal->size + room),
+                                      .rlim_max = none->rlim_max };
+
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        write_kept(journal, "script", -1);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, none), 0);
+}
+
+static void journal_that_is_kept_open_has_each_entry_on_a_line_of_its_own(void **state)
+{
+        struct fixture *f = *state;
+        struct rlimit none;
+        struct journal journal;
+        json_auto_t *all = NULL;
+        struct error *err = NULL, *reported = NULL;
+
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &none), 0);
+        append(f, "listen");
+        write_raw(f, "journal", "{\"effect\":\"ne");
+        assert_int_equal(journal_open(&journal, f->fd, &err), 0);
+        /* Nothing of it is written, or not all: that is taken back. */
+        write_within(&journal, 0, &none);
+        write_within(&journal, 5, &none);
+        write_kept(&journal, "spawn", 0);
+        write_kept(&journal, "net", 0);
+        write_within(&journal, 5, &none);
+        write_kept(&journal, "stderr", 0);
+        fd_close(&journal.fd);
+        assert_int_equal(journal_read_lines(f->fd, &all, &reported, &err), 0);
+        assert_int_equal(error_count(reported), 1);
+        error_free(reported);
+        assert_int_equal(json_array_size(all), 4);
+        assert_string_equal(effect(all, 1), "spawn");
+        assert_string_equal(effect(all, 2), "net");
+        assert_string_equal(effect(all, 3), "stderr");
 }
 
 static void garbage_lines_are_reported_and_skipped(void **state)
@@ -177,6 +229,7 @@ int main(void)
                 TEST(no_journal_owes_nothing),
                 TEST(entry_whose_line_has_no_end_counts_once),
                 TEST(torn_last_line_is_left_out_and_does_not_spoil_the_next),
+                TEST(journal_that_is_kept_open_has_each_entry_on_a_line_of_its_own),
                 TEST(garbage_lines_are_reported_and_skipped),
                 TEST(journal_has_a_limit),
                 TEST(record_comes_back_and_is_for_everybody),
