@@ -203,3 +203,18 @@ int bus_call(const struct bus_call *call, int deadline_ms, char **ret_text, stru
                 return program_call(call, deadline_ms, ret_text, err);
         return done < 0 ? -1 : 0;
 }
+
+char *bus_get(const struct bus_call *of, const char *property, int deadline_ms, struct error **err)
+{
+        _cleanup_argv_ struct argv words = ARGV_INIT;
+        struct bus_call call = *of;
+        char *value = NULL;
+
+        argv_add(&words, of->interface);
+        argv_add(&words, property);
+        call.interface = "org.freedesktop.DBus.Properties";
+        call.member = "Get";
+        call.signature = "ss";
+        call.words = &words;
+        return bus_call(&call, deadline_ms, &value, err) < 0 ? NULL : value;
+}

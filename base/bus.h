@@ -28,6 +28,10 @@ struct bus_call {
  */
 int bus_call(const struct bus_call *call, int deadline_ms, char **ret_text, struct error **err);
 
+/* A property as text, as bus_call() has it; of: where and whose, without member, signature and words. New string; NULL and
+ * *err. */
+char *bus_get(const struct bus_call *of, const char *property, int deadline_ms, struct error **err);
+
 /* "vmlaunch@web.service" as the last component of a D-Bus object's path; new string. */
 char *bus_path_escape(const char *name);
 

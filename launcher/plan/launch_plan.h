@@ -61,7 +61,8 @@
  *                  (and path, where it is given)
  *   memory-cleanup {interval_s, wait_ms}          the host's page cache is dropped and its memory compacted by the host helper,
  *                  unless it was in the last interval_s seconds; what becomes of it is not the start's business
- *   machined       {name, uuid}                   after spawn; the supervisor's: known to systemd-machined, if it runs
+ *   machined       {name, uuid}                   after spawn; the supervisor's: known to systemd-machined, if it runs, as
+ *                                                 leader, which is added: QEMU's pid
  *   qmp            {execute, arguments, [fd]}     after spawn; sent in order, fd (that a step named) with it; "cont" is
  *                                                 the last
  */

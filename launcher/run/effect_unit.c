@@ -33,20 +33,13 @@ static char *get_property(const char *unit, bool user, const char *interface, co
                           struct error **err)
 {
         _cleanup_free_ char *escaped = bus_path_escape(unit),
-                            *path = xasprintf(SYSTEMD_AT "/unit/%s", escaped);
-        _cleanup_argv_ struct argv words = ARGV_INIT;
-        const struct bus_call call = { .destination = SYSTEMD,
-                                       .path = path,
-                                       .interface = "org.freedesktop.DBus.Properties",
-                                       .member = "Get",
-                                       .signature = "ss",
-                                       .user = user,
-                                       .words = &words };
-        char *value = NULL;
+                            *path = xasprintf(SYSTEMD_AT "/unit/%s", escaped),
+                            *full = xasprintf(SYSTEMD ".%s", interface);
+        const struct bus_call of = {
+                .destination = SYSTEMD, .path = path, .interface = full, .user = user
+        };
 
-        argv_addf(&words, SYSTEMD ".%s", interface);
-        argv_add(&words, property);
-        return bus_call(&call, BUS_MS, &value, err) < 0 ? NULL : value;
+        return bus_get(&of, property, BUS_MS, err);
 }
 
 static bool is_inactive(const char *unit, bool user, struct error **err)

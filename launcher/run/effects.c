@@ -27,13 +27,10 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
 #define take_back_undo   undo_nothing
 /* It goes when the last process has left it, and the one that undoes this is in it. */
 #define scope_undo undo_nothing
-/* systemd-machined sees the unit's end. */
-#define machined_undo       undo_nothing
 #define memory_cleanup_undo undo_nothing
 /* The supervisor's own. */
 #define qmp_carry_out       NULL
 #define take_back_carry_out NULL
-#define machined_carry_out  NULL
 
 const struct effect effects[PLAN_EFFECTS] = {
 #define EFFECT_ROW(id, name, word) [EFFECT_##id] = { word##_carry_out, word##_undo },

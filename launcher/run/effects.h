@@ -194,6 +194,8 @@ int helper_carry_out(struct effect_run *run, const json_t *args, struct error **
 int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int affinity_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int affinity_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
+int machined_carry_out(struct effect_run *run, const json_t *args, struct error **err);
+int machined_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 int spawn_carry_out(struct effect_run *run, const json_t *args, struct error **err);
 int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err);
 

@@ -262,8 +262,8 @@ int execution_run(struct execution *execution, struct error **err)
         for (unsigned n = 0; n < run->plan->n_steps; n++) {
                 enum plan_effect effect = run->plan->steps[n].effect;
 
-                /* Whose threads QEMU has still to name. */
-                if (!effects[effect].carry_out || effect == EFFECT_AFFINITY)
+                /* QEMU has still to name its threads, or to run its guest. */
+                if (!effects[effect].carry_out || effect == EFFECT_AFFINITY || effect == EFFECT_MACHINED)
                         continue;
                 if (carry_out_step(execution, n, err) < 0) {
                         take_back(execution, err);

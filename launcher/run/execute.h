@@ -50,7 +50,7 @@ DEFINE_FREEP(struct execution, execution_free)
  * ERROR_BUSY.
  */
 int execution_run(struct execution *execution, struct error **err);
-/* A step that comes after spawn, with args in place of the plan's; a failure undoes nothing. */
+/* A step that comes after spawn (affinity, machined), with args in place of the plan's; a failure undoes nothing. */
 int execution_do_late(struct execution *execution, size_t n, json_t *args, struct error **err);
 /* The guest runs: from now on the machine.lock that this start wrote is kept. Without it the undo puts back
  * the one there was, so that a start that failed leaves no trace. */

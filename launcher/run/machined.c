@@ -12,10 +12,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "launcher/run/effects.h"
 #include "launcher/state/crash_point.h"
 
 #define BUS_SOCKET  "/run/dbus/system_bus_socket"
 #define BUS_MS      10000u
+/* An end waits so long for systemd-machined. */
+#define FORGET_MS   3000
 #define BUSY_MS     50u
 #define NAME        "org.freedesktop.machine1"
 #define AT          "/org/freedesktop/machine1"
@@ -24,7 +27,7 @@
 #define UNKNOWN     "org.freedesktop.DBus.Error.ServiceUnknown"
 
 /* Serials of the calls. */
-enum { HELLO = 1, REGISTER, WHOSE, UNREGISTER, REGISTER_AGAIN };
+enum { HELLO = 1, REGISTER };
 
 struct machined {
         struct loop *loop;
@@ -34,7 +37,6 @@ struct machined {
         struct loop_source *heard, *deadline, *again;
         struct text in;
         bool authenticated;
-        char *refused; /* why it was not registered at first */
 };
 
 /* It is done, or will not be. why NULL: it is, or nobody is there to be told. */
@@ -63,17 +65,11 @@ static void tell(struct machined *m, const struct text *out)
                 finish(m, n < 0 ? strerror(errno) : "D-Bus does not listen");
 }
 
-static void call_manager(struct text *out, uint32_t serial, const char *member, const struct bus_body *body)
+static void add_registration(const struct machined *m, struct text *out)
 {
-        const struct bus_target manager = {
-                .destination = NAME, .path = AT, .interface = NAME ".Manager", .member = member
+        static const struct bus_target manager = {
+                .destination = NAME, .path = AT, .interface = NAME ".Manager", .member = "RegisterMachine"
         };
-
-        bus_add_call(out, serial, false, &manager, body);
-}
-
-static void add_registration(const struct machined *m, struct text *out, uint32_t serial)
-{
         _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
         uint8_t uuid[16] = { 0 };
 
@@ -84,69 +80,17 @@ static void add_registration(const struct machined *m, struct text *out, uint32_
         bus_body_string(&body, "vm");
         bus_body_u32(&body, (uint32_t)m->qemu);
         bus_body_string(&body, "");
-        call_manager(out, serial, "RegisterMachine", &body);
-}
-
-/* There may be a machine of that name: of the QEMU before this one, in the same unit, or somebody else's. */
-static void ask_whose(struct machined *m)
-{
-        _cleanup_free_ char *escaped = bus_path_escape(m->plan->name),
-                            *path = xasprintf(AT "/machine/%s", escaped);
-        const struct bus_target get = { .destination = NAME,
-                                        .path = path,
-                                        .interface = "org.freedesktop.DBus.Properties",
-                                        .member = "Get" };
-        _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
-        _cleanup_text_ struct text out = TEXT_INIT;
-
-        bus_body_string(&body, NAME ".Machine");
-        bus_body_string(&body, "Service");
-        bus_add_call(&out, WHOSE, false, &get, &body);
-        tell(m, &out);
-}
-
-static void register_again(struct machined *m)
-{
-        _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
-        _cleanup_text_ struct text out = TEXT_INIT;
-
-        bus_body_string(&body, m->plan->name);
-        call_manager(&out, UNREGISTER, "UnregisterMachine", &body);
-        add_registration(m, &out, REGISTER_AGAIN);
-        tell(m, &out);
+        bus_add_call(out, REGISTER, false, &manager, &body);
 }
 
 static void on_reply(struct machined *m, const struct bus_reply *reply)
 {
-        const char *why = reply->text ? reply->text : reply->error;
+        /* Nobody is there to be told. */
+        bool absent = reply->error &&
+                      (strcmp(reply->error, NO_OWNER) == 0 || strcmp(reply->error, UNKNOWN) == 0);
 
-        switch (reply->serial) {
-        case HELLO:
-                if (reply->error)
-                        finish(m, why);
-                break;
-        case REGISTER:
-                if (!reply->error || strcmp(reply->error, NO_OWNER) == 0 ||
-                    strcmp(reply->error, UNKNOWN) == 0) {
-                        finish(m, NULL);
-                        break;
-                }
-                free(m->refused);
-                m->refused = xstrdup(why);
-                ask_whose(m);
-                break;
-        case WHOSE:
-                if (!reply->error && reply->text && strcmp(reply->text, OUR_SERVICE) == 0)
-                        register_again(m);
-                else
-                        finish(m, m->refused);
-                break;
-        case REGISTER_AGAIN:
-                finish(m, reply->error ? why : NULL);
-                break;
-        default:
-                break;
-        }
+        if (reply->serial == REGISTER || (reply->serial == HELLO && reply->error))
+                finish(m, !reply->error || absent ? NULL : reply->text ? reply->text : reply->error);
 }
 
 /* What has come, as far as it is whole. */
@@ -246,20 +190,65 @@ static void begin(struct machined *m)
         }
         bus_authenticate(&out, (unsigned)geteuid());
         bus_add_call(&out, HELLO, false, &hello, NULL);
-        add_registration(m, &out, REGISTER);
+        add_registration(m, &out);
         m->heard = loop_add_fd(m->loop, m->fd, EPOLLIN, on_readable, m);
         tell(m, &out);
 }
 
-struct machined *machined_begin(struct loop *loop, const struct launch_plan *plan, pid_t qemu)
+/* What is done is done by machined_begin(), which waits for nobody; this is the note of it. */
+int machined_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
-        struct machined *m;
-        bool wanted = false;
+        (void)run, (void)args, (void)err;
+        return 0;
+}
 
-        for (size_t i = 0; i < plan->n_steps; i++)
-                wanted = wanted || plan->steps[i].effect == EFFECT_MACHINED;
-        if (!wanted)
+int machined_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
+{
+        const char *name = json_string_value(json_object_get(args, "name"));
+        _cleanup_free_ char *qemu = json_dumps(json_object_get(args, "leader"), JSON_ENCODE_ANY),
+                            *escaped = NULL, *path = NULL, *leader = NULL;
+        struct bus_call call = { .destination = NAME, .interface = NAME ".Machine" };
+        _cleanup_argv_ struct argv words = ARGV_INIT;
+        _cleanup_error_ struct error *not_there = NULL;
+
+        (void)undo, (void)learned;
+        if (!name || !qemu)
+                return error_set(err, ERROR_FAILED, "no machine");
+        escaped = bus_path_escape(name);
+        path = xasprintf(AT "/machine/%s", escaped);
+        call.path = path;
+        /* Its name may be somebody else's machine. */
+        leader = bus_get(&call, "Leader", FORGET_MS, &not_there);
+        if (!leader || strcmp(leader, qemu) != 0)
+                return 0;
+        argv_add(&words, name);
+        call = (struct bus_call){ .destination = NAME,
+                                  .path = AT,
+                                  .interface = NAME ".Manager",
+                                  .member = "UnregisterMachine",
+                                  .signature = "s",
+                                  .words = &words };
+        return bus_call(&call, FORGET_MS, NULL, &not_there) == 0;
+}
+
+struct machined *machined_begin(struct loop *loop, struct execution *execution,
+                                const struct launch_plan *plan, pid_t qemu)
+{
+        _cleanup_error_ struct error *err = NULL;
+        json_auto_t *args = NULL;
+        struct machined *m;
+        size_t step = 0;
+
+        while (step < plan->n_steps && plan->steps[step].effect != EFFECT_MACHINED)
+                step++;
+        if (step == plan->n_steps)
                 return NULL;
+        args = json_copy(plan->steps[step].args);
+        json_object_set_new(args, "leader", json_integer(qemu));
+        if (execution_do_late(execution, step, args, &err) < 0) {
+                log_warning("%s: %s", plan->name, err->message);
+                return NULL;
+        }
         m = xcalloc(1, sizeof(*m));
         *m = (struct machined){ .loop = loop, .plan = plan, .qemu = qemu, .fd = -1 };
         m->deadline = loop_add_deadline(loop, BUS_MS, on_late, m);
@@ -273,6 +262,5 @@ void machined_free(struct machined *m)
         if (!m)
                 return;
         finish(m, NULL);
-        free(m->refused);
         free(m);
 }

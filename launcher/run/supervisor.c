@@ -126,7 +126,7 @@ static void tell_ready(struct supervisor *s)
         if (execution_mark_started(s->execution, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
         supervisor_tell_ready(s);
-        s->machined = machined_begin(s->loop, s->plan, s->pid);
+        s->machined = machined_begin(s->loop, s->execution, s->plan, s->pid);
 }
 
 static void report(struct supervisor *s, const char *result)

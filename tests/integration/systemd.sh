@@ -165,6 +165,41 @@ test_unit_is_active_when_its_vm_runs_and_everybody_shows_it() {
 }
 is_registered() { machinectl list --no-legend | grep -q "^$1 *vm *vmlaunch"; }
 
+# A machine whose unit is inactive is one that systemd-machined ends, by stopping that unit: perhaps its next run.
+test_machine_is_gone_before_its_unit_is_and_only_ours() {
+    local foreign
+    define web
+    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
+    printf '[Service]\nExecStopPost=/usr/bin/bash -c "machinectl list --no-legend >/run/machines-at-stop"\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    systemctl daemon-reload
+    expect 0 systemctl start vmlaunch@web
+    await 20 is_registered web
+    expect 0 systemctl stop vmlaunch@web
+    assert_eq "$(</run/machines-at-stop)" "" "machines when the unit was about to end"
+    # Neither is there one when QEMU and the supervisor are killed, and both are started again.
+    expect 0 systemctl start vmlaunch@web
+    await 20 is_registered web
+    rm /run/machines-at-stop
+    kill -KILL "$(status_of web pid)" "$(main_pid web)"
+    await 20 test -e /run/machines-at-stop
+    await 20 is_registered web
+    assert_eq "$(</run/machines-at-stop)" "" "machines when the killed unit was about to end"
+    expect 0 systemctl stop vmlaunch@web
+    # Of that name, but not ours.
+    systemd-run --quiet --unit foreign sleep 1000
+    foreign=$(property foreign MainPID)
+    busctl --quiet call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager RegisterMachine sayssus \
+        web 0 someone container "$foreign" ''
+    expect 0 systemctl start vmlaunch@web
+    await 20 journal_has_told web "register with systemd-machined: "
+    expect 0 systemctl stop vmlaunch@web
+    assert_eq "$(machinectl show web -p Leader)" "Leader=$foreign" "somebody else's machine"
+    systemctl stop foreign
+    await 20 machine_is_gone web
+}
+journal_has_told() { journalctl -b -o cat -u "vmlaunch@$1" | grep -F "$2"; }
+machine_is_gone() { ! machinectl show "$1"; }
+
 test_guest_that_stays_is_destroyed_inside_the_units_deadline() {
     kvmrc FORCE_DESTROY=yes
     boot_sector /root/disk deaf
@@ -645,7 +680,7 @@ test_who_dies_while_systemd_is_asked_leaves_nothing() {
     EMULATOR=/usr/bin/vmlaunch-fake-qemu define web "${EVERY_LIMIT[@]}"
     sed 's/"web"/"hand"/' "$VMS/web.tmpl" >/root/hand.tmpl
     moments="unit-set:done"
-    [[ ${CRASH:-} != all ]] || moments="unit-set:do unit-set:done machined-asked"
+    [[ ${CRASH:-} != all ]] || moments="unit-set:do unit-set:done machined:do machined:done machined-asked"
     for moment in $moments; do
         dies_at "$moment" systemctl start vmlaunch@web
         await 60 is_settled vmlaunch@web.service "active"
@@ -654,7 +689,7 @@ test_who_dies_while_systemd_is_asked_leaves_nothing() {
         await 30 is_clean
     done
     moments="unit-set:undo"
-    [[ ${CRASH:-} != all ]] || moments="unit-set:undo unit-set:undone"
+    [[ ${CRASH:-} != all ]] || moments="unit-set:undo unit-set:undone machined:undo machined:undone"
     for moment in $moments; do
         expect 0 systemctl start vmlaunch@web
         dies_at "$moment" systemctl stop vmlaunch@web
@@ -663,7 +698,7 @@ test_who_dies_while_systemd_is_asked_leaves_nothing() {
         systemctl reset-failed vmlaunch@web 2>/dev/null || true
     done
     moments="scope:done"
-    [[ ${CRASH:-} != all ]] || moments="scope:do scope:done machined-asked"
+    [[ ${CRASH:-} != all ]] || moments="scope:do scope:done machined:do machined:done machined-asked"
     for moment in $moments; do
         dies_at "$moment" vmlaunch start /root/hand.tmpl
         await 60 has_ended_or_runs hand
