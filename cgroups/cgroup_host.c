@@ -13,6 +13,7 @@
 #define MOUNTINFO_BYTES_MAX (4 << 20)
 #define SMALL_FILE_MAX      65536
 #define HIERARCHIES_MAX     16
+#define SWAP_MAX            "memory.swap.max"
 
 static const char *const kind_names[] = {
         [CGROUP_NONE] = "none",
@@ -261,59 +262,79 @@ static int read_below(const char *root, const char *path, size_t max, char **ret
         return 0;
 }
 
+/* group: "" for the root group. */
 static bool is_there(const char *root, const char *mount, const char *group, const char *file)
 {
-        _cleanup_free_ char *path = xasprintf("%s%s/%s%s%s", root, mount, group, *group ? "/" : "", file);
+        _cleanup_free_ char *path = xasprintf("%s%s/%s/%s", root, mount, group, file);
 
         return access(path, F_OK) == 0;
 }
 
-/* Has a group directly below the mount the file? Most files are in no root group. */
-static bool is_below(const char *root, const char *mount, const char *file)
+/* The first group directly below the mount that has the file; NULL: none. */
+static char *group_with(const char *root, const char *mount, const char *file)
 {
         _cleanup_free_ char *path = xasprintf("%s%s", root, mount);
         DIR *stream = opendir(path);
-        bool found = false;
+        char *found = NULL;
 
         for (struct dirent *entry; stream && !found && (entry = readdir(stream));)
-                found = entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
-                        is_there(root, mount, entry->d_name, file);
+                if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+                    is_there(root, mount, entry->d_name, file))
+                        found = xstrdup(entry->d_name);
         if (stream)
                 closedir(stream);
         return found;
 }
 
-/* A file's presence, told by one that the same part of the kernel puts into the root group, else by a group below. */
+/* The mount of a controller of cgroup v1, or of v2 where all are there; NULL: the host does not have it so. */
+static const char *mount_of(const struct cgroup_host *host, bool v2, const char *controller)
+{
+        const struct cgroup_hierarchy *at = v2 ? NULL : cgroup_host_v1(host, controller);
+
+        if (v2 && host->kind == CGROUP_V2 && cgroup_has_word(host->v2_controllers, " ", controller))
+                return host->v2_mount;
+        return at ? at->mount : NULL;
+}
+
+/*
+ * A file's presence, told by one that the same part of the kernel puts into the root group, else, as most files are in no
+ * root group, by the first one below that has the controller: with it come the file beside and what all the others have.
+ */
 static void find_files(const char *root, struct cgroup_host *host)
 {
         static const struct {
-                const char *controller, *file, *told_by;
+                bool v2;
+                const char *controller, *file, *told_by, *beside;
         } rows[] = {
-                { "memory", "memory.memsw.limit_in_bytes", "memory.memsw.limit_in_bytes" },
-                { "blkio", "blkio.weight", "blkio.weight" },
-                { "blkio", "blkio.bfq.weight", "blkio.bfq.io_service_bytes" },
+                { false, "memory", "memory.memsw.limit_in_bytes", "memory.memsw.limit_in_bytes", "tasks" },
+                { false, "blkio", "blkio.weight", "blkio.weight", "tasks" },
+                { false, "blkio", "blkio.bfq.weight", "blkio.bfq.io_service_bytes", "tasks" },
+                { true, "io", "io.weight", "io.cost.qos", "io.stat" },
+                { true, "io", "io.bfq.weight", "io.bfq.weight", "io.stat" },
+                { true, "memory", SWAP_MAX, SWAP_MAX, "memory.max" },
         };
         _cleanup_text_ struct text files = TEXT_INIT;
+        _cleanup_free_ char *group = NULL;
 
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-                const struct cgroup_hierarchy *at = cgroup_host_v1(host, rows[i].controller);
+                const char *mount = mount_of(host, rows[i].v2, rows[i].controller);
 
-                if (at && (is_there(root, at->mount, "", rows[i].told_by) ||
-                           is_below(root, at->mount, rows[i].file)))
-                        text_addf(&files, "%s%s", files.length ? " " : "", rows[i].file);
+                /* One that the row before has found is of another mount. */
+                if (i && strcmp(rows[i].controller, rows[i - 1].controller) != 0)
+                        free(TAKE_PTR(group));
+                if (!mount)
+                        continue;
+                if (!is_there(root, mount, "", rows[i].told_by)) {
+                        if (!group)
+                                group = group_with(root, mount, rows[i].beside);
+                        /* Swap is counted unless the kernel was told not to. */
+                        if (group ? !is_there(root, mount, group, rows[i].file)
+                                  : strcmp(rows[i].file, SWAP_MAX) != 0)
+                                continue;
+                }
+                text_addf(&files, " %s", rows[i].file);
         }
-        if (host->kind == CGROUP_V2) {
-                const char *mount = host->v2_mount;
-
-                /* io.cost.qos comes with io.weight. Swap is counted unless the kernel was told not to. */
-                if (is_there(root, mount, "", "io.cost.qos") || is_below(root, mount, "io.weight"))
-                        text_add(&files, " io.weight");
-                if (is_below(root, mount, "io.bfq.weight"))
-                        text_add(&files, " io.bfq.weight");
-                if (is_below(root, mount, "memory.swap.max") || !is_below(root, mount, "memory.max"))
-                        text_add(&files, " memory.swap.max");
-        }
-        host->files = files.length ? xstrdup(text_str(&files) + strspn(text_str(&files), " ")) : NULL;
+        host->files = files.length ? xstrdup(text_str(&files) + 1) : NULL;
 }
 
 int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **err)

@@ -254,6 +254,8 @@ static void on_v1_files_that_not_every_kernel_has_are_looked_for(void **state)
         assert_files("memory.memsw.limit_in_bytes");
         put("/c/blkio/blkio.bfq.io_service_bytes", "0");
         assert_files("memory.memsw.limit_in_bytes blkio.bfq.weight");
+        put("/c/blkio/some.slice/tasks", "");
+        assert_files("memory.memsw.limit_in_bytes blkio.bfq.weight");
         put("/c/blkio/some.slice/blkio.weight", "500");
         assert_files("memory.memsw.limit_in_bytes blkio.weight blkio.bfq.weight");
 }
@@ -264,14 +266,22 @@ static void on_v2_files_are_told_by_the_root_or_by_a_group_below(void **state)
         put("/proc/self/mountinfo", v2);
         put("/sys/fs/cgroup/cgroup.controllers", "io memory\n");
         assert_files("memory.swap.max");
+        /* A group without controllers says nothing, nor does one of threads, which has some of them. */
+        put("/sys/fs/cgroup/a.slice/cgroup.procs", "");
+        put("/sys/fs/cgroup/b.slice/cpu.max", "max 100000");
+        assert_files("memory.swap.max");
         /* A kernel that was told not to count swap. */
         put("/sys/fs/cgroup/some.slice/memory.max", "max");
         assert_files("");
         put("/sys/fs/cgroup/some.slice/memory.swap.max", "max");
+        put("/sys/fs/cgroup/some.slice/io.stat", "");
         put("/sys/fs/cgroup/some.slice/io.bfq.weight", "default 100");
         assert_files("io.bfq.weight memory.swap.max");
         put("/sys/fs/cgroup/io.cost.qos", "");
         assert_files("io.weight io.bfq.weight memory.swap.max");
+        /* What the host does not have at all is not looked for. */
+        put("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+        assert_files("memory.swap.max");
 }
 
 int main(void)
