@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "conf/identity.h"
 #include "conf/spec_build.h"
-#include "launcher/host/host_facts.h"
 #include "launcher/run/host_helper.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/run/story.h"
@@ -53,11 +52,12 @@ static int adopt(const char *name, void *data, char **ret_line, struct error **e
 
 int verb_reconcile(struct verb_context *context, struct error **err)
 {
-        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
         json_auto_t *lines = json_array(), *orphans = json_array();
         struct reconciliation all = { .context = context, .lines = lines, .orphans = orphans };
         struct reconcile_request request = {
                 .site = context->site,
+                .cgroup = &cgroup,
                 .name = context->n_args ? context->args[0] : NULL,
                 .dry_run = verb_flag(context, "dry-run"),
                 .adopt = adopt,
@@ -67,11 +67,9 @@ int verb_reconcile(struct verb_context *context, struct error **err)
         };
         int status;
 
-        if (instance_need_owner(context, "reconciling the VMs", err) < 0)
+        if (instance_need_owner(context, "reconciling the VMs", err) < 0 ||
+            cgroup_host_read("", &cgroup, err) < 0)
                 return -1;
-        if (host_facts_read(&context->site->paths, &host, err) < 0)
-                return -1;
-        request.cgroup = &host->cgroup;
         status = reconcile(&request, err);
         if (context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:b, s:O, s:O}", "schema", 1, "dry_run", request.dry_run,

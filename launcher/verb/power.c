@@ -7,7 +7,6 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
-#include "launcher/host/host_facts.h"
 #include "launcher/live/control_client.h"
 #include "launcher/run/reconcile.h"
 #include "launcher/run/stuck.h"
@@ -309,11 +308,11 @@ static void print_line(const char *line, void *data)
 /* QEMU lives but nobody supervises it: its own journal says how to end it. */
 static int destroy_orphan(struct verb_context *context, const char *name, struct error **err)
 {
-        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
 
-        if (host_facts_read(&context->site->paths, &host, err) < 0)
+        if (cgroup_host_read("", &cgroup, err) < 0)
                 return -1;
-        if (orphan_destroy(context->site, &host->cgroup, name, print_line, context, err) < 0)
+        if (orphan_destroy(context->site, &cgroup, name, print_line, context, err) < 0)
                 return -1;
         if (context->output != OUTPUT_TABLE)
                 report(context, name, &(struct deed){ "gone", "is gone" }, NULL);
@@ -323,14 +322,14 @@ static int destroy_orphan(struct verb_context *context, const char *name, struct
 /* Of a VM that nobody runs. 1: there was a QEMU of an earlier run, which nobody knew; 0: none. */
 static int destroy_strays(struct verb_context *context, const char *name, struct error **err)
 {
-        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
+        _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
         int killed;
 
         if (!instance_is_own(context->site))
                 return 0;
-        if (host_facts_read(&context->site->paths, &host, err) < 0)
+        if (cgroup_host_read("", &cgroup, err) < 0)
                 return -1;
-        killed = strays_destroy(context->site, &host->cgroup, name, print_line, context, err);
+        killed = strays_destroy(context->site, &cgroup, name, print_line, context, err);
         if (killed > 0 && context->output != OUTPUT_TABLE)
                 report(context, name, &(struct deed){ "gone", "is gone" }, NULL);
         return killed;

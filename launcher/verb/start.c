@@ -340,14 +340,14 @@ static void log_undone(const char *line, void *data)
  * in a journal. Whoever has begun anew meanwhile has the lock. */
 static void clear_away(const struct verb_context *context, const char *vm)
 {
-        _cleanup_(host_facts_freep) struct host_facts *host = NULL;
-        _cleanup_error_ struct error *err = NULL, *undone = NULL;
-        struct reconcile_request request = { .site = context->site, .name = vm, .line = log_undone };
+        _cleanup_cgroup_host_ struct cgroup_host cgroup = { 0 };
+        _cleanup_error_ struct error *err = NULL;
+        struct reconcile_request request = {
+                .site = context->site, .cgroup = &cgroup, .name = vm, .line = log_undone
+        };
 
-        if (host_facts_read(&context->site->paths, &host, &err) < 0)
-                return;
-        request.cgroup = &host->cgroup;
-        reconcile(&request, &undone);
+        if (cgroup_host_read("", &cgroup, &err) == 0)
+                reconcile(&request, &err);
 }
 
 static int await_ready(const struct verb_context *context, const char *vm, int fd, int signal_fd,
