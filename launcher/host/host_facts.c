@@ -128,8 +128,15 @@ int host_claims_read(const struct paths *paths, struct host_facts *facts, struct
         return 0;
 }
 
-static int read_facts(const struct paths *paths, bool for_running, struct host_facts **ret,
-                      struct error **err)
+unsigned host_facts_needed(const struct vm_spec *spec)
+{
+        return (spec->accel != ACCEL_TCG ? HOST_FACTS_CPU : 0) |
+               (vm_spec_has_hugepages(spec) || spec->n_numatunes || spec->memory_encryption.type
+                        ? HOST_FACTS_MEMORY
+                        : 0);
+}
+
+int host_facts_read(unsigned needed, struct host_facts **ret, struct error **err)
 {
         _cleanup_(host_facts_freep) struct host_facts *facts = xcalloc(1, sizeof(*facts));
         struct utsname uts;
@@ -142,35 +149,24 @@ static int read_facts(const struct paths *paths, bool for_running, struct host_f
                 return -1;
         facts->cpus = number_list_count(&facts->online);
         facts->cpu_has_virt = true;
-        if (!for_running && (strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
+        if (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0 ||
+            file_facts_read(VHOST_NODE, &facts->vhost_net, err) < 0)
+                return -1;
+        if ((needed & HOST_FACTS_CPU) && facts->kvm_node.exists &&
+            (strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
             read_virt(&facts->cpu_has_virt, err) < 0)
-                return -1;
-        if (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0)
-                return -1;
-        if (file_facts_read(VHOST_NODE, &facts->vhost_net, err) < 0)
                 return -1;
         if (facts->kvm_node.exists)
                 facts->kvm_group = group_name(facts->kvm_node.gid);
         systemd_facts_read(&facts->systemd);
-        if (memory_facts_read(facts, err) < 0)
+        if ((needed & HOST_FACTS_MEMORY) && memory_facts_read(facts, err) < 0)
                 return -1;
         if (facts->sev.node.exists)
                 facts->sev_group = group_name(facts->sev.node.gid);
-        if (cgroup_host_read("", &facts->cgroup, err) < 0 ||
-            (!for_running && host_claims_read(paths, facts, err) < 0))
+        if (cgroup_host_read("", &facts->cgroup, err) < 0)
                 return -1;
         *ret = TAKE_PTR(facts);
         return 0;
-}
-
-int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err)
-{
-        return read_facts(paths, false, ret, err);
-}
-
-int host_facts_read_for_running(const struct paths *paths, struct host_facts **ret, struct error **err)
-{
-        return read_facts(paths, true, ret, err);
 }
 
 void host_facts_free(struct host_facts *facts)

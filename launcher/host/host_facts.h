@@ -16,6 +16,7 @@
 #include "base/number_list.h"
 #include "cgroups/cgroup_host.h"
 #include "conf/site.h"
+#include "conf/vm_spec.h"
 #include "launcher/host/systemd_facts.h"
 
 /* What stat() says of a path, as far as permission matters. */
@@ -49,7 +50,7 @@ struct host_facts {
         unsigned cpus; /* online: */
         struct number_list online;
         struct number_list nodes;    /* with memory; empty: a kernel that knows of none */
-        bool cpu_has_virt;           /* x86: vmx or svm in /proc/cpuinfo; others have no such flag: true */
+        bool cpu_has_virt;           /* x86 with /dev/kvm: vmx or svm in /proc/cpuinfo; else true */
         struct file_facts kvm_node;  /* /dev/kvm */
         char *kvm_group;             /* the name of its group, or NULL */
         struct file_facts vhost_net; /* /dev/vhost-net */
@@ -60,7 +61,7 @@ struct host_facts {
         char *sev_group; /* the name of /dev/sev's group, or NULL */
         struct cgroup_host cgroup;
         struct systemd_facts systemd;
-        struct claimed_uid *claimed_uids; /* sorted by uid */
+        struct claimed_uid *claimed_uids; /* sorted by uid; read by host_claims_read() */
         size_t n_claimed_uids;
         bool has_claims;  /* they were read */
         char **addresses; /* of the interfaces; read by host_addresses_read() where a plan needs them */
@@ -68,11 +69,14 @@ struct host_facts {
         struct error *warnings; /* a machine.lock that cannot be read: its uid is not known; not in JSON */
 };
 
-int host_facts_read(const struct paths *paths, struct host_facts **ret, struct error **err);
-/* For a VM that runs, which has its uid, its port and its accelerator: without what only choosing them needs, the claims of
- * other VMs, each a file, and the processor's flags. */
-int host_facts_read_for_running(const struct paths *paths, struct host_facts **ret, struct error **err);
-/* Claims, unless they were read. */
+/* What only some plans depend on: the processor's flags; huge pages, memory nodes and SEV. */
+enum host_facts_part { HOST_FACTS_CPU = 1, HOST_FACTS_MEMORY = 2, HOST_FACTS_ALL = 3 };
+
+/* The parts that a plan of spec depends on. */
+unsigned host_facts_needed(const struct vm_spec *spec);
+/* needed: of enum host_facts_part; of the others it says that the host has none. */
+int host_facts_read(unsigned needed, struct host_facts **ret, struct error **err);
+/* What other VMs' machine.lock keep, a file for each of them, so only where a plan depends on it; unless they were read. */
 int host_claims_read(const struct paths *paths, struct host_facts *facts, struct error **err);
 /* The host's IP addresses, without the scope of link-local ones. */
 int host_addresses_read(struct host_facts *facts, struct error **err);

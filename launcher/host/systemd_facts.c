@@ -7,6 +7,9 @@
 #include "base/mem.h"
 #include "cgroups/cgroup_plan.h"
 
+/* sd_booted(3) */
+#define RUNS "/run/systemd/system"
+
 /* Where systemd looks for units (systemd.unit(5)). */
 static const char *const directories[] = {
         "/etc/systemd/system.control",  "/run/systemd/system.control",   "/run/systemd/transient",
@@ -35,29 +38,24 @@ bool slice_is_known(const char *slice)
 
 void systemd_facts_read(struct systemd_facts *ret)
 {
-        /* sd_booted(3) */
-        ret->runs = access("/run/systemd/system", F_OK) == 0;
+        ret->runs = access(RUNS, F_OK) == 0;
         if (!ret->runs)
                 return;
         ret->has_bus = access("/run/dbus/system_bus_socket", F_OK) == 0;
         ret->has_client = bus_has_client();
-        ret->has_unit = has_unit_file("vmlaunch@.service");
 }
 
 bool systemd_has_unit(const struct paths *paths)
 {
-        struct systemd_facts facts = { 0 };
-
-        systemd_facts_read(&facts);
-        return !paths->user && !*paths->root && facts.has_unit;
+        return !paths->user && !*paths->root && access(RUNS, F_OK) == 0 && has_unit_file("vmlaunch@.service");
 }
 
 void systemd_facts_to_json(const struct systemd_facts *facts, json_t *host)
 {
         if (facts->runs)
-                json_object_set_new(host, "systemd",
-                                    json_pack("{s:b, s:b, s:b}", "bus", facts->has_bus, "client",
-                                              facts->has_client, "unit", facts->has_unit));
+                json_object_set_new(
+                        host, "systemd",
+                        json_pack("{s:b, s:b}", "bus", facts->has_bus, "client", facts->has_client));
 }
 
 void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret)
@@ -67,6 +65,5 @@ void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret)
                 .has_bus = json_is_true(json_object_get(json, "bus")),
                 /* Recorded before it was a fact. */
                 .has_client = !json_is_false(json_object_get(json, "client")),
-                .has_unit = json_is_true(json_object_get(json, "unit")),
         };
 }

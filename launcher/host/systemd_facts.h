@@ -1,5 +1,5 @@
 /*
- * systemd_facts - part of the host facts: does systemd run here, and what has it of vmlaunch's.
+ * systemd_facts - part of the host facts: does systemd run here; and which units it has.
  */
 #pragma once
 
@@ -13,7 +13,6 @@ struct systemd_facts {
         bool runs;
         bool has_bus;    /* the system's D-Bus is there */
         bool has_client; /* libsystemd or busctl is, to talk to it */
-        bool has_unit;   /* vmlaunch@.service is installed */
 };
 
 void systemd_facts_read(struct systemd_facts *ret);

@@ -177,8 +177,9 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
 
         if (facts->host)
                 return 0;
-        if ((facts->is_running ? host_facts_read_for_running(paths, &facts->host, err)
-                               : host_facts_read(paths, &facts->host, err)) < 0 ||
+        /* One that runs has its accelerator. What its template may become is not known yet. */
+        if (host_facts_read(facts->is_running ? HOST_FACTS_MEMORY : host_facts_needed(spec), &facts->host,
+                            err) < 0 ||
             machine_lock_read(paths->state, spec->name, &facts->lock, err) < 0)
                 return -1;
         if (qemu_find(spec, &emulator, err) < 0 ||
@@ -196,7 +197,7 @@ static bool is_of_unit(const struct verb_context *context, const struct template
         const struct paths *paths = &context->site->paths;
         _cleanup_free_ char *path = xasprintf("%s/vms/%s.tmpl", paths->etc, spec->name);
 
-        return !paths->user && !*paths->root && strcmp(template->file, path) == 0;
+        return strcmp(template->file, path) == 0 && systemd_has_unit(paths);
 }
 
 /* Who makes the VM's group: systemd where it runs. What is only printed is what `start` would do. */
@@ -226,8 +227,7 @@ static void choose_group(const struct verb_context *context, const struct templa
         }
         if (context->verb->run == verb_run && unit_is_own(&prepared->unit, &prepared->unit_group)) {
                 input->group = PLAN_GROUP_SERVICE;
-        } else if (context->verb->run != verb_run && host->systemd.has_unit &&
-                   is_of_unit(context, template, prepared->spec)) {
+        } else if (context->verb->run != verb_run && is_of_unit(context, template, prepared->spec)) {
                 input->group = PLAN_GROUP_SERVICE;
                 prepared->unit = unit_service_name(name);
         } else {
@@ -258,8 +258,9 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
                 mem_expect(PLAN_LEAST);
         if (read_facts(context, spec, write_cache, facts, err) < 0)
                 return -1;
-        /* Whose devices are in use. */
-        if (spec->n_pcis && host_claims_read(&context->site->paths, facts->host, err) < 0)
+        /* Which uids and ports are taken, and whose devices are in use. */
+        if ((!facts->is_running || spec->n_pcis) &&
+            host_claims_read(&context->site->paths, facts->host, err) < 0)
                 return -1;
         if (spec->graphics.present && !facts->host->n_addresses && host_addresses_read(facts->host, err) < 0)
                 return -1;

@@ -35,7 +35,8 @@ int main(int argc, char **argv)
         _cleanup_error_ struct error *err = NULL;
         json_auto_t *json = NULL;
 
-        if (host_facts_read(&paths, &host, &err) < 0 || qemu_facts_get(path, &paths, false, &qemu, &err) < 0)
+        if (host_facts_read(HOST_FACTS_ALL, &host, &err) < 0 ||
+            qemu_facts_get(path, &paths, false, &qemu, &err) < 0)
                 return fail(err);
         if (firmware_list_read(firmware_dirs, firmware_files, &firmware, &err) < 0)
                 return fail(err);

@@ -27,7 +27,7 @@ int main(int argc, char **argv)
                 return 2;
         }
         paths_init(&paths, NULL, NULL);
-        if (host_facts_read(&paths, &host, &err) < 0 ||
+        if (host_facts_read(HOST_FACTS_ALL, &host, &err) < 0 ||
             qemu_facts_get(argv[1], &paths, false, &qemu, &err) < 0)
                 return complain(err);
         json = json_pack("{s:o, s:o}", "host", host_facts_to_json(host), "qemu", qemu_facts_to_json(qemu));

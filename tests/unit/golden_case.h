@@ -319,6 +319,21 @@ static inline int read_devices(struct golden_case *golden, struct error **err)
         return 0;
 }
 
+/* What a start does not read for such a plan: it has to be the same without. */
+static inline void forget_facts(struct host_facts *host, unsigned needed)
+{
+        if (!(needed & HOST_FACTS_CPU))
+                host->cpu_has_virt = true;
+        if (needed & HOST_FACTS_MEMORY)
+                return;
+        host->n_hugepage_sizes = 0;
+        host->hugepage_default = 0;
+        host->nodes = (struct number_list){ 0 };
+        free(host->sev_group);
+        host->sev_group = NULL;
+        host->sev = (struct sev_facts){ 0 };
+}
+
 /* Everything after the host; text is the template's. */
 static inline int build_plan(struct golden_case *golden, const char *template_text, struct launch_plan **ret,
                              struct error **err)
@@ -334,6 +349,7 @@ static inline int build_plan(struct golden_case *golden, const char *template_te
             read_site(golden, driver, cluster, host_conf, kvmrc, err) < 0 ||
             spec_build(golden->template, golden->site, "/vm", golden->name, &golden->spec, err) < 0)
                 return -1;
+        forget_facts(golden->host, host_facts_needed(golden->spec));
         read_clock(golden);
         if (lock && machine_lock_parse("machine.lock", lock, &golden->lock, err) < 0)
                 return -1;

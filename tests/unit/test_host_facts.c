@@ -33,7 +33,7 @@ static struct host_facts *facts(struct fixture *f)
         struct host_facts *host = NULL;
         struct error *err = NULL;
 
-        if (host_facts_read(&f->paths, &host, &err) < 0) {
+        if (host_facts_read(HOST_FACTS_ALL, &host, &err) < 0 || host_claims_read(&f->paths, host, &err) < 0) {
                 _cleanup_free_ char *text = error_text(err);
 
                 fail_msg("%s", text);
@@ -114,7 +114,8 @@ static void facts_are_the_same_for_root_and_another_user(void **state)
                 char *text;
 
                 if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 ||
-                    host_facts_read(&f->paths, &other, &err) < 0)
+                    host_facts_read(HOST_FACTS_ALL, &other, &err) < 0 ||
+                    host_claims_read(&f->paths, other, &err) < 0)
                         _exit(1);
                 text = json_dumps(host_facts_to_json(other), JSON_COMPACT);
                 _exit(fd_write_all(fds[1], "pipe", text, strlen(text), &err) < 0);
