@@ -86,7 +86,9 @@ static char *default_name(const char *path)
         return name;
 }
 
-static int read_template(const char *path, struct template **ret, char **ret_base_dir, struct error **err)
+/* ret_real: where it really is, NULL for stdin. */
+static int read_template(const char *path, struct template **ret, char **ret_real, char **ret_base_dir,
+                         struct error **err)
 {
         _cleanup_free_ char *text = NULL, *real = NULL;
         bool is_stdin = strcmp(path, "-") == 0;
@@ -97,15 +99,21 @@ static int read_template(const char *path, struct template **ret, char **ret_bas
                 return -1;
         if (template_parse(path, text, length, ret, err) < 0)
                 return -1;
-        real = is_stdin ? realpath(".", NULL) : realpath(path, NULL);
+        real = realpath(is_stdin ? "." : path, NULL);
         if (!real) {
                 template_free(*ret);
                 *ret = NULL;
                 return error_os(err, errno, "find the directory of '%s'", path);
         }
-        if (!is_stdin)
-                *strrchr(real, '/') = '\0';
-        *ret_base_dir = *real ? TAKE_PTR(real) : xstrdup("/");
+        if (is_stdin)
+                *ret_base_dir = TAKE_PTR(real);
+        else {
+                /* Of "/web.tmpl" it is "/". */
+                size_t n = (size_t)(strrchr(real, '/') - real);
+
+                *ret_base_dir = xstrndup(real, n ? n : 1);
+                *ret_real = TAKE_PTR(real);
+        }
         return 0;
 }
 
@@ -135,17 +143,6 @@ void prepare_add_place(const struct vm_spec *spec, const char *reference, struct
         if (!(*err)->pos.file && origin && origin->pos.file) {
                 (*err)->pos = origin->pos;
                 (*err)->pos.file = xstrdup(origin->pos.file);
-        }
-}
-
-/* list and status show the template long after the caller's directory is forgotten. */
-static void show_where(struct launch_plan *plan)
-{
-        char *real = plan->template_file ? realpath(plan->template_file, NULL) : NULL;
-
-        if (real) {
-                free(plan->template_file);
-                plan->template_file = real;
         }
 }
 
@@ -307,11 +304,11 @@ int prepare_template(const struct verb_context *context, const struct template *
 static int gather(const struct verb_context *context, const char *argument, bool write_cache,
                   struct template **ret_template, struct prepared *ret, struct error **err)
 {
-        _cleanup_free_ char *path = NULL, *base_dir = NULL, *name = NULL;
+        _cleanup_free_ char *path = NULL, *real = NULL, *base_dir = NULL, *name = NULL;
         _cleanup_prepare_facts_ struct prepare_facts facts = { 0 };
 
         if (find_template(context, argument, &path, err) < 0 ||
-            read_template(path, ret_template, &base_dir, err) < 0)
+            read_template(path, ret_template, &real, &base_dir, err) < 0)
                 return -1;
         expect_memory(*ret_template, SPEC_PER_VECTOR);
         /* What comes from stdin has no file to be named after. */
@@ -319,7 +316,11 @@ static int gather(const struct verb_context *context, const char *argument, bool
         if (prepare_template(context, *ret_template, base_dir, name, write_cache, &facts, ret, err) < 0)
                 return -1;
         ret->host = TAKE_PTR(facts.host);
-        show_where(ret->plan);
+        /* list and status show it long after the caller's directory is forgotten. */
+        if (real) {
+                free(ret->plan->template_file);
+                ret->plan->template_file = TAKE_PTR(real);
+        }
         return 0;
 }
 
