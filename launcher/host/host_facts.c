@@ -53,17 +53,11 @@ static int read_virt(bool *ret, struct error **err)
         if (!file)
                 return error_os(err, errno, "open '/proc/cpuinfo'");
         *ret = false;
-        while (getline(&line, &size, file) > 0) {
-                char *words = strchr(line, ':'), *save = NULL;
-
-                if (!text_starts_with(line, "flags") || !words)
-                        continue;
-                for (char *word = strtok_r(words + 1, " \n", &save); word;
-                     word = strtok_r(NULL, " \n", &save))
-                        if (strcmp(word, "vmx") == 0 || strcmp(word, "svm") == 0)
-                                *ret = true;
-                break;
-        }
+        while (getline(&line, &size, file) > 0)
+                if (text_starts_with(line, "flags")) {
+                        *ret = cgroup_has_word(line, "\t \n", "vmx") || cgroup_has_word(line, "\t \n", "svm");
+                        break;
+                }
         return 0;
 }
 
@@ -84,15 +78,6 @@ static char *group_name(gid_t gid)
                         return xstrdup(name);
         }
         return NULL;
-}
-
-static int compare_claims(const void *a, const void *b)
-{
-        const struct claimed_uid *x = a, *y = b;
-
-        if (x->uid != y->uid)
-                return x->uid < y->uid ? -1 : 1;
-        return strcmp(x->vm, y->vm);
 }
 
 /* A lock that cannot be read does not keep other VMs from starting: RUN/uids still keeps two running ones
@@ -122,9 +107,6 @@ int host_claims_read(const struct paths *paths, struct host_facts *facts, struct
                 }
         }
         names_free(names);
-        if (facts->n_claimed_uids)
-                qsort(facts->claimed_uids, facts->n_claimed_uids, sizeof(facts->claimed_uids[0]),
-                      compare_claims);
         return 0;
 }
 
@@ -234,9 +216,6 @@ static int claimed_from_json(const json_t *json, struct host_facts *facts, struc
                 facts->claimed_uids[facts->n_claimed_uids++] =
                         (struct claimed_uid){ .uid = (uid_t)uid, .port = (unsigned)port, .vm = xstrdup(vm) };
         }
-        if (facts->n_claimed_uids)
-                qsort(facts->claimed_uids, facts->n_claimed_uids, sizeof(facts->claimed_uids[0]),
-                      compare_claims);
         return 0;
 }
 

@@ -61,7 +61,7 @@ struct host_facts {
         char *sev_group; /* the name of /dev/sev's group, or NULL */
         struct cgroup_host cgroup;
         struct systemd_facts systemd;
-        struct claimed_uid *claimed_uids; /* sorted by uid; read by host_claims_read() */
+        struct claimed_uid *claimed_uids; /* sorted by VM; read by host_claims_read() */
         size_t n_claimed_uids;
         bool has_claims;  /* they were read */
         char **addresses; /* of the interfaces; read by host_addresses_read() where a plan needs them */

@@ -59,18 +59,18 @@ static void facts_survive_json(void **state)
         assert_true(json_equal(json, again));
 }
 
-static void uids_of_other_vms_are_sorted_by_number(void **state)
+static void uids_of_other_vms_are_sorted_by_name(void **state)
 {
         struct fixture *f = *state;
         _cleanup_(host_facts_freep) struct host_facts *host = NULL;
         _cleanup_free_ char *low = xasprintf(LOCK, 1900000001u), *high = xasprintf(LOCK, 1900000009u);
 
-        add_lock(f, "a", high);
-        add_lock(f, "b", low);
+        add_lock(f, "b", high);
+        add_lock(f, "a", low);
         host = facts(f);
         assert_int_equal(host->n_claimed_uids, 2);
         assert_int_equal(host->claimed_uids[0].uid, 1900000001);
-        assert_string_equal(host->claimed_uids[0].vm, "b");
+        assert_string_equal(host->claimed_uids[0].vm, "a");
         assert_int_equal(host->claimed_uids[1].uid, 1900000009);
         assert_null(host->warnings);
 }
@@ -183,7 +183,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(facts_survive_json),
-                TEST(uids_of_other_vms_are_sorted_by_number),
+                TEST(uids_of_other_vms_are_sorted_by_name),
                 TEST(lock_that_cannot_be_read_is_a_warning),
                 TEST(facts_are_the_same_for_root_and_another_user),
                 cmocka_unit_test(permission_is_what_the_mode_says_to_a_process_without_capabilities),
