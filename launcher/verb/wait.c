@@ -88,15 +88,12 @@ static unsigned left_ms(long long deadline)
         return left < 1 ? 1 : left < STATUS_MS ? (unsigned)left : STATUS_MS;
 }
 
-static int watch_vm(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
-                    struct error **err)
+static int watch_client(struct control_client *client, struct watch *watch, long long deadline,
+                        struct error **err)
 {
-        _cleanup_(control_client_freep) struct control_client *client = NULL;
-        struct watch watch = { .goal = goal, .err = err };
+        struct wait_goal *goal = watch->goal;
         json_auto_t *status = NULL;
 
-        if (control_client_open_until(paths, name, deadline, &client, err) < 0)
-                return -1;
         do {
                 json_decref(status);
                 status = NULL;
@@ -107,10 +104,44 @@ static int watch_vm(const struct paths *paths, const char *name, struct wait_goa
                 if (goal->reached)
                         return 0;
                 if (goal->kind < WAIT_IP)
-                        return control_client_wait(client, deadline, on_event, &watch, err);
-                if (ask_again(client, &watch, status, deadline, err) < 0)
+                        return control_client_wait(client, deadline, on_event, watch, err);
+                if (ask_again(client, watch, status, deadline, err) < 0)
                         return -1;
         } while (!goal->reached && !goal->ended);
+        return 0;
+}
+
+/* Of a connection that is closed, whose events have not all been looked at. */
+static bool was_told_the_end(struct control_client *client)
+{
+        for (;;) {
+                _cleanup_error_ struct error *ignored = NULL;
+                json_auto_t *event = NULL;
+
+                if (control_client_next(client, 0, &event, &ignored) <= 0)
+                        return false;
+                if (strcmp(json_string_value(json_object_get(event, "event")), "VMLAUNCH_END") == 0)
+                        return true;
+        }
+}
+
+/* 0: reached, or ended; ERROR_DISCONNECTED: the supervisor has died, and another one may come. */
+static int watch_vm(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
+                    struct error **err)
+{
+        _cleanup_(control_client_freep) struct control_client *client = NULL;
+        struct watch watch = { .goal = goal, .err = err };
+
+        if (control_client_open_until(paths, name, deadline, &client, err) < 0)
+                return -1;
+        if (watch_client(client, &watch, deadline, err) == 0)
+                return 0;
+        /* It may end just when it is asked something. */
+        if ((*err)->code != ERROR_DISCONNECTED || !was_told_the_end(client))
+                return -1;
+        error_free(TAKE_PTR(*err));
+        goal->ended = true;
+        goal->reached = goal->kind == WAIT_STOPPED;
         return 0;
 }
 
