@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
-#include "base/text.h"
+#include "base/json_text.h"
 #include "qmp/json_frame.h"
 
 #define READ_BYTES 16384
@@ -470,20 +470,15 @@ int json_stream_send_bytes(struct json_stream *stream, const void *bytes, size_t
         return send_bytes(stream, bytes, n, NULL, 0, err);
 }
 
-static int add_to_text(const char *bytes, size_t n, void *data)
-{
-        text_add_bytes(data, bytes, n);
-        return 0;
-}
-
 int json_stream_send(struct json_stream *stream, const json_t *message, const int *fds, size_t n_fds,
                      struct error **err)
 {
         _cleanup_text_ struct text line = TEXT_INIT;
 
-        if (json_dump_callback(message, add_to_text, &line, JSON_COMPACT) < 0)
+        if (!message)
                 return error_set(err, ERROR_FAILED, "a message cannot be written as JSON");
-        text_add(&line, "\n");
+        json_text_add(&line, message);
+        text_add_char(&line, '\n');
         if (send_bytes(stream, line.data, line.length, fds, n_fds, err) < 0)
                 return -1;
         if (stream->tap)

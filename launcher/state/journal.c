@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
-#include "base/text.h"
+#include "base/json_text.h"
 #include "launcher/state/crash_point.h"
 #include "launcher/state/state_dir.h"
 
@@ -35,13 +35,14 @@ int journal_open(struct journal *journal, int vm_dirfd, struct error **err)
 
 int journal_write(struct journal *journal, const json_t *entry, struct error **err)
 {
-        _cleanup_free_ char *json = json_dumps(entry, JSON_COMPACT);
         _cleanup_text_ struct text line = TEXT_INIT;
         ssize_t n;
 
-        if (!json)
+        if (!json_is_object(entry))
                 return error_set(err, ERROR_FAILED, "journal: an entry is no JSON");
-        text_addf(&line, "%s%s\n", journal->torn ? "\n" : "", json);
+        text_add(&line, journal->torn ? "\n" : "");
+        json_text_add(&line, entry);
+        text_add_char(&line, '\n');
         if ((uint64_t)journal->size + line.length > JOURNAL_MAX)
                 return error_set(err, ERROR_FAILED, "the journal would become larger than %u bytes",
                                  JOURNAL_MAX);

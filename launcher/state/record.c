@@ -1,7 +1,7 @@
 #include <errno.h>
-#include <string.h>
 
 #include "base/fd.h"
+#include "base/json_text.h"
 #include "launcher/state/crash_point.h"
 #include "launcher/state/state_dir.h"
 
@@ -9,12 +9,13 @@
 
 int record_write(int vm_dirfd, const json_t *record, struct error **err)
 {
-        _cleanup_free_ char *json = json_dumps(record, JSON_COMPACT);
+        _cleanup_text_ struct text json = TEXT_INIT;
 
-        if (!json)
+        if (!json_is_object(record))
                 return error_set(err, ERROR_FAILED, "the record is no JSON");
+        json_text_add(&json, record);
         crash_point(CRASH_RECORD_WRITE);
-        if (fd_write_file_at(vm_dirfd, "record.json", json, strlen(json), 0644, 0, err) < 0)
+        if (fd_write_file_at(vm_dirfd, "record.json", json.data, json.length, 0644, 0, err) < 0)
                 return -1;
         crash_point(CRASH_RECORD_WRITTEN);
         return 0;
