@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -9,7 +10,6 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "base/fd.h"
 #include "base/text.h"
 
 /* What a dump is received in; the kernel fills at most 32 KiB (NLMSG_GOODSIZE and the reader's buffer). */
@@ -20,20 +20,11 @@
 #define DUMP_TRIES 8
 #define LINKS_MAX  65536
 
-#define FOR_EACH_ATTRIBUTE(attr, left) for (; RTA_OK(attr, left); (attr) = RTA_NEXT(attr, left))
-
-/* A message with its fixed part and room for attributes. */
-struct request {
-        struct nlmsghdr header;
-        struct ifinfomsg info;
-        char attributes[REQUEST_SIZE];
-};
-
 struct netlink {
-        int socket;
-        uint32_t portid;
+        struct mnl_socket *socket;
+        unsigned portid;
         uint32_t seq;
-        _Alignas(struct nlmsghdr) char receive[RECEIVE_SIZE];
+        char receive[RECEIVE_SIZE + MNL_ALIGNTO];
 };
 
 struct netlink *netlink_open(struct error **err)
@@ -41,23 +32,19 @@ struct netlink *netlink_open(struct error **err)
         /* The kernel answers at once or not at all: nothing here may wait for ever. */
         const struct timeval patience = { .tv_sec = 10 };
         struct netlink *nl = xcalloc(1, sizeof(*nl));
-        struct sockaddr_nl address = { .nl_family = AF_NETLINK };
-        socklen_t length = sizeof(address);
         int one = 1;
 
-        nl->socket = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-        /* To the kernel, which gives the socket a number of its own and lets nobody else send to it.
-         * waits: not at all */
-        if (nl->socket < 0 || connect(nl->socket, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-            getsockname(nl->socket, (struct sockaddr *)&address, &length) < 0 ||
-            setsockopt(nl->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
+        nl->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+        if (!nl->socket || mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+            setsockopt(mnl_socket_get_fd(nl->socket), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) <
+                    0) {
                 error_os(err, errno, "open rtnetlink socket");
                 netlink_close(nl);
                 return NULL;
         }
-        nl->portid = address.nl_pid;
+        nl->portid = mnl_socket_get_portid(nl->socket);
         /* The kernel's own words for an error, where it has some (since 4.12); older ones do without. */
-        setsockopt(nl->socket, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
+        mnl_socket_setsockopt(nl->socket, NETLINK_EXT_ACK, &one, sizeof(one));
         nl->seq = (uint32_t)time(NULL);
         return nl;
 }
@@ -66,14 +53,15 @@ void netlink_close(struct netlink *nl)
 {
         if (!nl)
                 return;
-        fd_close(&nl->socket);
+        if (nl->socket)
+                mnl_socket_close(nl->socket);
         free(nl);
 }
 
-static void copy_string(const struct rtattr *attr, char *out, size_t size)
+static void copy_string(const struct nlattr *attr, char *out, size_t size)
 {
-        const char *s = RTA_DATA(attr);
-        size_t n = strnlen(s, RTA_PAYLOAD(attr));
+        const char *s = mnl_attr_get_payload(attr);
+        size_t n = strnlen(s, mnl_attr_get_payload_len(attr));
 
         if (n >= size)
                 n = size - 1;
@@ -81,17 +69,12 @@ static void copy_string(const struct rtattr *attr, char *out, size_t size)
         out[n] = '\0';
 }
 
-static uint32_t u32_or_0(const struct rtattr *attr)
+static uint32_t u32_or_0(const struct nlattr *attr)
 {
-        return RTA_PAYLOAD(attr) >= sizeof(uint32_t) ? *(uint32_t *)RTA_DATA(attr) : 0;
+        return mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
 }
 
-static int type_of(const struct rtattr *attr)
-{
-        return attr->rta_type & NLA_TYPE_MASK;
-}
-
-/* NLMSG_OK() compares as int in places: a length with the top bit set passes there. */
+/* mnl_nlmsg_ok() compares as int: a length with the top bit set passes there. */
 static bool message_ok(const struct nlmsghdr *header, size_t left)
 {
         return left >= sizeof(*header) && header->nlmsg_len >= sizeof(*header) && header->nlmsg_len <= left;
@@ -102,22 +85,20 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
         const struct nlmsghdr *header = message;
         struct net_link link = { 0 };
         const struct ifinfomsg *info;
-        const struct rtattr *attr, *inner;
-        int left, inner_left;
+        struct nlattr *attr, *inner;
 
-        if (n > INT32_MAX || !message_ok(header, n) || header->nlmsg_type != RTM_NEWLINK ||
-            header->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
+        /* libmnl walks attributes to the aligned end of the message: that has to be inside too. */
+        if (n > INT32_MAX || !message_ok(header, n) || MNL_ALIGN(header->nlmsg_len) > n ||
+            header->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(header) < sizeof(*info))
                 return false;
-        info = NLMSG_DATA(header);
+        info = mnl_nlmsg_get_payload(header);
         link.index = info->ifi_index;
         link.flags = info->ifi_flags;
-        attr = IFLA_RTA(info);
-        left = (int)IFLA_PAYLOAD(header);
-        FOR_EACH_ATTRIBUTE(attr, left)
+        mnl_attr_for_each(attr, header, sizeof(*info))
         {
-                size_t length = RTA_PAYLOAD(attr);
+                size_t length = mnl_attr_get_payload_len(attr);
 
-                switch (type_of(attr)) {
+                switch (mnl_attr_get_type(attr)) {
                 case IFLA_IFNAME:
                         copy_string(attr, link.name, sizeof(link.name));
                         break;
@@ -135,19 +116,17 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
                         break;
                 case IFLA_OPERSTATE:
                         if (length >= 1)
-                                link.operstate = *(uint8_t *)RTA_DATA(attr);
+                                link.operstate = mnl_attr_get_u8(attr);
                         break;
                 case IFLA_ADDRESS:
                         link.has_mac = length == sizeof(link.mac);
                         if (link.has_mac)
-                                memcpy(link.mac, RTA_DATA(attr), sizeof(link.mac));
+                                memcpy(link.mac, mnl_attr_get_payload(attr), sizeof(link.mac));
                         break;
                 case IFLA_LINKINFO:
-                        inner = RTA_DATA(attr);
-                        inner_left = (int)length;
-                        FOR_EACH_ATTRIBUTE(inner, inner_left)
+                        mnl_attr_for_each_nested(inner, attr)
                         {
-                                if (type_of(inner) == IFLA_INFO_KIND)
+                                if (mnl_attr_get_type(inner) == IFLA_INFO_KIND)
                                         copy_string(inner, link.kind, sizeof(link.kind));
                         }
                         break;
@@ -161,90 +140,72 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
         return true;
 }
 
-static struct request request_start(struct netlink *nl, uint16_t type, uint16_t flags, int index)
+static struct nlmsghdr *request_start(struct netlink *nl, char buffer[REQUEST_SIZE], uint16_t type,
+                                      uint16_t flags, int index)
 {
-        return (struct request){
-                .header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
-                            .nlmsg_type = type,
-                            .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
-                            .nlmsg_seq = ++nl->seq },
-                .info = { .ifi_family = AF_UNSPEC, .ifi_index = index },
-        };
-}
+        struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
+        struct ifinfomsg *info;
 
-static void put(struct request *request, uint16_t type, const void *value, size_t n)
-{
-        struct rtattr *attr = (void *)((char *)request + request->header.nlmsg_len);
-
-        attr->rta_type = type;
-        attr->rta_len = (uint16_t)RTA_LENGTH(n);
-        memcpy(RTA_DATA(attr), value, n);
-        request->header.nlmsg_len += RTA_SPACE((uint32_t)n);
-}
-
-static void put_string(struct request *request, uint16_t type, const char *value)
-{
-        put(request, type, value, strlen(value) + 1);
-}
-
-static void put_u32(struct request *request, uint16_t type, uint32_t value)
-{
-        put(request, type, &value, sizeof(value));
+        header->nlmsg_type = type;
+        header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+        header->nlmsg_seq = ++nl->seq;
+        info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+        info->ifi_family = AF_UNSPEC;
+        info->ifi_index = index;
+        return header;
 }
 
 /* Sends the request; what: for messages. */
-static int request_send(struct netlink *nl, const struct request *request, const char *what,
+static int request_send(struct netlink *nl, const struct nlmsghdr *header, const char *what,
                         struct error **err)
 {
         /* waits: not at all, the kernel takes a request within the call */
-        if (send(nl->socket, request, request->header.nlmsg_len, 0) < 0)
+        if (mnl_socket_sendto(nl->socket, header, header->nlmsg_len) < 0)
                 return error_os(err, errno, "%s", what);
         return 0;
 }
 
-/* The next datagram of the kernel: its length, or -1. */
+/* The next datagram for this request: its length, or -1. What is not from the kernel is passed over. */
 static ssize_t receive(struct netlink *nl, const char *what, struct error **err)
 {
         ssize_t n;
 
         do
                 /* waits: SO_RCVTIMEO */
-                n = recv(nl->socket, nl->receive, RECEIVE_SIZE, MSG_TRUNC);
+                n = mnl_socket_recvfrom(nl->socket, nl->receive, RECEIVE_SIZE);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
                 return error_set(err, ERROR_DEADLINE, "%s: the kernel has not answered", what);
-        if (n < 0 || n > RECEIVE_SIZE)
-                return error_os(err, n < 0 ? errno : ENOSPC, "%s", what);
+        if (n < 0)
+                return error_os(err, errno, "%s", what);
         return n;
 }
 
 /* The errno of an NLMSG_ERROR message, 0 for an acknowledgement. words: the kernel's own, else "". */
 static int message_errno(const struct nlmsghdr *header, char *words, size_t size)
 {
-        const struct nlmsgerr *answer = NLMSG_DATA(header);
-        const struct rtattr *attr;
-        int left = (int)NLMSG_PAYLOAD(header, sizeof(*answer));
+        const struct nlmsgerr *answer;
+        const struct nlattr *attr;
+        size_t offset;
 
         words[0] = '\0';
-        if (left < 0)
+        if (mnl_nlmsg_get_payload_len(header) < sizeof(*answer))
                 return EBADMSG;
-        attr = (const void *)(answer + 1);
+        answer = mnl_nlmsg_get_payload(header);
         if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
                 return -answer->error;
         /* The refused request comes before the attributes, unless NETLINK_CAP_ACK cut it (NLM_F_CAPPED). */
+        offset = sizeof(*answer);
         if (!(header->nlmsg_flags & NLM_F_CAPPED)) {
-                uint32_t skip = NLMSG_ALIGN(answer->msg.nlmsg_len) - (uint32_t)sizeof(answer->msg);
-
-                if (answer->msg.nlmsg_len < sizeof(answer->msg) || skip > (uint32_t)left)
+                if (answer->msg.nlmsg_len < sizeof(answer->msg) ||
+                    answer->msg.nlmsg_len > mnl_nlmsg_get_payload_len(header))
                         return -answer->error;
-                attr = (const void *)((const char *)attr + skip);
-                left -= (int)skip;
+                offset += answer->msg.nlmsg_len - sizeof(answer->msg);
         }
-        FOR_EACH_ATTRIBUTE(attr, left)
-        {
-                if (type_of(attr) == NLMSGERR_ATTR_MSG)
-                        copy_string(attr, words, size);
-        }
+        if (MNL_ALIGN(offset) > mnl_nlmsg_get_payload_len(header))
+                return -answer->error;
+        mnl_attr_for_each(attr, header, (unsigned)offset) if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG)
+                copy_string(attr, words, size);
         return -answer->error;
 }
 
@@ -262,7 +223,7 @@ static int kernel_refused(int why, const char *words, const char *what, struct e
  * link.
  * 0, or the positive errno the kernel answered with its words, or -1 and *err when there was no answer.
  */
-static int ask(struct netlink *nl, const struct request *request, const char *what, struct net_link *ret,
+static int ask(struct netlink *nl, const struct nlmsghdr *request, const char *what, struct net_link *ret,
                char *words, size_t words_size, struct error **err)
 {
         if (request_send(nl, request, what, err) < 0)
@@ -274,7 +235,7 @@ static int ask(struct netlink *nl, const struct request *request, const char *wh
                 if (got < 0)
                         return -1;
                 for (const struct nlmsghdr *header = (void *)nl->receive;
-                     left > 0 && message_ok(header, (size_t)left); header = NLMSG_NEXT(header, left)) {
+                     left > 0 && message_ok(header, (size_t)left); header = mnl_nlmsg_next(header, &left)) {
                         if (header->nlmsg_seq != nl->seq || header->nlmsg_pid != nl->portid)
                                 continue;
                         if (header->nlmsg_type == NLMSG_ERROR)
@@ -287,16 +248,16 @@ static int ask(struct netlink *nl, const struct request *request, const char *wh
 
 static int get(struct netlink *nl, const char *name, int index, struct net_link *ret, struct error **err)
 {
-        struct request request = request_start(nl, RTM_GETLINK, 0, index);
-        char words[256] = "";
+        char buffer[REQUEST_SIZE], words[256] = "";
+        struct nlmsghdr *request = request_start(nl, buffer, RTM_GETLINK, 0, index);
         _cleanup_free_ char *what = name ? xasprintf("look up interface '%s'", name)
                                          : xasprintf("look up interface number %d", index);
         int why;
 
         if (name)
-                put_string(&request, IFLA_IFNAME, name);
-        put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        why = ask(nl, &request, what, ret, words, sizeof(words), err);
+                mnl_attr_put_strz(request, IFLA_IFNAME, name);
+        mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        why = ask(nl, request, what, ret, words, sizeof(words), err);
         if (why == ENODEV || why == ENXIO)
                 return 0;
         if (why > 0)
@@ -319,31 +280,33 @@ int netlink_link_get_index(struct netlink *nl, int index, struct net_link *ret, 
 
 int netlink_link_set(struct netlink *nl, int index, const struct net_link_change *change, struct error **err)
 {
-        struct request request = request_start(nl, RTM_NEWLINK, NLM_F_ACK, index);
-        char words[256] = "";
+        char buffer[REQUEST_SIZE], words[256] = "";
+        struct nlmsghdr *request = request_start(nl, buffer, RTM_NEWLINK, NLM_F_ACK, index);
         int why;
 
         /* Number 0 and a group attribute would change every link of that group. */
         assert(index > 0);
         if (change->set_up) {
-                request.info.ifi_change = IFF_UP;
-                request.info.ifi_flags = change->up ? IFF_UP : 0;
+                struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
+
+                info->ifi_change = IFF_UP;
+                info->ifi_flags = change->up ? IFF_UP : 0;
         }
         if (change->set_group)
-                put_u32(&request, IFLA_GROUP, change->group);
+                mnl_attr_put_u32(request, IFLA_GROUP, change->group);
         if (change->alias) {
                 if (strlen(change->alias) >= NET_LINK_ALIAS_SIZE)
                         return error_set(err, ERROR_INVALID, "an alias has at most %d bytes",
                                          NET_LINK_ALIAS_SIZE - 1);
-                put_string(&request, IFLA_IFALIAS, change->alias);
+                mnl_attr_put_strz(request, IFLA_IFALIAS, change->alias);
         }
         if (change->set_mac)
-                put(&request, IFLA_ADDRESS, change->mac, sizeof(change->mac));
+                mnl_attr_put(request, IFLA_ADDRESS, sizeof(change->mac), change->mac);
         if (change->mtu)
-                put_u32(&request, IFLA_MTU, change->mtu);
+                mnl_attr_put_u32(request, IFLA_MTU, change->mtu);
         if (change->set_master)
-                put_u32(&request, IFLA_MASTER, (uint32_t)change->master);
-        why = ask(nl, &request, "change link", NULL, words, sizeof(words), err);
+                mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)change->master);
+        why = ask(nl, request, "change link", NULL, words, sizeof(words), err);
         if (why > 0)
                 return kernel_refused(why, words, "change link", err);
         return why;
@@ -351,12 +314,12 @@ int netlink_link_set(struct netlink *nl, int index, const struct net_link_change
 
 int netlink_link_delete(struct netlink *nl, int index, struct error **err)
 {
-        struct request request = request_start(nl, RTM_DELLINK, NLM_F_ACK, index);
-        char words[256] = "";
+        char buffer[REQUEST_SIZE], words[256] = "";
+        struct nlmsghdr *request = request_start(nl, buffer, RTM_DELLINK, NLM_F_ACK, index);
         int why;
 
         assert(index > 0);
-        why = ask(nl, &request, "delete link", NULL, words, sizeof(words), err);
+        why = ask(nl, request, "delete link", NULL, words, sizeof(words), err);
         if (why == ENODEV || why == ENXIO)
                 return 0;
         if (why > 0)
@@ -366,14 +329,14 @@ int netlink_link_delete(struct netlink *nl, int index, struct error **err)
 
 int netlink_group_delete(struct netlink *nl, uint32_t group, struct error **err)
 {
-        struct request request = request_start(nl, RTM_DELLINK, NLM_F_ACK, 0);
-        char words[256] = "";
+        char buffer[REQUEST_SIZE], words[256] = "";
+        struct nlmsghdr *request = request_start(nl, buffer, RTM_DELLINK, NLM_F_ACK, 0);
         int why;
 
         /* Group 0 is every link nobody has put into a group; the kernel refuses it too. */
         assert(group != 0);
-        put_u32(&request, IFLA_GROUP, group);
-        why = ask(nl, &request, "delete link group", NULL, words, sizeof(words), err);
+        mnl_attr_put_u32(request, IFLA_GROUP, group);
+        why = ask(nl, request, "delete link group", NULL, words, sizeof(words), err);
         if (why == ENODEV || why == ENXIO)
                 return 0;
         if (why > 0)
@@ -386,13 +349,13 @@ static int dump_once(struct netlink *nl, const uint32_t *group, struct net_link 
                      struct error **err)
 {
         static const char what[] = "list interfaces";
-        struct request request = request_start(nl, RTM_GETLINK, NLM_F_DUMP, 0);
-        char words[256] = "";
+        char buffer[REQUEST_SIZE], words[256] = "";
+        struct nlmsghdr *request = request_start(nl, buffer, RTM_GETLINK, NLM_F_DUMP, 0);
         bool disturbed = false;
 
         *n = 0;
-        put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        if (request_send(nl, &request, what, err) < 0)
+        mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        if (request_send(nl, request, what, err) < 0)
                 return -1;
         for (;;) {
                 ssize_t got = receive(nl, what, err);
@@ -401,7 +364,7 @@ static int dump_once(struct netlink *nl, const uint32_t *group, struct net_link 
                 if (got < 0)
                         return -1;
                 for (const struct nlmsghdr *header = (void *)nl->receive;
-                     left > 0 && message_ok(header, (size_t)left); header = NLMSG_NEXT(header, left)) {
+                     left > 0 && message_ok(header, (size_t)left); header = mnl_nlmsg_next(header, &left)) {
                         struct net_link link;
 
                         if (header->nlmsg_seq != nl->seq || header->nlmsg_pid != nl->portid)
