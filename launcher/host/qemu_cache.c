@@ -53,44 +53,42 @@ static char *next(char **at, const char *key)
         return line + n;
 }
 
-static char *read_text(char **at, const char *key)
-{
-        return xstrdup_null(next(at, key));
-}
-
 static char **read_names(char **at, const char *key)
 {
-        char *words = next(at, key), **names;
-        size_t n = 1, i = 0;
+        char *word = next(at, key), **names = NULL;
+        size_t n = 0;
 
-        if (!words)
+        if (!word)
                 return NULL;
-        for (const char *c = words; *c; c++)
-                n += *c == ' ';
-        names = xcalloc(n + 1, sizeof(char *));
-        while (words && *words)
-                names[i++] = xstrdup(strsep(&words, " "));
+        while (word && *word) {
+                ARRAY_GROW(names, n);
+                names[n++] = word;
+                word = strchr(word, ' ');
+                if (word)
+                        *word++ = '\0';
+        }
+        ARRAY_GROW(names, n);
+        names[n] = NULL;
         return names;
 }
 
 static bool read_machine(char *line, struct qemu_facts *facts)
 {
-        char *words[3];
-        unsigned cpu_max;
-        int is_default, deprecated, end = 0;
+        char *words[6];
+        uint32_t cpu_max;
 
         for (size_t i = 0; i < ARRAY_SIZE(words); i++)
                 words[i] = strsep(&line, " ");
-        if (!line || sscanf(line, "%u %d %d%n", &cpu_max, &is_default, &deprecated, &end) != 3 || line[end])
+        if (!words[5] || line || !text_parse_u32(words[3], &cpu_max))
                 return false;
         ARRAY_GROW(facts->machines, facts->n_machines);
         facts->machines[facts->n_machines++] = (struct qemu_machine){
-                .name = xstrdup(words[0]),
-                .alias = strcmp(words[1], NONE) == 0 ? NULL : xstrdup(words[1]),
-                .default_cpu = strcmp(words[2], NONE) == 0 ? NULL : xstrdup(words[2]),
+                .name = words[0],
+                .alias = strcmp(words[1], NONE) == 0 ? NULL : words[1],
+                .default_cpu = strcmp(words[2], NONE) == 0 ? NULL : words[2],
                 .cpu_max = cpu_max,
-                .is_default = is_default,
-                .deprecated = deprecated,
+                .is_default = *words[4] == '1',
+                .deprecated = *words[5] == '1',
         };
         return cpu_max > 0;
 }
@@ -101,8 +99,9 @@ struct qemu_facts *qemu_cache_read(char *text)
         char *at = text, *line = next(&at, HEADER);
         int has[6], end = 0;
 
-        if (!line || *line || !(facts->identity = read_text(&at, "identity ")) ||
-            !(facts->package = read_text(&at, "package ")) || !(facts->target = read_text(&at, "target ")))
+        facts->text = text;
+        if (!line || *line || !(facts->identity = next(&at, "identity ")) ||
+            !(facts->package = next(&at, "package ")) || !(facts->target = next(&at, "target ")))
                 return NULL;
         line = next(&at, "version ");
         if (!line ||

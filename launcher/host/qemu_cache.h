@@ -10,5 +10,5 @@
 
 /* New string. */
 char *qemu_cache_text(const struct qemu_facts *facts);
-/* Uses up the text. New, or NULL: it is no such file, or one of another version. */
+/* Takes the text. New, or NULL: it is no such file, or one of another version. */
 struct qemu_facts *qemu_cache_read(char *text);

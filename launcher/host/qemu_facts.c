@@ -17,14 +17,10 @@ static void names_done(char **names)
 {
         for (size_t i = 0; names && names[i]; i++)
                 free(names[i]);
-        free(names);
 }
 
-void qemu_facts_free(struct qemu_facts *facts)
+static void strings_done(const struct qemu_facts *facts)
 {
-        if (!facts)
-                return;
-        free(facts->path);
         free(facts->identity);
         free(facts->package);
         free(facts->target);
@@ -33,11 +29,25 @@ void qemu_facts_free(struct qemu_facts *facts)
                 free(facts->machines[i].alias);
                 free(facts->machines[i].default_cpu);
         }
-        free(facts->machines);
         names_done(facts->cpu_models);
         names_done(facts->cpu_flags);
         names_done(facts->tcg_flags);
         names_done(facts->devices);
+}
+
+void qemu_facts_free(struct qemu_facts *facts)
+{
+        if (!facts)
+                return;
+        if (!facts->text)
+                strings_done(facts);
+        free(facts->text);
+        free(facts->path);
+        free(facts->machines);
+        free(facts->cpu_models);
+        free(facts->cpu_flags);
+        free(facts->tcg_flags);
+        free(facts->devices);
         free(facts);
 }
 
@@ -202,7 +212,7 @@ static struct qemu_facts *read_cache(const char *file, const char *identity)
 {
         _cleanup_(qemu_facts_freep) struct qemu_facts *facts = NULL;
         _cleanup_error_ struct error *error = NULL;
-        _cleanup_free_ char *text = NULL;
+        char *text;
 
         if (fd_read_file_at(AT_FDCWD, file, CACHE_MAX, &text, NULL, &error) < 0)
                 return NULL;

@@ -20,7 +20,8 @@ struct qemu_machine {
 };
 
 struct qemu_facts {
-        char *path;     /* as resolved: absolute */
+        char *text;     /* of a cache: all strings below are in it; NULL: each is an allocation of its own */
+        char *path;     /* as resolved: absolute; an allocation of its own */
         char *identity; /* "dev-ino-size-mtime" */
         unsigned major, minor, micro;
         char *package; /* "Debian 1:7.2+dfsg-7+deb12u18" */
