@@ -46,18 +46,22 @@ static long long read_count(const char *pool, const char *what)
         return text_parse_u64(text, &count) && count < INT64_MAX ? (long long)count : -1;
 }
 
-/* Those of others that are promised, not taken yet, are free in the file; those beyond the pool come when asked for. */
+/* Those that come when asked for, beyond the pool, on whichever node has memory. */
+static long long beyond_pool(const char *pool)
+{
+        long long may_be = read_count(pool, "nr_overcommit_hugepages"),
+                  are = read_count(pool, "surplus_hugepages");
+
+        return may_be > are && are >= 0 ? may_be - are : 0;
+}
+
+/* Those of others that are promised, not taken yet, are free in the file. */
 static long long left_on_host(const char *pool)
 {
         long long free_pages = read_count(pool, "free_hugepages"),
-                  promised = read_count(pool, "resv_hugepages"),
-                  beyond = read_count(pool, "nr_overcommit_hugepages"),
-                  surplus = read_count(pool, "surplus_hugepages");
+                  promised = read_count(pool, "resv_hugepages");
 
-        if (free_pages < 0)
-                return -1;
-        return free_pages - (promised > 0 ? promised : 0) +
-               (beyond > surplus && surplus >= 0 ? beyond - surplus : 0);
+        return free_pages < 0 ? -1 : free_pages - (promised > 0 ? promised : 0) + beyond_pool(pool);
 }
 
 static bool has_node(const json_t *nodes, unsigned node)
@@ -136,7 +140,7 @@ static int check_pool(const json_t *needs, uint64_t page, const json_t *nodes, c
                         wanted += json_integer_value(json_object_get(each, "bytes")) / (json_int_t)page;
         }
         where = count_nodes(sys, page, nodes, &on_nodes, &node);
-        left = nodes ? *where ? on_nodes : -1 : left_on_host(pool);
+        left = nodes ? *where ? on_nodes + beyond_pool(pool) : -1 : left_on_host(pool);
         return left < 0 || left >= wanted ? 0 : too_few(sys, page, nodes, wanted, left, where, node, err);
 }
 
