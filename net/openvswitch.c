@@ -79,11 +79,12 @@ static int connect_to(const char *path, struct error **err)
         return TAKE_FD(fd);
 }
 
+/* failed: {"error", "details"}, of an operation or of the request as a whole. */
 static int operation_failed(const json_t *failed, struct error **err)
 {
-        const char *name = json_string_value(json_object_get(failed, "error"));
-        _cleanup_free_ char *shown =
-                text_printable(json_string_value(json_object_get(failed, "details")) ?: "");
+        const char *name = json_string_value(json_object_get(failed, "error")),
+                   *details = json_string_value(json_object_get(failed, "details"));
+        _cleanup_free_ char *shown = text_printable(details ?: name ?: "no reason is given");
 
         if (name && strcmp(name, "timed out") == 0)
                 return error_set(err, ERROR_DEADLINE, "nothing in %d s: does ovs-vswitchd run?",
@@ -117,7 +118,7 @@ static json_t *transact(const char *path, json_t *operations_consume, int wait_m
                         operation_failed(one, err);
         }
         if (!*err && json_array_size(results) + 1 != json_array_size(operations_consume))
-                operation_failed(answer, err);
+                operation_failed(json_object_get(answer, "error"), err);
         if (!*err)
                 return json_incref(results);
         error_wrap(err, "ask Open vSwitch");

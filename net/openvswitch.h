@@ -4,9 +4,9 @@
  * A change is one transaction, so that there is all of a port or nothing. A port carries its owner ("vmlaunch:NAME:GENERATION")
  * in external_ids:vmlaunch; one with another owner is left alone. Each call connects, asks and waits at most 3 s for an answer,
  * and 5 s for the switch to take a port; replies are bounded. socket: OVS_SOCKET, or a test's. A host without Open vSwitch, or
- * where it does not run, has no ports to find
- * and none to remove. Errors: ERROR_HOST for a bridge that is not there or a switch that does not take the tap, ERROR_BUSY
- * for somebody else's port of that name, ERROR_DEADLINE, ERROR_OS.
+ * where it does not run, has no ports to find and none to remove. Errors: ERROR_HOST for a bridge that is not there or a switch
+ * that does not take the tap, ERROR_BUSY for somebody else's port of that name, ERROR_DEADLINE, ERROR_OS; ERROR_FAILED for an
+ * answer that is none, or a no.
  */
 #pragma once
 

@@ -253,6 +253,32 @@ static void answers_that_are_none_are_errors(void **state)
         }
 }
 
+static void what_it_says_of_a_request_as_a_whole_is_told(void **state)
+{
+        static const char *const said[][2] = {
+                { "{\"id\":1,\"result\":null,\"error\":{\"error\":\"unknown database\",\"details\":\"none\\u001b\"}}",
+                  "ask Open vSwitch: it says no: none\\x1b" },
+                { "{\"id\":1,\"result\":null,\"error\":{\"error\":\"unknown database\"}}",
+                  "ask Open vSwitch: it says no: unknown database" },
+                { "{\"id\":1,\"result\":[{\"error\":\"constraint violation\"}]}",
+                  "ask Open vSwitch: it says no: constraint violation" },
+                { "{\"id\":1,\"result\":null}", "ask Open vSwitch: it says no: no reason is given" },
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(said); i++) {
+                const char *const answers[] = { said[i][0], "" };
+                struct server server = begin(state, answers);
+                struct error *err = NULL;
+                _cleanup_free_ char *text = NULL;
+
+                assert_null(ovs_find(server.path, "vmlaunch:", &err));
+                text = error_text(err);
+                assert_string_equal(text, said[i][1]);
+                error_free(err);
+                free(end(&server));
+        }
+}
+
 static void rows_of_other_shapes_are_no_ports_of_ours(void **state)
 {
         static const char *const answers[] = {
@@ -311,6 +337,8 @@ int main(void)
                                                 set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_bridge_with_a_long_name_is_cut, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(answers_that_are_none_are_errors, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(what_it_says_of_a_request_as_a_whole_is_told, set_up,
+                                                tear_down),
                 cmocka_unit_test_setup_teardown(rows_of_other_shapes_are_no_ports_of_ours, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(a_server_that_does_not_come_to_an_end_is_not_waited_for,
                                                 set_up, tear_down),
