@@ -245,14 +245,11 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
         int found, done = 0;
 
         assert(*owner);
-        /* Also that of a tap which is gone, and of one that has moved there since. A switch that does not answer holds up
-         * nobody's end: the port is an orphan when it does again. */
+        /* Also that of a tap which is gone, and of one that has moved there since. A switch that cannot be asked, whatever is
+         * wrong with it, holds up nobody's end, which may have nothing to do with it: the port is an orphan when it can. */
         if ((op->kind == NET_TAP_CREATE || (op->kind == NET_BRIDGE_JOIN && op->join.in_ovs)) &&
-            ovs_port_remove(OVS_SOCKET, op->ifname, owner, err) < 0) {
-                if ((*err)->code != ERROR_DEADLINE)
-                        return -1;
+            ovs_port_remove(OVS_SOCKET, op->ifname, owner, err) < 0)
                 error_free(TAKE_PTR(*err));
-        }
         found = netlink_link_get(nl, op->ifname, &link, err);
         if (found <= 0 || strcmp(link.alias, owner) != 0)
                 return found < 0 ? -1 : 0;

@@ -180,10 +180,10 @@ static int find_taps(const char *vm, struct survey *survey, struct error **err)
         json_t *alias = NULL;
         size_t n = 0;
 
-        if (nl && !ports && (*err)->code == ERROR_DEADLINE) {
+        if (nl && !ports) {
                 _cleanup_free_ char *text = error_text(*err);
 
-                log_warning("%s; ports of runs that are over stay until it does", text);
+                log_warning("%s; ports of runs that are over stay until it answers", text);
                 error_free(TAKE_PTR(*err));
                 ports = json_object();
         }

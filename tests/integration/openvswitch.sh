@@ -147,6 +147,28 @@ test_nothing_is_left_of_starts_that_fail_and_of_runs_that_were_killed() {
     expect 0 vml reconcile
     assert_contains "$OUT" "removed: port of Open vSwitch ${VM}a"
     no_ports "a switch that did not answer"
+    # And of one whose answers are none.
+    template "EMULATOR = \"$ROOT/fake-qemu\"" "$(ovs a)" "$(ovs b)"
+    expect 0 vml start "$TEMPLATE"
+    kill "$(<"$OVS/db.pid")"
+    await 10 test ! -e "$OVS/db.sock"
+    socat "UNIX-LISTEN:$OVS/db.sock,fork" EXEC:'echo nonsense' 9>&- &
+    local nonsense=$!
+    await 10 test -S "$OVS/db.sock"
+    expect 0 vml destroy "$VM"
+    await 10 test ! -e "/sys/class/net/${VM}a"
+    expect 0 vml reconcile
+    assert_contains "$ERR" "Open vSwitch: an answer that is none"
+    assert_contains "$ERR" "ports of runs that are over stay until it answers"
+    template "EMULATOR = \"$ROOT/fake-qemu\""
+    expect 0 vml start "$TEMPLATE"
+    expect 0 vml destroy "$VM"
+    kill "$nonsense"
+    await 10 test ! -e "$OVS/db.sock"
+    database_begin 2>/dev/null
+    expect 0 vml reconcile
+    assert_contains "$OUT" "removed: port of Open vSwitch ${VM}a"
+    no_ports "a switch whose answers were none"
 }
 
 run_tests "$@"
