@@ -5,7 +5,7 @@
 
 #include "qmp/qmp_client.h"
 
-#include "tests/unit/peer.h"
+#include "tests/unit/outcome.h"
 
 #define GREETING \
         "{\"QMP\":{\"version\":{\"qemu\":{\"major\":7,\"minor\":2,\"micro\":22}},\"capabilities\":[\"oob\"]}}\r\n"
@@ -20,16 +20,6 @@ struct fixture {
         enum error_code why;
         unsigned errors_before_disconnect;
         struct outcome *outcomes[8];
-};
-
-struct outcome {
-        struct fixture *fixture;
-        unsigned calls;
-        bool failed;
-        enum error_code code;
-        char *text; /* of the error */
-        json_t *reply;
-        bool free_client, ask_again;
 };
 
 static inline void on_ready(json_t *greeting, void *data)
@@ -77,16 +67,7 @@ static inline void answered(json_t *reply, const struct error *error, void *data
 {
         struct outcome *o = data;
 
-        assert_true(!reply == !!error);
-        o->calls++;
-        o->failed = error != NULL;
-        if (error) {
-                o->code = error->code;
-                free(o->text);
-                o->text = error_text(error);
-        }
-        json_decref(o->reply);
-        o->reply = json_incref(reply);
+        outcome_take(o, reply, error);
         if (o->free_client) {
                 qmp_client_free(o->fixture->client);
                 o->fixture->client = NULL;
@@ -96,14 +77,6 @@ static inline void answered(json_t *reply, const struct error *error, void *data
                 qmp_client_call(o->fixture->client, "query-status", NULL, QMP_QUERY, NULL, 0, answered, o);
         }
 }
-
-static inline void outcome_done(struct outcome *o)
-{
-        json_decref(o->reply);
-        free(o->text);
-}
-
-#define _cleanup_outcome_ _cleanup_(outcome_done)
 
 static const struct qmp_client_handlers handlers = {
         .on_ready = on_ready, .on_event = on_event, .on_late = on_late, .on_disconnect = on_disconnect

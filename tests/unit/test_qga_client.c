@@ -1,23 +1,13 @@
 #include "qmp/qga_client.h"
 
-#include "tests/unit/peer.h"
+#include "tests/unit/outcome.h"
 
 struct fixture {
         struct loop *loop;
         struct qga_client *client;
         int peer;
         unsigned disconnected;
-};
-
-struct outcome {
-        struct fixture *fixture;
-        unsigned calls;
-        bool failed;
-        enum error_code code;
-        char *text; /* of the error */
-        json_t *reply;
-        bool free_client, ask_again, thaw;
-        struct qga_outcome was;
+        struct qga_outcome last; /* what was known of the request that was answered last */
 };
 
 static void on_disconnect(const struct error *error, void *data)
@@ -32,22 +22,9 @@ static void answered(json_t *reply, const struct error *error, void *data)
 {
         struct outcome *o = data;
 
-        assert_true(!reply == !!error);
-        o->calls++;
-        o->failed = error != NULL;
+        outcome_take(o, reply, error);
         if (o->fixture->client)
-                o->was = *qga_client_outcome(o->fixture->client);
-        if (o->thaw) {
-                o->thaw = false;
-                qga_client_thaw(o->fixture->client, 1000, answered, o);
-        }
-        if (error) {
-                o->code = error->code;
-                free(o->text);
-                o->text = error_text(error);
-        }
-        json_decref(o->reply);
-        o->reply = json_incref(reply);
+                o->fixture->last = *qga_client_outcome(o->fixture->client);
         if (o->free_client) {
                 qga_client_free(o->fixture->client);
                 o->fixture->client = NULL;
@@ -58,12 +35,13 @@ static void answered(json_t *reply, const struct error *error, void *data)
         }
 }
 
-static void outcome_done(struct outcome *o)
+static void answered_and_thaws(json_t *reply, const struct error *error, void *data)
 {
-        json_decref(o->reply);
-        free(o->text);
+        struct outcome *o = data;
+
+        answered(reply, error, o);
+        qga_client_thaw(o->fixture->client, 1000, answered, o);
 }
-#define _cleanup_outcome_ _cleanup_(outcome_done)
 
 static struct fixture *begin(void)
 {
@@ -333,8 +311,8 @@ static void a_refusal_because_of_the_freeze_is_no_missing_command(void **state)
                             "been disabled: the agent is in frozen state\"}}\n");
         peer_spin_until(f->loop, &o.calls, 1);
         assert_int_equal(o.code, ERROR_BUSY);
-        assert_true(o.was.frozen);
-        assert_true(o.was.sent);
+        assert_true(f->last.frozen);
+        assert_true(f->last.sent);
         finish(f);
 }
 
@@ -358,7 +336,7 @@ static void a_thaw_is_written_while_the_freeze_has_not_answered(void **state)
         expect(f, "guest-fsfreeze-thaw");
         peer_spin_until(f->loop, &freeze.calls, 1);
         assert_int_equal(freeze.code, ERROR_BUSY);
-        assert_true(freeze.was.sent);
+        assert_true(f->last.sent);
         /* The late answer of the freeze is nobody's, and not the thaw's. */
         reply = xasprintf("{\"return\": 3}\n\xff{\"return\": %lld}\n{\"return\": 2}\n", (long long)number);
         peer_write(f->peer, reply);
@@ -379,18 +357,18 @@ static void a_freeze_that_was_never_written_says_so(void **state)
         qga_client_freeze(f->client, 30, answered, &o);
         peer_spin_until(f->loop, &o.calls, 1);
         assert_int_equal(o.code, ERROR_DEADLINE);
-        assert_false(o.was.sent);
+        assert_false(f->last.sent);
         finish(f);
 }
 
 static void a_thaw_goes_before_those_that_wait_and_may_come_from_a_callback(void **state)
 {
         struct fixture *f = begin();
-        _cleanup_outcome_ struct outcome a = { .fixture = f, .thaw = true };
+        _cleanup_outcome_ struct outcome a = { .fixture = f };
         _cleanup_outcome_ struct outcome b = { .fixture = f };
 
         (void)state;
-        qga_client_ping(f->client, 1000, answered, &a);
+        qga_client_ping(f->client, 1000, answered_and_thaws, &a);
         qga_client_info(f->client, 1000, answered, &b);
         sync_up(f);
         expect(f, "guest-ping");
