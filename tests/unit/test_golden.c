@@ -11,6 +11,18 @@
 #include "launcher/run/state_compare.h"
 #include "tests/unit/xml_twin.h"
 
+/* A case of the same host and comments, for another template; its plan_done() leaves them alone. */
+static struct golden_case on_same_host(const struct golden_case *golden)
+{
+        return (struct golden_case){
+                .name = golden->name,
+                .text = golden->text,
+                .host = golden->host,
+                .qemu = golden->qemu,
+                .firmware = golden->firmware,
+        };
+}
+
 static void add_pending(const char *reference, void *data)
 {
         text_addf(data, " %s", reference);
@@ -80,13 +92,7 @@ static void check_running(const struct golden_case *golden, const struct golden_
 /* live.tmpl is a template: planned, it gives the same QEMU again. */
 static void check_live_template(const struct golden_case *golden, const struct launch_plan *plan)
 {
-        struct golden_case again = {
-                .name = golden->name,
-                .text = golden->text,
-                .host = golden->host,
-                .qemu = golden->qemu,
-                .firmware = golden->firmware,
-        };
+        struct golden_case again = on_same_host(golden);
         _cleanup_free_ char *argv = launch_plan_argv(plan), *argv_again = NULL;
         struct launch_plan *plan_again = NULL;
         const char *live = NULL;
@@ -200,13 +206,7 @@ static void add_messages(const struct error *err, struct text *out)
 static void check_xml_twin(struct golden_case *golden, const struct launch_plan *plan,
                            const struct error *err)
 {
-        struct golden_case again = {
-                .name = golden->name,
-                .text = golden->text,
-                .host = golden->host,
-                .qemu = golden->qemu,
-                .firmware = golden->firmware,
-        };
+        struct golden_case again = on_same_host(golden);
         _cleanup_text_ struct text expected = TEXT_INIT, got = TEXT_INIT;
         _cleanup_free_ char *twin = NULL, *wanted = NULL, *found = NULL;
         struct launch_plan *plan_again = NULL;
