@@ -24,10 +24,6 @@ start_vm() {
     CPU_FILE=$(group_dirs | while read -r dir; do find "$dir" -maxdepth 1 -name "${BASH_REMATCH[1]}"; done)
     TAP=${VM}n
 }
-adopted_after() { # SUPERVISOR
-    grep "adopted by supervisor pid" "$ROOT/var/log/vmlaunch/$VM.log" | grep -qv "supervisor pid $1:"
-}
-story_has() { status_of 'story[].text' | grep -qF -- "$1"; }
 
 # apply STATUS FRAGMENT [ARGUMENT...]
 apply() {

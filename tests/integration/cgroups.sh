@@ -157,7 +157,6 @@ test_a_vm_that_needs_more_than_its_limit_is_oom_killed() {
     assert_eq "$(status_of oom.at_limit)" true "at its limit"
 }
 
-is_gone() { [[ ! -e /proc/$1 || $(awk '/^State:/ { print $2 }' "/proc/$1/status") == Z ]]; }
 test_an_oom_kill_that_no_supervisor_saw_is_told_by_the_group() {
     need_v1 memory
     MANNER=fake.eat=400 fake_template 'MEMTUNE = [ HARD_LIMIT = "256", SWAP_HARD_LIMIT = "256" ]'
@@ -169,7 +168,7 @@ test_an_oom_kill_that_no_supervisor_saw_is_told_by_the_group() {
     wait "$run" 2>/dev/null || true
     printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"inject-nmi"}' |
         socat -t 20 - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/private/qmp.sock" >/dev/null || true
-    await 20 is_gone "$qemu"
+    await 20 is_dead "$qemu"
     expect 0 vml reconcile "$VM"
     assert_eq "$(status_of verdict)" oom-killed "verdict"
 }
@@ -266,7 +265,7 @@ test_a_slice_is_a_group_of_that_name() {
     expect 0 vml start "$TEMPLATE"
     assert_eq "$(<"$at/vmltest$$-gold.slice/vmlaunch-$VM/cpu.shares")" 1024 "share in the slice"
     # What is left of it in a slice is found too.
-    slay "$(pgrep -f "__keeper .*$VM\$")" "$(status_of supervisor_pid)" "$(status_of pid)"
+    slay_vm
     no_process() { ! pgrep -f "(__keeper .*$VM\$|guest=$VM,)"; }
     await 10 no_process
     rm "$ROOT/run/vmlaunch/$VM/journal"

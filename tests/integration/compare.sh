@@ -93,7 +93,7 @@ test_what_an_admin_does_by_hand_is_told_and_found_again_by_the_next_supervisor()
     # The guest was stopped while nobody looked after it.
     local supervisor keeper
     supervisor=$(status_of supervisor_pid)
-    keeper=$(awk '/^PPid/ { print $2 }' "/proc/$supervisor/status")
+    keeper=$(keeper_of)
     kill -STOP "$keeper"
     kill -9 "$supervisor"
     await 5 is_dead "$supervisor"

@@ -33,8 +33,6 @@ is_frozen() { [[ $(status_of frozen) == true ]]; }
 # In the guest's own words; the agent answers this also while frozen.
 guest_says() { [[ $(vml agent "$VM" raw guest-fsfreeze-status) == "\"$1\"" ]]; }
 
-story_has() { [[ $(vml status "$VM") == *"$1"* ]]; }
-
 hold_freeze() { # in the background, $HOLDER
     "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze >"$WORK/freeze.out" 2>"$WORK/freeze.err" &
     HOLDER=$!

@@ -10,8 +10,8 @@ nothing_was_run() {
     done
 }
 
-# has_open FILE: has QEMU this very file?
-has_open() {
+# qemu_has FILE: this very file
+qemu_has() {
     local fd
     for fd in /proc/"$PID"/fd/*; do
         [[ $(readlink "$fd") != "$1" ]] || return 0
@@ -42,9 +42,9 @@ DISK = [ SOURCE = "top,format=raw.qcow2", TARGET = "vda" ]
 END
     started
     qom "" append "$words"
-    has_open "$dir/top,format=raw.qcow2" || fail "QEMU has not the image"
-    has_open "$dir/base,file=x.qcow2" || fail "QEMU has not the backing file"
-    has_open "$dir/vm,linuz=1" || fail "QEMU has not the kernel"
+    qemu_has "$dir/top,format=raw.qcow2" || fail "QEMU has not the image"
+    qemu_has "$dir/base,file=x.qcow2" || fail "QEMU has not the backing file"
+    qemu_has "$dir/vm,linuz=1" || fail "QEMU has not the kernel"
     qmp query-block
     reply_is '.[0].inserted | [.ro, .image."virtual-size"] | join(" ")' "false $((3 << 20))"
     assert_eq "$(status_of template)" "$TEMPLATE" "template of status"
@@ -54,7 +54,7 @@ END
     TEMPLATE=$ROOT/again.tmpl
     started
     qom "" append "$words"
-    has_open "$dir/top,format=raw.qcow2" || fail "QEMU has not the image of live.tmpl"
+    qemu_has "$dir/top,format=raw.qcow2" || fail "QEMU has not the image of live.tmpl"
     ended
     nothing_was_run "$trace"
     # The printed command line is what a shell makes QEMU's arguments of.

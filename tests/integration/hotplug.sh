@@ -256,11 +256,10 @@ test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
     # What else is there: the guest gets room when it goes.
     head -c 4M /dev/zero >"$WORK/small/ballast"
     running "DISK = [ SOURCE = \"$WORK/small/disk.raw\", TARGET = \"vda\", CACHE = \"writeback\" ]"
-    story() { status_of story | jq -r '.[].text'; }
     # More than there is room for; what it prints is read until the guest says that it is done.
     (tell_guest "dd if=/dev/urandom of=/dev/vda bs=64k count=64 conv=fsync 2>/dev/null; echo done" && echo "$SAID" >"$WORK/said") &
     local writer=$!
-    stopped() { status_is state paused && story | grep -q 'no space left; the guest is paused until there is'; }
+    stopped() { status_is state paused && story_has "no space left; the guest is paused until there is"; }
     await 30 stopped
     assert_contains "$(story)" "vda (disk0) cannot be written: no space left"
     # A successor of the supervisor waits on.
@@ -273,7 +272,7 @@ test_guest_on_a_full_file_system_waits_and_goes_on_by_itself() {
     await 40 status_is state running
     wait "$writer" || fail "the guest has not gone on"
     assert_contains "$(<"$WORK/said")" "done"
-    await 10 eval 'story | grep -q "there is space again: the guest goes on"'
+    await 10 story_has "there is space again: the guest goes on"
     assert_eq "$(du -k --apparent-size "$WORK/small/disk.raw" | cut -f1)" 16384 "size of the image"
     (($(du -k "$WORK/small/disk.raw" | cut -f1) >= 4096)) || fail "not all of it was written"
     ended

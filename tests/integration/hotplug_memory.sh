@@ -8,7 +8,6 @@
 actual() { qemu_says query-balloon | jq '.return.actual'; }
 has_at_most() { (($(actual) <= ($1 << 20) + (2 << 20))); }
 has_at_least() { (($(actual) >= ($1 << 20) - (2 << 20))); }
-story() { status_of story | jq -r '.[].text'; }
 
 test_balloon_follows_the_hosts_memory_pressure() {
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}

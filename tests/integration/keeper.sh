@@ -2,11 +2,8 @@
 # Supervisors that die: the keeper, adoption, and what is known of a QEMU that ended meanwhile.
 . "$(dirname "$0")/lib.sh"
 
-log_of() { cat "$ROOT/var/log/vmlaunch/$VM.log"; }
-keeper_of() { awk '/^PPid:/ { print $2 }' "/proc/$(status_of supervisor_pid)/status"; }
 comm_of() { cat "/proc/$1/comm" 2>/dev/null; }
 is_zombie() { grep -q '^State:[[:space:]]Z' "/proc/$1/status"; }
-is_gone() { [[ ! -e /proc/$1 ]]; }
 milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
 # The guest runs and its agent answers; $QEMU, $SUPERVISOR and $KEEPER are its processes.
@@ -14,12 +11,6 @@ start_guest() {
     start_ready
     QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
     assert_eq "$(comm_of "$KEEPER")" vmlaunch-keeper "the supervisor's parent"
-}
-# Another supervisor than the one given has taken over.
-adopted_after() {
-    local pid
-    pid=$(status_of supervisor_pid)
-    [[ $pid != "$1" && $pid != null ]] && log_of | grep -q "adopted by supervisor pid $pid"
 }
 
 test_killed_supervisor_is_replaced_and_shutdown_works() {

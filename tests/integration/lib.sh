@@ -69,6 +69,7 @@ encrypted() {
 }
 # A zombie is, too.
 is_dead() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
+is_gone() { [[ ! -d /proc/$1 ]]; }
 # slay PID...: what they held, a lock for instance, is free when it returns.
 slay() {
     local pid
@@ -115,6 +116,26 @@ END
 status_of() { vml -o json status "$VM" | jq -r ".$1"; }
 status_is() { [[ $(status_of "$1") == "$2" ]]; }
 status_is_not() { [[ $(status_of "$1") != "$2" ]]; }
+story() { status_of 'story[].text'; }
+story_has() { [[ $(story) == *"$1"* ]]; }
+# helper ID MEMBER: of the program that the VM has for this device
+helper() { status_of "helpers[] | select(.id == \"$1\") | .$2"; }
+log_of() { cat "$ROOT/var/log/vmlaunch/$VM.log"; }
+# adopted_after PID: another supervisor than this one has taken over
+adopted_after() {
+    local pid
+    pid=$(status_of supervisor_pid)
+    [[ $pid != "$1" && $pid != null && $(log_of) == *"adopted by supervisor pid $pid:"* ]]
+}
+keeper_of() { awk '/^PPid:/ { print $2 }' "/proc/$(status_of supervisor_pid)/status"; }
+# slay_vm: keeper, supervisor and QEMU; nobody is left who would undo the start but reconcile
+slay_vm() {
+    local qemu
+    qemu=$(status_of pid)
+    slay "$(keeper_of)" "$(status_of supervisor_pid)" "$qemu"
+    # Its first thread may be a zombie while others have not ended.
+    await 10 is_gone "$qemu"
+}
 # await SECONDS COMMAND...: until it succeeds; for what has no event to wait for
 await() {
     # A machine that does much else needs longer; who waits in vain only fails later.
@@ -346,11 +367,6 @@ cpu_is() {
     qmp query-cpus-fast
     qmp qom-get "{\"path\":\"$(jq -r '.[0]."qom-path"' <<<"$REPLY_JSON")\",\"property\":\"type\"}"
     assert_eq "$REPLY_JSON" "\"$1-x86_64-cpu\"" "the vCPU"
-}
-# node NAME JQ-FILTER VALUE
-node() {
-    qmp query-named-block-nodes
-    assert_eq "$(jq -cr --arg name "$1" ".[] | select(.\"node-name\" == \$name) | $2" <<<"$REPLY_JSON")" "$3" "$1: $2"
 }
 
 started() {

@@ -29,8 +29,8 @@ long_ago() {
 }
 log_has() { grep -q "$1" "$ROOT/var/log/vmlaunch/$VM.log"; }
 cleaned() { [[ $(<"$DROP") == 3 && $(<"$COMPACT") == 1 ]]; }
-helper() { pgrep -x -f 'vmlaunch __host'; }
-no_helper() { ! helper >/dev/null; }
+host_helper() { pgrep -x -f 'vmlaunch __host'; }
+no_helper() { ! host_helper >/dev/null; }
 
 test_memory_is_cleaned_up_around_a_life_at_most_once_a_minute() {
     kernel_files
@@ -68,10 +68,10 @@ test_no_verb_waits_for_the_cleanup_after_an_end() {
     expect 0 vml start "$TEMPLATE"
     expect 0 vml destroy "$VM"
     # It hangs in the kernel, so to say, and the next life of the VM begins and ends.
-    await 10 helper
+    await 10 host_helper
     expect 0 vml start "$TEMPLATE"
     expect 0 vml shutdown "$VM"
-    helper >/dev/null || fail "it did not hang"
+    host_helper >/dev/null || fail "it did not hang"
     await 10 log_has 'memory cleanup: left out, another is at it'
     assert_eq "$(cat "$DROP")" 3 "what was written"
     await 10 no_helper

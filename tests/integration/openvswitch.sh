@@ -116,9 +116,7 @@ test_nothing_is_left_of_starts_that_fail_and_of_runs_that_were_killed() {
     assert_eq "$(vsctl list-ports ovs0 | sort | xargs)" "host20 ${VM}a ${VM}b" "ports of a run that goes on"
     vsctl del-port "${VM}f"
     # All of it killed: the journal's undo.
-    local supervisor
-    supervisor=$(status_of supervisor_pid)
-    slay "$(awk '/^PPid:/ { print $2 }' "/proc/$supervisor/status")" "$supervisor" "$(status_of pid)"
+    slay_vm
     assert_eq "$(vsctl list-ports ovs0 | sort | xargs)" "host20 ${VM}a ${VM}b" "ports of a run that was killed"
     expect 0 vml reconcile
     no_ports "reconcile"

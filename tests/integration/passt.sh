@@ -8,9 +8,7 @@ passt_works() {
     command -v passt >/dev/null || skip "needs passt"
     way_out
 }
-helper() { status_of "helpers[] | select(.id == \"$1\") | .$2"; }
 helper_is() { [[ $(helper "$1" "$2") == "$3" ]]; }
-is_gone() { [[ ! -d /proc/$1 ]]; }
 nobody_has_passt() { ! pgrep -x 'passt(.avx2)?' >/dev/null; }
 netdev_type() { # N
     tr '\0' '\n' <"/proc/$(status_of pid)/cmdline" | grep -F "\"id\":\"net$1\"" | jq -r 'select(.netdev == null).type'
@@ -115,7 +113,7 @@ test_which_of_both_it_is() {
 test_a_passt_that_ends_is_told_and_one_that_hangs_ends_with_its_vm() {
     need_root
     passt_works
-    local pid keeper
+    local pid
     small_template 'NIC = [ BRIDGE_TYPE = "user", BACKEND = "passt" ]'
     expect 0 vml start "$TEMPLATE"
     pid=$(helper nic0 pid)
@@ -128,11 +126,8 @@ test_a_passt_that_ends_is_told_and_one_that_hangs_ends_with_its_vm() {
     # Nobody is left who would end it but reconcile.
     expect 0 vml start "$TEMPLATE"
     pid=$(helper nic0 pid)
-    keeper=$(ps -o ppid= -p "$(status_of supervisor_pid)" | tr -d " ")
     kill -STOP "$pid"
-    slay "$keeper" "$(status_of supervisor_pid)"
-    kill -KILL "$(status_of pid)"
-    await 10 is_gone "$(status_of pid)"
+    slay_vm
     [[ -d /proc/$pid ]] || fail "passt is gone already"
     expect 0 vml reconcile "$VM"
     await 5 is_gone "$pid"

@@ -15,8 +15,7 @@ fake_template() {
 # A run whose supervisor and keeper are killed; QEMU lives.
 start_orphan() {
     expect 0 vml start "$TEMPLATE"
-    QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) GENERATION=$(status_of generation)
-    KEEPER=$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")
+    QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of) GENERATION=$(status_of generation)
     slay "$KEEPER" "$SUPERVISOR"
 }
 end_qemu() {
@@ -55,7 +54,7 @@ test_live_qemu_without_supervisor_is_adopted_in_the_background() {
     assert_eq "$(status_of pid)" "$QEMU"
     local supervisor
     supervisor=$(status_of supervisor_pid)
-    assert_eq "$(cat "/proc/$(awk '/^PPid:/ { print $2 }' "/proc/$supervisor/status")/comm")" vmlaunch-keeper
+    assert_eq "$(cat "/proc/$(keeper_of)/comm")" vmlaunch-keeper
     # The new keeper does what the old one did.
     kill -9 "$supervisor"
     await 10 status_is_not supervisor_pid "$supervisor"

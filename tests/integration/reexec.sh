@@ -3,14 +3,7 @@
 # with the old one going on.
 . "$(dirname "$0")/lib.sh"
 
-log_of() { cat "$ROOT/var/log/vmlaunch/$VM.log"; }
 exe_of() { readlink "/proc/$1/exe"; }
-is_gone() { [[ ! -e /proc/$1 ]]; }
-adopted_after() {
-    local pid
-    pid=$(status_of supervisor_pid)
-    [[ $pid != "$1" && $pid != null ]] && log_of | grep -q "adopted by supervisor pid $pid"
-}
 # A VM whose emulator answers at once; $QEMU and $SUPERVISOR are its processes, $SOCKET its control socket.
 fake_template() {
     [[ -e $ROOT/fake-qemu ]] || install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
@@ -85,9 +78,7 @@ test_ten_vms_of_the_last_version_become_this_one_while_clients_talk() {
     VM=${VM%-*}-a
     fake_template
     start_vm
-    local keeper
-    keeper=$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")
-    slay "$keeper" "$SUPERVISOR"
+    slay "$(keeper_of)" "$SUPERVISOR"
     await 5 is_gone "$SUPERVISOR"
     vml run "$VM" 2>"$WORK/run.err" &
     local run=$!

@@ -2,8 +2,6 @@
 # How a real guest is asked to power off or to reboot: by its agent, by the button, by one after the other.
 . "$(dirname "$0")/lib.sh"
 
-story() { status_of 'story[].text'; }
-story_has() { story | grep -qF -- "$1"; }
 assert_story() { story_has "$1" || fail "no '$1' in the story: $(story)"; }
 refute_story() { ! story_has "$1" || fail "'$1' is in the story: $(story)"; }
 

@@ -8,8 +8,6 @@ fake_template() {
     install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
     CMDLINE=${1:-} template "EMULATOR = \"$ROOT/fake-qemu\""
 }
-story() { status_of 'story[].text'; }
-story_has() { story | grep -qF -- "$1"; }
 ask_supervisor() { # COMMAND
     printf '{"execute":"qmp_capabilities"}\n{"execute":"%s"}\n' "$1" |
         timeout 5 socat -t 0.3 - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/control.sock"
@@ -20,9 +18,7 @@ start_orphan() {
     expect 0 vml start "$TEMPLATE"
     QEMU=$(status_of pid)
     SUPERVISOR=$(status_of supervisor_pid)
-    local keeper
-    keeper=$(awk '/^PPid:/ { print $2 }' "/proc/$SUPERVISOR/status")
-    slay "$keeper" "$SUPERVISOR"
+    slay "$(keeper_of)" "$SUPERVISOR"
 }
 # What is looked for is a wait without end: five times the time it takes leaves room for a busy machine.
 quicker_than() { # SECONDS COMMAND...
