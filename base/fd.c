@@ -29,7 +29,8 @@ void fd_close(int *fd)
 int fd_read_all(int fd, const char *what, size_t max, char **ret_text, size_t *ret_length, struct error **err)
 {
         _cleanup_text_ struct text text = TEXT_INIT;
-        char buffer[16384];
+        /* Most files are smaller, and each page of the stack is faulted in, after a fork once more. */
+        char buffer[4096];
 
         for (;;) {
                 ssize_t n = read(fd, buffer, sizeof(buffer));

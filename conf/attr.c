@@ -23,10 +23,14 @@ const struct attr_section *attr_section_find(const char *name)
  */
 #define FOUND_SLOTS      1024
 #define FOUND_NEIGHBOURS 8
-static struct found {
-        const struct attr_section *section;
-        const struct attr *row;
-} found[FOUND_SLOTS], asked[FOUND_SLOTS];
+static const struct attr *found[FOUND_SLOTS], *asked[FOUND_SLOTS];
+
+/* A row, NULL or not, of the section, and its name. */
+static bool is_row(const struct attr *row, const struct attr_section *section, const char *name)
+{
+        return row >= section->rows && row < section->rows + section->n_rows &&
+               (row->name == name || strcmp(row->name, name) == 0);
+}
 
 static const struct attr *find_by_text(const struct attr_section *section, const char *name)
 {
@@ -37,32 +41,26 @@ static const struct attr *find_by_text(const struct attr_section *section, const
         /* In the first free slot from there on; of too many neighbours the last one gives way. */
         for (size_t i = 0; i < FOUND_NEIGHBOURS; i++) {
                 slot = (hash + i) % FOUND_SLOTS;
-                if (!found[slot].section)
+                if (!found[slot])
                         break;
-                if (found[slot].section == section && strcmp(found[slot].row->name, name) == 0)
-                        return found[slot].row;
+                if (is_row(found[slot], section, name))
+                        return found[slot];
         }
-        for (size_t i = 0; i < section->n_rows; i++) {
-                if (strcmp(section->rows[i].name, name) != 0)
-                        continue;
-                found[slot] = (struct found){ section, &section->rows[i] };
-                return found[slot].row;
-        }
+        for (size_t i = 0; i < section->n_rows; i++)
+                if (strcmp(section->rows[i].name, name) == 0)
+                        return found[slot] = &section->rows[i];
         return NULL;
 }
 
 const struct attr *attr_find(const struct attr_section *section, const char *name)
 {
         /* A rule's key is the same literal each time; what lies at that address now is compared all the same. */
-        struct found *last = &asked[((uintptr_t)section / sizeof(*section) + (uintptr_t)name) % FOUND_SLOTS];
-        const struct attr *row;
+        const struct attr **last =
+                &asked[((uintptr_t)section / sizeof(*section) + (uintptr_t)name) % FOUND_SLOTS];
 
-        if (last->section == section && (last->row->name == name || strcmp(last->row->name, name) == 0))
-                return last->row;
-        row = find_by_text(section, name);
-        if (row)
-                *last = (struct found){ section, row };
-        return row;
+        if (!is_row(*last, section, name))
+                *last = find_by_text(section, name);
+        return *last;
 }
 
 const char *attr_nearest(const struct attr_section *section, const char *name)

@@ -124,7 +124,7 @@ static int read_template(const char *path, struct template **ret, char **ret_rea
 #define MANY_VECTORS    32
 #define EXPECTED_MAX    (8u << 20)
 /* And of any template, facts included. */
-#define PLAN_LEAST (224u << 10)
+#define PLAN_LEAST (96u << 10)
 
 static void expect_memory(const struct template *template, size_t per_vector)
 {
