@@ -131,10 +131,12 @@ int fd_write_existing_at(int dirfd, const char *path, const char *value, struct 
 
 int fd_mkdir_p(int dirfd, const char *path, mode_t mode, struct error **err)
 {
-        _cleanup_free_ char *part = xstrdup(path);
+        _cleanup_free_ char *part = NULL;
 
-        if (!*part)
+        /* Mostly it is there, or only its last part is missing. */
+        if (!*path || mkdirat(dirfd, path, mode) == 0 || errno == EEXIST)
                 return 0;
+        part = xstrdup(path);
         for (char *at = part + 1;; at++) {
                 char end = *at;
 

@@ -21,7 +21,7 @@ struct loop_source {
         bool dead;
         bool always_ready; /* SOURCE_FD that epoll does not take: a regular file, /dev/null */
         int fd;            /* SOURCE_FD, SOURCE_CHILD: borrowed */
-        int sig;
+        const int *signals;
         uint32_t events; /* SOURCE_FD, where always_ready */
         long long at_ms;
         uint64_t number; /* deadlines due at the same time go in the order they were added */
@@ -124,14 +124,15 @@ void loop_set_events(struct loop_source *source, uint32_t events)
                 epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
 }
 
-struct loop_source *loop_add_signal(struct loop *loop, int sig, loop_signal_fn *fn, void *data)
+struct loop_source *loop_add_signals(struct loop *loop, const int *signals, loop_signal_fn *fn, void *data)
 {
         struct loop_source *source = add(loop, SOURCE_SIGNAL, data);
         bool first = loop->signal_fd < 0;
 
-        source->sig = sig;
+        source->signals = signals;
         source->signal_fn = fn;
-        sigaddset(&loop->signals, sig);
+        for (; *signals; signals++)
+                sigaddset(&loop->signals, *signals);
         sigprocmask(SIG_BLOCK, &loop->signals, NULL);
         loop->signal_fd = signalfd(loop->signal_fd, &loop->signals, SFD_CLOEXEC | SFD_NONBLOCK);
         if (loop->signal_fd < 0)
@@ -219,8 +220,9 @@ static void take_signals(struct loop *loop)
 
         while (read(loop->signal_fd, &info, sizeof(info)) == sizeof(info))
                 for (struct loop_source *s = loop->sources; s; s = s->next)
-                        if (s->kind == SOURCE_SIGNAL && !s->dead && s->sig == (int)info.ssi_signo)
-                                s->signal_fn(&info, s->data);
+                        for (const int *sig = s->signals; sig && *sig && !s->dead; sig++)
+                                if (*sig == (int)info.ssi_signo)
+                                        s->signal_fn(&info, s->data);
 }
 
 static struct loop_source *first_due(struct loop *loop, long long now, uint64_t newest)

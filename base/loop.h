@@ -34,8 +34,8 @@ DEFINE_FREEP(struct loop, loop_free)
  */
 struct loop_source *loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, void *data);
 void loop_set_events(struct loop_source *source, uint32_t events);
-/* Blocks the signal for the process and takes it by signalfd. */
-struct loop_source *loop_add_signal(struct loop *loop, int sig, loop_signal_fn *fn, void *data);
+/* Blocks the signals for the process and takes them by signalfd. 0 ends the array, which is borrowed. */
+struct loop_source *loop_add_signals(struct loop *loop, const int *signals, loop_signal_fn *fn, void *data);
 /* Fires once and has then removed itself, like a deadline. */
 struct loop_source *loop_add_child(struct loop *loop, int pidfd, loop_child_fn *fn, void *data);
 struct loop_source *loop_add_deadline(struct loop *loop, uint64_t after_ms, loop_deadline_fn *fn, void *data);

@@ -321,10 +321,11 @@ int listen_carry_out(struct effect_run *run, const json_t *args, struct error **
                 return -1;
         if (fd < 0)
                 return error_os(err, errno, "make a socket for '%s'", path);
-        unlinkat(run->vm->fd, below, 0);
         /* Born without permissions for anybody: nobody connects before it is settled. */
         umask_was = umask(0777);
-        bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
+        while ((bound = bind(fd, (struct sockaddr *)&address, sizeof(address))) < 0 && errno == EADDRINUSE &&
+               unlinkat(run->vm->fd, below, 0) == 0)
+                ;
         umask(umask_was);
         if (bound < 0)
                 return error_os(err, errno, "bind '%s'", path);

@@ -35,9 +35,10 @@ static int write_down(pid_t pid, void *data, struct error **err)
         if (born->run->forked)
                 born->run->forked();
         crash_point(CRASH_SPAWN_FORKED);
+        born->run->qemu_start = process_start_time(pid);
         return effect_learn(born->run,
                             json_pack("{s:i, s:I, s:I}", "pid", (int)pid, "start",
-                                      (json_int_t)process_start_time(pid), "uid",
+                                      (json_int_t)born->run->qemu_start, "uid",
                                       (json_int_t)born->run->plan->confine.uid),
                             err);
 }

@@ -57,6 +57,7 @@ struct effect_run {
         struct held_lock *locks;
         size_t n_locks;
         struct opened_files opened;
+        unsigned long long qemu_start;
         pid_t qemu_pid; /* 0: none */
         int qemu_pidfd;
         pid_t keeper;         /* goes where the executor goes; 0: none */

@@ -288,6 +288,11 @@ pid_t execution_qemu_pid(const struct execution *execution)
         return execution->run.qemu_pid;
 }
 
+unsigned long long execution_qemu_start(const struct execution *execution)
+{
+        return execution->run.qemu_start;
+}
+
 int execution_qemu_pidfd(const struct execution *execution)
 {
         return execution->run.qemu_pidfd;

@@ -23,7 +23,7 @@ bool orphan_exists(const struct site *site, const char *name)
         pid_t pid;
 
         return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !vm_dir_is_locked(vm, NULL) &&
-               vm_qemu_lives(site, vm, 0, &pid, NULL, &ignored) > 0;
+               vm_qemu_lives(site, vm, 0, &pid, NULL, NULL, &ignored) > 0;
 }
 
 /* The undo below works by the journal alone. */
@@ -50,7 +50,7 @@ int orphan_destroy(const struct site *site, const struct cgroup_host *cgroup, co
         if (vm_dir_open(&site->paths, name, &vm, err) < 0 ||
             vm_dir_lock_briefly(&site->paths, name, &locked, err) < 0)
                 return -1;
-        lives = vm_qemu_lives(site, locked, 0, &pid, NULL, err);
+        lives = vm_qemu_lives(site, locked, 0, &pid, NULL, NULL, err);
         if (lives <= 0)
                 return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
         closed = lost_run_is_closed(locked, &record);

@@ -255,22 +255,56 @@ static size_t find_head(const char *bytes, size_t n, unsigned long long *ret_num
         return head;
 }
 
+/* What is behind the first line end from a place on, or from the file's begin on: a line fits. *ret_n: how many bytes. */
+static const char *read_lines(int fd, off_t place, char *bytes, size_t *ret_n)
+{
+        ssize_t n = pread(fd, bytes, 2 * RECORDER_LINE, place);
+        const char *end = place && n > 0 ? memchr(bytes, '\n', (size_t)n) : NULL,
+                   *from = end ? end + 1 : bytes;
+
+        *ret_n = n > 0 && (end || !place) ? (size_t)(bytes + n - from) : 0;
+        return from;
+}
+
+/*
+ * Where the next entry goes. Numbers rise from the file's first line to there, and behind it are the last round's lower ones:
+ * halving finds it, and only what is around it is read.
+ */
+static void find_end(struct recorder *recorder)
+{
+        char bytes[2 * RECORDER_LINE];
+        off_t low = 0, high = lseek(recorder->fd, 0, SEEK_END);
+        size_t n, end;
+        const char *from = read_lines(recorder->fd, 0, bytes, &n);
+        unsigned long long first = line_number(from, n);
+
+        while (high - low > (off_t)RECORDER_LINE) {
+                off_t middle = (low + high) / 2;
+
+                from = read_lines(recorder->fd, middle, bytes, &n);
+                if (line_number(from, n) < first)
+                        high = middle;
+                else
+                        low = middle;
+        }
+        from = read_lines(recorder->fd, low, bytes, &n);
+        end = find_head(from, n, &recorder->number);
+        if (recorder->number)
+                recorder->head = low + (from - bytes) + (off_t)end;
+}
+
 struct recorder *recorder_open(const char *path, struct error **err)
 {
         struct recorder *recorder;
-        _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        _cleanup_free_ char *bytes = NULL;
-        ssize_t n;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
         if (fd < 0) {
                 error_os(err, errno, "open '%s'", path);
                 return NULL;
         }
-        bytes = xmalloc(RECORDER_BYTES);
-        n = pread(fd, bytes, RECORDER_BYTES, 0);
         recorder = xcalloc(1, sizeof(*recorder));
-        recorder->head = (off_t)find_head(bytes, n > 0 ? (size_t)n : 0, &recorder->number);
-        recorder->fd = TAKE_FD(fd);
+        recorder->fd = fd;
+        find_end(recorder);
         return recorder;
 }
 

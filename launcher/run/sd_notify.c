@@ -20,7 +20,8 @@ static void send_state(const char *state, int passed)
 {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = -1;
+        /* Most messages are of a start, a few in a row. */
+        static int fd = -1;
         union {
                 struct cmsghdr header;
                 char bytes[CMSG_SPACE(sizeof(int))];
@@ -34,9 +35,8 @@ static void send_state(const char *state, int passed)
         if (path[0] == '@')
                 address.sun_path[0] = '\0';
         message.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
-                return;
+                fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (passed >= 0) {
                 message.msg_control = &control;
                 message.msg_controllen = sizeof(control);

@@ -299,7 +299,7 @@ static int settle_journal(struct supervisor *s, struct error **err)
         pid_t pid = 0;
         int lives;
 
-        lives = vm_qemu_lives(s->options->site, s->vm, s->plan->confine.uid, &pid, NULL, err);
+        lives = vm_qemu_lives(s->options->site, s->vm, s->plan->confine.uid, &pid, NULL, &s->former, err);
         if (lives < 0)
                 return -1;
         if (lives > 0) {
@@ -327,6 +327,15 @@ static void note_warnings(struct supervisor *s)
         }
 }
 
+/* Most have none, and their journal need not be read. */
+static bool has_attended_step(const struct launch_plan *plan)
+{
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (plan->steps[i].effect == EFFECT_HELPER || plan->steps[i].effect == EFFECT_LOG_OPEN)
+                        return true;
+        return false;
+}
+
 /* QEMU is loading meanwhile. */
 static void attend(struct supervisor *s)
 {
@@ -334,7 +343,7 @@ static void attend(struct supervisor *s)
 
         s->pid = execution_qemu_pid(s->execution);
         s->pidfd = execution_qemu_pidfd(s->execution);
-        s->pid_start = process_start_time(s->pid);
+        s->pid_start = execution_qemu_start(s->execution);
         s->child = loop_add_child(s->loop, s->pidfd, supervisor_on_child, s);
         if (wire_connect(s, &err) < 0) {
                 supervisor_start_failed(s, err);
@@ -347,29 +356,24 @@ static void attend(struct supervisor *s)
         }
         crash_point(CRASH_CONTROL_LISTENS);
         supervisor_story(s, "QEMU started, pid %d", (int)s->pid);
-        helpers_attend(s);
-        logs_attend(s);
+        if (has_attended_step(s->plan))
+                steps_attend(s, true);
 }
 
 void supervisor_hear_signals(struct supervisor *s)
 {
-        loop_add_signal(s->loop, SIGTERM, on_signal, s);
-        loop_add_signal(s->loop, SIGINT, on_signal, s);
-        loop_add_signal(s->loop, SIGHUP, on_signal, s);
-        /* What systemd signals to every process of a scope that is to stop: nobody else listens to it. */
-        loop_add_signal(s->loop, SIGURG, on_signal, s);
+        /* SIGURG is what systemd signals to every process of a scope that is to stop: nobody else listens to it. */
+        static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGURG, 0 };
+
+        loop_add_signals(s->loop, signals, on_signal, s);
         signal(SIGPIPE, SIG_IGN);
 }
 
 /* What the last run has left to read stays when this one does not come to be. */
 static void keep_former(struct supervisor *s)
 {
-        _cleanup_error_ struct error *ignored = NULL;
-        const char *state;
+        const char *state = json_string_value(json_object_get(s->former, "state"));
 
-        if (record_read(s->vm->fd, &s->former, &ignored) < 0)
-                return;
-        state = json_string_value(json_object_get(s->former, "state"));
         if (!state || strcmp(state, "stopped") != 0) {
                 json_decref(s->former);
                 s->former = NULL;

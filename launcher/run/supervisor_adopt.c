@@ -278,8 +278,7 @@ static void attend(struct supervisor *s)
                 s->holding = loop_add_deadline(s->loop, HOLD_MS, on_hold_over, s);
         }
         supervisor_story(s, "adopted by supervisor pid %d: QEMU is pid %d", (int)getpid(), (int)s->pid);
-        helpers_attend(s);
-        logs_attend(s);
+        steps_attend(s, true);
         crash_point(CRASH_ADOPT_ATTENDS);
         /* Before the record is written anew: until they are undone, it has them. */
         if (s->options->leases_only)

@@ -81,7 +81,7 @@ static void committed(const char *live, const json_t *new_devices, const json_t 
                 json_array_extend(s->plan->devices, (json_t *)new_devices);
         }
         if (helpers)
-                helpers_attend(s);
+                steps_attend(s, false);
         supervisor_flush(s);
 }
 

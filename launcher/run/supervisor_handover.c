@@ -222,8 +222,7 @@ static void begin(struct supervisor *s, const json_t *document, struct control_c
 
         s->child = loop_add_child(s->loop, s->pidfd, supervisor_on_child, s);
         keeper_attend(s, false);
-        helpers_attend(s);
-        logs_attend(s);
+        steps_attend(s, true);
         supervisor_tell_as_told(s);
         supervisor_story(s, "re-executed as version %s ('%s') from version %s, asked for by %s",
                          VMLAUNCH_VERSION, program, shown, shown_who);

@@ -174,7 +174,7 @@ static void watch(struct supervisor *s, const json_t *args, const json_t *learne
         }
 }
 
-void helpers_attend(struct supervisor *s)
+void steps_attend(struct supervisor *s, bool logs)
 {
         _cleanup_error_ struct error *unreadable = NULL;
         json_auto_t *steps = NULL;
@@ -185,9 +185,12 @@ void helpers_attend(struct supervisor *s)
                 return;
         json_array_foreach (steps, i, step) {
                 const char *effect = json_string_value(json_object_get(step, "effect"));
+                const json_t *args = json_object_get(step, "args");
 
                 if (strcmp(effect, plan_effect_name(EFFECT_HELPER)) == 0)
-                        watch(s, json_object_get(step, "args"), json_object_get(step, "learned"));
+                        watch(s, args, json_object_get(step, "learned"));
+                else if (logs && strcmp(effect, plan_effect_name(EFFECT_LOG_OPEN)) == 0)
+                        log_attend(s, args);
         }
 }
 

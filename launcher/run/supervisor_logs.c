@@ -128,41 +128,25 @@ static void add_file(struct log_keeper *keeper, const char *path)
         keeper->files[keeper->n_files++] = (struct log_file){ .path = xstrdup(path), .fd = fd, .watch = -1 };
 }
 
-void logs_attend(struct supervisor *s)
+void log_attend(struct supervisor *s, const json_t *args)
 {
-        _cleanup_error_ struct error *unreadable = NULL;
-        struct log_keeper *keeper = NULL;
-        json_auto_t *steps = NULL;
-        json_t *step;
-        size_t i;
+        const char *path = json_string_value(json_object_get(args, "path"));
+        struct log_keeper *keeper = s->logs;
 
-        if (journal_steps_read(s->vm->fd, &steps, &unreadable) < 0)
+        /* A file that the template names is its owner's. */
+        if (!path || !json_is_true(json_object_get(args, "own")))
                 return;
-        json_array_foreach (steps, i, step) {
-                const char *effect = json_string_value(json_object_get(step, "effect"));
-                const json_t *args = json_object_get(step, "args");
-                const char *path = json_string_value(json_object_get(args, "path"));
-
-                /* A file that the template names is its owner's. */
-                if (strcmp(effect, plan_effect_name(EFFECT_LOG_OPEN)) != 0 || !path ||
-                    !json_is_true(json_object_get(args, "own")))
-                        continue;
-                if (!keeper) {
-                        keeper = xcalloc(1, sizeof(*keeper));
-                        *keeper = (struct log_keeper){ .s = s,
-                                                       .inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC) };
-                        s->logs = keeper;
-                }
-                add_file(keeper, path);
+        if (!keeper) {
+                s->logs = keeper = xcalloc(1, sizeof(*keeper));
+                keeper->s = s;
+                keeper->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+                if (keeper->inotify < 0)
+                        log_warning("%s: inotify: %s; the logs of its consoles are not kept within bounds",
+                                    s->plan->name, strerror(errno));
+                else
+                        keeper->source = loop_add_fd(s->loop, keeper->inotify, EPOLLIN, on_written, keeper);
         }
-        if (!keeper)
-                return;
-        if (keeper->inotify < 0) {
-                log_warning("%s: inotify: %s; the logs of its consoles are not kept within bounds",
-                            s->plan->name, strerror(errno));
-                return;
-        }
-        keeper->source = loop_add_fd(s->loop, keeper->inotify, EPOLLIN, on_written, keeper);
+        add_file(keeper, path);
         on_look(keeper);
 }
 

@@ -296,14 +296,14 @@ void kill_hurry(struct supervisor *s);
 int stop_request(struct supervisor *s, const struct shutdown_request *request, const char *who,
                  struct error **err);
 
-/* supervisor_helpers.c: the helper processes that the journal names. */
-void helpers_attend(struct supervisor *s);
+/* supervisor_helpers.c: the helper processes that the journal names, and its logs. */
+void steps_attend(struct supervisor *s, bool logs);
 void helpers_forget(struct supervisor *s);
 /* For the record: [{"id","program","pid","state"}]; new reference. */
 json_t *helpers_json(const struct supervisor *s);
 
-/* supervisor_logs.c: the logs of serial ports and consoles that the journal names. */
-void logs_attend(struct supervisor *s);
+/* supervisor_logs.c: the log of a serial port or console, by the arguments of its step. */
+void log_attend(struct supervisor *s, const json_t *args);
 void logs_forget(struct supervisor *s);
 /* The last LOG_SIZE bytes of a log of this size become PATH.1; 0, or -1 and errno. */
 int logs_copy_aside(const char *path, int fd, off_t size);

@@ -10,6 +10,8 @@
 
 /* An error's words quote what QEMU or the guest said. */
 #define LINE_MAX_BYTES 2000
+/* Most guests run by then, and the record of that has the lines before it as well. */
+#define STARTING_MS 100
 
 /* One line on why the state is what it is; NULL: nothing to say. Lent. */
 static const char *reason_now(const struct supervisor *s)
@@ -179,7 +181,7 @@ void supervisor_story(struct supervisor *s, const char *format, ...)
         tell_line(s, text_str(&line));
         /* Lines that come together are written together. */
         if (!s->flush && s->state != VM_STOPPED)
-                s->flush = loop_add_deadline(s->loop, 0, on_flush, s);
+                s->flush = loop_add_deadline(s->loop, s->state == VM_STARTING ? STARTING_MS : 0, on_flush, s);
 }
 
 static bool same(const char *a, const char *b)

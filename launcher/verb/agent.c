@@ -251,13 +251,12 @@ static bool stdin_has_an_end(void)
 
 static int hold_on(struct agent_verb *verb, struct error **err)
 {
-        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP, 0 };
         struct loop *loop = control_client_loop(verb->client);
         struct hold hold = { .verb = verb };
         _cleanup_free_ char *reason = NULL;
 
-        for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-                loop_add_signal(loop, signals[i], on_signal, &hold);
+        loop_add_signals(loop, signals, on_signal, &hold);
         if (stdin_has_an_end())
                 loop_add_fd(loop, STDIN_FILENO, EPOLLIN, on_stdin, &hold);
         /* The supervisor keeps the limit. */

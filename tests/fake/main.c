@@ -317,7 +317,7 @@ int main(int argc, char **argv)
                 return usage(stdout, 0);
         fake.loop = loop_new();
         signal(SIGPIPE, SIG_IGN);
-        loop_add_signal(fake.loop, SIGTERM, on_term, &fake);
+        loop_add_signals(fake.loop, (const int[]){ SIGTERM, 0 }, on_term, &fake);
         if (has_word(argv, "--qmp")) {
                 int status = standalone(&fake, argv, &qmp_fd, &agent_fd, &prelaunch);
 
