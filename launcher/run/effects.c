@@ -1,5 +1,6 @@
 #include "launcher/run/effects.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -26,7 +27,7 @@ static int undo_nothing(struct effect_undo *undo, const json_t *args, const json
 #define qmp_undo         undo_nothing
 #define take_back_undo   undo_nothing
 /* It goes when the last process has left it, and the one that undoes this is in it. */
-#define scope_undo undo_nothing
+#define scope_undo          undo_nothing
 #define memory_cleanup_undo undo_nothing
 /* The supervisor's own. */
 #define qmp_carry_out       NULL
@@ -83,10 +84,17 @@ void effect_run_done(struct effect_run *run)
         netlink_close(run->nl);
 }
 
+int effect_run_dir(struct effect_run *run)
+{
+        if (run->run_dirfd < 0)
+                run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return run->run_dirfd;
+}
+
 void effect_release_locks(struct effect_run *run)
 {
         for (size_t i = 0; i < run->n_locks; i++) {
-                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
+                lock_file_release(effect_run_dir(run), run->locks[i].name, run->locks[i].fd);
                 free(run->locks[i].name);
         }
         free(run->locks);
@@ -140,7 +148,7 @@ int effect_take_lock(struct effect_run *run, const char *name, const char *what,
         };
         int fd;
 
-        if (lock_file_take(run->run_dirfd, &request, &fd, err) < 0)
+        if (lock_file_take(effect_run_dir(run), &request, &fd, err) < 0)
                 return -1;
         ARRAY_GROW(run->locks, run->n_locks);
         run->locks[run->n_locks++] = (struct held_lock){ .name = xstrdup(name), .fd = fd };

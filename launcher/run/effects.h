@@ -45,7 +45,7 @@ struct effect_run {
         const struct vm_dir *vm;
         const char *generation;
         const struct cgroup_host *cgroup;
-        int run_dirfd;      /* RUN, for lock files */
+        int run_dirfd;      /* effect_run_dir() */
         struct netlink *nl; /* opened when the first step needs it: effect_netlink() */
         unsigned step;      /* the number in the journal */
         bool restores;      /* of a VM that goes on after the undo: what was there before is learned */
@@ -98,6 +98,8 @@ int effect_journal(const struct effect_run *run, const json_t *entry, struct err
 /* Closes fds, gives locks back, closes netlink: whoever filled run in. */
 void effect_run_done(struct effect_run *run);
 void effect_release_locks(struct effect_run *run);
+/* A fd of RUN, for lock files: opened when it is first needed. -1 and errno. */
+int effect_run_dir(struct effect_run *run);
 
 /* For the rows. */
 

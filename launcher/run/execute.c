@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -60,7 +59,6 @@ struct execution *execution_adopt(const struct launch_plan *plan, const struct e
         run->qemu_pidfd = pidfd_consume;
         if (stderr_fd_consume >= 0)
                 effect_keep_fd(run, ADOPTED_STDERR, stderr_fd_consume);
-        run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         json_array_foreach ((json_t *)locks, i, lock) {
                 struct error *one = NULL;
 
@@ -86,15 +84,7 @@ bool execution_lock_at(const struct execution *execution, size_t n, const char *
 int execution_take_lock(struct execution *execution, const char *name, const char *what, bool shared,
                         struct error **err)
 {
-        struct effect_run *run = &execution->run;
-
-        /* Whoever took over by re-exec has had no step of its own. */
-        if (run->run_dirfd < 0) {
-                run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (run->run_dirfd < 0)
-                        return error_os(err, errno, "open the directory of the VMs");
-        }
-        return effect_take_lock(run, name, what, shared, err);
+        return effect_take_lock(&execution->run, name, what, shared, err);
 }
 
 void execution_drop_lock(struct execution *execution, const char *name)
@@ -104,7 +94,7 @@ void execution_drop_lock(struct execution *execution, const char *name)
         for (size_t i = run->n_locks; i-- > 0;) {
                 if (strcmp(run->locks[i].name, name) != 0)
                         continue;
-                lock_file_release(run->run_dirfd, run->locks[i].name, run->locks[i].fd);
+                lock_file_release(effect_run_dir(run), run->locks[i].name, run->locks[i].fd);
                 free(run->locks[i].name);
                 memmove(&run->locks[i], &run->locks[i + 1], (--run->n_locks - i) * sizeof(*run->locks));
                 return;
@@ -250,14 +240,9 @@ int execution_run(struct execution *execution, struct error **err)
 {
         struct effect_run *run = &execution->run;
 
-        if (allow_files(run->plan, err) < 0)
-                return -1;
-
-        run->run_dirfd = openat(run->vm->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (run->run_dirfd < 0)
-                return error_os(err, errno, "open the directory of '%s'", run->vm->path);
         /* Before there is anything to take back. */
-        if (effect_open_files(run, err) < 0 || begin_journal(execution, err) < 0)
+        if (allow_files(run->plan, err) < 0 || effect_open_files(run, err) < 0 ||
+            begin_journal(execution, err) < 0)
                 return -1;
         for (unsigned n = 0; n < run->plan->n_steps; n++) {
                 enum plan_effect effect = run->plan->steps[n].effect;

@@ -138,6 +138,7 @@ static int do_steps(const json_t *request, const struct cgroup_host *cgroup, jso
         struct effect_run run = { .plan = &plan,
                                   .vm = &vm,
                                   .cgroup = cgroup,
+                                  .run_dirfd = -1,
                                   .qemu_pidfd = -1,
                                   .restores = true,
                                   .holds_journal = true };
@@ -160,9 +161,6 @@ static int do_steps(const json_t *request, const struct cgroup_host *cgroup, jso
                         return -1;
                 plan.qemu_group = (char *)json_string_value(json_object_get(record, "qemu_group"));
         }
-        run.run_dirfd = openat(vm.fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (run.run_dirfd < 0)
-                return error_os(err, errno, "open the directory of the VMs");
         json_array_foreach (steps, i, step) {
                 result = do_step(&run, step, err);
                 if (result < 0)
