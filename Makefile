@@ -32,7 +32,7 @@ PKGS      := jansson libmnl expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lmnl -lexpat) -lm
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DVMLAUNCH_VERSION='"$(VERSION)"' -I. $(WARN) $(WERROR) \
-             -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) $(SIZE)
+             -include base/json_ref.h -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) $(SIZE)
 
 LIB_SRC   := $(sort $(wildcard base/*.c conf/*.c net/*.c cgroups/*.c qmp/*.c launcher/*/*.c))
 LIB_OBJ   := $(LIB_SRC:%.c=$B/%.o)
