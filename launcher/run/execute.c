@@ -162,6 +162,14 @@ static int begin_journal(struct execution *execution, struct error **err)
         return effect_journal(run, entry, err);
 }
 
+/* "DISK[0]" of "DISK[0]/SOURCE DISK[0]/TYPE": of several references what the first one is of. */
+static size_t length_of_one(const char *because)
+{
+        size_t first = strcspn(because, " "), device = strcspn(because, "/");
+
+        return because[first] && device < first ? device : first;
+}
+
 static int do_step(struct execution *execution, unsigned n, json_t *args, struct error **err)
 {
         struct effect_run *run = &execution->run;
@@ -171,7 +179,7 @@ static int do_step(struct execution *execution, unsigned n, json_t *args, struct
                 return 0;
         /* A template line says more than a step's name; rules have only that, and a program that does not run its own words. */
         if (step->effect != EFFECT_SPAWN && step->because && strncmp(step->because, "rule:", 5) != 0)
-                error_wrap(err, "%s", step->because);
+                error_wrap(err, "%.*s", (int)length_of_one(step->because), step->because);
         return -1;
 }
 

@@ -230,6 +230,32 @@ static void each_failing_step_undoes_those_before_it_and_begins_none_after(void 
         }
 }
 
+static void failed_step_says_which_attribute_or_device_it_is_for(void **state)
+{
+        static const char *const rows[][2] = {
+                { "CPU", "CPU: " },
+                { "DISK[0]/SOURCE", "DISK[0]/SOURCE: " },
+                { "DISK[0]/SOURCE DISK[0]/TYPE DISK[0]/SIZE", "DISK[0]: " },
+                { "MEMORY MEMORY_MAX", "MEMORY: " },
+                { "MEMORY NUMA[0]/MEMORY", "MEMORY: " },
+                { "rule: every VM has its group", "step 0 (directory) " },
+        };
+        struct fixture *f = *state;
+
+        add_directory(f, "private");
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                _cleanup_(execution_freep) struct execution *execution = new_execution(f, 0);
+                _cleanup_error_ struct error *err = NULL;
+                _cleanup_free_ char *text = NULL, *because = xstrdup(rows[i][0]);
+
+                f->plan.steps[0].because = because;
+                assert_int_equal(execution_run(execution, &err), -1);
+                f->plan.steps[0].because = NULL;
+                text = error_text(err);
+                assert_true(text_starts_with(text, rows[i][1]));
+        }
+}
+
 static void undo_goes_on_after_an_error_and_keeps_the_journal(void **state)
 {
         struct fixture *f = *state;
@@ -567,6 +593,7 @@ int main(void)
                 cmocka_unit_test(only_what_is_below_the_vms_directory_is_touched),
                 TEST(step_is_in_the_journal_before_it_is_done),
                 TEST(each_failing_step_undoes_those_before_it_and_begins_none_after),
+                TEST(failed_step_says_which_attribute_or_device_it_is_for),
                 TEST(undo_goes_on_after_an_error_and_keeps_the_journal),
                 TEST(journal_that_is_not_understood_is_left_whole),
                 cmocka_unit_test_setup_teardown(socket_below_a_very_long_path_is_bound, set_up_deep,
