@@ -45,7 +45,7 @@ void log_set_stderr(int on)
 }
 
 /* JOURNAL_STREAM is "device:inode" of the journal's socket; stderr may have been redirected since. */
-static bool stderr_is_journal(void)
+bool log_stderr_is_journal(void)
 {
         static int known = -1;
 
@@ -121,10 +121,10 @@ void log_line(enum log_level level, const char *format, ...)
 
         if (journal_fields && level <= LOG_LEVEL_INFO)
                 in_journal = write_journal(level, text_str(&message));
-        if (to_stderr && level <= max_level && !(in_journal && stderr_is_journal())) {
+        if (to_stderr && level <= max_level && !(in_journal && log_stderr_is_journal())) {
                 _cleanup_text_ struct text line = TEXT_INIT;
 
-                if (stderr_is_journal())
+                if (log_stderr_is_journal())
                         text_addf(&line, "<%d>%s\n", (int)level, text_str(&message));
                 else
                         text_addf(&line, "vmlaunch: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "",

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 enum log_level {
         LOG_LEVEL_ERROR = 3,
         LOG_LEVEL_WARNING = 4,
@@ -21,6 +23,8 @@ enum log_level log_get_level(void);
 /* fd of a log file, borrowed, -1: none. Lines are written with date and level, whatever the level set. */
 void log_set_file(int fd);
 int log_get_file(void);
+/* Does the journal read stderr? */
+bool log_stderr_is_journal(void);
 /* false: nothing goes to stderr any more (it belongs to somebody who is gone). */
 void log_set_stderr(int on);
 

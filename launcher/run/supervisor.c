@@ -323,7 +323,7 @@ static void note_warnings(struct supervisor *s)
                 _cleanup_free_ char *text = error_text(warning);
 
                 json_array_append_new(s->warnings, story_string(text));
-                log_info("%s: warning: %s", s->plan->name, text);
+                log_warning("%s: %s", s->plan->name, text);
         }
 }
 

@@ -175,6 +175,15 @@ char *errors_text(const struct error *error, const struct verb_context *context)
         return text_take(&out);
 }
 
+/* In the journal each line is looked for by its priority. */
+static void print_hint(const struct error *error, enum log_level level)
+{
+        if (error->hint && log_stderr_is_journal())
+                log_line(level, "  %s", error->hint);
+        else if (error->hint)
+                fprintf(stderr, "  %s\n", error->hint);
+}
+
 void output_errors(const struct error *error, const struct verb_context *context)
 {
         if (context->output == OUTPUT_JSON) {
@@ -187,10 +196,9 @@ void output_errors(const struct error *error, const struct verb_context *context
                 _cleanup_free_ char *text = error_text(error);
 
                 log_error("%s", text);
-                if (error->excerpt)
+                if (error->excerpt && !log_stderr_is_journal())
                         fprintf(stderr, "%s\n", error->excerpt);
-                if (error->hint)
-                        fprintf(stderr, "  %s\n", error->hint);
+                print_hint(error, LOG_LEVEL_ERROR);
         }
 }
 
@@ -208,8 +216,7 @@ void output_warnings(const struct error *warnings, struct verb_context *context)
                         continue;
                 }
                 log_warning("%s", text);
-                if (warnings->hint)
-                        fprintf(stderr, "  %s\n", warnings->hint);
+                print_hint(warnings, LOG_LEVEL_WARNING);
         }
 }
 

@@ -150,8 +150,6 @@ int verb_run(struct verb_context *context, struct error **err)
         if (strcmp(prepared.plan->name, context->args[0]) != 0 &&
             orphan_exists(context->site, prepared.plan->name))
                 return adopt_orphan(context, prepared.plan->name, err);
-        output_warnings(prepared.plan->warnings, context);
-        output_finish(context);
         options.host = prepared.host;
         return supervisor_run(prepared.plan, &options);
 }

@@ -289,6 +289,10 @@ test_changed_template_is_pending_and_a_bad_one_disturbs_nobody() {
     assert_eq "$(property vmlaunch@other CPUWeight)" 300 "weight of a VM beside the broken one"
     assert_match "$(journalctl -b -t vmlaunch-generator -o cat)" '/broken.tmpl:[0-9]+:[0-9]+: ' "what is said of it"
     expect 6 vmlaunch start broken
+    # Its unit's journal says why, as an error, and has no line that says nothing by itself.
+    expect 1 systemctl start vmlaunch@broken
+    assert_match "$(journalctl -b -u vmlaunch@broken -t vmlaunch -o cat)" "^$VMS/broken.tmpl:[0-9]+:[0-9]+: [^"$'\n'"]+$" "journal"
+    assert_contains "$(journalctl -b -u vmlaunch@broken -p err -o cat)" "$VMS/broken.tmpl" "errors in the journal"
     expect 0 systemctl stop vmlaunch@web
     expect 0 systemctl start vmlaunch@web
     assert_eq "$(limit vmlaunch@web.service memory "$(by_version memory.max memory.limit_in_bytes)")" $((160 << 20)) "limit of the next start"
@@ -486,6 +490,7 @@ test_slice_is_the_templates() {
     assert_eq "$(limit machine-gold.slice memory "$(by_version memory.max memory.limit_in_bytes)")" $((500 << 20)) "limit of the slice"
     assert_eq "$(status_of web 'warnings | length')" 0 "warnings"
     assert_contains "$(status_of new 'warnings[0]')" "nobody has defined 'brass.slice'" "warning"
+    assert_eq "$(journalctl -b -u vmlaunch@new -p warning -o cat | grep -c "nobody has defined 'brass.slice'")" 1 "times that the journal has it"
     expect 0 systemctl stop vmlaunch@web vmlaunch@new
     # By hand.
     mv "$VMS/web.tmpl" /root/web.tmpl
