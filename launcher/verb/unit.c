@@ -1,6 +1,7 @@
 /* unit-stopped, enable, disable: a VM and the init system that starts it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 
 /* systemctl waits for a reload of all units. */
 #define SYSTEMCTL_MS 30000
+/* What systemctl needs for telling systemd what to start. */
+#define ASK_MS 2000
 /* Of a log what a start can have written. */
 #define LOG_MAX (1u << 20)
 
@@ -77,47 +80,69 @@ static int systemctl(const char *verb, const char *unit, struct error **err)
         return process_check(&options, NULL, err);
 }
 
-/* How a start that systemd calls failed did fail: the exit status as an error's code, and the last error in the log. */
-static int start_failed(const struct launch_plan *plan, const char *unit, off_t log_end, struct error **err)
+/* How a start that systemd calls failed did fail: the exit status as an error's code, and the last error in the log, or what
+ * systemctl has said. *ret_limited: it was not tried, as there were too many of them. */
+static int start_failed(const struct launch_plan *plan, const char *unit, off_t log_end, const char *said,
+                        bool *ret_limited, struct error **err)
 {
-        const char *const argv[] = {
-                "systemctl", "show", "--property=ExecMainStatus", "--value", unit, NULL
-        };
+        static const char exit_status[] = "ExecMainStatus=";
+        const char *const argv[] = { "systemctl", "show", "--property=Result,ExecMainStatus", unit, NULL };
         const struct process_options options = { .argv = argv,
                                                  .deadline_ms = SYSTEMCTL_MS,
                                                  .output_max = 256 };
+        const char *why = *said ? said : "systemd could not start its unit", *found = NULL;
         struct process_result result = { 0 };
         _cleanup_close_ int fd = open(plan->log_path, O_RDONLY | O_CLOEXEC);
         _cleanup_free_ char *text = NULL;
-        char *why = NULL;
         struct error *ignored = NULL;
 
         if (process_check(&options, &result, &ignored) < 0)
                 error_free(TAKE_PTR(ignored));
+        if (result.output) {
+                found = strstr(result.output, exit_status);
+                *ret_limited = strstr(result.output, "Result=start-limit-hit");
+        }
         if (fd >= 0 && lseek(fd, log_end, SEEK_SET) == log_end &&
             fd_read_all(fd, "the log", LOG_MAX, &text, NULL, &ignored) == 0)
-                for (char *at = text; (at = strstr(at, " error: ")); at += strlen(" error: "))
-                        why = at + strlen(" error: ");
+                for (char *at = text; (at = strstr(at, " error: "));)
+                        why = at += strlen(" error: ");
         error_free(ignored);
-        if (why)
-                why[strcspn(why, "\n")] = '\0';
-        error_set(err, error_code_of_exit(result.output ? atoi(result.output) : 1), "%s",
-                  why ? why : "systemd could not start its unit");
+        error_set(err, error_code_of_exit(found ? atoi(found + strlen(exit_status)) : 1), "%.*s",
+                  (int)strcspn(why, "\n"), why);
         process_result_done(&result);
         return error_hint(err, "journalctl -u %s", unit);
+}
+
+static int start_once(const struct launch_plan *plan, const char *unit, int timeout_ms, bool *ret_limited,
+                      struct error **err)
+{
+        const char *const argv[] = { "systemctl", "--quiet", "--no-ask-password", "start", unit, NULL };
+        const struct process_options options = { .argv = argv, .deadline_ms = timeout_ms };
+        struct process_result result = { 0 };
+        struct stat st = { 0 };
+        int status;
+
+        (void)!stat(plan->log_path, &st);
+        status = process_run(&options, &result, err);
+        if (status == 0 && result.status != 0)
+                status = start_failed(plan, unit, st.st_size, result.stderr_text, ret_limited, err);
+        process_result_done(&result);
+        if (status == 0 || (*err)->code != ERROR_DEADLINE || (*err)->hint)
+                return status;
+        error_free(TAKE_PTR(*err));
+        error_set(err, ERROR_DEADLINE, "start '%s': it is not ready after %d s", plan->name,
+                  timeout_ms / 1000);
+        return error_hint(err, "systemd goes on with it: 'vmlaunch status %s' shows what becomes of it",
+                          plan->name);
 }
 
 int unit_start(const struct verb_context *context, const struct prepared *prepared, long long timeout_ms,
                json_t **ret_record, struct error **err)
 {
         const struct launch_plan *plan = prepared->plan;
-        const char *const argv[] = { "systemctl", "--quiet",      "--no-ask-password",
-                                     "start",     prepared->unit, NULL };
-        const struct process_options options = { .argv = argv, .deadline_ms = (int)timeout_ms };
-        struct process_result result = { 0 };
+        int wait_ms = timeout_ms > INT_MAX ? INT_MAX : timeout_ms > ASK_MS ? (int)timeout_ms : ASK_MS, status;
         struct vm_dir *vm = NULL;
-        struct stat st = { 0 };
-        int status = -1;
+        bool limited = false;
 
         /* Whoever runs it, unit or not, is told so: systemd would say that all is well. */
         if (vm_dir_open(&context->site->paths, plan->name, &vm, err) < 0)
@@ -128,15 +153,19 @@ int unit_start(const struct verb_context *context, const struct prepared *prepar
         }
         vm_dir_release(vm, true);
         vm = NULL;
-        (void)!stat(plan->log_path, &st);
-        if (process_run(&options, &result, err) < 0)
-                error_wrap(err, "start unit '%s'", prepared->unit);
-        else if (result.status != 0)
-                start_failed(plan, prepared->unit, st.st_size, err);
-        else if (vm_dir_open(&context->site->paths, plan->name, &vm, err) == 0)
+        status = start_once(plan, prepared->unit, wait_ms, &limited, err);
+        /* The limit is for what starts again and again by itself: this one somebody asks for. */
+        if (status < 0 && limited) {
+                error_free(TAKE_PTR(*err));
+                status = systemctl("reset-failed", prepared->unit, err);
+                if (status == 0)
+                        status = start_once(plan, prepared->unit, wait_ms, &limited, err);
+        }
+        if (status == 0)
+                status = vm_dir_open(&context->site->paths, plan->name, &vm, err);
+        if (status == 0)
                 status = record_read(vm->fd, ret_record, err);
         vm_dir_release(vm, true);
-        process_result_done(&result);
         return status;
 }
 

@@ -501,6 +501,32 @@ test_slice_is_the_templates() {
     rm /etc/systemd/system/machine-gold.slice
 }
 
+test_start_that_somebody_asks_for_is_not_counted_and_what_systemd_refuses_is_said() {
+    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
+    printf '[Unit]\nStartLimitBurst=1\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    define web
+    # It counts as long as systemd has the unit in memory.
+    expect 0 vmlaunch enable web
+    expect 0 vmlaunch start web
+    expect 0 vmlaunch destroy web
+    await 20 is_active web inactive
+    expect 0 vmlaunch start web
+    expect 0 vmlaunch destroy web
+    await 20 is_active web inactive
+    expect 0 vmlaunch disable web
+    systemctl mask --runtime --quiet vmlaunch@web
+    expect 1 vmlaunch start web
+    assert_contains "$ERR" "vmlaunch@web.service is masked" "error"
+    systemctl unmask --runtime --quiet vmlaunch@web
+    # What has no end in time goes on.
+    EMULATOR=/usr/bin/qemu-system-x86_64 define web 'NOTIFY_READY = "agent"'
+    systemctl daemon-reload
+    expect 7 vmlaunch --timeout 0 start web
+    assert_contains "$ERR" "start 'web': it is not ready after 2 s" "error"
+    await 60 status_says web state running
+    expect 0 vmlaunch destroy web
+}
+
 test_unit_waits_for_the_agent_where_the_template_says_so() {
     EMULATOR=/usr/bin/vmlaunch-fake-qemu define web 'NOTIFY_READY = "agent"'
     systemctl daemon-reload
