@@ -66,12 +66,11 @@ static int read_spec(const struct site *site, int dirfd, const char *file, const
 
 /* One line: systemd gives its generators nobody to talk to, so they talk to the kernel's log, which the journal reads. One
  * write is one line there. */
-static void complain(const char *text, const char *vm)
+static void complain(const char *text)
 {
         _cleanup_close_ int kmsg =
                 getenv("SYSTEMD_SCOPE") ? open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY) : -1;
-        _cleanup_free_ char *line =
-                xasprintf("<4>vmlaunch-generator: %s; the unit of '%s' has its defaults\n", text, vm);
+        _cleanup_free_ char *line = xasprintf("<4>vmlaunch-generator: %s\n", text);
 
         (void)!write(kmsg >= 0 ? kmsg : STDERR_FILENO, line, strlen(line));
 }
@@ -109,10 +108,11 @@ static void add_vm(const struct site *site, int dirfd, const char *directory, co
         if (!runs)
                 read_spec(site, dirfd, path + strlen(directory) + 1, path, directory, name, &spec, &error);
         if (error || !spec) {
-                _cleanup_free_ char *text = error ? error_text(error) : xstrdup(path);
-
                 /* The first of a list. */
-                complain(text, name);
+                _cleanup_free_ char *text = error ? error_text(error) : xstrdup(path),
+                                    *line = xasprintf("%s; the unit of '%s' has its defaults", text, name);
+
+                complain(line);
                 return;
         }
         keep(vms, site, spec);
@@ -141,6 +141,15 @@ static int read_all(const struct site *site, struct vms *vms, struct error **err
                         continue;
                 name = xstrndup(entry->d_name, length - strlen(SUFFIX));
                 if (!spec_name_is_valid(name)) {
+                        _cleanup_free_ char *shown = text_printable(entry->d_name),
+                                            *line = xasprintf(
+                                                    "%s/%s: has no unit, as VMs are named with letters, "
+                                                    "digits, '.', '_' and '-' only",
+                                                    directory, shown);
+
+                        /* Editors hide what they have open. */
+                        if (*name != '.')
+                                complain(line);
                         free(name);
                         continue;
                 }

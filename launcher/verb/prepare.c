@@ -42,12 +42,16 @@ static int no_template(const struct verb_context *context, const char *argument,
         if (vm_find(paths, argument, &name, &ignored) < 0 || vm_record(paths, name, &record, &ignored) < 0) {
                 error_set(err, ERROR_NO_SUCH_VM, "no template file '%s' here and no VM '%s' in %s/vms", shown,
                           shown, paths->etc);
-                return -1;
+                return spec_name_is_valid(argument)
+                               ? -1
+                               : error_hint(err, "a VM's name has letters, digits, '.', '_' and '-' only");
         }
         template = json_string_value(json_object_get(record, "template"));
         error_set(err, ERROR_NO_SUCH_VM, "'%s' has no template in %s/vms: its last start was from %s", name,
                   paths->etc, template ? template : "stdin");
-        return template ? error_hint(err, "vmlaunch %s %s", context->verb->name, template) : -1;
+        return template && access(template, F_OK) == 0
+                       ? error_hint(err, "vmlaunch %s %s", context->verb->name, template)
+                       : -1;
 }
 
 /* Where the argument's template is: its path as messages show it. */
@@ -197,6 +201,21 @@ static bool is_of_unit(const struct verb_context *context, const struct template
         return strcmp(template->file, path) == 0 && systemd_has_unit(paths);
 }
 
+/* A unit is stopped by its own name: what it does not know would go on. */
+static int check_unit(const struct prepared *prepared, struct error **err)
+{
+        const char *name = prepared->spec->name;
+        _cleanup_free_ char *own = unit_service_name(name);
+
+        if (prepared->group != PLAN_GROUP_SERVICE || !text_starts_with(prepared->unit, "vmlaunch@") ||
+            strcmp(prepared->unit, own) == 0)
+                return 0;
+        error_set(err, ERROR_INVALID, "NAME: '%s' has the unit %s, and this one is %s", name, own,
+                  prepared->unit);
+        prepare_add_place(prepared->spec, "NAME", err);
+        return error_hint(err, "name the template's file after the VM, %s.tmpl", name);
+}
+
 /* Who makes the VM's group: systemd where it runs. What is only printed is what `start` would do. */
 static void choose_group(const struct verb_context *context, const struct template *template,
                          struct prepared *prepared, const struct prepare_facts *facts,
@@ -284,6 +303,8 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
         input.lock = facts->lock;
         input.running = facts->is_running;
         choose_group(context, template, prepared, facts, &input);
+        if (!facts->is_running && check_unit(prepared, err) < 0)
+                return -1;
         return plan_build(&input, &prepared->plan, err);
 }
 

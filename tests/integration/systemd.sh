@@ -527,6 +527,24 @@ test_start_that_somebody_asks_for_is_not_counted_and_what_systemd_refuses_is_sai
     expect 0 vmlaunch destroy web
 }
 
+test_template_whose_vm_has_another_unit_is_refused_by_this_one() {
+    define web
+    mv "$VMS/web.tmpl" "$VMS/other.tmpl"
+    cp "$VMS/other.tmpl" "$VMS/a b.tmpl"
+    cp "$VMS/other.tmpl" "$VMS/.#other.tmpl"
+    journalctl --rotate -q && journalctl --vacuum-time=1s -q
+    systemctl daemon-reload
+    await 20 generator_says "$VMS/other.tmpl: NAME is not the file's name"
+    await 20 generator_says "$VMS/a b.tmpl: has no unit"
+    ! generator_says '#' || fail "an editor's file is complained of"
+    expect 1 systemctl start vmlaunch@other
+    assert_contains "$(journalctl -b -u vmlaunch@other -p err -o cat)" \
+        "NAME: 'web' has the unit vmlaunch@web.service, and this one is vmlaunch@other.service" "journal"
+    expect 4 vmlaunch start 'a b'
+    assert_contains "$ERR" "a VM's name has letters" "hint"
+}
+generator_says() { journalctl -b -t vmlaunch-generator -o cat | grep -qF -- "$1"; }
+
 test_unit_waits_for_the_agent_where_the_template_says_so() {
     EMULATOR=/usr/bin/vmlaunch-fake-qemu define web 'NOTIFY_READY = "agent"'
     systemctl daemon-reload
