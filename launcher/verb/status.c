@@ -10,6 +10,7 @@
 #include "cgroups/cgroup_stats.h"
 #include "launcher/live/control_client.h"
 #include "launcher/run/state_compare.h"
+#include "launcher/run/story.h"
 #include "launcher/state/state_dir.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/pending.h"
@@ -52,7 +53,11 @@ static json_t *read_limits(const char *group)
 /* What its supervisor does not know. */
 static void add_of_template(const struct site *site, json_t *status)
 {
-        json_object_set_new(status, "pending", pending_changes(site, status));
+        _cleanup_free_ char *fault = NULL;
+
+        json_object_set_new(status, "pending", pending_changes(site, status, &fault));
+        if (fault)
+                json_object_set_new(status, "template_error", story_string(fault));
         json_object_set_new(status, "autostart",
                             json_boolean(is_autostarted(&site->paths, string_of(status, "name"))));
 }
@@ -118,8 +123,10 @@ static void print_differences(struct text *out, const json_t *status)
         }
 }
 
-static void print_pending(struct text *out, const json_t *pending)
+static void print_pending(struct text *out, const json_t *status)
 {
+        const json_t *pending = json_object_get(status, "pending");
+        const char *fault = string_of(status, "template_error");
         _cleanup_text_ struct text names = TEXT_INIT;
         json_t *name;
         size_t i;
@@ -128,6 +135,8 @@ static void print_pending(struct text *out, const json_t *pending)
                 text_addf(&names, "%s%s", i ? ", " : "", json_string_value(name));
         if (names.length)
                 line(out, "pending", "%s: the template's, at the next start", text_str(&names));
+        if (fault)
+                line(out, "pending", "the next start fails: %s", fault);
 }
 
 static char *status_text(const json_t *status)
@@ -176,7 +185,7 @@ static char *status_text(const json_t *status)
                 print_device(&out, value);
         if (json_is_true(json_object_get(status, "changed_by_hand")))
                 line(&out, "changed", "by hand: QEMU was told what vmlaunch does not follow");
-        print_pending(&out, json_object_get(status, "pending"));
+        print_pending(&out, status);
         print_differences(&out, status);
         json_array_foreach (json_object_get(status, "warnings"), i, value)
                 if (json_is_string(value))

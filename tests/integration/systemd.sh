@@ -293,6 +293,11 @@ test_changed_template_is_pending_and_a_bad_one_disturbs_nobody() {
     expect 1 systemctl start vmlaunch@broken
     assert_match "$(journalctl -b -u vmlaunch@broken -t vmlaunch -o cat)" "^$VMS/broken.tmpl:[0-9]+:[0-9]+: [^"$'\n'"]+$" "journal"
     assert_contains "$(journalctl -b -u vmlaunch@broken -p err -o cat)" "$VMS/broken.tmpl" "errors in the journal"
+    # Who looks at a VM that runs hears that it would not do so again.
+    cp "$VMS/web.tmpl" "$WORK/good"
+    echo 'MEMORY = [' >>"$VMS/web.tmpl"
+    assert_contains "$(status_of web template_error) $(vmlaunch status web)" "the next start fails: $(status_of web template_error)" "status"
+    mv "$WORK/good" "$VMS/web.tmpl"
     expect 0 systemctl stop vmlaunch@web
     expect 0 systemctl start vmlaunch@web
     assert_eq "$(limit vmlaunch@web.service memory "$(by_version memory.max memory.limit_in_bytes)")" $((160 << 20)) "limit of the next start"
