@@ -415,7 +415,8 @@ static bool is_member(const char *key, const json_t *member)
         const char *name;
         json_t *each;
 
-        if (strcmp(key, "metadata") != 0 || json_object_size(member) > FRAGMENT_LIVE)
+        if (strcmp(key, "metadata") != 0 || !json_is_object(member) ||
+            json_object_size(member) > FRAGMENT_LIVE)
                 return is_value(member);
         json_object_foreach ((json_t *)member, name, each) {
                 if (!is_value(each) || !fragment_is_line(name, ID_MAX))

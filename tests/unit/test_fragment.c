@@ -33,6 +33,9 @@ static const struct fragment_vm unit_vm = { .name = "web",
         "\"vmlaunch:web:@GENERATION@\",\"mac\":\"fe:54:00:00:00:01\"}}"
 #define GETFD \
         "{\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"n1\"}},\"fd\":\"tap:t1:0\"}"
+#define NEW_CARD(member)                                                                                    \
+        "{\"steps\":[" LINK("true", "") "],\"devices\":{\"set\":[{\"id\":\"nic0\",\"kind\":\"nic\"," member \
+                                        "}]}}"
 #define LINK(up, undo)                                                                                       \
         "{\"effect\":\"qmp\",\"args\":{\"execute\":\"set_link\",\"arguments\":{\"name\":\"nic0\",\"up\":" up \
         "}},\"undo\":[" undo "]}"
@@ -270,6 +273,12 @@ static void what_is_wrong_is_named_with_its_step(void **state)
                   "live: set: entry 1 is no object", 0 },
                 { "{\"steps\":[" LINK("true", "") "],\"devices\":{\"set\":[{\"id\":\"a\"}]}}",
                   "devices: set: entry 1: id or kind", 0 },
+                { NEW_CARD("\"slot\":{}"), "devices: set: entry 1: a member is not", 0 },
+                { NEW_CARD("\"metadata\":[{\"IP\":\"10.0.0.1\"}]"), "devices: set: entry 1: a member is not",
+                  0 },
+                { NEW_CARD("\"metadata\":\"a\\nb\""), "devices: set: entry 1: a member is not", 0 },
+                { NEW_CARD("\"metadata\":{\"IP\":[]}"), "devices: set: entry 1: a member is not", 0 },
+                { NEW_CARD("\"metadata\":{\"I\\nP\":\"a\"}"), "devices: set: entry 1: a member is not", 0 },
                 { "{\"steps\":[" LINK("true", "") "],\"places\":{\"a\":\"rp4:0x0\",\"/a b\":\"raw:/b c\"}}",
                   NULL, 0 },
                 { "{\"steps\":[" LINK("true", "") "],\"places\":{\"a b\":\"rp4:0x0\"}}", "places: a device",
