@@ -6,12 +6,13 @@
 
 char *story_time(time_t seconds, long nanoseconds)
 {
-        struct tm tm = { 0 };
+        struct tm tm;
 
-        /* A year that no int holds is nobody's. */
-        gmtime_r(&seconds, &tm);
-        return xasprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                         tm.tm_hour, tm.tm_min, tm.tm_sec, nanoseconds / 1000000);
+        /* QEMU's events have what QEMU likes. A year that no int holds is nobody's; counted from 1900 it may be one. */
+        if (!gmtime_r(&seconds, &tm))
+                tm = (struct tm){ .tm_mday = 1 };
+        return xasprintf("%04lld-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900LL, tm.tm_mon + 1,
+                         tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, nanoseconds / 1000000);
 }
 
 char *story_now(void)
