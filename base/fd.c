@@ -239,6 +239,14 @@ int fd_pidfd_send_signal(int pidfd, int sig)
         return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+char *fd_read_link(int dirfd, const char *path)
+{
+        char target[PATH_MAX];
+        ssize_t n = readlinkat(dirfd, path, target, sizeof(target));
+
+        return n > 0 && (size_t)n < sizeof(target) ? xstrndup(target, (size_t)n) : NULL;
+}
+
 long long fd_now_ms(void)
 {
         struct timespec now;

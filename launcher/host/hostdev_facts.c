@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,16 +37,11 @@ static char *attribute(const char *directory, const char *name, const char *file
 /* What the link DIRECTORY/NAME/FILE names, its last part; NULL: there is none. */
 static char *link_name(const char *directory, const char *name, const char *file)
 {
-        _cleanup_free_ char *path = xasprintf("%s/%s/%s", directory, name, file);
-        char target[PATH_MAX];
-        ssize_t n = readlink(path, target, sizeof(target) - 1);
-        const char *slash;
+        _cleanup_free_ char *path = xasprintf("%s/%s/%s", directory, name, file),
+                            *target = fd_read_link(AT_FDCWD, path);
+        const char *slash = target ? strrchr(target, '/') : NULL;
 
-        if (n <= 0)
-                return NULL;
-        target[n] = '\0';
-        slash = strrchr(target, '/');
-        return xstrdup(slash ? slash + 1 : target);
+        return slash ? xstrdup(slash + 1) : TAKE_PTR(target);
 }
 
 static int not_hidden(const struct dirent *entry)

@@ -74,17 +74,15 @@ void process_add_locks(pid_t pid, json_t *locks)
         for (struct dirent *entry; dir && (entry = readdir(dir));) {
                 _cleanup_free_ char *path = xasprintf("%s/%s", directory, entry->d_name);
                 _cleanup_free_ char *info = xasprintf("/proc/%d/fdinfo/%s", (int)pid, entry->d_name);
-                _cleanup_free_ char *text = NULL;
+                _cleanup_free_ char *text = NULL, *target = NULL;
                 struct error *ignored = NULL;
-                char target[4096] = "";
                 unsigned flags = 0;
                 const char *line;
                 struct stat st;
 
                 if (entry->d_name[0] == '.' || stat(path, &st) < 0 ||
                     (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) ||
-                    readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1) <= 0 ||
-                    text_starts_with(target, "/memfd:"))
+                    !(target = fd_read_link(AT_FDCWD, path)) || text_starts_with(target, "/memfd:"))
                         continue;
                 if (fd_read_file_at(AT_FDCWD, info, 65536, &text, NULL, &ignored) < 0) {
                         error_free(ignored);

@@ -12,9 +12,8 @@
 #include "base/text.h"
 #include "launcher/state/state_dir.h"
 
-#define FILE_MAX   4096
-#define TELL_MAX   3
-#define PATH_BYTES 4096
+#define FILE_MAX 4096
+#define TELL_MAX 3
 
 /* Those whose first argument is an fd and that may wait for its file. */
 static const long fd_calls[] = {
@@ -40,12 +39,10 @@ static char *read_small(int dirfd, const char *name)
 /* What the thread's system call is about, printable; NULL: not known. */
 static char *file_of(int task_fd)
 {
-        _cleanup_free_ char *text = read_small(task_fd, "syscall"), *link = NULL;
-        char path[PATH_BYTES];
+        _cleanup_free_ char *text = read_small(task_fd, "syscall"), *link = NULL, *path = NULL;
         unsigned long long argument;
         bool has_fd = false;
         long number;
-        ssize_t n;
 
         if (!text || sscanf(text, "%ld 0x%llx", &number, &argument) != 2 || argument > INT_MAX)
                 return NULL;
@@ -54,11 +51,8 @@ static char *file_of(int task_fd)
         if (!has_fd)
                 return NULL;
         link = xasprintf("fd/%d", (int)argument);
-        n = readlinkat(task_fd, link, path, sizeof(path) - 1);
-        if (n <= 0)
-                return NULL;
-        path[n] = '\0';
-        return text_printable(path);
+        path = fd_read_link(task_fd, link);
+        return path ? text_printable(path) : NULL;
 }
 
 /* false: it is not held. */

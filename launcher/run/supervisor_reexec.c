@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -91,16 +90,12 @@ static void give_up(struct reexec *reexec, struct error *error)
 
 char *reexec_own_program(void)
 {
-        char path[PATH_MAX + sizeof(DELETED)];
-        ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+        char *path = fd_read_link(AT_FDCWD, "/proc/self/exe");
         struct stat st;
 
-        if (n <= 0)
-                return NULL;
-        path[n] = '\0';
-        if (text_ends_with(path, DELETED) && stat(path, &st) < 0)
-                path[(size_t)n - strlen(DELETED)] = '\0';
-        return xstrdup(path);
+        if (path && text_ends_with(path, DELETED) && stat(path, &st) < 0)
+                path[strlen(path) - strlen(DELETED)] = '\0';
+        return path;
 }
 
 /* What is checked is what is executed: the open file. */
