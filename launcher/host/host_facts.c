@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +23,6 @@
 #define CLAIMED_MAX   65536
 #define ADDRESSES_MAX 65536
 #define CPU_LIST_MAX  65536
-#define GROUP_ENTRIES 65536
 
 static void file_closep(FILE **file)
 {
@@ -65,18 +65,11 @@ static int read_virt(bool *ret, struct error **err)
 static char *group_name(gid_t gid)
 {
         _cleanup_(file_closep) FILE *file = fopen("/etc/group", "re");
-        _cleanup_free_ char *line = NULL;
-        size_t size = 0;
+        const struct group *group;
 
-        for (unsigned i = 0; file && i < GROUP_ENTRIES && getline(&line, &size, file) > 0; i++) {
-                char *save = NULL, *name = strtok_r(line, ":", &save), *number = NULL;
-                uint32_t value;
-
-                if (name && strtok_r(NULL, ":", &save))
-                        number = strtok_r(NULL, ":", &save);
-                if (number && text_parse_u32(number, &value) && value == gid)
-                        return xstrdup(name);
-        }
+        while (file && (group = fgetgrent(file)))
+                if (group->gr_gid == gid)
+                        return xstrdup(group->gr_name);
         return NULL;
 }
 

@@ -1,19 +1,16 @@
 #include "launcher/run/control_role.h"
 
 #include <errno.h>
-#include <stdint.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/text.h"
 
 /* NGROUPS_MAX of the kernel. */
 #define GROUPS_MAX 65536
-/* Of /etc/group. */
-#define GROUP_LINES 100000
 
 const char *control_role_name(enum control_role role)
 {
@@ -22,41 +19,23 @@ const char *control_role_name(enum control_role role)
         return names[role];
 }
 
-/* Is it the line of this group, name:password:gid:members? Its gid then. */
-static bool is_group(const char *line, const char *name, gid_t *ret)
-{
-        size_t length = strlen(name);
-        _cleanup_free_ char *digits = NULL;
-        const char *number;
-        uint32_t gid;
-
-        if (strncmp(line, name, length) != 0 || line[length] != ':')
-                return false;
-        number = strchr(line + length + 1, ':');
-        if (!number)
-                return false;
-        digits = xstrndup(number + 1, strcspn(number + 1, ":\n"));
-        if (text_parse_u32(digits, &gid))
-                *ret = (gid_t)gid;
-        return true;
-}
-
 /* Of this host, from its file: a name service may ask the network, and a supervisor does not wait for that. */
 void control_roles_init(struct control_roles *roles, uid_t vm_uid)
 {
-        _cleanup_free_ char *line = NULL;
         FILE *file = fopen("/etc/group", "re");
-        bool has_operator = false, has_monitor = false;
-        size_t size = 0;
+        const struct group *group;
 
         *roles = (struct control_roles){ .own_uid = geteuid(),
                                          .vm_uid = vm_uid,
                                          .operator_gid = GROUP_ABSENT,
                                          .monitor_gid = GROUP_ABSENT };
         /* Of two lines with one name the first counts. */
-        for (unsigned i = 0; file && i < GROUP_LINES && getline(&line, &size, file) > 0; i++) {
-                has_operator = has_operator || is_group(line, CONTROL_OPERATOR_GROUP, &roles->operator_gid);
-                has_monitor = has_monitor || is_group(line, CONTROL_MONITOR_GROUP, &roles->monitor_gid);
+        while (file && (group = fgetgrent(file))) {
+                if (roles->operator_gid == GROUP_ABSENT &&
+                    strcmp(group->gr_name, CONTROL_OPERATOR_GROUP) == 0)
+                        roles->operator_gid = group->gr_gid;
+                if (roles->monitor_gid == GROUP_ABSENT && strcmp(group->gr_name, CONTROL_MONITOR_GROUP) == 0)
+                        roles->monitor_gid = group->gr_gid;
         }
         if (file)
                 fclose(file);
