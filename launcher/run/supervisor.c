@@ -22,6 +22,7 @@
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
 #include "launcher/state/instance.h"
+#include "launcher/state/machine_lock.h"
 
 /* Nothing has happened for so long: nothing will. */
 #define REST_MS 500u
@@ -125,6 +126,9 @@ static void tell_ready(struct supervisor *s)
                 supervisor_flush(s);
         if (execution_mark_started(s->execution, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
+        /* machine.lock stays. Who has not looked for claims has held its own before. */
+        else if (s->options->host->has_claims)
+                machine_lock_hold(&s->options->site->paths, s->plan->name);
         supervisor_tell_ready(s);
         s->machined = machined_begin(s->loop, s->execution, s->plan, s->pid);
 }

@@ -29,6 +29,7 @@
         X(CONTROL_LISTENS, "control-listens", "clients can connect, QMP is not up")                       \
         X(QMP_CONNECTED, "qmp-connected", "QEMU has greeted, nothing was sent")                           \
         X(CONT_SENT, "cont-sent", "the guest may run, its start has not been told")                       \
+        X(CLAIM_LINK, "claim-link", "the guest runs, its uid or port is about to be linked to the VM")    \
         X(READY_TOLD, "ready-told", "the starter has been told that the guest runs")                      \
         X(MACHINED_ASKED, "machined-asked", "systemd-machined is being told of the VM")                   \
         X(ADOPT_BEGIN, "adopt-begin", "a successor has read what is left, and done nothing")              \

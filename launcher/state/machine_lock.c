@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -330,6 +332,44 @@ int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_u
         *ret_uid = uid;
         *ret_port = port <= UINT16_MAX ? port : 0;
         return 1;
+}
+
+/* Who: see there. Makes the link of them if asked to. */
+static bool holds(const struct paths *paths, const char *vm, const char *what, unsigned number, bool make)
+{
+        _cleanup_free_ char *directory = xasprintf("%s/.%s", paths->state, what),
+                            *path = xasprintf("%s/%u", directory, number),
+                            *name = fd_read_link(AT_FDCWD, path);
+
+        if (name && strcmp(name, vm) == 0)
+                return true;
+        if (make) {
+                crash_point(CRASH_CLAIM_LINK);
+                mkdir(directory, 0755);
+                unlink(path);
+                (void)!symlink(vm, path);
+        }
+        return false;
+}
+
+bool machine_lock_holds(const struct paths *paths, const char *vm, const char *what, unsigned number)
+{
+        return holds(paths, vm, what, number, false);
+}
+
+void machine_lock_hold(const struct paths *paths, const char *vm)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+        unsigned port;
+        uid_t uid;
+
+        if (machine_lock_read_claims(paths->state, vm, &uid, &port, &ignored) <= 0)
+                return;
+        /* An ordinary user's VMs all have the user's. */
+        if (!paths->user)
+                holds(paths, vm, "uids", uid, true);
+        if (port)
+                holds(paths, vm, "ports", port, true);
 }
 
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err)

@@ -7,10 +7,12 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "conf/site.h"
 
 #define MACHINE_LOCK_LAYOUT 1
 #define MACHINE_LOCK_IMAGES 512
@@ -51,11 +53,20 @@ void machine_lock_add_image(struct machine_lock *lock, const char *path, const c
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
                        struct error **err);
 /*
- * Only what other VMs must not have, which every start reads of all VMs. 1: *ret_uid and *ret_port (0: none); 0: there is
+ * Only what other VMs must not have, which a start that does not hold its own yet reads of all VMs. 1: *ret_uid and *ret_port (0: none); 0: there is
  * no file; -1: *err.
  */
 int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_uid, unsigned *ret_port,
                              struct error **err);
+/*
+ * STATE/.uids/UID and STATE/.ports/PORT are links to the name of the VM whose guest ran with it last. Whoever finds its own
+ * name there, and the number in its own machine.lock, need not read those of all others: another one that has it in its
+ * lock, of a backup for instance, does not find its own, reads them all, and takes another. Only a way to find out: a link
+ * that is missing or out of date costs that reading, and RUN/uids and RUN/ports keep two running ones apart.
+ */
+bool machine_lock_holds(const struct paths *paths, const char *vm, const char *what, unsigned number);
+/* Makes them of the VM's machine.lock, which stays from now on, and while RUN/uids is locked. */
+void machine_lock_hold(const struct paths *paths, const char *vm);
 /* NULL in *ret and 0 when there is no file. */
 int machine_lock_read(const char *state_dir, const char *vm, struct machine_lock **ret, struct error **err);
 void machine_lock_free(struct machine_lock *lock);

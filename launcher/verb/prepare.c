@@ -191,6 +191,29 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
         return 0;
 }
 
+/* Must it be known what other VMs' machine.lock keep? Not by a VM that starts again with what it had: a host may have
+ * thousands, which at its boot all start. */
+static bool needs_claims(const struct site *site, const struct vm_spec *spec,
+                         const struct prepare_facts *facts)
+{
+        const struct machine_lock *lock = facts->lock;
+        const struct graphics_spec *graphics = &spec->graphics;
+
+        /* Whose devices are in use. */
+        if (spec->n_pcis)
+                return true;
+        if (facts->is_running)
+                return false;
+        /* Another machine's is not in force. */
+        if (!lock || strcmp(lock->uuid, spec->uuid_text) != 0 || strcmp(lock->family, spec->os.machine) != 0)
+                return true;
+        if (!site->owner.user && (lock->uid < site->uid_first || lock->uid > site->uid_last ||
+                                  !machine_lock_holds(&site->paths, spec->name, "uids", lock->uid)))
+                return true;
+        return graphics->present && !graphics->port && strcmp(graphics->listen, GRAPHICS_UNIX) != 0 &&
+               !machine_lock_holds(&site->paths, spec->name, "ports", lock->port);
+}
+
 /* Is it the template of the VM that a unit of this name runs? */
 static bool is_of_unit(const struct verb_context *context, const struct template *template,
                        const struct vm_spec *spec)
@@ -274,8 +297,7 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
                 mem_expect(PLAN_LEAST);
         if (read_facts(context, spec, write_cache, facts, err) < 0)
                 return -1;
-        /* Which uids and ports are taken, and whose devices are in use. */
-        if ((!facts->is_running || spec->n_pcis) &&
+        if (needs_claims(context->site, spec, facts) &&
             host_claims_read(&context->site->paths, facts->host, err) < 0)
                 return -1;
         if (spec->graphics.present && !facts->host->n_addresses && host_addresses_read(facts->host, err) < 0)

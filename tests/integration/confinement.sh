@@ -93,6 +93,61 @@ test_pc_emulator_gets_at_exec_what_the_plan_says_and_nothing_else() {
     MACHINE=pc exec_is_the_plan
 }
 
+# Two that have one uid, as a backup of /var/lib would bring it about: who had it last keeps it.
+test_a_uid_is_one_vms_whatever_their_machine_locks_say() {
+    need_root
+    local name other=${VM}b state=$ROOT/var/lib/vmlaunch uid port own
+    FAKE=$ROOT/fake-qemu
+    install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$FAKE"
+    for name in "$VM" "$other"; do
+        printf '%s\n' "NAME = \"$name\"" 'MEMORY = "64"' 'ACCEL = "tcg"' "EMULATOR = \"$FAKE\"" \
+            'GRAPHICS = [ TYPE = "vnc", LISTEN = "127.0.0.1" ]' >"$ROOT/$name.tmpl"
+        expect 0 vml start "$ROOT/$name.tmpl"
+        expect 0 vml destroy "$name"
+    done
+    planned() { timeout 30 "$VMLAUNCH" --root "$ROOT" -o json plan "$ROOT/$1.tmpl" | jq .confine.uid; }
+    kept() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$state/$VM/machine.lock"; }
+    uid=$(kept UID) port=$(kept PORT)
+    assert_eq "$(readlink "$state/.uids/$uid" "$state/.ports/$port" | xargs)" "$VM $VM" "whose uid and port they are"
+    # A VM that has both opens nobody else's file: this one would hold it up for ever.
+    own=$(grep '^UUID' "$state/$other/machine.lock")
+    rm "$state/$other/machine.lock"
+    mkfifo "$state/$other/machine.lock"
+    assert_eq "$(planned "$VM")" "$uid" "uid beside a lock that cannot be read"
+    expect 0 timeout 60 "$VMLAUNCH" --root "$ROOT" start "$ROOT/$VM.tmpl"
+    assert_eq "$(status_of uid)" "$uid" "uid beside a lock that cannot be read"
+    expect 0 vml destroy "$VM"
+
+    rm "$state/$other/machine.lock"
+    sed "s/^UUID = .*/$own/" "$state/$VM/machine.lock" >"$state/$other/machine.lock"
+    assert_eq "$(planned "$VM")" "$uid" "uid of the first"
+    expect 0 vml start "$ROOT/$VM.tmpl"
+    # Whatever the links say, two do not run with one: not even when somebody has made them wrong.
+    ln -sfn "$other" "$state/.uids/$uid"
+    ln -sfn "$other" "$state/.ports/$port"
+    assert_eq "$(planned "$other")" "$uid" "uid of the second by a wrong link"
+    expect 9 vml start "$ROOT/$other.tmpl"
+    assert_contains "$ERR" "uid $uid is in use by VM '$VM'" "error"
+    ln -sfn "$VM" "$state/.uids/$uid"
+    expect 0 vml start "$ROOT/$other.tmpl"
+    assert_eq "$(status_of uid)" "$uid" "uid of the first, running"
+    [[ $(vml -o json status "$other" | jq .uid) != "$uid" ]] || fail "both have uid $uid"
+    expect 0 vml destroy "$VM"
+    expect 0 vml destroy "$other"
+
+    # A state of before there were links: it is read once, and linked.
+    rm -r "$state/.uids" "$state/.ports"
+    expect 0 vml reconcile
+    expect 0 vml start "$ROOT/$VM.tmpl"
+    assert_eq "$(status_of uid)" "$uid" "uid without its link"
+    assert_eq "$(readlink "$state/.uids/$uid" "$state/.ports/$(kept PORT)" | xargs)" "$VM $VM" "the links"
+    expect 0 vml destroy "$VM"
+    # A first start that fails takes nothing.
+    { sed "s/$VM/${VM}c/" "$ROOT/$VM.tmpl" && echo 'NIC = [ BRIDGE = "nowhere" ]'; } >"$ROOT/${VM}c.tmpl"
+    expect 10 vml start "$ROOT/${VM}c.tmpl"
+    assert_eq "$(find "$state" -name "${VM}c" -o -lname "${VM}c")" "" "what it left"
+}
+
 test_real_qemu_is_confined_and_under_seccomp() {
     need_root
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"

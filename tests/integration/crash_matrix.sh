@@ -123,6 +123,7 @@ residue() {
     find "$RUN_DIR" -mindepth 1 ! -name 'crash-*' ! -path "$RUN_DIR/$VM" ! -path "$RECORD" ! -path "$RUN_DIR/images" ! -path "$RUN_DIR/uids" ! -path "$RUN_DIR/ports" ! -path "$RUN_DIR/.memory-cleanup" |
         sed 's/^/in RUN: /'
     find "$ROOT/var/lib/vmlaunch" -name '*.new.*' 2>/dev/null | sed 's/^/half written: /'
+    [[ -e $ROOT/var/lib/vmlaunch/$VM/machine.lock ]] || find "$ROOT/var/lib/vmlaunch/.uids" -type l 2>/dev/null | sed 's/^/link of nobody: /'
     [[ ! -d $RUN_DIR/$VM || -e $RECORD ]] || echo "an empty directory"
 }
 
@@ -286,8 +287,8 @@ live() { # LIFE WORDS
     STRUCK=0 CLIENT='' OLD='' QEMU='' CLIENT_STATUS='' NOBODY=0 KILLED='' QEMU_LIVED=0
     STARTED=1 GUEST_OFF=false ASKED=false
     rm -f "$RECORD" "$ROOT/run.out"
-    # The first start of all has no id of the instance.
-    [[ $1 != start ]] || rm -f "$ROOT/var/lib/vmlaunch/.instance"
+    # The first start of all has no id of the instance, and nothing that is the VM's already.
+    [[ $1 != start ]] || rm -rf "$ROOT/var/lib/vmlaunch"/{.instance,.uids,"$VM/machine.lock"}
     if [[ $1 != start && $1 != refused ]]; then
         running
         ! declare -F "before_${1//-/_}" >/dev/null || "before_${1//-/_}"

@@ -170,6 +170,55 @@ static void claims_are_read_without_the_rest(void **state)
         rmdir(root);
 }
 
+/* What a VM has in its machine.lock it finds as its own, and nobody else does. */
+static void a_vm_holds_what_its_lock_says_once_that_is_linked(void **state)
+{
+        char root[] = "/tmp/vmltest.XXXXXX";
+        struct paths paths = { .state = root };
+        _cleanup_free_ char *dir = NULL, *file = NULL, *link = NULL;
+        const struct machine_lock lock = { .layout = 1,
+                                           .uuid = (char *)UUID,
+                                           .machine = (char *)"pc",
+                                           .family = (char *)"pc",
+                                           .uid = 1900000017,
+                                           .port = 5901 };
+        struct error *err = NULL;
+
+        (void)state;
+        assert_non_null(mkdtemp(root));
+        dir = xasprintf("%s/web", root);
+        file = xasprintf("%s/machine.lock", dir);
+        link = xasprintf("%s/.uids/1900000017", root);
+        /* No machine.lock: nothing. */
+        machine_lock_hold(&paths, "web");
+        assert_int_equal(rmdir(root), 0);
+        assert_int_equal(mkdir(root, 0755), 0);
+        assert_int_equal(mkdir(dir, 0755), 0);
+        assert_int_equal(fd_write_file_at(AT_FDCWD, file, "", 0, 0644, 0, &err), 0);
+        assert_int_equal(machine_lock_write(root, "web", &lock, &err), 0);
+        assert_false(machine_lock_holds(&paths, "web", "uids", 1900000017));
+        machine_lock_hold(&paths, "web");
+        assert_true(machine_lock_holds(&paths, "web", "uids", 1900000017));
+        assert_true(machine_lock_holds(&paths, "web", "ports", 5901));
+        assert_false(machine_lock_holds(&paths, "web", "ports", 0));
+        assert_false(machine_lock_holds(&paths, "web", "uids", 1900000018));
+        assert_false(machine_lock_holds(&paths, "we", "uids", 1900000017));
+        assert_false(machine_lock_holds(&paths, "web2", "uids", 1900000017));
+        /* Whoever had it before. */
+        assert_int_equal(unlink(link), 0);
+        assert_int_equal(symlink("db", link), 0);
+        assert_false(machine_lock_holds(&paths, "web", "uids", 1900000017));
+        machine_lock_hold(&paths, "web");
+        assert_true(machine_lock_holds(&paths, "web", "uids", 1900000017));
+        assert_false(machine_lock_holds(&paths, "db", "uids", 1900000017));
+        /* Of a user's VMs each has the user's uid. */
+        assert_int_equal(unlink(link), 0);
+        paths.user = true;
+        machine_lock_hold(&paths, "web");
+        assert_false(machine_lock_holds(&paths, "web", "uids", 1900000017));
+        assert_int_equal(fd_remove_tree(AT_FDCWD, root, &err), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -178,6 +227,7 @@ int main(void)
                 cmocka_unit_test(wrong_locks_are_refused_with_their_place),
                 cmocka_unit_test(vm_without_a_lock_has_none),
                 cmocka_unit_test(claims_are_read_without_the_rest),
+                cmocka_unit_test(a_vm_holds_what_its_lock_says_once_that_is_linked),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
