@@ -2,6 +2,7 @@
 #include "tests/unit/peer.h"
 #include "tests/unit/scratch.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -94,13 +95,13 @@ static void on_ready(json_t *greeting, void *data)
 static void qemu_says(struct scene *s, const char *command, const char *reply)
 {
         json_auto_t *asked = NULL;
-        char line[128];
+        _cleanup_free_ char *line = NULL;
 
         peer_settle(s->loop, 20);
         asked = peer_read_json(s->qemu);
         assert_string_equal(json_string_value(json_object_get(asked, "execute")), command);
-        snprintf(line, sizeof(line), "{\"return\":%s,\"id\":%lld}\n", reply,
-                 json_integer_value(json_object_get(asked, "id")));
+        line = xasprintf("{\"return\":%s,\"id\":%lld}\n", reply,
+                         json_integer_value(json_object_get(asked, "id")));
         peer_write(s->qemu, line);
 }
 
@@ -324,14 +325,21 @@ static void on_told(json_t *reply, const struct error *error, void *data)
         s->ready++;
 }
 
+static void change_by_hand(struct scene *s)
+{
+        unsigned before = s->ready;
+
+        qmp_client_call(s->qmp, "blockdev-add", NULL, QMP_MUTATE, NULL, 0, on_told, s);
+        qemu_answers(s, "blockdev-add");
+        peer_spin_until(s->loop, &s->ready, before + 1);
+}
+
 static void what_was_seen_is_old_once_qemu_was_told_to_change(void **state)
 {
         struct scene *s = *state;
 
         look(s, "[]");
-        qmp_client_call(s->qmp, "blockdev-add", NULL, QMP_MUTATE, NULL, 0, on_told, s);
-        qemu_answers(s, "blockdev-add");
-        peer_spin_until(s->loop, &s->ready, 2);
+        change_by_hand(s);
         add_node(s);
         qemu_says(s, "query-named-block-nodes", "[]");
         qemu_answers(s, "blockdev-add");
@@ -354,6 +362,37 @@ static void what_was_seen_is_old_once_qemu_tells_of_something(void **state)
         qemu_says(s, "query-named-block-nodes", "[]");
         qemu_answers(s, "blockdev-add");
         peer_spin_until(s->loop, &s->committed, 2);
+}
+
+/* A supervisor is small while nothing happens, however many disks there are. */
+static void of_what_was_seen_little_is_kept(void **state)
+{
+        static const char node[] =
+                "%s{\"node-name\":\"n%u\",\"iops\":0,\"iops_rd\":0,\"iops_wr\":0,\"bps\":0,\"bps_rd\":0,\"bps_wr\":0,"
+                "\"ro\":false,\"drv\":\"file\",\"file\":\"/srv/%u.img\",\"encrypted\":false,\"write_threshold\":0,"
+                "\"detect_zeroes\":\"off\",\"backing_file_depth\":0,\"cache\":{\"writeback\":true,\"direct\":false,"
+                "\"no-flush\":false},\"image\":{\"filename\":\"/srv/%u.img\",\"format\":\"file\",\"virtual-size\":1,"
+                "\"actual-size\":1,\"dirty-flag\":false}}";
+        struct scene *s = *state;
+        _cleanup_text_ struct text nodes = TEXT_INIT;
+        size_t before;
+
+        text_add(&nodes, "[");
+        for (unsigned i = 0; i < 200; i++)
+                text_addf(&nodes, node, i ? "," : "", i, i, i);
+        text_add(&nodes, "]");
+        /* What the connection needs for so much it has then. */
+        look(s, text_str(&nodes));
+        change_by_hand(s);
+        look(s, "[]");
+        before = mallinfo2().uordblks;
+        change_by_hand(s);
+        look(s, text_str(&nodes));
+        assert_in_range(mallinfo2().uordblks - before, 0, 100000);
+        add_node(s);
+        qemu_says(s, "query-named-block-nodes", text_str(&nodes));
+        peer_spin_until(s->loop, &s->answered, 4);
+        assert_non_null(strstr(s->refusal, "QEMU has 'n1' already"));
 }
 
 static void who_looks_when_qemu_ends_is_told(void **state)
@@ -389,6 +428,7 @@ int main(void)
                                                 scene_done),
                 cmocka_unit_test_setup_teardown(what_was_seen_is_old_once_qemu_tells_of_something, scene_new,
                                                 scene_done),
+                cmocka_unit_test_setup_teardown(of_what_was_seen_little_is_kept, scene_new, scene_done),
                 cmocka_unit_test_setup_teardown(who_looks_when_qemu_ends_is_told, scene_new, scene_done),
                 cmocka_unit_test_setup_teardown(an_owed_change_that_asks_qemu_outlives_its_end, scene_new,
                                                 scene_done),
