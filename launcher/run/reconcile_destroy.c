@@ -1,5 +1,7 @@
 #include "launcher/run/reconcile.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -16,14 +18,21 @@
 
 #define KILL_DEADLINE_MS 5000
 
+/* Its last run took journal and lock away at its end, and no start has come as far as that: its record need not be read. */
+static bool is_at_rest(const struct vm_dir *vm)
+{
+        return journal_is_empty(vm->fd) && faccessat(vm->fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+               errno == ENOENT;
+}
+
 bool orphan_exists(const struct site *site, const char *name)
 {
         _cleanup_vm_dir_ struct vm_dir *vm = NULL;
         _cleanup_error_ struct error *ignored = NULL;
         pid_t pid;
 
-        return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !vm_dir_is_locked(vm, NULL) &&
-               vm_qemu_lives(site, vm, 0, &pid, NULL, NULL, &ignored) > 0;
+        return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !is_at_rest(vm) &&
+               !vm_dir_is_locked(vm, NULL) && vm_qemu_lives(site, vm, 0, &pid, NULL, NULL, &ignored) > 0;
 }
 
 /* The undo below works by the journal alone. */
