@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/group.h"
 #include "base/text.h"
 #include "conf/template.h"
 #include "launcher/host/memory_facts.h"
@@ -61,15 +61,16 @@ static int read_virt(bool *ret, struct error **err)
         return 0;
 }
 
-/* /etc/group itself, not the name service: that one may be remote, and is loaded at run time. */
 static char *group_name(gid_t gid)
 {
-        _cleanup_(file_closep) FILE *file = fopen("/etc/group", "re");
-        const struct group *group;
+        _cleanup_free_ char *text = group_file_read();
+        char *rest = text;
+        const char *name;
+        uint32_t each;
 
-        while (file && (group = fgetgrent(file)))
-                if (group->gr_gid == gid)
-                        return xstrdup(group->gr_name);
+        while (group_next(&rest, &name, &each))
+                if (each == gid)
+                        return xstrdup(name);
         return NULL;
 }
 

@@ -1,12 +1,11 @@
 #include "launcher/run/control_role.h"
 
 #include <errno.h>
-#include <grp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/group.h"
 #include "base/mem.h"
 
 /* NGROUPS_MAX of the kernel. */
@@ -19,26 +18,24 @@ const char *control_role_name(enum control_role role)
         return names[role];
 }
 
-/* Of this host, from its file: a name service may ask the network, and a supervisor does not wait for that. */
 void control_roles_init(struct control_roles *roles, uid_t vm_uid)
 {
-        FILE *file = fopen("/etc/group", "re");
-        const struct group *group;
+        _cleanup_free_ char *text = group_file_read();
+        char *rest = text;
+        const char *name;
+        uint32_t gid;
 
         *roles = (struct control_roles){ .own_uid = geteuid(),
                                          .vm_uid = vm_uid,
                                          .operator_gid = GROUP_ABSENT,
                                          .monitor_gid = GROUP_ABSENT };
         /* Of two lines with one name the first counts. */
-        while (file && (group = fgetgrent(file))) {
-                if (roles->operator_gid == GROUP_ABSENT &&
-                    strcmp(group->gr_name, CONTROL_OPERATOR_GROUP) == 0)
-                        roles->operator_gid = group->gr_gid;
-                if (roles->monitor_gid == GROUP_ABSENT && strcmp(group->gr_name, CONTROL_MONITOR_GROUP) == 0)
-                        roles->monitor_gid = group->gr_gid;
+        while (group_next(&rest, &name, &gid)) {
+                if (roles->operator_gid == GROUP_ABSENT && strcmp(name, CONTROL_OPERATOR_GROUP) == 0)
+                        roles->operator_gid = gid;
+                if (roles->monitor_gid == GROUP_ABSENT && strcmp(name, CONTROL_MONITOR_GROUP) == 0)
+                        roles->monitor_gid = gid;
         }
-        if (file)
-                fclose(file);
 }
 
 static bool has_group(gid_t wanted, gid_t gid, const gid_t *groups, size_t n_groups)

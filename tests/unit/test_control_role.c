@@ -2,6 +2,7 @@
 #include <grp.h>
 #include <sys/wait.h>
 
+#include "base/group.h"
 #include "tests/unit/control_fixture.h"
 
 /* A connection of another user, made in a child; the groups are all the supplementary ones. */
@@ -264,6 +265,28 @@ static void monitors_cannot_keep_an_admins_commands_out(void **state)
         text_done(&lines);
 }
 
+static void lines_of_etc_group_are_read_and_others_passed_over(void **state)
+{
+        char text[] = "root:x:0:\n\n# a comment\nno:number:here:\nshort:x\n+:::\nbig:x:4294967296:a\n"
+                      "kvm:x:104:a,b\nlast::7";
+        char *rest = text, *none = NULL;
+        const char *name;
+        uint32_t gid;
+
+        (void)state;
+        assert_true(group_next(&rest, &name, &gid));
+        assert_string_equal(name, "root");
+        assert_int_equal(gid, 0);
+        assert_true(group_next(&rest, &name, &gid));
+        assert_string_equal(name, "kvm");
+        assert_int_equal(gid, 104);
+        assert_true(group_next(&rest, &name, &gid));
+        assert_string_equal(name, "last");
+        assert_int_equal(gid, 7);
+        assert_false(group_next(&rest, &name, &gid));
+        assert_false(group_next(&none, &name, &gid));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -273,6 +296,7 @@ int main(void)
                 TEST(the_vms_own_uid_is_refused_whatever_its_groups),
                 cmocka_unit_test(roles_are_by_uid_first_and_by_group_then),
                 cmocka_unit_test(every_row_is_once_there_and_means_what_its_name_says),
+                cmocka_unit_test(lines_of_etc_group_are_read_and_others_passed_over),
                 TEST(operators_cannot_keep_an_admin_out),
                 TEST(a_stranger_is_told_and_closed),
                 TEST(monitors_cannot_keep_an_admins_commands_out),
