@@ -120,10 +120,8 @@ static void tell_ready(struct supervisor *s)
 
         /* One record with all of it. It alone says already that the guest has run, should we die before the mark. */
         s->end.ready = true;
-        supervisor_story(s, "the guest runs");
+        supervisor_story(s, "the guest runs: QEMU pid %d, generation %s", (int)s->pid, s->generation);
         supervisor_changed(s);
-        if (s->flush)
-                supervisor_flush(s);
         if (execution_mark_started(s->execution, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
         /* machine.lock stays. Who has not looked for claims has held its own before. */
@@ -359,7 +357,8 @@ static void attend(struct supervisor *s)
                 return;
         }
         crash_point(CRASH_CONTROL_LISTENS);
-        supervisor_story(s, "QEMU started, pid %d", (int)s->pid);
+        log_debug("%s: QEMU started, pid %d", s->plan->name, (int)s->pid);
+        supervisor_flush_soon(s);
         if (has_attended_step(s->plan))
                 steps_attend(s, true);
 }
@@ -373,27 +372,18 @@ void supervisor_hear_signals(struct supervisor *s)
         signal(SIGPIPE, SIG_IGN);
 }
 
-/* What the last run has left to read stays when this one does not come to be. */
-static void keep_former(struct supervisor *s)
-{
-        const char *state = json_string_value(json_object_get(s->former, "state"));
-
-        if (!state || strcmp(state, "stopped") != 0) {
-                json_decref(s->former);
-                s->former = NULL;
-        }
-}
-
 static bool has_record(const struct supervisor *s)
 {
         return s->vm && faccessat(s->vm->fd, "record.json", F_OK, 0) == 0;
 }
 
+/* What the last run has left to read stays when this one does not come to be. */
 static bool restore_former(struct supervisor *s)
 {
+        const char *state = json_string_value(json_object_get(s->former, "state"));
         _cleanup_error_ struct error *ignored = NULL;
 
-        return s->former && record_write(s->vm->fd, s->former, &ignored) == 0;
+        return state && strcmp(state, "stopped") == 0 && record_write(s->vm->fd, s->former, &ignored) == 0;
 }
 
 static int start(struct supervisor *s, struct error **err)
@@ -414,7 +404,6 @@ static int start(struct supervisor *s, struct error **err)
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0 || hugepages_check_start(s->plan, HUGEPAGES_SYS, err) < 0)
                 return -1;
-        keep_former(s);
         s->state = VM_STARTING;
         note_warnings(s);
         supervisor_changed(s);

@@ -26,7 +26,6 @@
 struct log_file {
         char *path;
         int fd; /* ours, to read and to cut */
-        int watch;
 };
 
 struct log_keeper {
@@ -89,8 +88,7 @@ static void look(struct log_keeper *keeper)
 static void set_watches(struct log_keeper *keeper)
 {
         for (size_t i = 0; i < keeper->n_files; i++)
-                keeper->files[i].watch =
-                        inotify_add_watch(keeper->inotify, keeper->files[i].path, IN_MODIFY | IN_ONESHOT);
+                inotify_add_watch(keeper->inotify, keeper->files[i].path, IN_MODIFY | IN_ONESHOT);
 }
 
 static void on_look(void *data)
@@ -125,7 +123,7 @@ static void add_file(struct log_keeper *keeper, const char *path)
                 return;
         }
         ARRAY_GROW(keeper->files, keeper->n_files);
-        keeper->files[keeper->n_files++] = (struct log_file){ .path = xstrdup(path), .fd = fd, .watch = -1 };
+        keeper->files[keeper->n_files++] = (struct log_file){ .path = xstrdup(path), .fd = fd };
 }
 
 void log_attend(struct supervisor *s, const json_t *args)

@@ -203,6 +203,8 @@ void supervisor_changed(struct supervisor *s);
 /* The program that we were has told the record and the clients how things are. */
 void supervisor_tell_as_told(struct supervisor *s);
 void supervisor_flush(struct supervisor *s);
+/* In the next round of the loop; of a start a little later. */
+void supervisor_flush_soon(struct supervisor *s);
 
 /* supervisor_adopt.c */
 /* The keeper's socket, if there is one: it gets lock and log, and tells how QEMU ended. */

@@ -148,6 +148,13 @@ static void on_flush(void *data)
         supervisor_flush(s);
 }
 
+/* Lines that come together are written together. */
+void supervisor_flush_soon(struct supervisor *s)
+{
+        if (!s->flush && s->state != VM_STOPPED)
+                s->flush = loop_add_deadline(s->loop, s->state == VM_STARTING ? STARTING_MS : 0, on_flush, s);
+}
+
 static void tell_line(struct supervisor *s, const char *line)
 {
         _cleanup_free_ char *now = story_now();
@@ -179,9 +186,7 @@ void supervisor_story(struct supervisor *s, const char *format, ...)
         if (line.length > LINE_MAX_BYTES)
                 line.data[LINE_MAX_BYTES] = '\0';
         tell_line(s, text_str(&line));
-        /* Lines that come together are written together. */
-        if (!s->flush && s->state != VM_STOPPED)
-                s->flush = loop_add_deadline(s->loop, s->state == VM_STARTING ? STARTING_MS : 0, on_flush, s);
+        supervisor_flush_soon(s);
 }
 
 static bool same(const char *a, const char *b)

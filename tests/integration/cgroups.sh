@@ -276,7 +276,7 @@ test_a_slice_is_a_group_of_that_name() {
 
 # The order of ends is that of the logs' last lines.
 ended() { sed -n 's/^\([^ ]*\) info: .*QEMU has ended.*/\1/p' "$ROOT/var/log/vmlaunch/$1.log"; }
-began() { sed -n 's/^\([^ ]*\) info: .*QEMU started.*/\1/p' "$ROOT/var/log/vmlaunch/$1.log"; }
+began() { sed -n 's/^\([^ ]*\) debug: .*QEMU started.*/\1/p' "$ROOT/var/log/vmlaunch/$1.log"; }
 test_vms_are_started_and_shut_down_in_their_order() {
     need_root
     local name begin

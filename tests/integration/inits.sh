@@ -45,7 +45,7 @@ of_is_not() { [[ $(of "$1" "$2") != "$3" ]]; }
 running() { there vmlaunch -o json list | jq -r '.[].name' | sort | sed "s/^$VM//" | xargs; }
 running_is() { [[ $(running) == "$1" ]]; }
 # The order of ends and starts is that of the logs' lines.
-when() { sed -n "s/^\([^ ]*\) info: .*$2.*/\1/p" "$R/var/log/vmlaunch/$VM$1.log" | tail -1; }
+when() { sed -n "s/^\([^ ]*\) [a-z]*: .*$2.*/\1/p" "$R/var/log/vmlaunch/$VM$1.log" | tail -1; }
 three_in_order() {
     define a 'START_ORDER = "2"' 'START_DELAY = "1"'
     define b 'START_ORDER = "1"' 'START_DELAY = "1"'
