@@ -342,8 +342,10 @@ int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **e
         _cleanup_free_ char *mountinfo = NULL, *proc_cgroups = NULL, *v2_controllers = NULL;
         struct cgroup_host host;
 
+        /* /proc/cgroups tells controllers of v1 from mount options. */
         if (read_below(root, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &mountinfo, err) < 0 ||
-            read_below(root, "/proc/cgroups", SMALL_FILE_MAX, &proc_cgroups, err) < 0)
+            (mountinfo && strstr(mountinfo, " - cgroup ") &&
+             read_below(root, "/proc/cgroups", SMALL_FILE_MAX, &proc_cgroups, err) < 0))
                 return -1;
         cgroup_host_parse(mountinfo ? mountinfo : "", proc_cgroups ? proc_cgroups : "", NULL, &host);
         if (host.v2_mount) {

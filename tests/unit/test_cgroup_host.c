@@ -264,6 +264,8 @@ static void on_v2_files_are_told_by_the_root_or_by_a_group_below(void **state)
 {
         (void)state;
         put("/proc/self/mountinfo", v2);
+        /* Not read: this one could not be. */
+        put("/proc/cgroups/directory", "");
         put("/sys/fs/cgroup/cgroup.controllers", "io memory\n");
         assert_files("memory.swap.max");
         /* A group without controllers says nothing, nor does one of threads, which has some of them. */
