@@ -347,7 +347,7 @@ END
         disk 3 '.inserted.image."virtual-size"' $((10 << 20))
         dev 4 type ide-cd
         disk 4 .inserted.ro true
-        tgtadm -C "$control" --lld iscsi --op show --mode conn --tid 1 | grep -q "Session" || fail "no session at the target"
+        assert_contains "$(tgtadm -C "$control" --lld iscsi --op show --mode conn --tid 1)" Session "connections of the target"
     fi
     ended
     [[ -n $iscsi ]] || skip "no iSCSI here: tgt and qemu-block-extra; NBD was seen"

@@ -32,7 +32,7 @@ state_dir() { echo "$ROOT/var/lib/vmlaunch/$VM"; }
 vars() { echo "$(state_dir)/$(vml plan "$TEMPLATE" --format json 2>/dev/null | jq -r .uuid)_VARS.$1"; }
 # plain_console: what came out of the guest, without the terminal's commands
 plain_console() { sed 's/\x1b\[[0-9;=?]*[a-zA-Z]//g' "$WORK/console" | tr -d '\r'; }
-console_has() { plain_console | grep -qF -- "$1"; }
+console_has() { [[ $(plain_console) == *"$1"* ]]; }
 need_ovmf() { [[ -e /usr/share/OVMF/OVMF_CODE_4M.ms.fd ]] || skip "no OVMF here"; }
 
 test_settings_of_a_q35_with_secure_boot() {

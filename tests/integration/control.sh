@@ -35,7 +35,7 @@ talk() {
     cat "$heard"
 }
 wire_has() { # CHANNEL TEXT
-    vml -o json log --wire "$VM" | grep "\"channel\":\"$1" | grep -qF "$2"
+    [[ $(vml -o json log --wire "$VM" | grep "\"channel\":\"$1") == *"$2"* ]]
 }
 # hears FILE: an event of this moment arrives there
 hears() {

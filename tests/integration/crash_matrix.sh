@@ -177,7 +177,7 @@ strike() {
     elif is_helper "$AT"; then
         pids[supervisor]=$(parent_of "$AT")
         # One that a client has left to itself is not the supervisor's.
-        { [[ ${pids[supervisor]} != "$CLIENT" ]] && our_pids | grep -qx "${pids[supervisor]}"; } || pids[supervisor]=$(jq -r .supervisor_pid "$RECORD")
+        { [[ ${pids[supervisor]} != "$CLIENT" ]] && grep -qx "${pids[supervisor]}" <<<"$(our_pids)"; } || pids[supervisor]=$(jq -r .supervisor_pid "$RECORD")
     else
         pids[helper]=$(pgrep -P "$AT" -x -f "vmlaunch __host" || true)
         pids[both]=$AT

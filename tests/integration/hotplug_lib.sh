@@ -46,10 +46,10 @@ holdings() {
     grep -vE '^(#|(VCPU|MEMORY)_PLUGGED = "0)' "$RUN_DIR/live.tmpl"
 }
 disks_in_guest() { in_guest '{"execute":"guest-get-disks"}' | jq -r '.. | .name? // empty' | sort -u; }
-has_disk() { disks_in_guest | grep -qx "/dev/$1"; }
+has_disk() { grep -qx "/dev/$1" <<<"$(disks_in_guest)"; }
 has_no_disk() { ! has_disk "$1"; }
 macs_in_guest() { in_guest '{"execute":"guest-network-get-interfaces"}' | jq -r '.. | ."hardware-address"? // empty'; }
-has_mac() { macs_in_guest | grep -qx "$1"; }
+has_mac() { grep -qx "$1" <<<"$(macs_in_guest)"; }
 has_no_mac() { ! has_mac "$1"; }
 vcpus_in_guest() { in_guest '{"execute":"guest-get-vcpus"}' | jq length; }
 has_vcpus() { [[ $(vcpus_in_guest) == "$1" ]]; }

@@ -167,7 +167,7 @@ test_runit_supervises_a_vm_and_starts_all_in_order() {
     await 30 running_is ""
     host_is_clean
 }
-service_is_down() { there sv status "$1" | grep -q '^down:.*'; }
+service_is_down() { [[ $(there sv status "$1") == down:* ]]; }
 
 test_s6_supervises_a_vm_and_starts_all_in_order() {
     a_host
@@ -206,7 +206,7 @@ test_s6_supervises_a_vm_and_starts_all_in_order() {
     await 30 running_is ""
     host_is_clean
 }
-s6_is_down() { there s6-svstat "$1" | grep -q '^down '; }
+s6_is_down() { [[ $(there s6-svstat "$1") == "down "* ]]; }
 
 test_busybox_init_starts_and_shuts_down_in_order() {
     a_host

@@ -11,7 +11,7 @@ test_guest_boots_answers_and_powers_off_by_its_agent() {
     assert_eq "$(status_of state)" running
     assert_eq "$(status_of agent)" answering
     assert_eq "$(cat /sys/fs/cgroup/cpu/machine.slice/vmlaunch-"$VM"/cpu.shares)" 1024 "cpu.shares"
-    ip -o link show "vl-$$" | grep -q "master $BRIDGE" || fail "the tap is not in the bridge"
+    assert_contains "$(ip -o link show "vl-$$")" "master $BRIDGE" "the tap"
     expect 0 vml list
     assert_match "$OUT" "$VM +running"
     expect 0 vml shutdown "$VM"

@@ -26,9 +26,9 @@ listen() {
     : >"$WORK/heard"
     socat TCP-LISTEN:8099,bind=127.0.0.1,reuseaddr,fork "EXEC:$WORK/answer" 9>&- &
     LISTENER=$!
-    await 5 nc_listens
+    await 5 listens
 }
-nc_listens() { ss -Hltn 2>/dev/null | grep -q 127.0.0.1:8099; }
+listens() { [[ -n $(ss -Hltn src 127.0.0.1:8099) ]]; }
 talk() { # WORD
     # Not until the end of the connection, which passt of 2023 tells nobody who has ended its own side.
     tell_guest "(echo $1 | nc -w 20 $GATEWAY 8099 >/tmp/$1) &" "until grep -q answer /tmp/$1; do sleep 0.1; done" "cat /tmp/$1; pkill nc"

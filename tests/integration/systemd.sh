@@ -163,7 +163,7 @@ test_unit_is_active_when_its_vm_runs_and_everybody_shows_it() {
     assert_eq "$(property vmlaunch@web Result)" success "result of the unit"
     ! is_registered web || fail "machinectl lists a VM that is gone"
 }
-is_registered() { machinectl list --no-legend | grep -q "^$1 *vm *vmlaunch"; }
+is_registered() { grep -q "^$1 *vm *vmlaunch" <<<"$(machinectl list --no-legend)"; }
 
 # A machine whose unit is inactive is one that systemd-machined ends, by stopping that unit: perhaps its next run.
 test_machine_is_gone_before_its_unit_is_and_only_ours() {
@@ -197,7 +197,7 @@ test_machine_is_gone_before_its_unit_is_and_only_ours() {
     systemctl stop foreign
     await 20 machine_is_gone web
 }
-journal_has_told() { journalctl -b -o cat -u "vmlaunch@$1" | grep -F "$2"; }
+journal_has_told() { [[ $(journalctl -b -o cat -u "vmlaunch@$1") == *"$2"* ]]; }
 machine_is_gone() { ! machinectl show "$1"; }
 
 test_guest_that_stays_is_destroyed_inside_the_units_deadline() {

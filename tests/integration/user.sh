@@ -28,7 +28,7 @@ fake_template() {
     template "EMULATOR = \"$WORK/fake-qemu\"" "$@"
     sed -i '/^CPU = /d' "$TEMPLATE"
 }
-guest_has_address() { ovml agent "$VM" raw '{"execute":"guest-network-get-interfaces"}' | grep -qF "\"$1\""; }
+guest_has_address() { [[ $(ovml agent "$VM" raw '{"execute":"guest-network-get-interfaces"}') == *"\"$1\""* ]]; }
 nothing_runs() {
     ! pgrep -u "$USER_ID" >/dev/null && [[ -z $(find "$HOME_DIR/run" -path "*/$VM/*" ! -name record.json) ]]
 }
