@@ -20,7 +20,7 @@ static int no_such_bridge(struct netlink *nl, const char *bridge, struct error *
         _cleanup_text_ struct text names = TEXT_INIT;
         size_t n = 0, bridges = 0;
 
-        if (netlink_link_dump(nl, NULL, &links, &n, err) < 0)
+        if (netlink_link_dump(nl, &links, &n, err) < 0)
                 return error_wrap(err, "no bridge '%s'", bridge);
         for (size_t i = 0; i < n; i++)
                 if (strcmp(links[i].kind, "bridge") == 0 && ++bridges <= BRIDGES_NAMED_MAX)
@@ -333,24 +333,6 @@ int net_bridge_back(struct netlink *nl, const struct net_op *op, const char *own
         return go(nl, &back, owner, err);
 }
 
-int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err)
-{
-        _cleanup_free_ struct net_link *links = NULL;
-        size_t n = 0, ours = 0;
-
-        assert(*owner && group != 0);
-        if (netlink_link_dump(nl, &group, &links, &n, err) < 0)
-                return -1;
-        for (size_t i = 0; i < n; i++)
-                ours += strcmp(links[i].alias, owner) == 0;
-        if (ours > 0 && ours == n)
-                return netlink_group_delete(nl, group, err);
-        for (size_t i = 0; i < n; i++)
-                if (strcmp(links[i].alias, owner) == 0 && netlink_link_delete(nl, links[i].index, err) < 0)
-                        return error_wrap(err, "delete tap '%s'", links[i].name);
-        return 0;
-}
-
 int net_remove_tap(struct netlink *nl, int index, const char *owner, struct error **err)
 {
         struct net_link link;
@@ -371,7 +353,7 @@ int net_find_by_alias(struct netlink *nl, const char *prefix, struct net_found *
         struct net_found *found = NULL;
         size_t n = 0, n_found = 0;
 
-        if (netlink_link_dump(nl, NULL, &links, &n, err) < 0)
+        if (netlink_link_dump(nl, &links, &n, err) < 0)
                 return -1;
         for (size_t i = 0; i < n; i++) {
                 struct net_found *one;

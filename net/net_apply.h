@@ -26,8 +26,6 @@ int net_bridge_of(struct netlink *nl, const char *ifname, const char *owner, cha
                   bool *ret_in_ovs, struct error **err);
 int net_bridge_back(struct netlink *nl, const struct net_op *op, const char *owner, const char *previous,
                     bool in_ovs, struct error **err);
-/* Deletes every tap of the link group whose alias is owner, in one request when no others share the group. */
-int net_remove_group(struct netlink *nl, uint32_t group, const char *owner, struct error **err);
 /* Deletes the tap of that number if its alias is owner. 1: done, 0: it is not (any more), -1: *err. */
 int net_remove_tap(struct netlink *nl, int index, const char *owner, struct error **err);
 

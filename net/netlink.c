@@ -327,26 +327,8 @@ int netlink_link_delete(struct netlink *nl, int index, struct error **err)
         return why;
 }
 
-int netlink_group_delete(struct netlink *nl, uint32_t group, struct error **err)
-{
-        char buffer[REQUEST_SIZE], words[256] = "";
-        struct nlmsghdr *request = request_start(nl, buffer, RTM_DELLINK, NLM_F_ACK, 0);
-        int why;
-
-        /* Group 0 is every link nobody has put into a group; the kernel refuses it too. */
-        assert(group != 0);
-        mnl_attr_put_u32(request, IFLA_GROUP, group);
-        why = ask(nl, request, "delete link group", NULL, words, sizeof(words), err);
-        if (why == ENODEV || why == ENXIO)
-                return 0;
-        if (why > 0)
-                return kernel_refused(why, words, "delete link group", err);
-        return why;
-}
-
 /* 1: the dump is whole; 0: it was disturbed, ask again. */
-static int dump_once(struct netlink *nl, const uint32_t *group, struct net_link **links, size_t *n,
-                     struct error **err)
+static int dump_once(struct netlink *nl, struct net_link **links, size_t *n, struct error **err)
 {
         static const char what[] = "list interfaces";
         char buffer[REQUEST_SIZE], words[256] = "";
@@ -376,8 +358,7 @@ static int dump_once(struct netlink *nl, const uint32_t *group, struct net_link 
                                                       what, err);
                         if (header->nlmsg_type == NLMSG_DONE)
                                 return !disturbed;
-                        if (!netlink_parse_link(header, header->nlmsg_len, &link) ||
-                            (group && link.group != *group))
+                        if (!netlink_parse_link(header, header->nlmsg_len, &link))
                                 continue;
                         if (*n >= LINKS_MAX)
                                 return error_set(err, ERROR_FAILED, "%s: more than %d", what, LINKS_MAX);
@@ -387,8 +368,7 @@ static int dump_once(struct netlink *nl, const uint32_t *group, struct net_link 
         }
 }
 
-int netlink_link_dump(struct netlink *nl, const uint32_t *group, struct net_link **ret_links, size_t *ret_n,
-                      struct error **err)
+int netlink_link_dump(struct netlink *nl, struct net_link **ret_links, size_t *ret_n, struct error **err)
 {
         _cleanup_free_ struct net_link *links = NULL;
         size_t n = 0;
@@ -397,7 +377,7 @@ int netlink_link_dump(struct netlink *nl, const uint32_t *group, struct net_link
         for (int i = 0; i < DUMP_TRIES && whole == 0; i++) {
                 free(links);
                 links = NULL;
-                whole = dump_once(nl, group, &links, &n, err);
+                whole = dump_once(nl, &links, &n, err);
         }
         if (whole < 0)
                 return -1;

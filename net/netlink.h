@@ -55,11 +55,8 @@ int netlink_link_get_index(struct netlink *nl, int index, struct net_link *ret, 
 int netlink_link_set(struct netlink *nl, int index, const struct net_link_change *change, struct error **err);
 /* A link that is not there any more is fine. */
 int netlink_link_delete(struct netlink *nl, int index, struct error **err);
-/* All links of a group go in one request (one grace period of the kernel instead of one per link). */
-int netlink_group_delete(struct netlink *nl, uint32_t group, struct error **err);
-/* All links, or those of *group when group is not NULL. *ret_links is owned by the caller: free(). */
-int netlink_link_dump(struct netlink *nl, const uint32_t *group, struct net_link **ret_links, size_t *ret_n,
-                      struct error **err);
+/* All links. *ret_links is owned by the caller: free(). */
+int netlink_link_dump(struct netlink *nl, struct net_link **ret_links, size_t *ret_n, struct error **err);
 
 /* One RTM_NEWLINK message of n bytes (header included). False when it is not one or is malformed. */
 bool netlink_parse_link(const void *message, size_t n, struct net_link *ret);

@@ -295,43 +295,6 @@ static void a_way_back_that_is_not_known_leaves_the_tap_in_no_bridge(void **stat
         undo_all(f, OWNER);
 }
 
-static void a_group_goes_in_one_request_and_others_stay(void **state)
-{
-        struct fixture *f = *state;
-        struct net_nic second = web, stranger = web;
-        struct net_op ops[NET_OPS_PER_NIC];
-        struct error *err = NULL;
-        int fds[4] = { -1, -1, -1, -1 };
-        size_t n;
-
-        second.ifname = "web-1";
-        stranger.ifname = "other-0";
-        stranger.alias = "vmlaunch:other:1";
-        for (int round = 0; round < 2; round++) {
-                do_all(f);
-                assert_int_equal(net_plan_nic(&second, ops, &n, &err), 0);
-                for (size_t i = 0; i < n; i++)
-                        assert_int_equal(net_op_do(f->nl, &ops[i], OWNER, fds, &err), 0);
-                /* The second time a stranger shares the group: one by one then. */
-                if (round == 1) {
-                        assert_int_equal(net_plan_nic(&stranger, ops, &n, &err), 0);
-                        for (size_t i = 0; i < n; i++)
-                                assert_int_equal(net_op_do(f->nl, &ops[i], OWNER, fds + 2, &err), 0);
-                }
-                assert_int_equal(net_remove_group(f->nl, GROUP, OWNER, &err), 0);
-                assert_false(exists(f, "web-0"));
-                assert_false(exists(f, "web-1"));
-                assert_int_equal(exists(f, "other-0"), round == 1);
-                assert_int_equal(net_remove_group(f->nl, GROUP, OWNER, &err), 0);
-                fd_close(&f->fds[0]);
-                fd_close(&f->fds[1]);
-                close(fds[0]);
-                close(fds[1]);
-        }
-        close(fds[2]);
-        close(fds[3]);
-}
-
 static void many_links_are_dumped_whole(void **state)
 {
         struct fixture *f = *state;
@@ -354,11 +317,6 @@ static void many_links_are_dumped_whole(void **state)
         }
         assert_int_equal(net_find_by_alias(f->nl, "vmlaunch:", &found, &n, &err), 0);
         assert_int_equal(n, ARRAY_SIZE(fds));
-        free(found);
-        assert_int_equal(net_remove_group(f->nl, GROUP, OWNER, &err), 0);
-        found = NULL;
-        assert_int_equal(net_find_by_alias(f->nl, "vmlaunch:", &found, &n, &err), 0);
-        assert_int_equal(n, 0);
         free(found);
         for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
                 close(fds[i]);
@@ -450,7 +408,6 @@ int main(void)
                 TEST(a_missing_bridge_is_an_error_that_lists_the_bridges),
                 TEST(the_kernel_destroys_the_tap_with_its_last_fd),
                 TEST(a_way_back_that_is_not_known_leaves_the_tap_in_no_bridge),
-                TEST(a_group_goes_in_one_request_and_others_stay),
                 TEST(many_links_are_dumped_whole),
                 TEST(without_the_capability_it_is_not_permitted),
                 TEST(a_nic_costs_a_few_milliseconds),
