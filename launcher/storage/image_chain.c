@@ -268,7 +268,7 @@ static int read_layer(struct image_chain *chain, const char *path, enum disk_for
         return 0;
 }
 
-/* apart: in whose child this is, NULL in none. */
+/* apart: in whose child this is. */
 static int read_chain(struct apart *apart, const char *path, enum disk_format format, bool format_is_guess,
                       struct image_chain **ret, struct error **err)
 {
@@ -288,8 +288,7 @@ static int read_chain(struct apart *apart, const char *path, enum disk_format fo
                 if (chain->n_layers == IMAGE_CHAIN_MAX)
                         return error_set(err, ERROR_INVALID, "image '%s' has more than %d layers", path,
                                          IMAGE_CHAIN_MAX);
-                if (apart)
-                        apart_at(apart, this);
+                apart_at(apart, this);
                 if (read_layer(chain, this, format, format_is_guess, &next, &format, err) < 0) {
                         _cleanup_free_ char *name = image_name(chain, this);
 
@@ -299,12 +298,6 @@ static int read_chain(struct apart *apart, const char *path, enum disk_format fo
         }
         *ret = TAKE_PTR(chain);
         return 0;
-}
-
-int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
-                     struct image_chain **ret, struct error **err)
-{
-        return read_chain(NULL, path, format, format_is_guess, ret, err);
 }
 
 /*
@@ -491,60 +484,4 @@ int image_chains_read(const struct image_reading *reading, struct image_chain **
                 return 0;
         apart = image_chains_begin(reading, err);
         return apart ? image_chains_end(apart, reading, ret, ret_failed, err) : -1;
-}
-
-json_t *image_chain_to_json(const struct image_chain *chain)
-{
-        json_t *layers = json_array();
-
-        for (size_t i = 0; i < chain->n_layers; i++) {
-                const struct image_layer *layer = &chain->layers[i];
-
-                json_array_append_new(layers, json_pack("{s:s, s:s, s:o, s:I, s:b}", "path", layer->path,
-                                                        "format", disk_format_name(layer->format), "file",
-                                                        file_facts_to_json(&layer->file), "virtual-size",
-                                                        (json_int_t)layer->virtual_size, "encrypted",
-                                                        layer->encrypted));
-        }
-        return layers;
-}
-
-static int layer_from_json(const json_t *json, struct image_chain *chain, struct error **err)
-{
-        struct image_layer layer = { 0 };
-        const char *path, *format;
-        json_int_t size;
-        json_error_t why;
-        int encrypted = 0;
-        json_t *file;
-
-        if (json_unpack_ex((json_t *)json, &why, 0, "{s:s, s:s, s:o, s:I, s?b}", "path", &path, "format",
-                           &format, "file", &file, "virtual-size", &size, "encrypted", &encrypted) < 0)
-                return error_set(err, ERROR_FAILED, "image chain: %s", why.text);
-        layer.format = disk_format_by_name(format);
-        layer.encrypted = encrypted;
-        if (layer.format == DISK_FORMAT_NONE || path[0] != '/' || size < 0)
-                return error_set(err, ERROR_FAILED, "image chain: a layer is not understood");
-        if (file_facts_from_json(file, "image chain", &layer.file, err) < 0)
-                return -1;
-        layer.virtual_size = (uint64_t)size;
-        layer.path = xstrdup(path);
-        ARRAY_GROW(chain->layers, chain->n_layers);
-        chain->layers[chain->n_layers++] = layer;
-        return 0;
-}
-
-int image_chain_from_json(const json_t *json, struct image_chain **ret, struct error **err)
-{
-        _cleanup_(image_chain_freep) struct image_chain *chain = xcalloc(1, sizeof(*chain));
-        size_t n = json_array_size(json);
-
-        if (n < 1 || n > IMAGE_CHAIN_MAX)
-                return error_set(err, ERROR_FAILED, "image chain: not an array of 1 to %d layers",
-                                 IMAGE_CHAIN_MAX);
-        for (size_t i = 0; i < n; i++)
-                if (layer_from_json(json_array_get(json, i), chain, err) < 0)
-                        return -1;
-        *ret = TAKE_PTR(chain);
-        return 0;
 }

@@ -13,8 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <jansson.h>
-
 #include "base/error.h"
 #include "conf/vm_spec.h"
 #include "launcher/host/host_facts.h"
@@ -29,7 +27,7 @@ struct image_layer {
         struct file_facts file;
         bool encrypted;        /* LUKS, as a format of its own or inside of qcow2 */
         uint64_t virtual_size; /* bytes; for raw the file's size; 0: not known (vhdx) */
-        /* Which file it is, whatever its path: 0 when not known (recorded chains), ino 0 for a block device. */
+        /* Which file it is, whatever its path: 0 when not known (those of golden plans), ino 0 for a block device. */
         dev_t dev;
         ino_t ino;
 };
@@ -41,14 +39,10 @@ struct image_chain {
 };
 
 /*
- * Reads the chain of path. format NONE or guess: what the header says decides nothing: a guessed raw whose
- * first bytes are a qcow2 header is an error that asks for FORMAT. The error names the layer.
- */
-int image_chain_read(const char *path, enum disk_format format, bool format_is_guess,
-                     struct image_chain **ret, struct error **err);
-/*
- * The same for several images, by a process of its own that has a deadline (apart.h): what verbs use. ret has n places.
- * *ret_failed is the number of the one that the error is about, n when it is about none or its storage did not answer.
+ * Reads the chains of several images, by a process of its own that has a deadline (apart.h). format NONE or guess: what
+ * the header says decides nothing: a guessed raw whose first bytes are a qcow2 header is an error that asks for FORMAT.
+ * The error names the layer. ret has n places. *ret_failed is the number of the one that the error is about, n when it is
+ * about none or its storage did not answer.
  */
 struct image_request {
         const char *path;
@@ -70,8 +64,6 @@ void image_chain_free(struct image_chain *chain);
 DEFINE_FREEP(struct image_chain, image_chain_free)
 /* One file or device, by whatever names? By their paths where nothing better is known. */
 bool image_layer_is_same(const struct image_layer *a, const struct image_layer *b);
-json_t *image_chain_to_json(const struct image_chain *chain);
-int image_chain_from_json(const json_t *json, struct image_chain **ret, struct error **err);
 
 /* The part that reads outside bytes, for the fuzzer: header is the first bytes of the file. */
 struct qcow2_header {
