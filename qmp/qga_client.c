@@ -510,11 +510,6 @@ void qga_client_ping(struct qga_client *client, unsigned timeout_ms, qga_reply_f
         qga_client_call(client, "guest-ping", NULL, timeout_ms, fn, data);
 }
 
-void qga_client_info(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data)
-{
-        qga_client_call(client, "guest-info", NULL, timeout_ms, fn, data);
-}
-
 void qga_client_shutdown(struct qga_client *client, const char *mode, qga_reply_fn *fn, void *data)
 {
         qga_client_call(client, "guest-shutdown", json_pack("{s:s}", "mode", mode), QGA_COMMAND_MS, fn, data);

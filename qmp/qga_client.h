@@ -79,8 +79,6 @@ void qga_client_call(struct qga_client *client, const char *command, json_t *arg
 bool qga_command_is_silent(const char *command);
 
 void qga_client_ping(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
-/* Reply: version and supported_commands of guest-info. */
-void qga_client_info(struct qga_client *client, unsigned timeout_ms, qga_reply_fn *fn, void *data);
 /*
  * mode: "powerdown", "reboot" or "halt". A silent command: JSON null says that the guest was told, not that it stops:
  * wait for QEMU's SHUTDOWN event, with a deadline. No sign within QGA_COMMAND_MS is ERROR_DEADLINE: ask by ACPI

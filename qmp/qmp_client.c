@@ -301,10 +301,9 @@ static void take_reply(struct qmp_client *client, json_t *message)
         struct call *call = result || refusal ? find_call(client, message) : NULL;
         struct error *error = NULL;
 
-        if (!call) {
-                client->stray++;
+        /* Without id, or with one that nobody waits for. */
+        if (!call)
                 return;
-        }
         if (call->late) {
                 _cleanup_free_ char *command = TAKE_PTR(call->command);
                 json_int_t id = call->id;
@@ -455,9 +454,4 @@ bool qmp_client_is_ready(const struct qmp_client *client)
 unsigned long long qmp_client_changes(const struct qmp_client *client)
 {
         return client->changes;
-}
-
-unsigned qmp_client_stray_replies(const struct qmp_client *client)
-{
-        return client->stray;
 }

@@ -106,6 +106,3 @@ int qmp_client_call_fds_within(struct qmp_client *client, const char *command, j
 
 /* How many commands were sent that are no mere queries. */
 unsigned long long qmp_client_changes(const struct qmp_client *client);
-
-/* Replies nobody waited for: without id or with an unknown one. */
-unsigned qmp_client_stray_replies(const struct qmp_client *client);

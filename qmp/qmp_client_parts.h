@@ -41,7 +41,6 @@ struct qmp_client {
         unsigned n_waiting, n_late;
         json_int_t last_id;
         unsigned long long changes;
-        unsigned stray;
         unsigned events_burst, events_per_second;
         long long events_left, events_ms; /* of the burst, as of that time */
         struct loop_source *pause;        /* until reading goes on */

@@ -44,7 +44,7 @@ static void ask(struct conversation *c, unsigned what)
                 qga_client_ping(c->client, 1000, on_reply, c);
                 break;
         case 1:
-                qga_client_info(c->client, 1000, on_reply, c);
+                qga_client_call(c->client, "guest-info", NULL, 1000, on_reply, c);
                 break;
         case 2:
                 qga_client_shutdown(c->client, "powerdown", on_reply, c);

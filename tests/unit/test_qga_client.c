@@ -112,7 +112,7 @@ static void requests_go_one_at_a_time_in_order(void **state)
 
         (void)state;
         qga_client_ping(f->client, 1000, answered, &a);
-        qga_client_info(f->client, 1000, answered, &b);
+        qga_client_call(f->client, "guest-info", NULL, 1000, answered, &b);
         sync_up(f);
         expect(f, "guest-ping");
         assert_int_equal(recv(f->peer, &c, 1, MSG_DONTWAIT), -1);
@@ -231,7 +231,7 @@ static void an_endless_answer_is_cut(void **state)
         (void)state;
         memset(filler, 'x', 4096);
         filler[4096] = '\0';
-        qga_client_info(f->client, 5000, answered, &o);
+        qga_client_call(f->client, "guest-info", NULL, 5000, answered, &o);
         sync_up(f);
         expect(f, "guest-info");
         peer_write(f->peer, "{\"return\": \"");
@@ -288,7 +288,7 @@ static void a_refusal_has_its_class(void **state)
         _cleanup_outcome_ struct outcome o = { .fixture = f };
 
         (void)state;
-        qga_client_info(f->client, 1000, answered, &o);
+        qga_client_call(f->client, "guest-info", NULL, 1000, answered, &o);
         sync_up(f);
         expect(f, "guest-info");
         peer_write(f->peer, "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"not\\nfound\"}}\n");
@@ -369,7 +369,7 @@ static void a_thaw_goes_before_those_that_wait_and_may_come_from_a_callback(void
 
         (void)state;
         qga_client_ping(f->client, 1000, answered_and_thaws, &a);
-        qga_client_info(f->client, 1000, answered, &b);
+        qga_client_call(f->client, "guest-info", NULL, 1000, answered, &b);
         sync_up(f);
         expect(f, "guest-ping");
         peer_write(f->peer, "{\"return\": {}}\n");

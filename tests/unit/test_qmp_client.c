@@ -21,7 +21,6 @@ static void a_call_gets_its_reply_once(void **state)
         peer_settle(f->loop, 20);
         assert_int_equal(o.calls, 1);
         assert_string_equal(json_string_value(json_object_get(o.reply, "status")), "running");
-        assert_int_equal(qmp_client_stray_replies(f->client), 1);
         assert_int_equal(f->late, 0);
         finish(f);
 }
@@ -61,9 +60,10 @@ static void replies_with_wrong_or_no_id_reach_nobody(void **state)
         peer_write(f->peer, "{\"return\": {}, \"id\": \"1\"}{\"return\": {}, \"id\": null}{\"id\": 2}");
         peer_settle(f->loop, 30);
         assert_int_equal(o.calls, 0);
-        assert_int_equal(qmp_client_stray_replies(f->client), 6);
         answer(f, id, "\"return\": {}");
         peer_spin_until(f->loop, &o.calls, 1);
+        assert_false(o.failed);
+        assert_int_equal(f->late + f->events + f->disconnected, 0);
         finish(f);
 }
 
@@ -105,7 +105,6 @@ static void a_deadline_ends_the_waiting_and_the_late_reply_is_told_apart(void **
         answer(f, next_id, "\"return\": \"in time\"");
         peer_spin_until(f->loop, &next.calls, 1);
         assert_string_equal(json_string_value(next.reply), "in time");
-        assert_int_equal(qmp_client_stray_replies(f->client), 0);
         finish(f);
 }
 
