@@ -82,14 +82,6 @@ const struct xml_element *xml_child(const struct xml_element *element, const cha
         return NULL;
 }
 
-const struct xml_attribute *xml_attribute(const struct xml_element *element, const char *name)
-{
-        for (size_t i = 0; i < element->n_attributes; i++)
-                if (strcmp(element->attributes[i].name, name) == 0)
-                        return &element->attributes[i];
-        return NULL;
-}
-
 static size_t clamp(const struct reader *r, size_t index)
 {
         index = index < r->wrapped ? 0 : index - r->wrapped;

@@ -48,5 +48,3 @@ DEFINE_FREEP(struct xml_element, xml_tree_free)
 /* The first child of this name behind after (NULL: from the start), or NULL. */
 const struct xml_element *xml_child(const struct xml_element *element, const char *name,
                                     const struct xml_element *after);
-/* NULL when there is none. */
-const struct xml_attribute *xml_attribute(const struct xml_element *element, const char *name);

@@ -57,8 +57,10 @@ const struct fragment_command *fragment_command_at(size_t n)
 
 const struct fragment_command *fragment_command_find(const char *name)
 {
-        for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-                if (strcmp(commands[i].name, name) == 0)
-                        return &commands[i];
+        const struct fragment_command *row;
+
+        for (size_t i = 0; (row = fragment_command_at(i)); i++)
+                if (strcmp(row->name, name) == 0)
+                        return row;
         return NULL;
 }
