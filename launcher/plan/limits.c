@@ -13,6 +13,7 @@
 #define USER_SLICE   "app.slice"
 #define FREEZER      "freezer"
 #define SCOPE_SUFFIX ".scope"
+#define RULE_GROUP   "rule: every VM has its group"
 
 static const char *const references[CGROUP_LIMITS] = {
         [CGROUP_LIMIT_CPU] = "CPU",
@@ -91,8 +92,8 @@ static int own_group(struct build *build, const struct cgroup_limits *limits, st
         build->plan->cgroup = xstrdup(plan->path);
         build->plan->qemu_group = xstrdup(plan->path);
         build_refer(build, &because, "SLICE");
-        build_step(build, because.length ? text_str(&because) : "rule: every VM has its group",
-                   EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", plan->path));
+        build_step(build, because.length ? text_str(&because) : RULE_GROUP, EFFECT_CGROUP_CREATE,
+                   json_pack("{s:s}", "path", plan->path));
         for (size_t i = 0; i < plan->n; i++)
                 add_write(build, plan, &plan->settings[i]);
         return 0;
@@ -237,6 +238,8 @@ static int unit_group(struct build *build, const struct cgroup_limits *limits, s
                         refer_limit(build, &because, plan->properties[i].limit);
         }
         build_refer(build, &because, "SLICE");
+        if (!because.length)
+                text_add(&because, RULE_GROUP);
         if (in->group == PLAN_GROUP_SCOPE)
                 add_scope(build, slice, text_str(&because), properties);
         else

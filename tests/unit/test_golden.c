@@ -255,6 +255,17 @@ static void check_effects(const struct golden_case *golden, const struct launch_
         }
 }
 
+/* explain names it, and the error of a step that fails. */
+static void check_reasons(const struct launch_plan *plan)
+{
+        for (size_t i = 0; i < plan->n_args; i++)
+                if (!*plan->args[i].because)
+                        fail_msg("'%s' has no reason", plan->args[i].text);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                if (!*plan->steps[i].because)
+                        fail_msg("step %zu (%s) has no reason", i, plan_effect_name(plan->steps[i].effect));
+}
+
 static void gives_its_plan(void **state)
 {
         struct golden_case golden = { .name = *state };
@@ -274,6 +285,7 @@ static void gives_its_plan(void **state)
                 add_plan(&golden, plan, &out);
                 check_xml_twin(&golden, plan, NULL);
                 check_live_template(&golden, plan);
+                check_reasons(plan);
                 check_effects(&golden, plan);
                 if (expect_error)
                         fail_msg("%s: planned, though an error is expected", golden.name);
