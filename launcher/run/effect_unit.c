@@ -35,9 +35,7 @@ static char *get_property(const char *unit, bool user, const char *interface, co
         _cleanup_free_ char *escaped = bus_path_escape(unit),
                             *path = xasprintf(SYSTEMD_AT "/unit/%s", escaped),
                             *full = xasprintf(SYSTEMD ".%s", interface);
-        const struct bus_call of = {
-                .destination = SYSTEMD, .path = path, .interface = full, .user = user
-        };
+        const struct bus_call of = { .destination = SYSTEMD, .path = path, .interface = full, .user = user };
 
         return bus_get(&of, property, BUS_MS, err);
 }

@@ -15,8 +15,8 @@
 #include "launcher/run/effects.h"
 #include "launcher/state/crash_point.h"
 
-#define BUS_SOCKET  "/run/dbus/system_bus_socket"
-#define BUS_MS      10000u
+#define BUS_SOCKET "/run/dbus/system_bus_socket"
+#define BUS_MS     10000u
 /* An end waits so long for systemd-machined. */
 #define FORGET_MS   3000
 #define BUSY_MS     50u
@@ -86,8 +86,8 @@ static void add_registration(const struct machined *m, struct text *out)
 static void on_reply(struct machined *m, const struct bus_reply *reply)
 {
         /* Nobody is there to be told. */
-        bool absent = reply->error &&
-                      (strcmp(reply->error, NO_OWNER) == 0 || strcmp(reply->error, UNKNOWN) == 0);
+        bool absent =
+                reply->error && (strcmp(reply->error, NO_OWNER) == 0 || strcmp(reply->error, UNKNOWN) == 0);
 
         if (reply->serial == REGISTER || (reply->serial == HELLO && reply->error))
                 finish(m, !reply->error || absent ? NULL : reply->text ? reply->text : reply->error);
