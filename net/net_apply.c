@@ -191,7 +191,7 @@ static int leave_switch(struct netlink *nl, const char *ifname, const char *owne
 /* From wherever it is. */
 static int go(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err)
 {
-        struct net_link link;
+        struct net_link link, bridge;
 
         if (op->join.in_ovs && !op->join.ovs.vm_id)
                 return error_set(err, ERROR_HOST, "what port of Open vSwitch '%s' was is not known",
@@ -199,7 +199,11 @@ static int go(struct netlink *nl, const struct net_op *op, const char *owner, st
         if (op->join.in_ovs)
                 return do_bridge_join(nl, op, owner, err);
         if ((*op->join.bridge && net_bridge_check(nl, op->join.bridge, err) < 0) ||
-            leave_switch(nl, op->ifname, owner, &link, err) < 0)
+            find_tap(nl, op->ifname, &link, err) < 0)
+                return -1;
+        /* What is in a bridge of Linux is in none of the switch, which may not answer. */
+        if (!in_linux_bridge(nl, &link, &bridge, err) &&
+            (*err || leave_switch(nl, op->ifname, owner, &link, err) < 0))
                 return -1;
         return *op->join.bridge ? do_bridge_join(nl, op, owner, err) : leave_bridge(nl, &link, err);
 }

@@ -138,8 +138,12 @@ test_nothing_is_left_of_starts_that_fail_and_of_runs_that_were_killed() {
     await 10 test ! -e "/sys/class/net/${VM}a"
     expect 0 vml reconcile
     assert_contains "$ERR" "Open vSwitch: an answer that is none"
-    template "EMULATOR = \"$ROOT/fake-qemu\""
+    # And cards move from one bridge of Linux to another one.
+    ip link add "${BRIDGE}o" type bridge
+    template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"${VM}n\" ]"
     expect 0 vml start "$TEMPLATE"
+    expect 0 vml update nic "$VM" 0 --nic "BRIDGE=${BRIDGE}o"
+    assert_eq "$(ip -j link show "${VM}n" | jq -r '.[0].master')" "${BRIDGE}o" "a bridge of Linux"
     expect 0 vml destroy "$VM"
     kill -CONT "$(<"$OVS/db.pid")"
     expect 0 vml reconcile
