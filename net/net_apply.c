@@ -242,7 +242,8 @@ int net_op_do(struct netlink *nl, const struct net_op *op, const char *owner, in
         abort();
 }
 
-int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err)
+int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, bool *switch_is_mute,
+                struct error **err)
 {
         const struct net_link_change leave = { .set_master = true }, down = { .set_up = true };
         struct net_link link, master;
@@ -252,8 +253,10 @@ int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, 
         /* Also that of a tap which is gone, and of one that has moved there since. A switch that cannot be asked, whatever is
          * wrong with it, holds up nobody's end, which may have nothing to do with it: the port is an orphan when it can. */
         if ((op->kind == NET_TAP_CREATE || (op->kind == NET_BRIDGE_JOIN && op->join.in_ovs)) &&
-            ovs_port_remove(OVS_SOCKET, op->ifname, owner, err) < 0)
+            !*switch_is_mute && ovs_port_remove(OVS_SOCKET, op->ifname, owner, err) < 0) {
+                *switch_is_mute = true;
                 error_free(TAKE_PTR(*err));
+        }
         found = netlink_link_get(nl, op->ifname, &link, err);
         if (found <= 0 || strcmp(link.alias, owner) != 0)
                 return found < 0 ? -1 : 0;

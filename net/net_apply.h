@@ -20,7 +20,9 @@
 /* owner: the alias with the real generation. ret_fds: op->tap.queues fds for NET_TAP_CREATE, else not looked at. */
 int net_op_do(struct netlink *nl, const struct net_op *op, const char *owner, int *ret_fds,
               struct error **err);
-int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, struct error **err);
+/* *switch_is_mute, false at first, for all of one end: who undoes many waits once for an Open vSwitch that does not answer. */
+int net_op_undo(struct netlink *nl, const struct net_op *op, const char *owner, bool *switch_is_mute,
+                struct error **err);
 /* For NET_BRIDGE_MOVE: which bridge a tap is in before (ERROR_BUSY: its alias is not owner), "" none; and back there. */
 int net_bridge_of(struct netlink *nl, const char *ifname, const char *owner, char ret[IFNAMSIZ],
                   bool *ret_in_ovs, struct error **err);

@@ -50,7 +50,7 @@ int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned
         if (net_op_from_json(args, &op, err) < 0 || effect_netlink(&undo->nl, err) < 0 ||
             (previous && net_bridge_back(undo->nl, &op, owner, previous,
                                          json_is_true(json_object_get(learned, "in-ovs")), err) < 0) ||
-            net_op_undo(undo->nl, &op, owner, err) < 0)
+            net_op_undo(undo->nl, &op, owner, &undo->switch_is_mute, err) < 0)
                 return -1;
         return 1;
 }

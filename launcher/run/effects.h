@@ -75,6 +75,7 @@ struct effect_undo {
         bool holds_journal;  /* the caller does: nobody else is in the middle of a step */
         const struct cgroup_host *cgroup;
         struct netlink *nl;
+        bool switch_is_mute; /* net_apply.h */
 };
 
 struct effect {

@@ -92,7 +92,7 @@ static void undo_all(struct fixture *f, const char *owner)
         struct error *err = NULL;
 
         for (size_t i = f->n; i-- > 0;)
-                assert_int_equal(net_op_undo(f->nl, &f->ops[i], owner, &err), 0);
+                assert_int_equal(net_op_undo(f->nl, &f->ops[i], owner, &(bool){ false }, &err), 0);
 }
 
 static bool exists(struct fixture *f, const char *ifname)
@@ -159,11 +159,11 @@ static void each_step_undone_alone_takes_back_just_that(void **state)
         struct net_link link;
 
         do_all(f);
-        assert_int_equal(net_op_undo(f->nl, &f->ops[3], OWNER, &err), 0);
+        assert_int_equal(net_op_undo(f->nl, &f->ops[3], OWNER, &(bool){ false }, &err), 0);
         assert_int_equal(netlink_link_get(f->nl, "web-0", &link, &err), 1);
         assert_false(link.flags & IFF_UP);
         assert_true(link.master);
-        assert_int_equal(net_op_undo(f->nl, &f->ops[2], OWNER, &err), 0);
+        assert_int_equal(net_op_undo(f->nl, &f->ops[2], OWNER, &(bool){ false }, &err), 0);
         assert_int_equal(netlink_link_get(f->nl, "web-0", &link, &err), 1);
         assert_int_equal(link.master, 0);
         assert_string_equal(link.alias, OWNER);
@@ -351,7 +351,8 @@ static void without_the_capability_it_is_not_permitted(void **state)
                        err->os_errno != EPERM;
                 error_free(err);
                 err = NULL;
-                bad |= net_op_undo(nl, &f->ops[0], OWNER, &err) == 0 || err->os_errno != EPERM;
+                bad |= net_op_undo(nl, &f->ops[0], OWNER, &(bool){ false }, &err) == 0 ||
+                       err->os_errno != EPERM;
                 _exit(bad);
         }
         assert_int_equal(waitpid(child, &status, 0), child);
