@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/bus_parts.h"
-#include "base/library.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -52,11 +51,18 @@ bool bus_has_library(void)
 
 static bool load(void)
 {
-        _cleanup_error_ struct error *ignored = NULL;
+        void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
-#define FUNCTION_NAME(type, field, name, arguments) #name "\0"
-        return library_load(LIBRARY, FUNCTIONS(FUNCTION_NAME), &sd, &ignored) == 0;
-#undef FUNCTION_NAME
+        if (!library)
+                return false;
+                /* The pointer's address, as ISO C knows no cast from an object's pointer to a function's (dlsym(3)). */
+#define FUNCTION_LOAD(type, field, name, arguments)  \
+        *(void **)&sd.field = dlsym(library, #name); \
+        if (!sd.field)                               \
+                return false;
+        FUNCTIONS(FUNCTION_LOAD)
+#undef FUNCTION_LOAD
+        return true;
 }
 
 /* The words that are still to be written. */
