@@ -423,6 +423,8 @@ int verb_adopt_behind(struct verb_context *context, const char *name, char **ret
         int ready[2];
         pid_t pid;
 
+        if (unit_adopt(context, name, ret_line))
+                return 0;
         if (pipe2(ready, O_CLOEXEC) < 0)
                 return error_os(err, errno, "adopt '%s': make a pipe", name);
         fflush(stdout);

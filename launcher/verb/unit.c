@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/host/host_facts.h"
 #include "launcher/run/reconcile.h"
@@ -167,6 +168,24 @@ int unit_start(const struct verb_context *context, const struct prepared *prepar
                 status = record_read(vm->fd, ret_record, err);
         vm_dir_release(vm, true);
         return status;
+}
+
+/* A supervisor of ours would be in the caller's session, and go with it. */
+bool unit_adopt(const struct verb_context *context, const char *name, char **ret_line)
+{
+        _cleanup_error_ struct error *err = NULL, *never_failed = NULL;
+        json_auto_t *record = NULL;
+        const char *unit = NULL;
+
+        if (vm_record(&context->site->paths, name, &record, &err) == 0)
+                unit = json_string_value(json_object_get(record, "unit"));
+        if (!unit || !text_ends_with(unit, ".service"))
+                return false;
+        systemctl("reset-failed", unit, &never_failed);
+        if (systemctl("start", unit, &err) < 0)
+                return false;
+        *ret_line = xasprintf("adopted: its unit, %s, looks after QEMU again", unit);
+        return true;
 }
 
 static int report(const struct verb_context *context, const char *name, bool enabled)

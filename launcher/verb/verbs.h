@@ -68,6 +68,8 @@ long long verb_timeout_ms(const struct verb_context *context, long long default_
 
 /* Leaves keeper and supervisor behind for a VM whose QEMU lives without one. *ret_line: what came of it. */
 int verb_adopt_behind(struct verb_context *context, const char *name, char **ret_line, struct error **err);
+/* The same by the unit that it was started by. false: it has none, or that does not start. verb/unit.c */
+bool unit_adopt(const struct verb_context *context, const char *name, char **ret_line);
 
 /* In the log of the VM that is the verb's first argument, where a supervisor would have written it. */
 void adoption_log_failed(const struct verb_context *context, const struct error *error);

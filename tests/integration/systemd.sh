@@ -648,6 +648,24 @@ test_frozen_guest_thaws_though_its_unit_is_not_started_again() {
     expect 0 vmlaunch destroy web
 }
 
+test_reconcile_gives_a_vm_its_unit_again() {
+    local qemu
+    define web
+    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
+    printf '[Service]\nRestart=no\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    systemctl daemon-reload
+    expect 0 systemctl start vmlaunch@web
+    qemu=$(status_of web pid)
+    kill -KILL "$(main_pid web)"
+    await 30 is_active web failed
+    expect 0 vmlaunch reconcile web
+    assert_contains "$OUT" "adopted: its unit, vmlaunch@web.service, " "what is said"
+    is_active web || fail "the unit is $(property vmlaunch@web ActiveState)"
+    assert_eq "$(status_of web pid) $(status_of web supervisor_pid)" "$qemu $(main_pid web)" "QEMU, supervisor"
+    expect 0 systemctl stop vmlaunch@web
+    assert_eq "$(status_of web verdict)" guest-off "verdict"
+}
+
 no_systemd() { unshare --mount -- bash -c 'mount -t tmpfs none /run/systemd && exec "$@"' - "$@"; }
 test_v2_own_groups_where_no_systemd_is() {
     define web "${EVERY_LIMIT[@]}"
