@@ -58,6 +58,10 @@ static void add_vm(const struct paths *paths, const char *name, bool all, json_t
                 pid = 0;
         } else if (!supervised) {
                 state = "unsupervised";
+                /* systemd, for one, has ended all of a scope. */
+                if ((json_int_t)process_start_time((pid_t)pid) !=
+                    json_integer_value(json_object_get(record, "pid_start")))
+                        pid = 0;
         }
         json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:O?, s:O?, s:O?}", "name", name, "state",
                                                state, "pid", pid ? json_integer(pid) : json_null(),

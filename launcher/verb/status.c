@@ -332,7 +332,9 @@ int verb_status(struct verb_context *context, struct error **err)
                 }
                 /* Whoever may not ask reads what the supervisor has written last. */
                 if (error->code != ERROR_NOT_PERMITTED && !is_stopped(status)) {
-                        _cleanup_free_ char *why = error_text(error);
+                        _cleanup_free_ char *said = error_text(error),
+                                            *why = xasprintf("%s%s%s", said, error->hint ? "; " : "",
+                                                             error->hint ? error->hint : "");
 
                         json_object_set_new(status, "state", json_string("unknown"));
                         json_object_set_new(status, "reason", json_string(why));

@@ -47,7 +47,8 @@ test_live_qemu_without_supervisor_is_adopted_in_the_background() {
     start_orphan
     expect 0 vml reconcile --dry-run
     assert_contains "$OUT" "$VM: would be adopted: QEMU (process $QEMU) runs without its supervisor"
-    assert_eq "$(vml -o json list | jq -r '.[0].state')" unsupervised
+    assert_eq "$(vml -o json list | jq -r '.[0] | "\(.state) \(.pid)"')" "unsupervised $QEMU"
+    assert_contains "$(vml status "$VM")" "vmlaunch reconcile $VM gives its QEMU another one" "status"
     expect 0 vml reconcile
     assert_contains "$OUT" "$VM: adopted: supervisor"
     assert_eq "$(status_of state)" running
@@ -202,6 +203,7 @@ test_start_takes_away_what_an_earlier_run_has_left() {
     fake_template
     start_orphan
     end_qemu
+    assert_eq "$(vml -o json list | jq -r '.[0] | "\(.state) \(.pid)"')" "unsupervised null"
     # It had no time to say anything.
     : >"$DIR/journal"
     tap "vl-$$" "vmlaunch:$VM:$GENERATION"
