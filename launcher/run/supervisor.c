@@ -75,12 +75,15 @@ static void on_signal(const struct signalfd_siginfo *info, void *data)
 {
         struct supervisor *s = data;
         const struct plan_policy *policy = &s->plan->policy;
+        /* That is systemd, which ends all of the scope 30 s after this deadline: nobody would be left to undo the start. */
+        bool is_scope_end = info->ssi_signo == SIGURG;
         struct shutdown_request request = {
                 .mode = s->signalled ? SHUTDOWN_DESTROY : SHUTDOWN_AUTO,
-                .force = !s->signalled && policy->force_destroy,
+                .force = !s->signalled && (policy->force_destroy || is_scope_end),
                 .timeout_s = policy->shutdown_timeout_s,
         };
-        _cleanup_free_ char *who = xasprintf("SIG%s", sigabbrev_np((int)info->ssi_signo));
+        _cleanup_free_ char *who =
+                is_scope_end ? xstrdup("systemd") : xasprintf("SIG%s", sigabbrev_np((int)info->ssi_signo));
         _cleanup_error_ struct error *err = NULL;
 
         /* A terminal that goes away means the foreground's VM; in the background there is none. */

@@ -217,6 +217,12 @@ test_guest_that_stays_is_destroyed_inside_the_units_deadline() {
     expect 0 systemctl start vmlaunch@web
     expect 0 systemctl stop vmlaunch@web
     assert_eq "$(status_of web verdict) $(property vmlaunch@web Result)" "asked timeout" "verdict, result"
+    # Of a scope nobody would be left to undo the start.
+    mv "$VMS/web.tmpl" /root/web.tmpl
+    expect 0 vmlaunch start /root/web.tmpl
+    expect 0 systemctl stop vmlaunch-web.scope
+    assert_eq "$(status_of web state) $(status_of web verdict)" "stopped asked" "state, verdict"
+    assert_contains "$(status_of web 'story[].text')" "shutdown asked for by systemd" "story"
 }
 
 test_killed_supervisor_comes_back_to_the_same_qemu_and_limits() {
