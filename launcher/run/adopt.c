@@ -262,7 +262,7 @@ static bool has_processes(uid_t uid)
 }
 
 int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, uid_t uid, pid_t *ret_pid,
-                  char **ret_generation, json_t **ret_record, struct error **err)
+                  char **ret_generation, struct error **err)
 {
         _cleanup_journal_run_ struct journal_run run = { 0 };
         json_auto_t *record = NULL, *spawned = NULL;
@@ -270,11 +270,11 @@ int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, uid_t uid, p
         _cleanup_free_ char *generation = NULL;
         int lives;
 
+        if (vm_dir_is_at_rest(vm))
+                return 0;
         /* One that cannot be read knows nothing. */
         if (record_read(vm->fd, &record, &ignored) < 0)
                 record = NULL;
-        if (ret_record)
-                *ret_record = json_incref(record);
         spawned = spawned_by_record(record);
         /* A run that has ended and owes nothing has no process: what a start finds, which asks more than once. */
         if (!spawned && record_says_end(record) && journal_is_empty(vm->fd))

@@ -55,11 +55,10 @@ struct run_end adopt_end_from_json(const json_t *json);
 /*
  * Does QEMU of a VM that nobody supervises live, by its journal, its record or its command line? 1: yes, with its pid
  * and generation (a new string in place of what *ret_generation was; may be NULL); 0: no; -1: *err. uid: the VM's own, of
- * which a QEMU that neither names would be; 0: not known, and all processes are looked at. *ret_record: a new
- * reference to the record, NULL when there is none that can be read; ret_record may be NULL.
+ * which a QEMU that neither names would be; 0: not known, and all processes are looked at.
  */
 int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, uid_t uid, pid_t *ret_pid,
-                  char **ret_generation, json_t **ret_record, struct error **err);
+                  char **ret_generation, struct error **err);
 
 /* Does the record, NULL or not, say how its run ended? */
 bool record_says_end(const json_t *record);

@@ -130,7 +130,7 @@ static int reconcile_vm(const struct reconcile_request *request, const char *nam
                 return -1;
         if (vm_dir_is_locked(vm, NULL))
                 return 0;
-        lives = vm_qemu_lives(request->site, vm, 0, &pid, NULL, NULL, err);
+        lives = vm_qemu_lives(request->site, vm, 0, &pid, NULL, err);
         if (lives < 0)
                 return -1;
         if (lives > 0)
@@ -145,7 +145,7 @@ static int reconcile_vm(const struct reconcile_request *request, const char *nam
                 return 0;
         }
         /* What was seen may have changed before the lock. */
-        lives = vm_qemu_lives(request->site, locked, 0, &pid, NULL, NULL, err);
+        lives = vm_qemu_lives(request->site, locked, 0, &pid, NULL, err);
         if (lives)
                 return lives < 0 ? -1 : 0;
         if (reconcile_locked(request, locked, *teller, err) < 0)

@@ -1,7 +1,5 @@
 #include "launcher/run/reconcile.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -18,21 +16,14 @@
 
 #define KILL_DEADLINE_MS 5000
 
-/* Its last run took journal and lock away at its end, and no start has come as far as that: its record need not be read. */
-static bool is_at_rest(const struct vm_dir *vm)
-{
-        return journal_is_empty(vm->fd) && faccessat(vm->fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
-               errno == ENOENT;
-}
-
 bool orphan_exists(const struct site *site, const char *name)
 {
         _cleanup_vm_dir_ struct vm_dir *vm = NULL;
         _cleanup_error_ struct error *ignored = NULL;
         pid_t pid;
 
-        return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !is_at_rest(vm) &&
-               !vm_dir_is_locked(vm, NULL) && vm_qemu_lives(site, vm, 0, &pid, NULL, NULL, &ignored) > 0;
+        return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !vm_dir_is_locked(vm, NULL) &&
+               vm_qemu_lives(site, vm, 0, &pid, NULL, &ignored) > 0;
 }
 
 /* The undo below works by the journal alone. */
@@ -59,7 +50,7 @@ int orphan_destroy(const struct site *site, const struct cgroup_host *cgroup, co
         if (vm_dir_open(&site->paths, name, &vm, err) < 0 ||
             vm_dir_lock_briefly(&site->paths, name, &locked, err) < 0)
                 return -1;
-        lives = vm_qemu_lives(site, locked, 0, &pid, NULL, NULL, err);
+        lives = vm_qemu_lives(site, locked, 0, &pid, NULL, err);
         if (lives <= 0)
                 return lives < 0 ? -1 : error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
         closed = lost_run_is_closed(locked, &record);

@@ -301,10 +301,12 @@ static void on_orphan_line(const char *line, void *data)
 /* A supervisor that died may have left a QEMU, things to undo, or things that no journal names any more. */
 static int settle_journal(struct supervisor *s, struct error **err)
 {
+        _cleanup_error_ struct error *no_record = NULL;
         pid_t pid = 0;
         int lives;
 
-        lives = vm_qemu_lives(s->options->site, s->vm, s->plan->confine.uid, &pid, NULL, &s->former, err);
+        record_read_text(s->vm->fd, &s->former, NULL, &no_record);
+        lives = vm_qemu_lives(s->options->site, s->vm, s->plan->confine.uid, &pid, NULL, err);
         if (lives < 0)
                 return -1;
         if (lives > 0) {
@@ -383,10 +385,11 @@ static bool has_record(const struct supervisor *s)
 /* What the last run has left to read stays when this one does not come to be. */
 static bool restore_former(struct supervisor *s)
 {
-        const char *state = json_string_value(json_object_get(s->former, "state"));
+        json_auto_t *former = s->former ? json_loads(s->former, 0, NULL) : NULL;
+        const char *state = json_string_value(json_object_get(former, "state"));
         _cleanup_error_ struct error *ignored = NULL;
 
-        return state && strcmp(state, "stopped") == 0 && record_write(s->vm->fd, s->former, &ignored) == 0;
+        return state && strcmp(state, "stopped") == 0 && record_write(s->vm->fd, former, &ignored) == 0;
 }
 
 static int start(struct supervisor *s, struct error **err)
@@ -466,7 +469,7 @@ static void done(struct supervisor *s, bool keep)
         error_free(s->start_error);
         verdict_done(&s->verdict);
         json_decref(s->story);
-        json_decref(s->former);
+        free(s->former);
         json_decref(s->warnings);
         json_decref(s->differences);
         free(s->compared);

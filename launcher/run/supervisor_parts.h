@@ -62,7 +62,7 @@ struct supervisor {
         struct execution *execution;
         struct machined *machined; /* NULL: not registered, or by a supervisor before this one */
         char *generation;
-        json_t *former; /* the record of the run before this one, NULL: there is none */
+        char *former; /* the record of the run before this one, as it was written; NULL: there is none */
         int log_fd, ready_fd;
         bool lowered; /* capabilities are no longer effective: host steps are the host helper's */
 

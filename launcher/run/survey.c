@@ -251,7 +251,7 @@ static int look_at_vm(const struct survey_options *options, const char *name, st
                 seen.named = json_array();
         }
         if (!seen.held && !unknown && !options->locked)
-                vm_qemu_lives(site, vm, 0, &seen.qemu, &seen.generation, NULL, &unknown);
+                vm_qemu_lives(site, vm, 0, &seen.qemu, &seen.generation, &unknown);
         if (unknown)
                 seen.held = true;
         vm_dir_release(vm, true);

@@ -21,6 +21,16 @@ int record_write(int vm_dirfd, const json_t *record, struct error **err)
         return 0;
 }
 
+int record_read_text(int vm_dirfd, char **ret, size_t *ret_length, struct error **err)
+{
+        if (fd_read_file_at(vm_dirfd, "record.json", RECORD_MAX, ret, ret_length, err) == 0)
+                return 0;
+        if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
+                return -1;
+        error_free(TAKE_PTR(*err));
+        return error_set(err, ERROR_NO_SUCH_VM, "there is no record.json");
+}
+
 int record_read(int vm_dirfd, json_t **ret, struct error **err)
 {
         _cleanup_free_ char *text = NULL;
@@ -29,12 +39,8 @@ int record_read(int vm_dirfd, json_t **ret, struct error **err)
         size_t length;
         json_int_t schema = 0;
 
-        if (fd_read_file_at(vm_dirfd, "record.json", RECORD_MAX, &text, &length, err) < 0) {
-                if ((*err)->code != ERROR_OS || (*err)->os_errno != ENOENT)
-                        return -1;
-                error_free(TAKE_PTR(*err));
-                return error_set(err, ERROR_NO_SUCH_VM, "there is no record.json");
-        }
+        if (record_read_text(vm_dirfd, &text, &length, err) < 0)
+                return -1;
         record = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
         if (!record)
                 return error_set(err, ERROR_FAILED, "record.json: %s", why.text);

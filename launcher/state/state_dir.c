@@ -143,7 +143,10 @@ static int try_lock(struct vm_dir *vm, int run_fd, bool briefly, bool wait, stru
         if (made && fchmod(dir, 0755) < 0)
                 return error_os(err, errno, "set the mode of '%s'", vm->path);
         crash_point(CRASH_VM_DIR);
-        lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        lock = openat(dir, "lock", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        vm->is_new = lock >= 0;
+        if (lock < 0 && errno == EEXIST)
+                lock = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (lock < 0)
                 return errno == ENOENT ? 0 : error_os(err, errno, "open '%s/lock'", vm->path);
         if (lock_whole(lock) < 0) {
@@ -271,6 +274,14 @@ bool vm_dir_is_locked(const struct vm_dir *vm, pid_t *ret_pid)
         if (locked && ret_pid)
                 *ret_pid = read_pid(fd, NULL);
         return locked;
+}
+
+bool vm_dir_is_at_rest(const struct vm_dir *vm)
+{
+        return journal_is_empty(vm->fd) && faccessat(vm->fd, "record.json", F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+               (vm->lock_fd >= 0
+                        ? vm->is_new
+                        : faccessat(vm->fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
 }
 
 /*

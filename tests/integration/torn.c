@@ -544,7 +544,7 @@ static void is_adopted(struct fixture *f, const char *where)
         struct error *err = NULL;
         pid_t pid = 0;
 
-        if (vm_qemu_lives(&f->site, vm, 0, &pid, &generation, NULL, &err) < 0 ||
+        if (vm_qemu_lives(&f->site, vm, 0, &pid, &generation, &err) < 0 ||
             adoption_read(&f->site, vm, &adoption, &err) < 0 || adoption_repair(vm, &adoption, &err) < 0 ||
             journal_run_read(vm->fd, &run, &err) < 0)
                 fail_msg("%s: %s", where, error_text(err));
