@@ -76,6 +76,8 @@ struct effect_undo {
         const struct cgroup_host *cgroup;
         struct netlink *nl;
         bool switch_is_mute; /* net_apply.h */
+        /* Until when helpers that were asked to end, or killed, are waited for; 0: none was. */
+        long long helpers_until[2];
 };
 
 struct effect {
