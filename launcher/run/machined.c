@@ -18,21 +18,27 @@
 #define BUS_SOCKET "/run/dbus/system_bus_socket"
 #define BUS_MS     10000u
 /* An end waits so long for systemd-machined. */
-#define FORGET_MS   3000
+#define FORGET_MS 3000
+/*
+ * While a host starts many VMs, each that is registered is one more that systemd-machined is told of what systemd does, and
+ * asks back: half a second later, fifty units and what follows cost a fifth less.
+ */
+#define LATER_MS    500u
 #define BUSY_MS     50u
 #define NAME        "org.freedesktop.machine1"
 #define AT          "/org/freedesktop/machine1"
 #define OUR_SERVICE "vmlaunch"
 #define NO_OWNER    "org.freedesktop.DBus.Error.NameHasNoOwner"
 #define UNKNOWN     "org.freedesktop.DBus.Error.ServiceUnknown"
+#define EXISTS      NAME ".MachineExists"
 
 /* Serials of the calls. */
 enum { HELLO = 1, REGISTER };
 
 struct machined {
         struct loop *loop;
-        const struct launch_plan *plan;
-        pid_t qemu;
+        json_t *args; /* of the step, with the leader */
+        bool resumed; /* the last supervisor may have done it */
         int fd;
         struct loop_source *heard, *deadline, *again;
         struct text in;
@@ -45,7 +51,8 @@ static void finish(struct machined *m, const char *why)
         if (why) {
                 _cleanup_free_ char *shown = text_printable(why);
 
-                log_warning("%s: register with systemd-machined: %s", m->plan->name, shown);
+                log_warning("%s: register with systemd-machined: %s",
+                            json_string_value(json_object_get(m->args, "name")), shown);
         }
         loop_remove(m->loop, m->heard);
         loop_remove(m->loop, m->deadline);
@@ -71,26 +78,30 @@ static void add_registration(const struct machined *m, struct text *out)
                 .destination = NAME, .path = AT, .interface = NAME ".Manager", .member = "RegisterMachine"
         };
         _cleanup_bus_body_ struct bus_body body = BUS_BODY_INIT;
+        const char *name = NULL, *text = NULL;
         uint8_t uuid[16] = { 0 };
+        int leader = 0;
 
-        text_parse_uuid(m->plan->uuid, uuid);
-        bus_body_string(&body, m->plan->name);
+        json_unpack(m->args, "{s:s, s:s, s:i}", "name", &name, "uuid", &text, "leader", &leader);
+        text_parse_uuid(text ? text : "", uuid);
+        bus_body_string(&body, name ? name : "");
         bus_body_bytes(&body, uuid, sizeof(uuid));
         bus_body_string(&body, OUR_SERVICE);
         bus_body_string(&body, "vm");
-        bus_body_u32(&body, (uint32_t)m->qemu);
+        bus_body_u32(&body, (uint32_t)leader);
         bus_body_string(&body, "");
         bus_add_call(out, REGISTER, false, &manager, &body);
 }
 
 static void on_reply(struct machined *m, const struct bus_reply *reply)
 {
-        /* Nobody is there to be told. */
-        bool absent =
-                reply->error && (strcmp(reply->error, NO_OWNER) == 0 || strcmp(reply->error, UNKNOWN) == 0);
+        const char *error = reply->error;
+        /* Nobody is there to be told, or it is known. */
+        bool fine = !error || strcmp(error, NO_OWNER) == 0 || strcmp(error, UNKNOWN) == 0 ||
+                    (m->resumed && strcmp(error, EXISTS) == 0);
 
-        if (reply->serial == REGISTER || (reply->serial == HELLO && reply->error))
-                finish(m, !reply->error || absent ? NULL : reply->text ? reply->text : reply->error);
+        if (reply->serial == REGISTER || error)
+                finish(m, fine ? NULL : reply->text ? reply->text : error);
 }
 
 /* What has come, as far as it is whole. */
@@ -193,6 +204,7 @@ static void begin(struct machined *m)
         add_registration(m, &out);
         m->heard = loop_add_fd(m->loop, m->fd, EPOLLIN, on_readable, m);
         tell(m, &out);
+        crash_point(CRASH_MACHINED_ASKED);
 }
 
 /* What is done is done by machined_begin(), which waits for nobody; this is the note of it. */
@@ -231,12 +243,23 @@ int machined_undo(struct effect_undo *undo, const json_t *args, const json_t *le
         return bus_call(&call, FORGET_MS, NULL, &not_there) == 0;
 }
 
+static struct machined *begin_later(struct loop *loop, const json_t *args, bool resumed)
+{
+        struct machined *m = xcalloc(1, sizeof(*m));
+
+        *m = (struct machined){
+                .loop = loop, .args = json_incref((json_t *)args), .resumed = resumed, .fd = -1
+        };
+        m->deadline = loop_add_deadline(loop, BUS_MS, on_late, m);
+        m->again = loop_add_deadline(loop, LATER_MS, on_again, m);
+        return m;
+}
+
 struct machined *machined_begin(struct loop *loop, struct execution *execution,
                                 const struct launch_plan *plan, pid_t qemu)
 {
         _cleanup_error_ struct error *err = NULL;
         json_auto_t *args = NULL;
-        struct machined *m;
         size_t step = 0;
 
         while (step < plan->n_steps && plan->steps[step].effect != EFFECT_MACHINED)
@@ -249,12 +272,12 @@ struct machined *machined_begin(struct loop *loop, struct execution *execution,
                 log_warning("%s: %s", plan->name, err->message);
                 return NULL;
         }
-        m = xcalloc(1, sizeof(*m));
-        *m = (struct machined){ .loop = loop, .plan = plan, .qemu = qemu, .fd = -1 };
-        m->deadline = loop_add_deadline(loop, BUS_MS, on_late, m);
-        begin(m);
-        crash_point(CRASH_MACHINED_ASKED);
-        return m;
+        return begin_later(loop, args, false);
+}
+
+struct machined *machined_resume(struct loop *loop, const json_t *args)
+{
+        return begin_later(loop, args, true);
 }
 
 void machined_free(struct machined *m)
@@ -262,5 +285,6 @@ void machined_free(struct machined *m)
         if (!m)
                 return;
         finish(m, NULL);
+        json_decref(m->args);
         free(m);
 }

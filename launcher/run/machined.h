@@ -15,8 +15,11 @@
 
 struct machined;
 
-/* Begins it for the plan's step "machined", whose note is made by execution; NULL: there is none. What goes wrong is a line
- * in the log. loop and plan are borrowed until machined_free(), which ends it wherever it is and accepts NULL. */
+/* Begins it, half a second later, for the plan's step "machined", whose note is made by execution; NULL: there is none.
+ * What goes wrong is a line in the log. loop is borrowed until machined_free(), which ends it wherever it is and accepts
+ * NULL. */
 struct machined *machined_begin(struct loop *loop, struct execution *execution,
                                 const struct launch_plan *plan, pid_t qemu);
+/* The same for a supervisor that finds the note of one before it, who may have come to it or not. */
+struct machined *machined_resume(struct loop *loop, const json_t *args);
 void machined_free(struct machined *machined);

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "launcher/run/adopt_process.h"
 #include "launcher/run/effects.h"
+#include "launcher/run/machined.h"
 #include "launcher/run/supervisor_parts.h"
 
 /* QEMU's end and a helper's come in any order; for so long it may be QEMU's that was first. */
@@ -191,6 +192,8 @@ void steps_attend(struct supervisor *s, bool logs)
                         watch(s, args, json_object_get(step, "learned"));
                 else if (logs && strcmp(effect, plan_effect_name(EFFECT_LOG_OPEN)) == 0)
                         log_attend(s, args);
+                else if (!s->machined && strcmp(effect, plan_effect_name(EFFECT_MACHINED)) == 0)
+                        s->machined = machined_resume(s->loop, args);
         }
 }
 

@@ -60,7 +60,7 @@ struct supervisor {
         struct loop *loop;
         struct vm_dir *vm;
         struct execution *execution;
-        struct machined *machined; /* NULL: not registered, or by a supervisor before this one */
+        struct machined *machined; /* NULL: nothing was noted for it */
         char *generation;
         char *former; /* the record of the run before this one, as it was written; NULL: there is none */
         int log_fd, ready_fd;
