@@ -43,3 +43,18 @@ void json_member_add_bool(json_t *object, const char *key, bool value)
 {
         json_object_set_new_nocheck(object, key, json_boolean(value));
 }
+
+const char *json_member_string(const json_t *object, const char *key)
+{
+        return json_string_value(json_object_get(object, key));
+}
+
+json_int_t json_member_integer(const json_t *object, const char *key)
+{
+        return json_integer_value(json_object_get(object, key));
+}
+
+bool json_member_is_true(const json_t *object, const char *key)
+{
+        return json_is_true(json_object_get(object, key));
+}

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/template.h"
@@ -97,9 +98,8 @@ char *operator_change_text(const json_t *change)
         const json_t *one;
         size_t i;
 
-        text_addf(&out, "%s %s:", json_string_value(json_object_get(change, "vector")),
-                  json_string_value(json_object_get(change, "which")));
+        text_addf(&out, "%s %s:", json_member_string(change, "vector"), json_member_string(change, "which"));
         json_array_foreach (json_object_get(change, "set"), i, one)
-                text_addf(&out, "%s %s", i ? "," : "", json_string_value(json_object_get(one, "attribute")));
+                text_addf(&out, "%s %s", i ? "," : "", json_member_string(one, "attribute"));
         return text_take(&out);
 }

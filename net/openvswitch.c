@@ -8,6 +8,7 @@
 #include <sys/un.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/mem.h"
 #include "base/number_list.h"
 #include "base/text.h"
@@ -61,7 +62,7 @@ static json_t *read_answer(int fd, int timeout_ms, struct error **err)
                 if (!message)
                         error_set(err, fd_now_ms() < answer.deadline ? ERROR_FAILED : ERROR_DEADLINE,
                                   "an answer that is none: %s", why.text);
-                if (!message || json_integer_value(json_object_get(message, "id")) == 1)
+                if (!message || json_member_integer(message, "id") == 1)
                         return message;
                 json_decref(message);
         }
@@ -82,8 +83,8 @@ static int connect_to(const char *path, struct error **err)
 /* failed: {"error", "details"}, of an operation or of the request as a whole. */
 static int operation_failed(const json_t *failed, struct error **err)
 {
-        const char *name = json_string_value(json_object_get(failed, "error")),
-                   *details = json_string_value(json_object_get(failed, "details"));
+        const char *name = json_member_string(failed, "error"),
+                   *details = json_member_string(failed, "details");
         _cleanup_free_ char *shown = text_printable(details ?: name ?: "no reason is given");
 
         if (name && strcmp(name, "timed out") == 0)
@@ -212,7 +213,7 @@ int ovs_bridge_of(const char *path, const char *ifname, const char *owner, char 
         if (*err)
                 return -1;
         if (port)
-                name = json_string_value(json_object_get(json_array_get(bridges, 0), "name")) ?: "";
+                name = json_member_string(json_array_get(bridges, 0), "name") ?: "";
         snprintf(ret, IFNAMSIZ, "%s", name);
         return 0;
 }
@@ -224,7 +225,7 @@ json_t *ovs_find(const char *path, const char *prefix, struct error **err)
         size_t i;
 
         json_array_foreach (ports, i, port) {
-                const char *name = json_string_value(json_object_get(port, "name")), *owner = owner_of(port);
+                const char *name = json_member_string(port, "name"), *owner = owner_of(port);
 
                 if (name && owner && text_starts_with(owner, prefix))
                         json_object_set_new(found, name, json_string(owner));
@@ -243,8 +244,7 @@ static int no_such_bridge(const char *path, const char *bridge, struct error **e
         if (!rows)
                 return -1;
         json_array_foreach (rows, i, row)
-                text_addf(&names, "%s%s", i ? ", " : "",
-                          json_string_value(json_object_get(row, "name")) ?: "?");
+                text_addf(&names, "%s%s", i ? ", " : "", json_member_string(row, "name") ?: "?");
         shown = text_printable(text_str(&names));
         return error_set(err, ERROR_HOST, "Open vSwitch has no bridge '%s' (bridges: %s)", bridge,
                          i ? shown : "none");
@@ -305,9 +305,9 @@ static int wait_for_switch(const char *path, const struct net_op *op, struct err
         if (!results)
                 return -1;
         row = json_array_get(json_object_get(json_array_get(results, 1), "rows"), 0);
-        if (json_integer_value(json_object_get(row, "ofport")) > 0)
+        if (json_member_integer(row, "ofport") > 0)
                 return 0;
-        why = text_printable(json_string_value(json_object_get(row, "error")) ?: "it does not say why");
+        why = text_printable(json_member_string(row, "error") ?: "it does not say why");
         return error_set(err, ERROR_HOST, "Open vSwitch does not take it: %s", why);
 }
 
@@ -331,7 +331,7 @@ int ovs_port_add(const char *path, const struct net_op *op, const char *owner, s
         results = transact(path, ask, 0, err);
         if (!results)
                 return -1;
-        if (!json_integer_value(json_object_get(json_array_get(results, 2), "count")))
+        if (!json_member_integer(json_array_get(results, 2), "count"))
                 return no_such_bridge(path, op->join.bridge, err);
         if (wait_for_switch(path, op, err) == 0)
                 return 0;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 
 /* As many as a number of 32 bits has. */
@@ -56,7 +57,7 @@ void ops_query_chardev(struct qmp_client *client, qmp_reply_fn *fn, void *data)
 const char *ops_pty_read(const json_t *chardev)
 {
         static const char start[] = "pty:/dev/pts/";
-        const char *filename = json_string_value(json_object_get(chardev, "filename"));
+        const char *filename = json_member_string(chardev, "filename");
         uint32_t number;
 
         /* It goes into the record and to people: nothing but what it can be. */
@@ -69,7 +70,7 @@ const char *ops_pty_read(const json_t *chardev)
 
 int ops_status_read(json_t *reply, enum run_state *ret, struct error **err)
 {
-        const char *word = json_string_value(json_object_get(reply, "status"));
+        const char *word = json_member_string(reply, "status");
         enum run_state state = RUN_STATE_UNKNOWN;
 
         if (!word)

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "qmp/json_stream.h"
 #include "qmp/reply.h"
@@ -259,8 +260,8 @@ static void decide_all(struct qga_client *client, enum error_code code, const ch
  */
 static bool is_frozen(const json_t *refusal)
 {
-        const char *class = json_string_value(json_object_get(refusal, "class"));
-        const char *desc = json_string_value(json_object_get(refusal, "desc"));
+        const char *class = json_member_string(refusal, "class");
+        const char *desc = json_member_string(refusal, "desc");
 
         return class && desc && strcmp(class, "CommandNotFound") == 0 && strstr(desc, "frozen");
 }

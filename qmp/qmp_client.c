@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "qmp/json_stream.h"
 #include "qmp/qmp_client_parts.h"
@@ -231,7 +232,7 @@ json_int_t qmp_client_forward(struct qmp_client *client, const json_t *message, 
 json_int_t qmp_client_forward_within(struct qmp_client *client, const json_t *message, unsigned wait_ms,
                                      const int *fds, size_t n_fds, qmp_reply_fn *fn, void *data)
 {
-        const char *command = json_string_value(json_object_get(message, "execute"));
+        const char *command = json_member_string(message, "execute");
         struct call *call =
                 qmp_client_add_call(client, command ? command : "a command without name", fn, data);
         json_t *copy = json_copy((json_t *)message);
@@ -367,7 +368,7 @@ static void count_event(struct qmp_client *client)
 static void on_message(json_t *message, int *fds, size_t n_fds, void *data)
 {
         struct qmp_client *client = data;
-        const char *event = json_string_value(json_object_get(message, "event"));
+        const char *event = json_member_string(message, "event");
 
         (void)fds;
         (void)n_fds;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "qmp/json_stream.h"
 #include "qmp/qmp_client_parts.h"
@@ -53,8 +54,8 @@ static int take_late(struct qmp_client *client, const json_t *late, struct error
         if (!json_is_array(late) || json_array_size(late) > LATE_MAX)
                 return error_set(err, ERROR_FAILED, "late is no list of calls");
         json_array_foreach ((json_t *)late, i, each) {
-                const char *command = json_string_value(json_object_get(each, "command"));
-                json_int_t id = json_integer_value(json_object_get(each, "id"));
+                const char *command = json_member_string(each, "command");
+                json_int_t id = json_member_integer(each, "id");
                 struct call *call;
 
                 if (!command || id <= 0 || id > last)
@@ -76,7 +77,7 @@ struct qmp_client *qmp_client_resume(struct loop *loop, int fd_consume, const js
         _cleanup_(qmp_client_freep) struct qmp_client *client =
                 qmp_client_make(loop, fd_consume, handlers, data);
         const json_t *last_id = json_object_get(state, "last_id");
-        const char *hex = json_string_value(json_object_get(state, "half"));
+        const char *hex = json_member_string(state, "half");
         _cleanup_free_ char *half = NULL;
         struct json_stream_rest rest = { 0 };
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
+
 #define WORDS_MAX 1000
 
 static char *one_line(const char *s)
@@ -16,8 +18,8 @@ static char *one_line(const char *s)
 
 int reply_error(struct error **err, const char *command, const json_t *error_object)
 {
-        const char *class = json_string_value(json_object_get(error_object, "class"));
-        const char *desc = json_string_value(json_object_get(error_object, "desc"));
+        const char *class = json_member_string(error_object, "class");
+        const char *desc = json_member_string(error_object, "desc");
         _cleanup_free_ char *class_line = one_line(class ? class : "GenericError");
         _cleanup_free_ char *desc_line = one_line(desc ? desc : "no description");
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "launcher/host/program.h"
@@ -153,7 +154,7 @@ static int files_from_json(const json_t *json, struct device_facts *facts, struc
         size_t i;
 
         json_array_foreach (json, i, entry) {
-                const char *path = json_string_value(json_object_get(entry, "path"));
+                const char *path = json_member_string(entry, "path");
                 struct file_facts file;
 
                 if (!path)
@@ -173,10 +174,10 @@ int device_facts_from_json(const json_t *json, struct device_facts **ret, struct
 
         if (!json_is_object(json) || (files && !json_is_array(files)))
                 return error_set(err, ERROR_FAILED, "device facts: not an object with an array of files");
-        facts->swtpm = xstrdup_null(json_string_value(json_object_get(json, "swtpm")));
-        facts->virtiofsd = xstrdup_null(json_string_value(json_object_get(json, "virtiofsd")));
-        facts->passt = xstrdup_null(json_string_value(json_object_get(json, "passt")));
-        facts->passt_fault = xstrdup_null(json_string_value(json_object_get(json, "passt-fault")));
+        facts->swtpm = xstrdup_null(json_member_string(json, "swtpm"));
+        facts->virtiofsd = xstrdup_null(json_member_string(json, "virtiofsd"));
+        facts->passt = xstrdup_null(json_member_string(json, "passt"));
+        facts->passt_fault = xstrdup_null(json_member_string(json, "passt-fault"));
         if (files_from_json(files, facts, err) < 0 ||
             hostdev_facts_from_json(json, &facts->hostdevs, err) < 0)
                 return -1;

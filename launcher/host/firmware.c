@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 
 #define DESCRIPTOR_MAX  65536u
@@ -87,7 +88,7 @@ static int read_targets(const json_t *targets, struct firmware *firmware, struct
         json_array_foreach (targets, i, target) {
                 struct firmware_target *place = &firmware->targets[firmware->n_targets++];
                 const json_t *machines = json_object_get(target, "machines");
-                const char *arch = json_string_value(json_object_get(target, "architecture"));
+                const char *arch = json_member_string(target, "architecture");
 
                 if (!arch || !is_plain(arch) || json_array_size(machines) > LIST_MAX)
                         return not_understood(err, firmware->name, "a target without architecture");
@@ -240,7 +241,7 @@ int firmware_list_read(const char *const *directories, const char *const *files,
                 names[n++] = name;
         qsort(names, n, sizeof(*names), by_name);
         for (size_t i = 0; i < n; i++)
-                read_descriptor(list, json_string_value(json_object_get(found, names[i])), names[i]);
+                read_descriptor(list, json_member_string(found, names[i]), names[i]);
         for (size_t i = 0; i < list->n; i++) {
                 add_file(list, &n_files, list->items[i].code);
                 add_file(list, &n_files, list->items[i].vars);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/host/qemu_probe.h"
 #include "qmp/ops_machine.h"
@@ -32,14 +33,14 @@ static int ask(struct qmp_client *client, void *data, struct error **err)
 
 static int by_name(const void *a, const void *b)
 {
-        return strcmp(json_string_value(json_object_get(*(json_t *const *)a, "name")),
-                      json_string_value(json_object_get(*(json_t *const *)b, "name")));
+        return strcmp(json_member_string(*(json_t *const *)a, "name"),
+                      json_member_string(*(json_t *const *)b, "name"));
 }
 
 /* Text of QEMU's, bounded and fit to print; NULL: none. */
 static char *words(const json_t *property, const char *key)
 {
-        const char *value = json_string_value(json_object_get(property, key));
+        const char *value = json_member_string(property, key);
         _cleanup_free_ char *bounded = value ? xstrndup(value, TEXT_MAX) : NULL;
 
         return bounded && *bounded ? text_printable(bounded) : NULL;
@@ -48,7 +49,7 @@ static char *words(const json_t *property, const char *key)
 /* One property as we tell it; NULL: it has no name. */
 static json_t *told(const json_t *property)
 {
-        const char *name = json_string_value(json_object_get(property, "name"));
+        const char *name = json_member_string(property, "name");
         _cleanup_free_ char *type = words(property, "type"), *description = words(property, "description");
         json_t *dflt = json_object_get(property, "default-value"), *entry;
 

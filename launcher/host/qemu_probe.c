@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/loop.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -222,7 +223,7 @@ static int read_names(const json_t *array, const char *what, const char *unwante
         names = xcalloc(size + 1, sizeof(*names));
         *ret = names;
         for (size_t i = 0; i < size; i++) {
-                const char *name = json_string_value(json_object_get(json_array_get(array, i), "name"));
+                const char *name = json_member_string(json_array_get(array, i), "name");
 
                 if (!name || !qemu_is_name(name))
                         return strange(err, what, "no name");
@@ -295,7 +296,7 @@ static int read_types(struct qmp_client *client, struct qemu_facts *facts, struc
         if (!accels)
                 return -1;
         json_array_foreach (accels, i, entry) {
-                name = json_string_value(json_object_get(entry, "name"));
+                name = json_member_string(entry, "name");
                 facts->has_kvm = facts->has_kvm || (name && strcmp(name, "kvm-accel") == 0);
                 facts->has_tcg = facts->has_tcg || (name && strcmp(name, "tcg-accel") == 0);
         }
@@ -305,7 +306,7 @@ static int read_types(struct qmp_client *client, struct qemu_facts *facts, struc
         if (!chardevs)
                 return -1;
         json_array_foreach (chardevs, i, entry) {
-                name = json_string_value(json_object_get(entry, "name"));
+                name = json_member_string(entry, "name");
                 facts->has_spice = facts->has_spice || (name && strcmp(name, "chardev-spicevmc") == 0);
         }
         devices = ops_qom_list_types(client, "device", false, err);
@@ -324,8 +325,8 @@ static int read_schema(struct qmp_client *client, struct qemu_facts *facts, stru
         if (!schema)
                 return -1;
         json_array_foreach (schema, i, entry) {
-                const char *name = json_string_value(json_object_get(entry, "name"));
-                const char *type = json_string_value(json_object_get(entry, "meta-type"));
+                const char *name = json_member_string(entry, "name");
+                const char *type = json_member_string(entry, "meta-type");
 
                 if (!name || !type || strcmp(type, "command") != 0)
                         continue;

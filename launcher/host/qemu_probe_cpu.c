@@ -1,6 +1,7 @@
 /* Which switches -cpu takes, and which of them TCG can have on. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/host/qemu_probe.h"
 #include "qmp/ops_machine.h"
@@ -44,8 +45,8 @@ static const char *fullest_type(const json_t *models)
 {
         for (size_t i = 0; i < json_array_size(models); i++) {
                 const json_t *model = json_array_get(models, i);
-                const char *name = json_string_value(json_object_get(model, "name"));
-                const char *type = json_string_value(json_object_get(model, "typename"));
+                const char *name = json_member_string(model, "name");
+                const char *type = json_member_string(model, "typename");
 
                 if (name && type && strcmp(name, FULLEST) == 0)
                         return type;
@@ -75,8 +76,8 @@ static int read_flags(struct qmp_client *client, const char *type, struct qemu_f
                 return -1;
         for (size_t i = 0; i < json_array_size(reply) && n < FLAGS_MAX; i++) {
                 const json_t *property = json_array_get(reply, i);
-                const char *name = json_string_value(json_object_get(property, "name"));
-                const char *kind = json_string_value(json_object_get(property, "type"));
+                const char *name = json_member_string(property, "name");
+                const char *kind = json_member_string(property, "type");
 
                 if (name && kind && strcmp(kind, "bool") == 0 && qemu_is_name(name) && !is_no_flag(name))
                         keep(&facts->cpu_flags, &n, name);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/bus.h"
+#include "base/json_member.h"
 #include "base/mem.h"
 #include "cgroups/cgroup_plan.h"
 
@@ -62,7 +63,7 @@ void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret)
 {
         *ret = (struct systemd_facts){
                 .runs = json_is_object(json),
-                .has_bus = json_is_true(json_object_get(json, "bus")),
+                .has_bus = json_member_is_true(json, "bus"),
                 /* Recorded before it was a fact. */
                 .has_client = !json_is_false(json_object_get(json, "client")),
         };

@@ -1,6 +1,7 @@
 #include "launcher/live/apply_client.h"
 
 #include "base/fd.h"
+#include "base/json_member.h"
 
 /* Deadlines are the supervisor's, one for each step: this is for one that does not answer at all. */
 #define GRACE_MS 30000u
@@ -75,7 +76,7 @@ static int send_fragment(struct apply_client *client, json_t *arguments_consume,
         json_object_set(arguments_consume, "fragment", client->fragment);
         if (call(client, arguments_consume, true, &reply, err) < 0)
                 return -1;
-        client->id = json_integer_value(json_object_get(reply, "id"));
+        client->id = json_member_integer(reply, "id");
         return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "launcher/state/state_dir.h"
@@ -165,7 +166,7 @@ static int mute(const struct vm_dir *dir, const char *what, struct error **err)
         char state = 0;
 
         if (record_read(dir->fd, &record, &ignored) == 0)
-                pid = (pid_t)json_integer_value(json_object_get(record, "supervisor_pid"));
+                pid = (pid_t)json_member_integer(record, "supervisor_pid");
         if (pid > 0)
                 state = process_state(pid);
         error_set(err, ERROR_DEADLINE, "the supervisor of '%s' (pid %d) %s%s", dir->name, (int)pid, what,
@@ -391,7 +392,7 @@ int control_client_answer(struct control_client *client, json_t **ret_reply, str
 int control_client_reply_status(const json_t *reply)
 {
         const json_t *error = json_object_get(reply, "error");
-        const char *class = json_string_value(json_object_get(error, "class"));
+        const char *class = json_member_string(error, "class");
         const struct error own = { .code = class && code_of(class) ? code_of(class) : ERROR_FAILED };
 
         return error ? error_exit_status(&own) : 0;
@@ -431,8 +432,7 @@ int control_client_wait(struct control_client *client, long long deadline_ms, co
                         fn(NULL, NULL, data);
                         return 0;
                 }
-                if (fn(json_string_value(json_object_get(event, "event")), json_object_get(event, "data"),
-                       data))
+                if (fn(json_member_string(event, "event"), json_object_get(event, "data"), data))
                         return 0;
         }
 }

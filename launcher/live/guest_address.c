@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 
 #define ADDRESSES_MAX 64
 /* Each of them, so that one that drops what it gets does not stand before the others. */
@@ -67,7 +68,7 @@ json_t *guest_addresses_read(const json_t *interfaces)
 
         json_array_foreach ((json_t *)interfaces, i, interface) {
                 json_array_foreach (json_object_get(interface, "ip-addresses"), k, address) {
-                        add_address(list, json_string_value(json_object_get(address, "ip-address")));
+                        add_address(list, json_member_string(address, "ip-address"));
                 }
         }
         return list;
@@ -83,7 +84,7 @@ json_t *guest_addresses_planned(const json_t *devices)
                 const json_t *metadata = json_object_get(device, "metadata");
 
                 for (size_t k = 0; keys[k]; k++)
-                        add_address(list, json_string_value(json_object_get(metadata, keys[k])));
+                        add_address(list, json_member_string(metadata, keys[k]));
         }
         return list;
 }

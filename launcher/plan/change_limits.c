@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 
 /* What D-Bus' numbers are when there is no limit: systemd's "infinity", and no weight of its own. */
@@ -63,7 +64,7 @@ static const json_t *find_property(const json_t *properties, const json_t *like)
 
 static json_t *unset_property(const json_t *property)
 {
-        const char *value = default_of(json_string_value(json_object_get(property, "file")));
+        const char *value = default_of(json_member_string(property, "file"));
         json_t *unset = json_copy((json_t *)property);
 
         json_object_set_new(unset, "value", json_string(UNSET));
@@ -124,7 +125,7 @@ static void add_write(json_t *steps, const struct plan_step *step, const char *v
 
 static bool is_file(const json_t *step, const char *file)
 {
-        const char *is = json_string_value(json_object_get(json_object_get(step, "args"), "file"));
+        const char *is = json_member_string(json_object_get(step, "args"), "file");
 
         return is && strcmp(is, file) == 0;
 }
@@ -145,10 +146,10 @@ static void order_memory(const struct launch_plan *was, json_t *steps)
         if (limit == SIZE_MAX || with_swap == SIZE_MAX || with_swap < limit)
                 return;
         for (i = 0; i < was->n_steps; i++) {
-                const char *file = json_string_value(json_object_get(was->steps[i].args, "file"));
-                const char *old = json_string_value(json_object_get(was->steps[i].args, "value"));
-                const char *new = json_string_value(
-                        json_object_get(json_object_get(json_array_get(steps, limit), "args"), "value"));
+                const char *file = json_member_string(was->steps[i].args, "file");
+                const char *old = json_member_string(was->steps[i].args, "value");
+                const char *new =
+                        json_member_string(json_object_get(json_array_get(steps, limit), "args"), "value");
 
                 if (file && strcmp(file, "memory.limit_in_bytes") == 0 && old &&
                     new &&text_parse_u64(old, &before) && text_parse_u64(new, &after) && after > before) {
@@ -168,7 +169,7 @@ json_t *change_limits(const struct launch_plan *was, const struct launch_plan *w
         /* What goes first, the last limit first: each was written above the one before it. */
         for (size_t i = was->n_steps; i-- > 0;) {
                 const struct plan_step *step = &was->steps[i];
-                const char *value = default_of(json_string_value(json_object_get(step->args, "file")));
+                const char *value = default_of(json_member_string(step->args, "file"));
 
                 if (step->effect == EFFECT_CGROUP_WRITE && value && !find_write(wanted, step))
                         add_write(steps, step, value);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/changing.h"
 #include "launcher/plan/live_change.h"
@@ -13,8 +14,7 @@ struct machine_lock *plan_lock(const struct launch_plan *plan)
 
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_MACHINE_LOCK &&
-                    machine_lock_parse("machine.lock",
-                                       json_string_value(json_object_get(plan->steps[i].args, "text")), &lock,
+                    machine_lock_parse("machine.lock", json_member_string(plan->steps[i].args, "text"), &lock,
                                        &err) < 0)
                         error_free(TAKE_PTR(err));
         return lock;
@@ -53,7 +53,7 @@ static const char *live_text(const struct launch_plan *plan)
 {
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_LIVE_TEMPLATE)
-                        return json_string_value(json_object_get(plan->steps[i].args, "text"));
+                        return json_member_string(plan->steps[i].args, "text");
         return "";
 }
 
@@ -161,7 +161,7 @@ static json_t *free_numbers(const struct changing *c)
 
         for (size_t i = 0; numbers && i < c->wanted.n; i++) {
                 const struct plan_part *part = &c->wanted.items[i];
-                json_int_t number = json_integer_value(json_object_get(numbers, part->id));
+                json_int_t number = json_member_integer(numbers, part->id);
 
                 if (part->kind != PART_FDSET || plan_parts_find(&c->was, PART_FDSET, part->id) ||
                     !json_object_get(numbers, part->id))
@@ -241,18 +241,16 @@ char *plan_change_text(const struct plan_change *change)
 
         json_array_foreach (json_object_get(change->fragment, "steps"), i, step) {
                 const json_t *args = json_object_get(step, "args");
-                const char *effect = json_string_value(json_object_get(step, "effect"));
+                const char *effect = json_member_string(step, "effect");
                 bool is_qmp = strcmp(effect, plan_effect_name(EFFECT_QMP)) == 0;
                 _cleanup_free_ char *text =
                         json_dumps(is_qmp ? json_object_get(args, "arguments") : args, JSON_COMPACT);
                 const json_t *await = json_object_get(step, "await");
 
-                text_addf(&out, "%-13s %s%s%s\n", effect,
-                          is_qmp ? json_string_value(json_object_get(args, "execute")) : "",
+                text_addf(&out, "%-13s %s%s%s\n", effect, is_qmp ? json_member_string(args, "execute") : "",
                           is_qmp ? " " : "", text);
                 if (await)
-                        text_addf(&out, "              until %s\n",
-                                  json_string_value(json_object_get(await, "event")));
+                        text_addf(&out, "              until %s\n", json_member_string(await, "event"));
         }
         return text_take(&out);
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/change_limits.h"
 #include "launcher/plan/changing.h"
@@ -63,22 +64,22 @@ static void change_step(struct changing *c, const struct plan_step *was, const s
 
         json_object_foreach ((json_t *)b, key, value) {
                 if (strcmp(key, "direct") != 0 && !json_equal(json_object_get(a, key), value))
-                        changing_tell_next_start(
-                                c, "%s: %s of '%s' changes at the next start", wanted->because, key,
-                                json_string_value(json_object_get(b, known_by(wanted->effect))));
+                        changing_tell_next_start(c, "%s: %s of '%s' changes at the next start",
+                                                 wanted->because, key,
+                                                 json_member_string(b, known_by(wanted->effect)));
         }
 }
 
 void changing_add_file(struct changing *c, const json_t *args)
 {
-        const char *access = json_string_value(json_object_get(args, "access"));
+        const char *access = json_member_string(args, "access");
 
         ARRAY_GROW(c->change.files, c->change.n_files);
         c->change.files[c->change.n_files++] = (struct change_file){
-                .name = xstrdup(json_string_value(json_object_get(args, "fd"))),
-                .path = xstrdup(json_string_value(json_object_get(args, "path"))),
+                .name = xstrdup(json_member_string(args, "fd")),
+                .path = xstrdup(json_member_string(args, "path")),
                 .rw = access && strcmp(access, "rw") == 0,
-                .direct = json_is_true(json_object_get(args, "direct")),
+                .direct = json_member_is_true(args, "direct"),
         };
 }
 
@@ -86,7 +87,7 @@ void changing_add_file(struct changing *c, const json_t *args)
 static bool is_of_a_start(const struct plan_step *step)
 {
         enum plan_effect effect = step->effect;
-        const char *fd = json_string_value(json_object_get(step->args, "fd"));
+        const char *fd = json_member_string(step->args, "fd");
 
         /* Helper processes have theirs. */
         if (effect == EFFECT_STDERR)
@@ -112,7 +113,7 @@ void changing_add_limit_steps(struct changing *c)
 /* The kernel's side of a tap: launcher/run/fragment.c opens no other device. */
 static bool is_vhost(const struct plan_step *step)
 {
-        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const char *path = json_member_string(step->args, "path");
 
         return path && strcmp(path, "/dev/vhost-net") == 0;
 }
@@ -161,8 +162,8 @@ static void lower_memory_lock(struct changing *c)
 /* Of an object that comes: then the client has its value. */
 static bool take_secret(struct changing *c, const struct plan_step *step)
 {
-        const char *name = json_string_value(json_object_get(step->args, "fd")),
-                   *path = json_string_value(json_object_get(step->args, "path"));
+        const char *name = json_member_string(step->args, "fd"),
+                   *path = json_member_string(step->args, "path");
         struct change_secret secret = { 0 };
 
         for (size_t i = 0; i < c->wanted.n; i++) {
@@ -269,7 +270,7 @@ static json_t *way_back(const struct launch_plan *was, const struct plan_step *s
 /* The screen's listener is given to QEMU before the guest runs. */
 static bool is_of_the_screen(const struct plan_step *step)
 {
-        const char *name = json_string_value(json_object_get(step->args, "execute"));
+        const char *name = json_member_string(step->args, "execute");
 
         return json_object_get(step->args, "fd") || (name && strcmp(name, "display-update") == 0);
 }
@@ -282,8 +283,7 @@ void changing_add_qmp_steps(struct changing *c)
                 if (step->effect != EFFECT_QMP || is_of_the_screen(step) || changing_handles_net(c, step) ||
                     has_step(c->was_plan, step))
                         continue;
-                if (text_starts_with(json_string_value(json_object_get(step->args, "execute")),
-                                     "migrate-set-"))
+                if (text_starts_with(json_member_string(step->args, "execute"), "migrate-set-"))
                         changing_tell_next_start(c, "%s: how it migrates changes at the next start",
                                                  step->because);
                 else

@@ -1,13 +1,14 @@
 /* Media of drives that stay. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/changing.h"
 
 static const struct plan_step *image_of(const struct launch_plan *plan, const char *node)
 {
         for (size_t i = 0; i < plan->n_steps; i++) {
-                const char *fd = json_string_value(json_object_get(plan->steps[i].args, "fd"));
+                const char *fd = json_member_string(plan->steps[i].args, "fd");
 
                 if (plan->steps[i].effect == EFFECT_IMAGE_OPEN && fd && text_starts_with(fd, "image:") &&
                     strcmp(fd + strlen("image:"), node) == 0)
@@ -19,7 +20,7 @@ static const struct plan_step *image_of(const struct launch_plan *plan, const ch
 static bool is_removable(const struct plan_part *device)
 {
         static const char *const drivers[] = { "ide-cd", "scsi-cd", "floppy" };
-        const char *driver = json_string_value(json_object_get(device->json, "driver"));
+        const char *driver = json_member_string(device->json, "driver");
 
         for (size_t i = 0; driver && i < ARRAY_SIZE(drivers); i++)
                 if (strcmp(driver, drivers[i]) == 0)
@@ -110,8 +111,7 @@ static void take_medium_out(struct changing *c, const struct plan_part *device)
                 const struct plan_step *step = &c->was_plan->steps[i];
 
                 if (changing_handles_image(c, step) &&
-                    changing_handles(c,
-                                     json_string_value(json_object_get(step->args, "fd")) + strlen("image:")))
+                    changing_handles(c, json_member_string(step->args, "fd") + strlen("image:")))
                         json_array_append_new(c->after,
                                               json_pack("{s:s, s:{s:s, s:s, s:O, s:O}}", "effect",
                                                         plan_effect_name(EFFECT_TAKE_BACK), "args", "effect",
@@ -132,7 +132,7 @@ static void put_medium_in(struct changing *c, const struct plan_part *device)
         for (size_t i = 0; i < c->wanted.n; i++)
                 if (is_part_of(&c->wanted.items[i], PART_FDSET, device->id)) {
                         const struct plan_step *image = image_of(c->wanted_plan, c->wanted.items[i].id);
-                        const char *path = json_string_value(json_object_get(image->args, "path"));
+                        const char *path = json_member_string(image->args, "path");
 
                         json_object_set_new(
                                 numbers, c->wanted.items[i].id,
@@ -155,7 +155,7 @@ static void open_medium(struct changing *c, const char *drive)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *step = &c->wanted_plan->steps[i];
-                const char *fd = json_string_value(json_object_get(step->args, "fd"));
+                const char *fd = json_member_string(step->args, "fd");
                 size_t n = strlen(drive);
 
                 if (step->effect != EFFECT_IMAGE_OPEN || !fd || !text_starts_with(fd, "image:") ||

@@ -1,11 +1,12 @@
 /* What changes at a card that stays: the bridge its tap is in, and its link. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "launcher/plan/changing.h"
 
 static bool is(const json_t *args, const char *member, const char *value)
 {
-        const char *text = json_string_value(json_object_get(args, member));
+        const char *text = json_member_string(args, member);
 
         return text && strcmp(text, value) == 0;
 }
@@ -27,7 +28,7 @@ static bool is_set_link(const struct plan_step *step)
 
 bool changing_handles_net(const struct changing *c, const struct plan_step *step)
 {
-        const char *ifname = json_string_value(json_object_get(step->args, "ifname"));
+        const char *ifname = json_member_string(step->args, "ifname");
 
         return is_set_link(step) || (step->effect == EFFECT_NET && is(step->args, "op", "bridge-join") &&
                                      find_net(c->was_plan, "tap-create", ifname) &&
@@ -44,7 +45,7 @@ void changing_bridges(struct changing *c)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
                 const struct plan_step *tap = &c->wanted_plan->steps[i], *was, *wanted;
-                const char *ifname = json_string_value(json_object_get(tap->args, "ifname"));
+                const char *ifname = json_member_string(tap->args, "ifname");
                 json_t *args, *ovs;
 
                 if (tap->effect != EFFECT_NET || !is(tap->args, "op", "tap-create") ||

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/changing.h"
 #include "launcher/plan/expander.h"
@@ -127,8 +128,8 @@ void changing_tell_next_start(struct changing *c, const char *format, ...)
 const char *changing_secret(const struct plan_part *part)
 {
         static const char begin[] = "/proc/self/fd/@secret:";
-        const char *type = json_string_value(json_object_get(part->json, "qom-type")),
-                   *file = json_string_value(json_object_get(part->json, "file"));
+        const char *type = json_member_string(part->json, "qom-type"),
+                   *file = json_member_string(part->json, "file");
 
         if (part->kind != PART_OBJECT || !type || strcmp(type, "secret") != 0 || !file ||
             !text_starts_with(file, begin))
@@ -139,7 +140,7 @@ const char *changing_secret(const struct plan_part *part)
 /* A hot-plugged secret has no file of QEMU's: its value goes with the command, which nobody writes down. */
 static json_t *secret_arguments(const struct plan_part *part, const char *name)
 {
-        const char *format = json_string_value(json_object_get(part->json, "format"));
+        const char *format = json_member_string(part->json, "format");
 
         /* Text of base64 is what QEMU takes out of it; everything else travels so. */
         return json_pack(
@@ -175,8 +176,8 @@ static const char *not_pluggable(const struct plan_part *part)
 {
         static const char *const fixed[] = { "isa-",    "pvpanic", "sb16",        "ib700",    "tpm-crb",
                                              "tpm-tis", "hda-",    "intel-iommu", "amd-iommu" };
-        const char *bus = json_string_value(json_object_get(part->json, "bus")),
-                   *driver = json_string_value(json_object_get(part->json, "driver"));
+        const char *bus = json_member_string(part->json, "bus"),
+                   *driver = json_member_string(part->json, "driver");
 
         if (part->kind != PART_DEVICE || !driver || strcmp(driver, "pvpanic-pci") == 0)
                 return NULL;
@@ -197,7 +198,7 @@ static const char *not_pluggable(const struct plan_part *part)
 
 static bool is_root_port(const struct plan_part *part)
 {
-        const char *driver = json_string_value(json_object_get(part->json, "driver"));
+        const char *driver = json_member_string(part->json, "driver");
 
         return part->kind == PART_DEVICE && driver && strcmp(driver, "pcie-root-port") == 0 &&
                !expander_is_part(part->id);
@@ -220,7 +221,7 @@ static void tell_no_port(struct changing *c)
 /* QEMU 7.2 connects it in a thread, where a monitor's names of fds are not known: "connection error" for ever. */
 static bool is_stream(const struct plan_part *part)
 {
-        const char *type = json_string_value(json_object_get(part->json, "type"));
+        const char *type = json_member_string(part->json, "type");
 
         return part->kind == PART_NETDEV && type && strcmp(type, "stream") == 0;
 }
@@ -240,8 +241,7 @@ void changing_add_part(struct changing *c, const struct plan_part *part)
                 changing_tell_next_start(c, "%s: '%s' can come with a start only: %s", part->because,
                                          part->id, why);
         if (part->kind == PART_FDSET) {
-                const char *source =
-                        json_string_value(json_object_get(part->json, "fd")) + strlen(PLAN_PART_FD);
+                const char *source = json_member_string(part->json, "fd") + strlen(PLAN_PART_FD);
 
                 changing_add_qmp(c, part->because, "add-fd",
                                  json_pack("{s:I, s:s}", "fdset-id", changing_fdset_number(c, part->id),
@@ -277,7 +277,7 @@ static json_t *set_requested(const struct plan_part *part)
 /* The guest takes or gives blocks in its own time. */
 static bool change_virtio_mem(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
 {
-        const char *driver = json_string_value(json_object_get(wanted->json, "driver"));
+        const char *driver = json_member_string(wanted->json, "driver");
 
         if (wanted->kind != PART_DEVICE || !driver || strcmp(driver, "virtio-mem-pci") != 0)
                 return false;
@@ -304,8 +304,8 @@ static const char *because_of(const struct changing *c, const struct plan_part *
 static bool is_unshared(struct changing *c, const struct plan_part *wanted, const json_t *was,
                         const json_t *now)
 {
-        if (wanted->kind != PART_OBJECT || json_is_true(json_object_get(was, "share")) ||
-            !json_is_true(json_object_get(now, "share")))
+        if (wanted->kind != PART_OBJECT || json_member_is_true(was, "share") ||
+            !json_member_is_true(now, "share"))
                 return false;
         changing_tell_next_start(
                 c,
@@ -374,7 +374,7 @@ bool changing_handles(const struct changing *c, const char *id)
 
 bool changing_handles_image(const struct changing *c, const struct plan_step *step)
 {
-        const char *fd = json_string_value(json_object_get(step->args, "fd"));
+        const char *fd = json_member_string(step->args, "fd");
 
         return step->effect == EFFECT_IMAGE_OPEN && fd && text_starts_with(fd, "image:") &&
                changing_handles(c, fd + strlen("image:"));

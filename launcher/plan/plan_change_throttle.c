@@ -1,6 +1,7 @@
 /* Limits of disks that stay. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/changing.h"
 
@@ -25,7 +26,7 @@ static json_t *set_limits(const char *id, json_t *limits_consume)
 
 bool changing_is_limits_group(const struct plan_part *part)
 {
-        const char *type = json_string_value(json_object_get(part->json, "qom-type"));
+        const char *type = json_member_string(part->json, "qom-type");
 
         return part->kind == PART_OBJECT && type && strcmp(type, "throttle-group") == 0;
 }
@@ -54,15 +55,15 @@ static const struct plan_part *throttle_over(const struct plan_parts *with, cons
 
         if (!node || plan_parts_find(without, PART_NODE, top))
                 return NULL;
-        driver = json_string_value(json_object_get(node->json, "driver"));
-        file = json_string_value(json_object_get(node->json, "file"));
+        driver = json_member_string(node->json, "driver");
+        file = json_member_string(node->json, "file");
         return driver && strcmp(driver, "throttle") == 0 && file && strcmp(file, below) == 0 ? node : NULL;
 }
 
 /* Its own, or that of the controller whose bus it is on. */
 static bool has_iothread(const struct changing *c, const struct plan_part *device)
 {
-        const char *bus = json_string_value(json_object_get(device->json, "bus"));
+        const char *bus = json_member_string(device->json, "bus");
         const char *dot = bus ? strrchr(bus, '.') : NULL;
         _cleanup_free_ char *controller = dot ? xstrndup(bus, (size_t)(dot - bus)) : NULL;
         const struct plan_part *part = controller ? plan_parts_find(&c->was, PART_DEVICE, controller) : NULL;
@@ -87,8 +88,8 @@ static void remove_later(struct changing *c, const char *command, const char *ke
 
 bool changing_filter(struct changing *c, const struct plan_part *was, const struct plan_part *wanted)
 {
-        const char *old = json_string_value(json_object_get(was->json, "drive")),
-                   *new = json_string_value(json_object_get(wanted->json, "drive"));
+        const char *old = json_member_string(was->json, "drive"),
+                   *new = json_member_string(wanted->json, "drive");
         const struct plan_part *comes, *goes, *filter;
 
         if (wanted->kind != PART_DEVICE || !old || !new || strcmp(old, new) == 0)
@@ -112,7 +113,7 @@ bool changing_filter(struct changing *c, const struct plan_part *was, const stru
                          json_pack("{s:[o]}", "undo", changing_command("qom-set", set_drive(was))));
         /* For the same reason they are not put back: they go when it is certain that they shall. */
         if (goes) {
-                const char *group = json_string_value(json_object_get(goes->json, "throttle-group"));
+                const char *group = json_member_string(goes->json, "throttle-group");
 
                 remove_later(c, "blockdev-del", "node-name", goes->id);
                 if (group && !plan_parts_find(&c->wanted, PART_OBJECT, group))

@@ -1,6 +1,7 @@
 /* Each argument and what it came from; each attribute and what it made. The text is printed from the JSON. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "conf/attr.h"
 #include "conf/spec_sections.h"
 #include "launcher/plan/plan_build.h"
@@ -81,16 +82,16 @@ static json_t *argument_name(const struct launch_plan *plan, size_t i)
         if (value[0] != '{' || plan->args[i + 1].is_option)
                 return json_string(option);
         json = json_loads(value, 0, NULL);
-        id = json_string_value(json_object_get(json, "id"));
+        id = json_member_string(json, "id");
         if (!id)
-                id = json_string_value(json_object_get(json, "node-name"));
+                id = json_member_string(json, "node-name");
         return id ? json_sprintf("%s %s", option, id) : json_string(option);
 }
 
 static json_t *step_name(const struct plan_step *step)
 {
-        const char *op = json_string_value(json_object_get(step->args, "op"));
-        const char *file = json_string_value(json_object_get(step->args, "file"));
+        const char *op = json_member_string(step->args, "op");
+        const char *file = json_member_string(step->args, "file");
 
         if (op)
                 return json_sprintf("step %s %s", plan_effect_name(step->effect), op);
@@ -186,26 +187,21 @@ json_t *plan_explain_json(const struct launch_plan *plan, const struct vm_spec *
         return json_pack("{s:i, s:o, s:o}", "schema", 1, "argv", argv, "attributes", attributes);
 }
 
-static const char *string_of(const json_t *object, const char *key)
-{
-        return json_string_value(json_object_get(object, key));
-}
-
 /* `DISK[0]/CACHE = "none"  web.tmpl:8:20` */
 static void print_origin(const json_t *entry, struct text *out)
 {
-        const char *value = string_of(entry, "value"), *file = string_of(entry, "file");
+        const char *value = json_member_string(entry, "value"), *file = json_member_string(entry, "file");
         _cleanup_free_ char *printable = value ? text_printable(value) : NULL;
 
-        text_add(out, string_of(entry, "attribute"));
+        text_add(out, json_member_string(entry, "attribute"));
         if (!value)
                 return;
         text_addf(out, " = \"%s\"  ", printable);
         if (file)
-                text_addf(out, "%s:%lld:%lld", file, json_integer_value(json_object_get(entry, "line")),
-                          json_integer_value(json_object_get(entry, "column")));
+                text_addf(out, "%s:%lld:%lld", file, json_member_integer(entry, "line"),
+                          json_member_integer(entry, "column"));
         else
-                text_add(out, string_of(entry, "layer"));
+                text_add(out, json_member_string(entry, "layer"));
 }
 
 static void print_argument(const json_t *entry, struct text *out)
@@ -222,8 +218,8 @@ static void print_argument(const json_t *entry, struct text *out)
         text_add(out, "\n");
         json_array_foreach (from, i, item) {
                 text_add(out, "        <- ");
-                if (string_of(item, "rule"))
-                        text_addf(out, "rule: %s", string_of(item, "rule"));
+                if (json_member_string(item, "rule"))
+                        text_addf(out, "rule: %s", json_member_string(item, "rule"));
                 else
                         print_origin(item, out);
                 text_add(out, "\n");
@@ -239,7 +235,7 @@ static void print_attribute(const json_t *entry, struct text *out)
         print_origin(entry, out);
         text_add(out, "\n");
         if (json_array_size(made) == 0)
-                text_addf(out, "        -> nothing: %s\n", string_of(entry, "why_nothing"));
+                text_addf(out, "        -> nothing: %s\n", json_member_string(entry, "why_nothing"));
         json_array_foreach (made, i, item) {
                 text_addf(out, "        -> %s\n", json_string_value(item));
         }

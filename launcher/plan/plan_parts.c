@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 
 #define FDSET_PATH "/dev/fdset/"
@@ -112,13 +113,11 @@ static void name_numbers(const struct numbers *numbers, json_t *object)
                 if (!text)
                         continue;
                 /* SocketAddress: {"type":"fd","str":"10"} */
-                if (is_fd_member(key) ||
-                    (strcmp(key, "str") == 0 && json_object_get(object, "type") &&
-                     strcmp(json_string_value(json_object_get(object, "type")), "fd") == 0))
+                if (is_fd_member(key) || (strcmp(key, "str") == 0 && json_object_get(object, "type") &&
+                                          strcmp(json_member_string(object, "type"), "fd") == 0))
                         named = name_fds(numbers->plan, text);
                 else if (text_starts_with(text, FDSET_PATH)) {
-                        const char *opaque =
-                                json_string_value(json_object_get(numbers->sets, text + strlen(FDSET_PATH)));
+                        const char *opaque = json_member_string(numbers->sets, text + strlen(FDSET_PATH));
 
                         named = opaque ? json_sprintf(PLAN_PART_FDSET "%s", opaque) : NULL;
                 } else if (text_starts_with(text, FD_PATH)) {
@@ -180,7 +179,7 @@ static bool take_json(struct numbers *numbers, const char *option, const char *t
                         json = json_loads(text, 0, NULL);
                         name_numbers(numbers, json);
                 }
-                id = json_string_value(json_object_get(json, json_options[i].id));
+                id = json_member_string(json, json_options[i].id);
                 if (!id) {
                         json_decref(json);
                         return false;

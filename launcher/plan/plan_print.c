@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "launcher/plan/launch_plan.h"
@@ -10,14 +11,14 @@
 
 static const char *string_of(const json_t *args, const char *key)
 {
-        const char *value = json_string_value(json_object_get(args, key));
+        const char *value = json_member_string(args, key);
 
         return value ? value : "";
 }
 
 static long long number_of(const json_t *args, const char *key)
 {
-        return json_integer_value(json_object_get(args, key));
+        return json_member_integer(args, key);
 }
 
 /* Several lines of text, each behind a bar. */
@@ -44,8 +45,8 @@ static void print_image_create(const json_t *args, const char *path, struct text
                 text_addf(out, "  mkfs %s", fs);
         if (*backing)
                 text_addf(out, "  over %s", backing);
-        text_add(out, json_is_true(json_object_get(args, "keep")) ? "  unless it is there\n"
-                                                                  : "  dropped at the end\n");
+        text_add(out,
+                 json_member_is_true(args, "keep") ? "  unless it is there\n" : "  dropped at the end\n");
 }
 
 static void print_file_step(const struct plan_step *step, struct text *out)
@@ -70,7 +71,7 @@ static void print_file_step(const struct plan_step *step, struct text *out)
                 break;
         case EFFECT_FILE_OPEN:
                 text_addf(out, "file    %-13s ro %s%s\n", string_of(args, "fd"), path,
-                          json_is_true(json_object_get(args, "copy")) ? "  copied for the VM's user" : "");
+                          json_member_is_true(args, "copy") ? "  copied for the VM's user" : "");
                 break;
         case EFFECT_SECRET:
                 if (json_object_get(args, "random"))
@@ -107,7 +108,7 @@ static void print_file_step(const struct plan_step *step, struct text *out)
         case EFFECT_SOCKET_PAIR:
                 text_addf(out, "file    socket pair   %s  %s%s\n", string_of(args, "fd"),
                           string_of(args, "peer"),
-                          json_is_true(json_object_get(args, "listens")) ? "  the first one listens" : "");
+                          json_member_is_true(args, "listens") ? "  the first one listens" : "");
                 break;
         case EFFECT_STATE_DIRECTORY:
                 text_addf(out, "file    directory     %s  mode %04llo  kept\n", path,
@@ -232,7 +233,7 @@ static void print_helper(const json_t *args, struct text *out)
                 _cleanup_free_ char *visible = plan_visible(path, strlen(path));
 
                 text_addf(out, "\n          fd %lld directory %s%s", number_of(args, "directory_fd"), visible,
-                          json_is_true(json_object_get(args, "readonly")) ? "  read-only" : "");
+                          json_member_is_true(args, "readonly") ? "  read-only" : "");
         }
         text_addf(out, "\n          uid %lld  gid %lld  ", number_of(args, "uid"), number_of(args, "gid"));
         if (ids)

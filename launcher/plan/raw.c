@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/device.h"
 
@@ -217,8 +218,7 @@ static char *id_of(const char *value, const char *key)
 {
         json_auto_t *json = *value == '{' ? json_loads(value, 0, NULL) : NULL;
 
-        return *value == '{' ? xstrdup_null(json_string_value(json_object_get(json, key)))
-                             : member_of(value, key);
+        return *value == '{' ? xstrdup_null(json_member_string(json, key)) : member_of(value, key);
 }
 
 void raw_each_named(const struct vm_spec *spec, void (*fn)(enum raw_named kind, const char *id, void *data),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/adopt_process.h"
 #include "launcher/run/effects.h"
@@ -21,11 +22,6 @@
 /* Of a run whose record is gone: kvmrc's default of SHUTDOWN_TIMEOUT. */
 #define DEFAULT_SHUTDOWN_S 180
 #define SHUTDOWN_MAX_S     86400
-
-static const char *string_of(const json_t *json, const char *key)
-{
-        return json_string_value(json_object_get(json, key));
-}
 
 static bool flag(const json_t *json, const char *key, bool otherwise)
 {
@@ -48,20 +44,20 @@ struct run_end adopt_end_from_json(const json_t *json)
 
 static struct plan_clock clock_from_json(const json_t *json)
 {
-        const char *path = string_of(json, "path");
+        const char *path = json_member_string(json, "path");
 
         if (!path || *path != '/')
                 return (struct plan_clock){ 0 };
         return (struct plan_clock){ .path = xstrdup(path),
-                                    .adjustment = json_integer_value(json_object_get(json, "adjustment")),
-                                    .ahead = json_integer_value(json_object_get(json, "ahead")) };
+                                    .adjustment = json_member_integer(json, "adjustment"),
+                                    .ahead = json_member_integer(json, "ahead") };
 }
 
 struct plan_policy adopt_policy_from_json(const json_t *json)
 {
-        json_int_t timeout = json_integer_value(json_object_get(json, "shutdown_timeout"));
-        json_int_t floor = json_integer_value(json_object_get(json, "balloon_floor"));
-        const char *on_crash = string_of(json, "on_crash");
+        json_int_t timeout = json_member_integer(json, "shutdown_timeout");
+        json_int_t floor = json_member_integer(json, "balloon_floor");
+        const char *on_crash = json_member_string(json, "on_crash");
 
         return (struct plan_policy){
                 .has_agent = flag(json, "agent", false),
@@ -75,7 +71,7 @@ struct plan_policy adopt_policy_from_json(const json_t *json)
                 .keep_on_panic = on_crash && strcmp(on_crash, "preserve") == 0,
                 .poweroff_on_watchdog = flag(json, "watchdog_poweroff", false),
                 .sync_time = flag(json, "sync_time", false),
-                .agent_allow = xstrdup_null(string_of(json, "agent_allow")),
+                .agent_allow = xstrdup_null(json_member_string(json, "agent_allow")),
                 .balloon_floor = floor > 0 ? (uint64_t)floor : 0,
                 .clock = clock_from_json(json_object_get(json, "clock")),
         };
@@ -119,18 +115,18 @@ struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir
         struct stat st;
 
         plan->name = xstrdup(vm->name);
-        plan->uuid = xstrdup_null(string_of(record, "uuid"));
+        plan->uuid = xstrdup_null(json_member_string(record, "uuid"));
         if (!plan->uuid && adoption->pid)
                 plan->uuid = uuid_of_process(adoption->pid);
-        plan->template_file = xstrdup_null(string_of(record, "template"));
+        plan->template_file = xstrdup_null(json_member_string(record, "template"));
         plan->run_dir = xstrdup(vm->path);
         plan->log_path = xasprintf("%s/%s.log", paths->log, vm->name);
-        plan->cgroup = json_object_size(record) ? xstrdup_null(string_of(record, "cgroup"))
+        plan->cgroup = json_object_size(record) ? xstrdup_null(json_member_string(record, "cgroup"))
                        : adoption->pid          ? process_group(vm->name, adoption->pid)
                                                 : NULL;
-        plan->qemu_group = json_object_size(record) ? xstrdup_null(string_of(record, "qemu_group"))
+        plan->qemu_group = json_object_size(record) ? xstrdup_null(json_member_string(record, "qemu_group"))
                                                     : xstrdup_null(plan->cgroup);
-        plan->unit = xstrdup_null(string_of(record, "unit"));
+        plan->unit = xstrdup_null(json_member_string(record, "unit"));
         plan->devices = json_is_array(devices) ? json_deep_copy(devices) : json_array();
         plan->policy = adopt_policy_from_json(policy);
         /* A record without a policy says nothing of the agent; its socket does. */
@@ -144,9 +140,9 @@ struct launch_plan *adoption_plan(const struct paths *paths, const struct vm_dir
 
 bool record_says_end(const json_t *record)
 {
-        const char *state = string_of(record, "state");
+        const char *state = json_member_string(record, "state");
 
-        return string_of(record, "verdict") && state && strcmp(state, "stopped") == 0;
+        return json_member_string(record, "verdict") && state && strcmp(state, "stopped") == 0;
 }
 
 /* Of the run that goes on or is owed: a record of one that has ended is an earlier one's. New string or NULL. */
@@ -154,7 +150,7 @@ static char *generation_of(const struct journal_run *run, const json_t *record)
 {
         if (run->generation)
                 return xstrdup(run->generation);
-        return record_says_end(record) ? NULL : xstrdup_null(string_of(record, "generation"));
+        return record_says_end(record) ? NULL : xstrdup_null(json_member_string(record, "generation"));
 }
 
 /* The pidfd that a supervisor before this one has left with systemd, if it is of this process; -1. */
@@ -179,7 +175,7 @@ static int prove(struct adoption *adoption, struct error **err)
         json_t *spawned = adoption->journal.spawned;
         int lives;
 
-        adoption->last_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
+        adoption->last_pid = (pid_t)json_member_integer(spawned, "pid");
         if (!spawned || !adoption->generation || !*adoption->generation)
                 return 0;
         /* One that was opened while QEMU was a child needs no other proof. */
@@ -189,7 +185,7 @@ static int prove(struct adoption *adoption, struct error **err)
         if (lives <= 0)
                 return lives;
         adoption->pid = adoption->last_pid;
-        adoption->pid_start = (unsigned long long)json_integer_value(json_object_get(spawned, "start"));
+        adoption->pid_start = (unsigned long long)json_member_integer(spawned, "start");
         return 0;
 }
 
@@ -200,7 +196,7 @@ static const json_t *port_device(const struct launch_plan *plan)
         size_t i;
 
         json_array_foreach (plan->devices, i, device) {
-                const char *kind = string_of(device, "kind");
+                const char *kind = json_member_string(device, "kind");
 
                 if (kind && strcmp(kind, "graphics") == 0 && json_is_integer(json_object_get(device, "port")))
                         return device;
@@ -212,7 +208,7 @@ static const json_t *port_device(const struct launch_plan *plan)
 static void add_port_lock(const struct launch_plan *plan, json_t *locks)
 {
         const json_t *device = port_device(plan);
-        unsigned port = device ? (unsigned)json_integer_value(json_object_get(device, "port")) : 0;
+        unsigned port = device ? (unsigned)json_member_integer(device, "port") : 0;
         _cleanup_free_ char *name = port_lock_name(port), *what = xasprintf("port %u", port);
 
         if (device)
@@ -292,7 +288,7 @@ int vm_qemu_lives(const struct site *site, const struct vm_dir *vm, uid_t uid, p
                         return 0;
                 lives = process_find(site, vm->name, generation, &spawned, &generation, err);
                 if (lives > 0)
-                        *ret_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
+                        *ret_pid = (pid_t)json_member_integer(spawned, "pid");
         }
         if (lives > 0 && ret_generation) {
                 free(*ret_generation);
@@ -321,12 +317,12 @@ static int owe_locks(const struct vm_dir *vm, const json_t *locks, unsigned *n, 
         size_t i;
 
         json_array_foreach ((json_t *)locks, i, lock) {
-                const char *target = string_of(lock, "found");
-                const char *kind = json_is_true(json_object_get(lock, "shared")) ? "shared" : "exclusive";
+                const char *target = json_member_string(lock, "found");
+                const char *kind = json_member_is_true(lock, "shared") ? "shared" : "exclusive";
 
                 if (target && owe(vm, (*n)++, EFFECT_IMAGE_OPEN,
                                   json_pack("{s:o, s:s}", "path", story_string(target), "lock", kind),
-                                  json_pack("{s:s}", "lock", string_of(lock, "name")), err) < 0)
+                                  json_pack("{s:s}", "lock", json_member_string(lock, "name")), err) < 0)
                         return -1;
         }
         return 0;
@@ -338,10 +334,11 @@ static int owe_port(const struct vm_dir *vm, const struct launch_plan *plan, uns
 
         if (!device)
                 return 0;
-        return owe(vm, (*n)++, EFFECT_PORT,
-                   json_pack("{s:O, s:s}", "port", json_object_get(device, "port"), "address",
-                             string_of(device, "listen") ? string_of(device, "listen") : ""),
-                   NULL, err);
+        return owe(
+                vm, (*n)++, EFFECT_PORT,
+                json_pack("{s:O, s:s}", "port", json_object_get(device, "port"), "address",
+                          json_member_string(device, "listen") ? json_member_string(device, "listen") : ""),
+                NULL, err);
 }
 
 int adoption_repair(const struct vm_dir *vm, struct adoption *adoption, struct error **err)

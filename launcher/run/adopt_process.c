@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "launcher/run/survey.h"
@@ -54,7 +55,7 @@ static void add_lock(json_t *locks, const char *fd_path, const char *target, boo
         }
         what = xasprintf("image '%s'", target);
         json_array_foreach (locks, i, lock) {
-                const char *other = json_string_value(json_object_get(lock, "name"));
+                const char *other = json_member_string(lock, "name");
 
                 if (!other || strcmp(other, name) != 0)
                         continue;

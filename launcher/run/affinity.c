@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "qmp/ops_machine.h"
@@ -20,7 +21,7 @@ struct question {
 /* The number that a plan knows it by; false: it is none of a plan. */
 static bool number_of(const json_t *thread, bool is_iothread, json_int_t *ret)
 {
-        const char *id = json_string_value(json_object_get(thread, "id"));
+        const char *id = json_member_string(thread, "id");
         uint32_t number;
 
         if (is_iothread) {
@@ -29,7 +30,7 @@ static bool number_of(const json_t *thread, bool is_iothread, json_int_t *ret)
                 *ret = number;
                 return true;
         }
-        *ret = json_integer_value(json_object_get(thread, "cpu-index"));
+        *ret = json_member_integer(thread, "cpu-index");
         return json_is_integer(json_object_get(thread, "cpu-index"));
 }
 

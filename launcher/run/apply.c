@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/apply_parts.h"
 #include "launcher/run/command_table.h"
@@ -362,14 +363,14 @@ static struct fragment *read_forward(const struct applies *applies, const json_t
 
 static struct apply *adopt_open(struct applies *applies, const json_t *fragment)
 {
-        const char *who = json_string_value(json_object_get(fragment, "who"));
+        const char *who = json_member_string(fragment, "who");
         struct apply *apply = xcalloc(1, sizeof(*apply));
 
         apply->applies = applies;
-        apply->id = json_integer_value(json_object_get(fragment, "id"));
+        apply->id = json_member_integer(fragment, "id");
         apply->state = APPLY_OWED;
         apply->who = xstrdup(who ? who : "a client of the last supervisor");
-        apply->first = json_integer_value(json_object_get(fragment, "begin"));
+        apply->first = json_member_integer(fragment, "begin");
         apply->fragment = read_forward(applies, fragment);
         apply->keys = apply->fragment ? json_incref(apply->fragment->keys) : json_array();
         apply->fds = xcalloc(1, sizeof(*apply->fds));
@@ -416,7 +417,7 @@ static int follow_committed(struct applies *applies, const json_t *fragments, co
         begin = json_copy((json_t *)then);
         json_object_set_new(begin, "begin", json_integer(next));
         json_object_set(begin, "who", json_object_get(committed, "who"));
-        applies_go_on(applies, json_integer_value(json_object_get(then, "id")));
+        applies_go_on(applies, json_member_integer(then, "id"));
         return apply_begin_forward(applies, begin, err);
 }
 
@@ -447,9 +448,9 @@ int applies_adopt(struct applies *applies, struct error **err)
                 const json_t *live = json_object_get(each, "live"),
                              *devices = json_object_get(each, "devices");
 
-                if (json_is_true(json_object_get(each, "undone")))
+                if (json_member_is_true(each, "undone"))
                         continue;
-                if (json_is_true(json_object_get(each, "committed"))) {
+                if (json_member_is_true(each, "committed")) {
                         applies->host.committed(json_string_value(live),
                                                 json_is_array(devices) ? devices : NULL,
                                                 json_object_get(each, "places"), true, applies->data);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/apply_parts.h"
 #include "launcher/run/command_table.h"
@@ -85,9 +86,8 @@ static int take_locks(struct apply *apply, size_t first, size_t end, struct erro
                 const struct fragment_step *step = &apply->fragment->steps[i];
 
                 if (step->effect == EFFECT_IMAGE_CREATE &&
-                    apply_image_made(apply, step,
-                                     find_fd(apply, json_string_value(json_object_get(step->args, "fd"))),
-                                     err) < 0)
+                    apply_image_made(apply, step, find_fd(apply, json_member_string(step->args, "fd")), err) <
+                            0)
                         return -1;
         }
         return 0;
@@ -269,7 +269,7 @@ static void do_qmp_step(struct apply *apply)
 static void do_image_step(struct apply *apply)
 {
         const struct fragment_step *step = &apply->fragment->steps[apply->at];
-        int fd = find_fd(apply, json_string_value(json_object_get(step->args, "fd")));
+        int fd = find_fd(apply, json_member_string(step->args, "fd"));
         struct error *error = NULL;
 
         if (apply_image_open(apply, step, fd, &error) == 0) {
@@ -413,7 +413,7 @@ static void finished(struct apply *apply)
 
 static bool is_about(const json_t *event_data, const char *member, const char *value)
 {
-        const char *is = json_string_value(json_object_get(event_data, member));
+        const char *is = json_member_string(event_data, member);
 
         return is && strcmp(is, value) == 0;
 }

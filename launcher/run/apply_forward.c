@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "launcher/run/apply_parts.h"
 #include "launcher/run/command_table.h"
 #include "launcher/run/execute.h"
@@ -244,7 +245,7 @@ static void send_step(struct apply *apply)
 
 static bool is_wanted(const json_t *step, const json_t *args)
 {
-        const char *member = json_string_value(json_object_get(args, "member"));
+        const char *member = json_member_string(args, "member");
 
         const json_t *path = json_object_get(args, "path");
 
@@ -256,7 +257,7 @@ static bool is_wanted(const json_t *step, const json_t *args)
 
 static const char *lock_of(const json_t *step)
 {
-        return json_string_value(json_object_get(json_object_get(step, "learned"), "lock"));
+        return json_member_string(json_object_get(step, "learned"), "lock");
 }
 
 static int take_back_image(struct apply *apply, const json_t *step, struct error **err)
@@ -308,8 +309,7 @@ static void take_back(struct apply *apply)
                 step_done(apply);
                 return;
         }
-        if (strcmp(json_string_value(json_object_get(args, "effect")), plan_effect_name(EFFECT_IMAGE_OPEN)) ==
-            0) {
+        if (strcmp(json_member_string(args, "effect"), plan_effect_name(EFFECT_IMAGE_OPEN)) == 0) {
                 if (take_back_image(apply, json_array_get(steps, n - 1), &error) < 0)
                         park(apply, error, true);
                 else
@@ -321,13 +321,12 @@ static void take_back(struct apply *apply)
         if (lock_of(json_array_get(steps, n - 1)))
                 applies->host.drop_lock(lock_of(json_array_get(steps, n - 1)), applies->data);
         {
-                json_int_t last = json_integer_value(json_object_get(json_array_get(steps, n - 1), "n")),
-                           first = last;
+                json_int_t last = json_member_integer(json_array_get(steps, n - 1), "n"), first = last;
 
                 /* Those of one tap are one behind the other. */
                 while (n > 1 && is_wanted(json_array_get(steps, n - 2), args)) {
                         n--;
-                        first = json_integer_value(json_object_get(json_array_get(steps, n - 1), "n"));
+                        first = json_member_integer(json_array_get(steps, n - 1), "n");
                 }
                 apply->helper = host_helper_undo_steps(applies->loop, applies->vm, applies->cgroup, first,
                                                        last, APPLY_HOST_MS, on_host_undone, apply, &error);
@@ -407,15 +406,15 @@ static void on_whether_there(json_t *reply, const struct error *error, void *dat
 
 static bool may_be_about(const struct fragment_step *step, const char *name, const json_t *event_data)
 {
-        const char *path = json_string_value(json_object_get(event_data, "path"));
+        const char *path = json_member_string(event_data, "path");
         const json_t *info = json_object_get(event_data, "info");
         _cleanup_free_ char *below = xasprintf("/peripheral/%s/", step->await_value);
 
         if (strcmp(name, "DEVICE_DELETED") == 0)
                 return path && strstr(path, below);
         return strcmp(name, "ACPI_DEVICE_OST") == 0 && !json_object_get(info, "device") &&
-               json_integer_value(json_object_get(info, "source")) == OST_EJECT &&
-               json_integer_value(json_object_get(info, "status")) == OST_DONE;
+               json_member_integer(info, "source") == OST_EJECT &&
+               json_member_integer(info, "status") == OST_DONE;
 }
 
 static void ask_whether_there(struct apply *apply)
@@ -430,7 +429,7 @@ static void ask_whether_there(struct apply *apply)
 
 static bool is_about(const struct fragment_step *step, const json_t *event_data)
 {
-        const char *is = json_string_value(json_object_get(event_data, step->await_member));
+        const char *is = json_member_string(event_data, step->await_member);
 
         return is && step->await_value && strcmp(is, step->await_value) == 0;
 }
@@ -439,11 +438,11 @@ static bool is_about(const struct fragment_step *step, const json_t *event_data)
 static int outcome(const struct fragment_step *step, const char *name, const json_t *event_data)
 {
         const json_t *info = json_object_get(event_data, "info");
-        json_int_t status = json_integer_value(json_object_get(info, "status"));
+        json_int_t status = json_member_integer(info, "status");
 
         if (strcmp(name, "ACPI_DEVICE_OST") == 0)
-                return json_integer_value(json_object_get(info, "source")) == OST_EJECT &&
-                                       status != OST_DONE && status != OST_IN_PROGRESS && is_about(step, info)
+                return json_member_integer(info, "source") == OST_EJECT && status != OST_DONE &&
+                                       status != OST_IN_PROGRESS && is_about(step, info)
                                ? -1
                                : 0;
         if (!is_about(step, event_data))

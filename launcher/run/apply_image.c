@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json_member.h"
 #include "launcher/run/apply_parts.h"
 #include "launcher/state/crash_point.h"
 #include "launcher/state/lock_file.h"
@@ -26,8 +27,8 @@ static int check_file(int fd, const char *path, bool rw, struct error **err)
 int apply_image_open(struct apply *apply, const struct fragment_step *step, int fd, struct error **err)
 {
         const struct applies *applies = apply->applies;
-        const char *path = json_string_value(json_object_get(step->args, "path"));
-        const char *access = json_string_value(json_object_get(step->args, "access"));
+        const char *path = json_member_string(step->args, "path");
+        const char *access = json_member_string(step->args, "access");
         bool rw = strcmp(access, "rw") == 0;
         json_int_t n = apply->first + (json_int_t)apply->at;
         _cleanup_free_ char *name = NULL, *what = xasprintf("image '%s'", path);
@@ -58,8 +59,7 @@ int apply_image_made(struct apply *apply, const struct fragment_step *step, int 
 {
         const struct applies *applies = apply->applies;
         _cleanup_free_ char *name = NULL,
-                            *what = xasprintf("image '%s'",
-                                              json_string_value(json_object_get(step->args, "path")));
+                            *what = xasprintf("image '%s'", json_member_string(step->args, "path"));
 
         return lock_file_image_name(fd, &name, err) < 0
                        ? -1

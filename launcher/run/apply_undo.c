@@ -1,6 +1,7 @@
 /* The way back of a fragment: what the journal says that it did, newest first. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "launcher/run/apply_parts.h"
 #include "launcher/run/command_table.h"
 #include "launcher/run/fragment_journal.h"
@@ -18,19 +19,19 @@ static json_t *newest(const struct apply *apply)
 
 static json_int_t number(const json_t *step)
 {
-        return json_integer_value(json_object_get(step, "n"));
+        return json_member_integer(step, "n");
 }
 
 static bool is_qmp(const json_t *step)
 {
-        return strcmp(json_string_value(json_object_get(step, "effect")), plan_effect_name(EFFECT_QMP)) == 0;
+        return strcmp(json_member_string(step, "effect"), plan_effect_name(EFFECT_QMP)) == 0;
 }
 
 /* The command of the newest step's undo that is worked on. */
 static const struct fragment_command *command_now(const struct apply *apply, const json_t **ret_arguments)
 {
         const json_t *undo = json_array_get(json_object_get(newest(apply), "undo"), apply->undo_at);
-        const char *name = json_string_value(json_object_get(undo, "execute"));
+        const char *name = json_member_string(undo, "execute");
 
         *ret_arguments = json_object_get(undo, "arguments");
         return name ? fragment_command_find(name) : NULL;
@@ -38,8 +39,7 @@ static const struct fragment_command *command_now(const struct apply *apply, con
 
 static bool is_image(const json_t *step)
 {
-        return strcmp(json_string_value(json_object_get(step, "effect")),
-                      plan_effect_name(EFFECT_IMAGE_OPEN)) == 0;
+        return strcmp(json_member_string(step, "effect"), plan_effect_name(EFFECT_IMAGE_OPEN)) == 0;
 }
 
 /* Done and undone by the host helper. */
@@ -177,7 +177,7 @@ static void on_host_undone(const struct error *error, const json_t *undone, void
                 return;
         }
         while (newest(apply) && is_helpers(newest(apply))) {
-                const char *lock = json_string_value(json_object_get(newest(apply), "lock"));
+                const char *lock = json_member_string(newest(apply), "lock");
 
                 if (lock)
                         applies->host.drop_lock(lock, applies->data);
@@ -204,7 +204,7 @@ static void undo_host_steps(struct apply *apply)
 static void undo_image_step(struct apply *apply)
 {
         const struct applies *applies = apply->applies;
-        const char *lock = json_string_value(json_object_get(newest(apply), "lock"));
+        const char *lock = json_member_string(newest(apply), "lock");
 
         crash_point_effect(plan_effect_name(EFFECT_IMAGE_OPEN), CRASH_UNDO);
         if (lock)
@@ -348,7 +348,7 @@ static void go_on(struct apply *apply)
 
 void apply_undo_event(struct apply *apply, const char *name, const json_t *event_data)
 {
-        const char *device = json_string_value(json_object_get(event_data, "device"));
+        const char *device = json_member_string(event_data, "device");
         const struct fragment_command *command;
         const json_t *arguments;
         struct error *error = NULL;
@@ -359,7 +359,7 @@ void apply_undo_event(struct apply *apply, const char *name, const json_t *event
         command = command_now(apply, &arguments);
         if (!command || command->object != OBJECT_DEVICE)
                 return;
-        id = json_string_value(json_object_get(arguments, command->id));
+        id = json_member_string(arguments, command->id);
         if (!id || strcmp(id, device) != 0)
                 return;
         if (strcmp(name, "DEVICE_DELETED") == 0) {
@@ -385,7 +385,7 @@ static int read_owed(struct apply *apply, struct error **err)
         json_decref(apply->owed);
         apply->owed = json_array();
         json_array_foreach (fragments, i, each) {
-                if (json_integer_value(json_object_get(each, "id")) == apply->id)
+                if (json_member_integer(each, "id") == apply->id)
                         json_array_extend(apply->owed, json_object_get(each, "steps"));
         }
         return 0;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/mem.h"
 
 #define OWN(n, r, c, ch)                                                                                     \
@@ -224,7 +225,7 @@ bool control_command_classify(const char *name, const json_t *arguments, struct 
         bool query = starts_with(name, "query-") || starts_with(name, "x-query-");
 
         if (row) {
-                const char *line = json_string_value(json_object_get(arguments, "command-line"));
+                const char *line = json_member_string(arguments, "command-line");
 
                 *ret = *row;
                 /* The human monitor's own queries. */

@@ -1,6 +1,7 @@
 /* What clients of the control socket say: checked, and done or sent on to QEMU. */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/control_parts.h"
 #include "launcher/state/crash_point.h"
@@ -16,7 +17,7 @@ static json_t *commands_for(enum control_role role, const json_t *list)
                 if (row->kind == CONTROL_OWN && role >= row->role)
                         json_array_append_new(allowed, json_pack("{s:s}", "name", row->name));
         json_array_foreach (list, i, each) {
-                const char *name = json_string_value(json_object_get(each, "name"));
+                const char *name = json_member_string(each, "name");
                 struct control_command command;
 
                 if (name && control_command_classify(name, NULL, &command) && role >= command.role)
@@ -199,7 +200,7 @@ void control_on_message(json_t *message, int *fds, size_t n_fds, void *data)
         struct client *client = data;
         const json_t *id = json_object_get(message, "id");
         json_t *arguments = json_object_get(message, "arguments");
-        const char *name = json_string_value(json_object_get(message, "execute"));
+        const char *name = json_member_string(message, "execute");
         struct control_command command;
         const char *key;
         json_t *value;

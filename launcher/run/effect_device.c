@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 
 #define LOG_MODE 0640
@@ -40,9 +41,9 @@ static int check_usb(int fd, const char *path, const char *ids, struct error **e
 int device_open_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         json_t *names = json_object_get(args, "fds"), *name;
-        const char *path = json_string_value(json_object_get(args, "path"));
-        const char *access = json_string_value(json_object_get(args, "access"));
-        const char *usb = json_string_value(json_object_get(args, "usb"));
+        const char *path = json_member_string(args, "path");
+        const char *access = json_member_string(args, "access");
+        const char *usb = json_member_string(args, "usb");
         size_t i;
 
         if (!path || !json_is_array(names))
@@ -233,18 +234,18 @@ int state_directory_carry_out(struct effect_run *run, const json_t *args, struct
 int state_directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                          struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         _cleanup_free_ char *copy = NULL;
 
         if (!path)
                 return error_set(err, ERROR_FAILED, "no path");
-        if (undo->started || !json_is_true(json_object_get(learned, "made")) || !exists(path))
+        if (undo->started || !json_member_is_true(learned, "made") || !exists(path))
                 return 0;
         if (fd_remove_tree(AT_FDCWD, path, err) < 0)
                 return -1;
         copy = xstrdup(path);
         /* Not when something else is in it. */
-        if (json_is_true(json_object_get(learned, "made-parent")))
+        if (json_member_is_true(learned, "made-parent"))
                 rmdir(dirname(copy));
         return 1;
 }

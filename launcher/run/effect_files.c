@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 #include "launcher/state/lock_file.h"
 
@@ -42,7 +43,7 @@ int uid_claim_carry_out(struct effect_run *run, const json_t *args, struct error
 
 int uid_claim_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        _cleanup_free_ char *name = uid_lock_name((unsigned)json_integer_value(json_object_get(args, "uid")));
+        _cleanup_free_ char *name = uid_lock_name((unsigned)json_member_integer(args, "uid"));
 
         (void)learned, (void)err;
         /* Held still: by our own supervisor, which removes it, or by the next VM. */
@@ -154,7 +155,7 @@ int image_open_carry_out(struct effect_run *run, const json_t *args, struct erro
 
 int image_open_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *name = json_string_value(json_object_get(learned, "lock"));
+        const char *name = json_member_string(learned, "lock");
 
         (void)args, (void)err;
         if (!name)
@@ -275,7 +276,7 @@ static int exists(int dirfd, const char *path)
 
 int directory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         const char *below = path ? path_in_run(undo->run_dir, path, err) : NULL;
 
         (void)learned;
@@ -349,7 +350,7 @@ static int remove_file(int dirfd, const char *path, struct error **err)
 
 int listen_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         const char *below = path ? path_in_run(undo->run_dir, path, err) : NULL;
 
         (void)learned;
@@ -420,7 +421,7 @@ int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct er
                 return -1;
         if (fd_mkdir_p(AT_FDCWD, directory, 0755, err) < 0 ||
             fd_write_file_at(AT_FDCWD, path, text, strlen(text), 0644, FD_WRITE_SYNC, err) < 0) {
-                if (json_is_true(json_object_get(learned, "made-directory")))
+                if (json_member_is_true(learned, "made-directory"))
                         rmdir(directory);
                 return -1;
         }
@@ -429,7 +430,7 @@ int machine_lock_carry_out(struct effect_run *run, const json_t *args, struct er
 
 int machine_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         const json_t *previous = json_object_get(learned, "previous");
         _cleanup_free_ char *directory = NULL;
         int removed;
@@ -449,7 +450,7 @@ int machine_lock_undo(struct effect_undo *undo, const json_t *args, const json_t
                 return -1;
         directory = xstrndup(path, (size_t)(strrchr(path, '/') - path));
         /* Not when something else is in it. */
-        if (json_is_true(json_object_get(learned, "made-directory")))
+        if (json_member_is_true(learned, "made-directory"))
                 rmdir(directory);
         return removed;
 }
@@ -470,7 +471,7 @@ int live_template_carry_out(struct effect_run *run, const json_t *args, struct e
 int live_template_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         const char *below = path ? path_in_run(undo->run_dir, path, err) : NULL;
 
         (void)learned;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
@@ -57,13 +58,13 @@ static int collect_fds(const struct effect_run *run, const struct helper_args *a
         size_t i;
 
         json_array_foreach (args->fds, i, entry) {
-                const char *source = json_string_value(json_object_get(entry, "source"));
+                const char *source = json_member_string(entry, "source");
                 int fd = source ? effect_find_fd(run, source) : -1;
 
                 if (fd < 0 || i >= FDS_MAX)
                         return error_set(err, ERROR_FAILED, "no step opens '%s' for helper %s",
                                          source ? source : "", args->id);
-                fds[i] = (struct spawn_fd){ .child_fd = (int)json_integer_value(json_object_get(entry, "fd")),
+                fds[i] = (struct spawn_fd){ .child_fd = (int)json_member_integer(entry, "fd"),
                                             .fd = fd,
                                             .received = -1 };
         }
@@ -192,7 +193,7 @@ int helper_undo(struct effect_undo *undo, const json_t *args, const json_t *lear
                 int sig;
                 int wait_ms;
         } steps[] = { { SIGTERM, TERM_DEADLINE_MS }, { SIGKILL, KILL_DEADLINE_MS } };
-        int pid = (int)json_integer_value(json_object_get(learned, "pid"));
+        int pid = (int)json_member_integer(learned, "pid");
         _cleanup_free_ char *where = NULL;
         _cleanup_close_ int pidfd = -1;
         int alive;

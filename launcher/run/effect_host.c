@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/process.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
@@ -44,12 +45,12 @@ int net_carry_out(struct effect_run *run, const json_t *args, struct error **err
 int net_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
         _cleanup_free_ char *owner = generation_mark(undo->name, undo->generation);
-        const char *previous = json_string_value(json_object_get(learned, "previous"));
+        const char *previous = json_member_string(learned, "previous");
         struct net_op op;
 
         if (net_op_from_json(args, &op, err) < 0 || effect_netlink(&undo->nl, err) < 0 ||
             (previous && net_bridge_back(undo->nl, &op, owner, previous,
-                                         json_is_true(json_object_get(learned, "in-ovs")), err) < 0) ||
+                                         json_member_is_true(learned, "in-ovs"), err) < 0) ||
             net_op_undo(undo->nl, &op, owner, &undo->switch_is_mute, err) < 0)
                 return -1;
         return 1;
@@ -101,7 +102,7 @@ int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_
                        struct error **err)
 {
         _cleanup_free_ char *mark = generation_mark(undo->name, undo->generation);
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         _cleanup_(cgroup_found_done) struct cgroup_found found = { 0 };
         int exists;
 
@@ -115,7 +116,7 @@ int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_
                 return 0;
         /* The executor died before it knew: another instance's group, which it would have found taken, or its own,
          * which nobody has entered. */
-        if (!json_is_true(json_object_get(learned, "made")))
+        if (!json_member_is_true(learned, "made"))
                 return cgroup_remove_empty(undo->cgroup, path, err);
         return cgroup_remove(undo->cgroup, path, CGROUP_REMOVE_MS, err) < 0 ? -1 : 1;
 }
@@ -123,7 +124,7 @@ int cgroup_create_undo(struct effect_undo *undo, const json_t *args, const json_
 int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         /* Null on v2, which has one hierarchy. */
-        const char *controller = json_string_value(json_object_get(args, "controller"));
+        const char *controller = json_member_string(args, "controller");
         const char *path, *file, *value;
         json_error_t why;
 
@@ -142,10 +143,10 @@ int cgroup_write_carry_out(struct effect_run *run, const json_t *args, struct er
 
 int cgroup_write_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *controller = json_string_value(json_object_get(args, "controller"));
-        const char *path = json_string_value(json_object_get(args, "path"));
-        const char *file = json_string_value(json_object_get(args, "file"));
-        const char *previous = json_string_value(json_object_get(learned, "previous"));
+        const char *controller = json_member_string(args, "controller");
+        const char *path = json_member_string(args, "path");
+        const char *file = json_member_string(args, "file");
+        const char *previous = json_member_string(learned, "previous");
 
         /* Written at the start, or not written yet: it goes with the group. */
         if (!path || !file || !previous)

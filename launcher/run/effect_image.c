@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "launcher/run/effects.h"
@@ -228,11 +229,11 @@ int image_create_carry_out(struct effect_run *run, const json_t *args, struct er
 
 int image_create_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        bool fresh = json_is_true(json_object_get(learned, "fresh"));
+        bool fresh = json_member_is_true(learned, "fresh");
         /* What was made for a change that came to nothing no guest has kept anything in. */
         bool drop = fresh && (!undo->started || undo->uncommitted);
         const json_t *writer = json_object_get(learned, "writer");
-        const char *lock = json_string_value(json_object_get(learned, "lock"));
+        const char *lock = json_member_string(learned, "lock");
         _cleanup_free_ char *directory = NULL, *temporary = NULL, *raw = NULL;
         struct making making;
         int removed = 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/execute.h"
@@ -33,14 +34,13 @@ int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, struct error 
                 const json_t *learned = json_object_get(step, "learned");
                 int alive;
 
-                if (strcmp(json_string_value(json_object_get(step, "effect")),
-                           plan_effect_name(EFFECT_SPAWN)) != 0)
+                if (strcmp(json_member_string(step, "effect"), plan_effect_name(EFFECT_SPAWN)) != 0)
                         continue;
                 alive = qemu_prove(learned, generation, NULL, err);
                 if (alive < 0)
                         return -1;
                 if (alive)
-                        *ret = (pid_t)json_integer_value(json_object_get(learned, "pid"));
+                        *ret = (pid_t)json_member_integer(learned, "pid");
         }
         return 0;
 }
@@ -55,7 +55,7 @@ static int may_not(struct error **err, const char *what)
 
 int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
-        const char *bytes = json_string_value(json_object_get(args, "bytes"));
+        const char *bytes = json_member_string(args, "bytes");
         struct rlimit was, most;
         uint64_t wanted;
         pid_t qemu;

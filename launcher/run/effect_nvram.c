@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/process.h"
 #include "launcher/run/effects.h"
 #include "launcher/state/lock_file.h"
@@ -232,7 +233,7 @@ int nvram_carry_out(struct effect_run *run, const json_t *args, struct error **e
 
 int nvram_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *lock = json_string_value(json_object_get(learned, "lock"));
+        const char *lock = json_member_string(learned, "lock");
         _cleanup_free_ char *half = NULL, *directory = NULL;
         struct nvram nvram;
         int removed = 0;
@@ -244,7 +245,7 @@ int nvram_undo(struct effect_undo *undo, const json_t *args, const json_t *learn
         if (lock)
                 lock_file_sweep(undo->run_dirfd, lock);
         /* A guest that has run has its variables in it; so has one that had run before. */
-        if (undo->started || !json_is_true(json_object_get(learned, "made")))
+        if (undo->started || !json_member_is_true(learned, "made"))
                 return lock != NULL;
         if (unlink(nvram.path) == 0)
                 removed = 1;
@@ -252,7 +253,7 @@ int nvram_undo(struct effect_undo *undo, const json_t *args, const json_t *learn
                 return error_os(err, errno, "remove '%s'", nvram.path);
         directory = directory_of(nvram.path);
         /* Not when something else is in it. */
-        if (json_is_true(json_object_get(learned, "made-directory")))
+        if (json_member_is_true(learned, "made-directory"))
                 rmdir(directory);
         return removed || lock;
 }

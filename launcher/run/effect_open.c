@@ -1,6 +1,7 @@
 /* Files of a plan opened apart: their storage may not answer. */
 #include <stdio.h>
 
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "launcher/storage/apart.h"
@@ -15,7 +16,7 @@ static bool opens_a_file(const struct plan_step *step)
 /* {"lock"} or {}; NULL and *err. */
 static json_t *open_one(struct apart *apart, enum plan_effect effect, const json_t *args, struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         _cleanup_free_ char *lock = NULL;
         int fd = -1, opened;
 
@@ -88,7 +89,7 @@ int effect_opened(struct effect_run *run, char **ret_lock, struct error **err)
                 apart_error_from_json(error, err);
                 return -1;
         }
-        *ret_lock = xstrdup_null(json_string_value(json_object_get(step, "lock")));
+        *ret_lock = xstrdup_null(json_member_string(step, "lock"));
         return 1;
 }
 
@@ -96,7 +97,7 @@ int effect_carry_out_open(struct effect_run *run, const json_t *args, const char
                           int (*open_fd)(const json_t *args, int *ret_fd, struct error **err),
                           struct error **err)
 {
-        const char *fd_name = json_string_value(json_object_get(args, "fd"));
+        const char *fd_name = json_member_string(args, "fd");
         _cleanup_free_ char *no_lock = NULL;
         int fd = -1, opened;
 

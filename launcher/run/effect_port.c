@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 #include "launcher/state/lock_file.h"
 
@@ -93,8 +94,7 @@ int port_carry_out(struct effect_run *run, const json_t *args, struct error **er
 
 int port_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        _cleanup_free_ char *name =
-                port_lock_name((unsigned)json_integer_value(json_object_get(args, "port")));
+        _cleanup_free_ char *name = port_lock_name((unsigned)json_member_integer(args, "port"));
 
         (void)learned, (void)err;
         lock_file_sweep(undo->run_dirfd, name);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 
 /* QEMU's own limit for key material is smaller; a password is far below. */
@@ -128,7 +129,7 @@ static const struct plan_secret *find_secret(const struct launch_plan *plan, con
 int secret_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         const json_t *random = json_object_get(args, "random");
-        const char *keep = json_string_value(json_object_get(args, "keep"));
+        const char *keep = json_member_string(args, "keep");
         const struct plan_secret *secret;
         _cleanup_free_ char *no_lock = NULL;
         const char *name, *path;

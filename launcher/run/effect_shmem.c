@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 
 /* The last one's undo takes no time. */
@@ -74,7 +75,7 @@ int shared_memory_carry_out(struct effect_run *run, const json_t *args, struct e
 int shared_memory_undo(struct effect_undo *undo, const json_t *args, const json_t *learned,
                        struct error **err)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         _cleanup_close_ int fd = path ? open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
         struct stat st;
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/effects.h"
@@ -208,7 +209,7 @@ int spawn_undo(struct effect_undo *undo, const json_t *args, const json_t *learn
         if (confine_send_signal(pidfd, SIGKILL, err) < 0)
                 return -1;
         if (!has_ended(pidfd, KILL_DEADLINE_MS)) {
-                int pid = (int)json_integer_value(json_object_get(learned, "pid"));
+                int pid = (int)json_member_integer(learned, "pid");
                 _cleanup_free_ char *where = stuck_where(pid);
 
                 return error_set(err, ERROR_DEADLINE,

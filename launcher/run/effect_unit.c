@@ -9,6 +9,7 @@
 
 #include "base/bus.h"
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
 #include "cgroups/cgroup_unit.h"
@@ -66,7 +67,7 @@ static int start_scope(const struct effect_run *run, const json_t *args, struct 
                                        .interface = MANAGER,
                                        .member = "StartTransientUnit",
                                        .signature = "ssa(sv)a(sa(sv))",
-                                       .user = json_is_true(json_object_get(args, "user")),
+                                       .user = json_member_is_true(args, "user"),
                                        .words = &words };
         json_t *list, *property;
         json_error_t why;
@@ -110,8 +111,8 @@ static int start_scope(const struct effect_run *run, const json_t *args, struct 
 
 int scope_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
-        const char *unit = json_string_value(json_object_get(args, "unit"));
-        bool user = json_is_true(json_object_get(args, "user"));
+        const char *unit = json_member_string(args, "unit");
+        bool user = json_member_is_true(args, "user");
         long long deadline = fd_now_ms() + SCOPE_MS;
         bool there = false;
 
@@ -139,9 +140,9 @@ int scope_carry_out(struct effect_run *run, const json_t *args, struct error **e
 /* Has the property's control file the value that it gives? What shows in no file is taken to have. */
 static bool is_in_force(const struct cgroup_host *host, const char *group, const json_t *property)
 {
-        const char *controller = json_string_value(json_object_get(property, "controller"));
-        const char *file = json_string_value(json_object_get(property, "file"));
-        const char *expected = json_string_value(json_object_get(property, "expected"));
+        const char *controller = json_member_string(property, "controller");
+        const char *file = json_member_string(property, "file");
+        const char *expected = json_member_string(property, "expected");
         _cleanup_free_ char *now = NULL;
         struct error *unreadable = NULL;
 
@@ -187,7 +188,7 @@ static json_t *read_properties(const char *unit, bool user, const json_t *proper
         size_t i;
 
         json_array_foreach (properties, i, property) {
-                const char *name = json_string_value(json_object_get(property, "name"));
+                const char *name = json_member_string(property, "name");
                 _cleanup_free_ char *value = get_property(
                         unit, user, text_ends_with(unit, ".scope") ? "Scope" : "Service", name, err);
 
@@ -204,7 +205,7 @@ static json_t *read_properties(const char *unit, bool user, const json_t *proper
 
 int unit_set_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
-        bool user = json_is_true(json_object_get(args, "user"));
+        bool user = json_member_is_true(args, "user");
         json_auto_t *wanted = json_array();
         json_t *list, *property, *previous;
         const char *unit, *group;
@@ -263,15 +264,13 @@ static int forget_properties(const char *unit, struct error **err)
 
 int unit_set_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *unit = json_string_value(json_object_get(args, "unit"));
+        const char *unit = json_member_string(args, "unit");
         const json_t *previous = json_object_get(learned, "previous");
 
         (void)undo;
         if (!unit || strchr(unit, '/'))
                 return error_set(err, ERROR_FAILED, "no unit");
         if (previous)
-                return set_properties(unit, json_is_true(json_object_get(args, "user")), previous, err) < 0
-                               ? -1
-                               : 1;
+                return set_properties(unit, json_member_is_true(args, "user"), previous, err) < 0 ? -1 : 1;
         return forget_properties(unit, err);
 }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/generation.h"
 #include "launcher/state/lock_file.h"
@@ -62,9 +63,8 @@ struct execution *execution_adopt(const struct launch_plan *plan, const struct e
         json_array_foreach ((json_t *)locks, i, lock) {
                 struct error *one = NULL;
 
-                if (effect_take_lock(run, json_string_value(json_object_get(lock, "name")),
-                                     json_string_value(json_object_get(lock, "what")),
-                                     json_is_true(json_object_get(lock, "shared")), &one) < 0)
+                if (effect_take_lock(run, json_member_string(lock, "name"), json_member_string(lock, "what"),
+                                     json_member_is_true(lock, "shared"), &one) < 0)
                         error_append(ret_lost, one);
         }
         return execution;
@@ -114,7 +114,7 @@ static bool is_for_qmp(const struct launch_plan *plan, const char *name)
 {
         for (size_t i = 0; i < plan->n_steps; i++) {
                 const char *fd = plan->steps[i].effect == EFFECT_QMP
-                                         ? json_string_value(json_object_get(plan->steps[i].args, "fd"))
+                                         ? json_member_string(plan->steps[i].args, "fd")
                                          : NULL;
 
                 if (fd && strcmp(fd, name) == 0)
@@ -296,7 +296,7 @@ static const char *stderr_name(const struct launch_plan *plan)
 {
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (plan->steps[i].effect == EFFECT_STDERR)
-                        return json_string_value(json_object_get(plan->steps[i].args, "fd"));
+                        return json_member_string(plan->steps[i].args, "fd");
         return ADOPTED_STDERR;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 
 /* JSON_FRAME_DEPTH bounds what comes from the wire. */
@@ -108,7 +109,7 @@ static json_t *place_value(struct fd_names *names, enum place_kind kind, const c
 /* Socket addresses (qapi/sockets.json): {"type": "fd", "str": N}, and {"type": "fd", "data": {"str": N}}. */
 static bool rewrite_addresses(struct fd_names *names, json_t *value, unsigned depth)
 {
-        const char *type = json_string_value(json_object_get(value, "type"));
+        const char *type = json_member_string(value, "type");
         bool done = false;
         const char *key;
         json_t *each;
@@ -118,7 +119,7 @@ static bool rewrite_addresses(struct fd_names *names, json_t *value, unsigned de
                 return false;
         if (type && strcmp(type, "fd") == 0) {
                 json_t *at = json_object_get(value, "str") ? value : json_object_get(value, "data");
-                const char *name = json_string_value(json_object_get(at, "str"));
+                const char *name = json_member_string(at, "str");
 
                 if (name) {
                         json_object_set_new(at, "str", use(names, name));
@@ -137,7 +138,7 @@ static bool rewrite_addresses(struct fd_names *names, json_t *value, unsigned de
 /* Cheap, for the many commands without: is there an address of type "fd" at all? */
 static bool has_address(const json_t *value, unsigned depth)
 {
-        const char *type = json_string_value(json_object_get(value, "type"));
+        const char *type = json_member_string(value, "type");
         const char *key;
         json_t *each;
         size_t i;
@@ -165,7 +166,7 @@ int fd_names_rewrite(struct fd_names *names, const char *command, const json_t *
         *ret_arguments = NULL;
         for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
                 const struct place *place = &places[i];
-                const char *name = json_string_value(json_object_get(arguments, place->member));
+                const char *name = json_member_string(arguments, place->member);
                 json_t *full;
 
                 if (!name || strcmp(place->command, command) != 0)

@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/number.h"
 #include "base/text.h"
 #include "launcher/run/command_table.h"
@@ -43,8 +44,8 @@ void fragment_free(struct fragment *fragment)
 char *fragment_step_text(const struct fragment *fragment, size_t i)
 {
         const struct fragment_step *step = &fragment->steps[i];
-        const char *op = json_string_value(json_object_get(step->args, "op"));
-        const char *file = json_string_value(json_object_get(step->args, "file"));
+        const char *op = json_member_string(step->args, "op");
+        const char *file = json_member_string(step->args, "file");
         const char *more = step->command ? step->command->name : op ? op : file;
         _cleanup_free_ char *shown = more ? text_printable(more) : NULL;
 
@@ -143,7 +144,7 @@ static int read_command(const struct reading *reading, const json_t *json,
                         const struct fragment_command **ret, struct error **err)
 {
         static const char *const members[] = { "execute", "arguments", NULL };
-        const char *name = json_string_value(json_object_get(json, "execute"));
+        const char *name = json_member_string(json, "execute");
         const json_t *arguments = json_object_get(json, "arguments");
         const struct fragment_command *command;
 
@@ -283,7 +284,7 @@ static int read_step(struct reading *reading, const json_t *json, struct fragmen
                      struct error **err)
 {
         static const char *const qmp_members[] = { "effect", "args", "because", "undo", "await", "fd", NULL };
-        const char *name = json_string_value(json_object_get(json, "effect"));
+        const char *name = json_member_string(json, "effect");
         const json_t *args = json_object_get(json, "args"), *because = json_object_get(json, "because");
 
         if (!json_is_object(json) || !name)
@@ -427,8 +428,8 @@ static bool is_member(const char *key, const json_t *member)
 
 static int check_device(const json_t *device, struct error **err)
 {
-        const char *id = json_string_value(json_object_get(device, "id"));
-        const char *kind = json_string_value(json_object_get(device, "kind"));
+        const char *id = json_member_string(device, "id");
+        const char *kind = json_member_string(device, "kind");
         const char *key;
         json_t *value;
 
@@ -561,7 +562,7 @@ int fragment_read(const json_t *json, const struct fragment_vm *vm, enum control
 static void drop_device(json_t *devices, const char *id)
 {
         for (size_t i = json_array_size(devices); i-- > 0;) {
-                const char *is = json_string_value(json_object_get(json_array_get(devices, i), "id"));
+                const char *is = json_member_string(json_array_get(devices, i), "id");
 
                 if (is && id && strcmp(is, id) == 0)
                         json_array_remove(devices, i);
@@ -576,7 +577,7 @@ json_t *fragment_devices(const json_t *devices, const json_t *changes)
         json_array_foreach (json_object_get(changes, "remove"), i, each)
                 drop_device(copy, json_string_value(each));
         json_array_foreach (json_object_get(changes, "set"), i, each) {
-                drop_device(copy, json_string_value(json_object_get(each, "id")));
+                drop_device(copy, json_member_string(each, "id"));
                 json_array_append(copy, each);
         }
         return copy;

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/number_list.h"
 #include "base/text.h"
 #include "launcher/run/fragment_parts.h"
@@ -76,7 +77,7 @@ static bool is_usb_node(const char *path)
 static int read_usb_open(struct reading *reading, const json_t *args, const char *path, struct error **err)
 {
         static const char form[] = "0000:0000";
-        const char *usb = json_string_value(json_object_get(args, "usb"));
+        const char *usb = json_member_string(args, "usb");
         const json_t *fds = json_object_get(args, "fds");
         const char *name = json_string_value(json_array_get(fds, 0));
         size_t i = 0;
@@ -100,7 +101,7 @@ static int read_usb_open(struct reading *reading, const json_t *args, const char
 static int read_device_open(struct reading *reading, struct fragment_step *step, struct error **err)
 {
         static const char *const members[] = { "path", "fds", "usb", NULL };
-        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const char *path = json_member_string(step->args, "path");
         const json_t *fds = json_object_get(step->args, "fds");
         json_t *each;
         size_t i;
@@ -131,7 +132,7 @@ static int read_device_grant(struct reading *reading, struct fragment_step *step
 {
         static const char *const members[] = { "path", "uid", NULL };
         static const char directory[] = "/dev/vfio/", device[] = "/dev/vfio/devices/vfio";
-        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const char *path = json_member_string(step->args, "path");
         const json_t *uid = json_object_get(step->args, "uid");
         uint32_t number;
 
@@ -149,7 +150,7 @@ static int read_device_grant(struct reading *reading, struct fragment_step *step
 static int read_memory_lock(struct reading *reading, struct fragment_step *step, struct error **err)
 {
         static const char *const members[] = { "bytes", NULL };
-        const char *bytes = json_string_value(json_object_get(step->args, "bytes"));
+        const char *bytes = json_member_string(step->args, "bytes");
         uint64_t number;
 
         (void)reading;
@@ -201,8 +202,8 @@ static const char *id_behind(const char *name, const char *kind)
 static int read_socket_pair(struct reading *reading, struct fragment_step *step, struct error **err)
 {
         static const char *const members[] = { "fd", "peer", "listens", NULL };
-        const char *peer = json_string_value(json_object_get(step->args, "peer"));
-        const char *id = id_behind(json_string_value(json_object_get(step->args, "fd")), "helper:"),
+        const char *peer = json_member_string(step->args, "peer");
+        const char *id = id_behind(json_member_string(step->args, "fd"), "helper:"),
                    *other = id_behind(peer, "qemu:");
 
         if (fragment_check_members(step->args, members, err) < 0)
@@ -218,7 +219,7 @@ static int read_socket_pair(struct reading *reading, struct fragment_step *step,
 static int read_stderr(struct reading *reading, struct fragment_step *step, struct error **err)
 {
         static const char *const members[] = { "fd", "max", NULL };
-        const char *id = id_behind(json_string_value(json_object_get(step->args, "fd")), "stderr:");
+        const char *id = id_behind(json_member_string(step->args, "fd"), "stderr:");
         const json_t *max = json_object_get(step->args, "max");
 
         if (fragment_check_members(step->args, members, err) < 0)
@@ -244,18 +245,18 @@ static int read_helper(struct reading *reading, struct fragment_step *step, stru
         const json_t *args = step->args, *argv = json_object_get(args, "argv"),
                      *fds = json_object_get(args, "fds"), *directory = json_object_get(args, "directory"),
                      *ids = json_object_get(args, "ids");
-        const char *id = json_string_value(json_object_get(args, "id")),
+        const char *id = json_member_string(args, "id"),
                    *program = json_string_value(json_array_get(argv, 0));
         _cleanup_free_ char *source = id ? xasprintf("helper:%s", id) : NULL,
                             *messages = id ? xasprintf("stderr:%s", id) : NULL;
-        const char *is_source = json_string_value(json_object_get(json_array_get(fds, 0), "source")),
-                   *is_messages = json_string_value(json_object_get(args, "stderr"));
+        const char *is_source = json_member_string(json_array_get(fds, 0), "source"),
+                   *is_messages = json_member_string(args, "stderr");
         json_t *each;
         size_t i;
 
         if (fragment_check_members(args, members, err) < 0)
                 return -1;
-        if (!id || json_integer_value(json_object_get(reading->helpers, id)) != 2)
+        if (!id || json_member_integer(reading->helpers, id) != 2)
                 return error_set(err, ERROR_FAILED,
                                  "id is of no process whose socket and messages are made before it");
         if (!program || *program != '/' || json_array_size(argv) > ARGUMENTS_MAX)
@@ -327,7 +328,7 @@ static int read_script(struct reading *reading, struct fragment_step *step, stru
                 return error_set(err, ERROR_FAILED, "%s", why.text);
         if (strcmp(op, "script") != 0 || *path != '/' || !fragment_is_line(path, VALUE_MAX))
                 return error_set(err, ERROR_FAILED, "path is no absolute one of one line");
-        if (!json_is_true(json_object_get(reading->taps, ifname)))
+        if (!json_member_is_true(reading->taps, ifname))
                 return error_set(err, ERROR_FAILED, "no step before it makes and marks the tap");
         return 0;
 }
@@ -437,8 +438,8 @@ static int read_unit_set(struct reading *reading, struct fragment_step *step, st
                                              "IOWeight",  "TasksMax",           "MemoryHigh",
                                              "MemoryMax", "MemorySwapMax" };
         json_t *properties = json_object_get(step->args, "properties"), *property;
-        const char *unit = json_string_value(json_object_get(step->args, "unit"));
-        const char *group = json_string_value(json_object_get(step->args, "group"));
+        const char *unit = json_member_string(step->args, "unit");
+        const char *group = json_member_string(step->args, "group");
         size_t i;
 
         if (fragment_check_members(step->args, members, err) < 0)
@@ -450,9 +451,9 @@ static int read_unit_set(struct reading *reading, struct fragment_step *step, st
                 return error_set(err, ERROR_FAILED, "properties is not an array of at most %zu",
                                  ARRAY_SIZE(names));
         json_array_foreach (properties, i, property) {
-                const char *name = json_string_value(json_object_get(property, "name"));
-                const char *type = json_string_value(json_object_get(property, "type"));
-                const char *value = json_string_value(json_object_get(property, "value"));
+                const char *name = json_member_string(property, "name");
+                const char *type = json_member_string(property, "type");
+                const char *value = json_member_string(property, "value");
                 uint64_t number;
                 size_t n = 0;
 

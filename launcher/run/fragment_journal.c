@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/state/crash_point.h"
@@ -16,7 +17,7 @@ static json_t *find_fragment(const json_t *fragments, json_int_t id)
         size_t i;
 
         json_array_foreach ((json_t *)fragments, i, fragment) {
-                if (json_integer_value(json_object_get(fragment, "id")) == id)
+                if (json_member_integer(fragment, "id") == id)
                         return fragment;
         }
         return NULL;
@@ -24,7 +25,7 @@ static json_t *find_fragment(const json_t *fragments, json_int_t id)
 
 static void take_mark(json_t *fragments, const json_t *mark, json_int_t *next_id)
 {
-        json_int_t id = json_integer_value(json_object_get(mark, "id"));
+        json_int_t id = json_member_integer(mark, "id");
         json_t *fragment = find_fragment(fragments, id);
 
         if (id >= *next_id)
@@ -38,7 +39,7 @@ static void take_mark(json_t *fragments, const json_t *mark, json_int_t *next_id
 
 static void take_step(json_t *fragments, const json_t *entry)
 {
-        json_t *fragment = find_fragment(fragments, json_integer_value(json_object_get(entry, "apply")));
+        json_t *fragment = find_fragment(fragments, json_member_integer(entry, "apply"));
         json_t *undo = json_object_get(entry, "undo");
 
         if (!fragment)
@@ -56,7 +57,7 @@ static void learn(json_t *fragments, json_int_t n, const json_t *learned)
 
         json_array_foreach (fragments, i, fragment) {
                 json_array_foreach (json_object_get(fragment, "steps"), j, step) {
-                        if (lock && json_integer_value(json_object_get(step, "n")) == n)
+                        if (lock && json_member_integer(step, "n") == n)
                                 json_object_set(step, "lock", lock);
                 }
         }
@@ -69,7 +70,7 @@ static void drop_step(json_t *fragments, json_int_t n)
 
         json_array_foreach (fragments, i, fragment) {
                 json_array_foreach (json_object_get(fragment, "steps"), j, step) {
-                        if (json_integer_value(json_object_get(step, "n")) == n) {
+                        if (json_member_integer(step, "n") == n) {
                                 json_array_remove(json_object_get(fragment, "steps"), j);
                                 return;
                         }
@@ -103,8 +104,7 @@ static json_t *read_entries(const json_t *entries, json_int_t *ret_next, json_in
                         take_step(fragments, entry);
                 else if (json_is_object(json_object_get(entry, "learned")))
                         learn(fragments, json_integer_value(n), json_object_get(entry, "learned"));
-                else if (json_is_true(json_object_get(entry, "failed")) ||
-                         json_is_true(json_object_get(entry, "undone")))
+                else if (json_member_is_true(entry, "failed") || json_member_is_true(entry, "undone"))
                         drop_step(fragments, json_integer_value(n));
         }
         return fragments;
@@ -174,9 +174,9 @@ enum keeping { KEEP, KEEP_AS_RUNS, DROP };
 /* What becomes of a step or a mark of this fragment. effect NULL: a mark. */
 static enum keeping judge(const json_t *fragment, const char *effect, const char *op)
 {
-        if (json_is_true(json_object_get(fragment, "undone")))
+        if (json_member_is_true(fragment, "undone"))
                 return DROP;
-        if (!json_is_true(json_object_get(fragment, "committed")))
+        if (!json_member_is_true(fragment, "committed"))
                 return KEEP;
         return effect && outlives_qemu(effect, op) ? KEEP_AS_RUNS : DROP;
 }
@@ -198,7 +198,7 @@ static bool has_number(const json_t *numbers, const json_t *n)
 static json_t *compacted(const json_t *fragments, json_t *dropped, json_t *entry)
 {
         const json_t *mark = json_object_get(entry, "apply");
-        const char *effect = json_string_value(json_object_get(entry, "effect"));
+        const char *effect = json_member_string(entry, "effect");
         json_t *n = json_object_get(entry, "n"), *copy;
         const json_t *fragment;
 
@@ -206,8 +206,7 @@ static json_t *compacted(const json_t *fragments, json_t *dropped, json_t *entry
                 return has_number(dropped, n) ? NULL : json_incref(entry);
         fragment = find_fragment(
                 fragments, json_integer_value(json_is_object(mark) ? json_object_get(mark, "id") : mark));
-        switch (judge(fragment, effect,
-                      json_string_value(json_object_get(json_object_get(entry, "args"), "op")))) {
+        switch (judge(fragment, effect, json_member_string(json_object_get(entry, "args"), "op"))) {
         case KEEP:
                 return json_incref(entry);
         case KEEP_AS_RUNS:
@@ -236,7 +235,7 @@ int fragment_journal_compact(int vm_dirfd, struct fragment_journal_seen *seen, s
         fragments = read_entries(entries, &next, &next_id);
         /* A step that was taken back is nobody's. */
         json_array_foreach (entries, i, entry) {
-                if (json_is_true(json_object_get(entry, "undone")) && json_object_get(entry, "n"))
+                if (json_member_is_true(entry, "undone") && json_object_get(entry, "n"))
                         json_array_append(dropped, json_object_get(entry, "n"));
         }
         json_array_foreach (entries, i, entry) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -198,7 +199,7 @@ int handover_bool(const json_t *object, const char *member, bool *ret, struct er
 
 int handover_string(const json_t *object, const char *member, const char **ret, struct error **err)
 {
-        const char *value = json_string_value(json_object_get(object, member));
+        const char *value = json_member_string(object, member);
 
         if (!value)
                 return error_set(err, ERROR_FAILED, "%s is no string", member);

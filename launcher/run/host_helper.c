@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/process.h"
 #include "cgroups/cgroup_apply.h"
 #include "launcher/run/confine.h"
@@ -96,12 +97,12 @@ static void take_errors(const json_t *errors, struct error **err)
         size_t i;
 
         json_array_foreach ((json_t *)errors, i, one) {
-                const char *text = json_string_value(json_object_get(one, "text"));
+                const char *text = json_member_string(one, "text");
                 struct error *more = NULL;
 
-                error_set(&more, (enum error_code)json_integer_value(json_object_get(one, "code")), "%s",
+                error_set(&more, (enum error_code)json_member_integer(one, "code"), "%s",
                           text ? text : "an error without words");
-                more->os_errno = (int)json_integer_value(json_object_get(one, "os_errno"));
+                more->os_errno = (int)json_member_integer(one, "os_errno");
                 error_append(err, more);
         }
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/confine.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/execute.h"
@@ -106,7 +107,7 @@ static bool has_step(const json_t *request, enum plan_effect effect)
         size_t i;
 
         json_array_foreach (json_object_get(request, "steps"), i, step) {
-                const char *name = json_string_value(json_object_get(step, "effect"));
+                const char *name = json_member_string(step, "effect");
 
                 if (name && strcmp(name, plan_effect_name(effect)) == 0)
                         return true;
@@ -159,7 +160,7 @@ static int do_steps(const json_t *request, const struct cgroup_host *cgroup, jso
         if (has_step(request, EFFECT_HELPER)) {
                 if (record_read(vm.fd, &record, err) < 0)
                         return -1;
-                plan.qemu_group = (char *)json_string_value(json_object_get(record, "qemu_group"));
+                plan.qemu_group = (char *)json_member_string(record, "qemu_group");
         }
         json_array_foreach (steps, i, step) {
                 result = do_step(&run, step, err);
@@ -186,7 +187,7 @@ static int undo_steps(const json_t *request, const struct cgroup_host *cgroup, j
 
 static bool is_cleanup(const json_t *request)
 {
-        const char *action = json_string_value(json_object_get(request, "action"));
+        const char *action = json_member_string(request, "action");
 
         return action && strcmp(action, "memory-cleanup") == 0;
 }
@@ -246,7 +247,7 @@ static int serve(json_t *answer, json_t *undone, struct error **err)
                 return is_undo ? 0 : error_set(err, ERROR_FAILED, "the journal of the run is gone");
         if (is_undo)
                 return undo_journal(HOST_HELPER_VM_DIR, &cgroup, add_line, undone, err);
-        if (bind_to_parent(json_integer_value(json_object_get(request, "parent")), &journal, err) < 0)
+        if (bind_to_parent(json_member_integer(request, "parent"), &journal, err) < 0)
                 return -1;
         return is_do ? do_steps(request, &cgroup, answer, err) : undo_steps(request, &cgroup, undone, err);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/number_list.h"
 #include "base/text.h"
 
@@ -16,10 +17,10 @@
 /* Members "page", "bytes", and "nodes" where it must come from those. */
 static void need(json_t *needs, const json_t *object, json_int_t bytes)
 {
-        const char *policy = json_string_value(json_object_get(object, "policy"));
+        const char *policy = json_member_string(object, "policy");
         bool is_bound = policy && strcmp(policy, "bind") == 0;
 
-        if (json_is_true(json_object_get(object, "hugetlb")) && bytes > 0)
+        if (json_member_is_true(object, "hugetlb") && bytes > 0)
                 json_array_append_new(
                         needs, json_pack("{s:O*, s:I, s:O*}", "page", json_object_get(object, "hugetlbsize"),
                                          "bytes", bytes, "nodes",
@@ -29,8 +30,8 @@ static void need(json_t *needs, const json_t *object, json_int_t bytes)
 static void need_object(json_t *needs, const json_t *object)
 {
         /* That of virtio-mem is filled bit by bit. */
-        if (json_is_true(json_object_get(object, "prealloc")))
-                need(needs, object, json_integer_value(json_object_get(object, "size")));
+        if (json_member_is_true(object, "prealloc"))
+                need(needs, object, json_member_integer(object, "size"));
 }
 
 /* -1: not told. */
@@ -135,9 +136,9 @@ static int check_pool(const json_t *needs, uint64_t page, const json_t *nodes, c
         size_t i;
 
         json_array_foreach ((json_t *)needs, i, each) {
-                if (json_integer_value(json_object_get(each, "page")) == (json_int_t)page &&
+                if (json_member_integer(each, "page") == (json_int_t)page &&
                     (!nodes || json_equal(json_object_get(each, "nodes"), nodes)))
-                        wanted += json_integer_value(json_object_get(each, "bytes")) / (json_int_t)page;
+                        wanted += json_member_integer(each, "bytes") / (json_int_t)page;
         }
         where = count_nodes(sys, page, nodes, &on_nodes, &node);
         left = nodes ? *where ? on_nodes + beyond_pool(pool) : -1 : left_on_host(pool);
@@ -151,7 +152,7 @@ static int check(const json_t *needs, const char *sys, struct error **err)
 
         json_array_foreach ((json_t *)needs, i, each) {
                 const json_t *nodes = json_object_get(each, "nodes");
-                uint64_t page = (uint64_t)json_integer_value(json_object_get(each, "page"));
+                uint64_t page = (uint64_t)json_member_integer(each, "page");
 
                 if (page < 1024)
                         continue;
@@ -188,18 +189,17 @@ static void need_more(json_t *needs, const struct launch_plan *plan, const json_
         const json_t *was = json_object_get(
                 json_object_get(json_array_get(json_object_get(step, "undo"), 0), "arguments"), "value");
         const json_t *arguments = json_object_get(json_object_get(step, "args"), "arguments");
-        const char *property = json_string_value(json_object_get(arguments, "property"));
+        const char *property = json_member_string(arguments, "property");
 
         if (!property || strcmp(property, "requested-size") != 0)
                 return;
         for (size_t i = 1; i < plan->n_args; i++) {
                 json_auto_t *object = object_at(plan, i);
-                const char *id = json_string_value(json_object_get(object, "id"));
+                const char *id = json_member_string(object, "id");
 
                 if (id && strcmp(id, "ram-vmem0") == 0)
                         need(needs, object,
-                             json_integer_value(json_object_get(arguments, "value")) -
-                                     json_integer_value(was));
+                             json_member_integer(arguments, "value") - json_integer_value(was));
         }
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/lease_parts.h"
 #include "launcher/run/story.h"
@@ -440,9 +441,9 @@ void leases_end_all_found(struct leases *leases, const json_t *found)
                 return;
         }
         json_array_foreach ((json_t *)found, i, entry) {
-                const char *kind_text = json_string_value(json_object_get(entry, "kind"));
-                const char *who = json_string_value(json_object_get(entry, "holder"));
-                json_int_t id = json_integer_value(json_object_get(entry, "id"));
+                const char *kind_text = json_member_string(entry, "kind");
+                const char *who = json_member_string(entry, "holder");
+                json_int_t id = json_member_integer(entry, "id");
                 enum lease_kind kind;
 
                 if (id > 0 && (unsigned long long)id > leases->last_id)

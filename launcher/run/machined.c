@@ -10,6 +10,7 @@
 #include "base/bus.h"
 #include "base/bus_message.h"
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "launcher/run/effects.h"
@@ -51,8 +52,8 @@ static void finish(struct machined *m, const char *why)
         if (why) {
                 _cleanup_free_ char *shown = text_printable(why);
 
-                log_warning("%s: register with systemd-machined: %s",
-                            json_string_value(json_object_get(m->args, "name")), shown);
+                log_warning("%s: register with systemd-machined: %s", json_member_string(m->args, "name"),
+                            shown);
         }
         loop_remove(m->loop, m->heard);
         loop_remove(m->loop, m->deadline);
@@ -216,7 +217,7 @@ int machined_carry_out(struct effect_run *run, const json_t *args, struct error 
 
 int machined_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
-        const char *name = json_string_value(json_object_get(args, "name"));
+        const char *name = json_member_string(args, "name");
         _cleanup_free_ char *qemu = json_dumps(json_object_get(args, "leader"), JSON_ENCODE_ANY),
                             *escaped = NULL, *path = NULL, *leader = NULL;
         struct bus_call call = { .destination = NAME, .interface = NAME ".Machine" };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "conf/spec_build.h"
@@ -69,7 +70,7 @@ static int reconcile_locked(const struct reconcile_request *request, const struc
                 return 0;
         if (lost_run_close(vm, record, &unseen, err) < 0)
                 return -1;
-        line = xasprintf("verdict %s", json_string_value(json_object_get(record, "verdict")));
+        line = xasprintf("verdict %s", json_member_string(record, "verdict"));
         teller_say(teller, line);
         return 0;
 }

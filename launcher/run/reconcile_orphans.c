@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "launcher/run/orphan.h"
@@ -195,7 +196,7 @@ static int start_meets_something(const struct cgroup_host *cgroup, const struct 
                 return 1;
         for (size_t i = 0; i < plan->n_steps && !found; i++) {
                 const struct plan_step *step = &plan->steps[i];
-                const char *ifname = json_string_value(json_object_get(step->args, "ifname"));
+                const char *ifname = json_member_string(step->args, "ifname");
 
                 if (step->effect != EFFECT_NET || !ifname)
                         continue;

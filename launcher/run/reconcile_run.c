@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_plan.h"
 #include "cgroups/cgroup_stats.h"
@@ -59,8 +60,8 @@ void lost_run_judge(const json_t *record, bool journal_started, const struct cgr
                     struct verdict *ret)
 {
         struct run_end end = adopt_end_from_json(json_object_get(record, "end"));
-        const char *state = json_string_value(json_object_get(record, "state"));
-        const char *group = json_string_value(json_object_get(record, "cgroup"));
+        const char *state = json_member_string(record, "state");
+        const char *group = json_member_string(record, "cgroup");
         _cleanup_free_ char *text = NULL;
         struct cgroup_oom oom = { 0 };
 

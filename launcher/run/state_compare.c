@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/plan/disk.h"
 #include "launcher/plan/expander.h"
@@ -66,8 +67,7 @@ static const json_t *fact(struct state_comparison *c, enum machine_fact which, j
 {
         const char *name = machine_fact_name(which);
         const json_t *answer = json_object_get(c->sides->facts, name);
-        const char *why =
-                json_string_value(json_object_get(json_object_get(c->sides->facts, "errors"), name));
+        const char *why = json_member_string(json_object_get(c->sides->facts, "errors"), name);
 
         if (answer && json_typeof(answer) == type)
                 return answer;
@@ -84,7 +84,7 @@ static const json_t *fact(struct state_comparison *c, enum machine_fact which, j
 
 const char *state_string(const json_t *json, const char *key)
 {
-        return json_string_value(json_object_get(json, key));
+        return json_member_string(json, key);
 }
 
 /* "child<virtio-blk-pci>" is a virtio-blk-pci. */
@@ -322,8 +322,7 @@ static void compare_memory(struct state_comparison *c)
         const json_t *balloon = json_object_get(c->sides->facts, machine_fact_name(FACT_BALLOON));
         const json_t *base = json_object_get(memory, "base-memory");
         const json_t *actual = json_object_get(balloon, "actual");
-        long long total =
-                json_integer_value(base) + json_integer_value(json_object_get(memory, "plugged-memory"));
+        long long total = json_integer_value(base) + json_member_integer(memory, "plugged-memory");
         long long wanted = (long long)c->spec->memory, least = total < wanted ? total : wanted;
 
         /* The host's need of memory goes down to here. */

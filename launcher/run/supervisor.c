@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "launcher/run/adopt.h"
@@ -386,7 +387,7 @@ static bool has_record(const struct supervisor *s)
 static bool restore_former(struct supervisor *s)
 {
         json_auto_t *former = s->former ? json_loads(s->former, 0, NULL) : NULL;
-        const char *state = json_string_value(json_object_get(former, "state"));
+        const char *state = json_member_string(former, "state");
         _cleanup_error_ struct error *ignored = NULL;
 
         return state && strcmp(state, "stopped") == 0 && record_write(s->vm->fd, former, &ignored) == 0;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "launcher/run/keeper.h"
 #include "launcher/run/reexec.h"
@@ -109,15 +110,15 @@ json_t *adopt_end_to_json(const struct supervisor *s)
 static void take_end(struct supervisor *s, const json_t *end)
 {
         const json_t *request = json_object_get(end, "request");
-        const char *mode = json_string_value(json_object_get(request, "mode"));
-        json_int_t timeout = json_integer_value(json_object_get(request, "timeout"));
+        const char *mode = json_member_string(request, "mode");
+        json_int_t timeout = json_member_integer(request, "timeout");
 
         s->end = adopt_end_from_json(end);
         if (!mode || timeout <= 0 || timeout > 86400 || !shutdown_mode_from_name(mode, &s->asked.mode) ||
             s->asked.mode == SHUTDOWN_DESTROY)
                 return;
-        s->asked.reboot = json_is_true(json_object_get(request, "reboot"));
-        s->asked.force = json_is_true(json_object_get(request, "force"));
+        s->asked.reboot = json_member_is_true(request, "reboot");
+        s->asked.force = json_member_is_true(request, "force");
         s->asked.timeout_s = (unsigned)timeout;
         s->resuming = true;
 }
@@ -180,8 +181,8 @@ json_t *adopt_story_of(const json_t *record)
         size_t i;
 
         json_array_foreach (json_object_get(record, "story"), i, entry) {
-                const char *time = json_string_value(json_object_get(entry, "time"));
-                const char *text = json_string_value(json_object_get(entry, "text"));
+                const char *time = json_member_string(entry, "time");
+                const char *text = json_member_string(entry, "text");
 
                 if (time && text)
                         story_add(story, time, text);
@@ -192,7 +193,7 @@ json_t *adopt_story_of(const json_t *record)
 static void begin(struct supervisor *s, struct adoption *adoption)
 {
         json_t *warnings = json_object_get(adoption->record, "warnings");
-        const char *state = json_string_value(json_object_get(adoption->record, "state"));
+        const char *state = json_member_string(adoption->record, "state");
         const struct execution_options how = {
                 .vm = s->vm,
                 .generation = s->generation,
@@ -212,8 +213,8 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         s->pidfd = execution_qemu_pidfd(s->execution);
         take_end(s, json_object_get(adoption->record, "end"));
         s->end.ready = s->end.ready || adoption->journal.started;
-        s->last_change = json_integer_value(json_object_get(adoption->record, "last_change"));
-        s->changed_by_hand = json_is_true(json_object_get(adoption->record, "changed_by_hand"));
+        s->last_change = json_member_integer(adoption->record, "last_change");
+        s->changed_by_hand = json_member_is_true(adoption->record, "changed_by_hand");
         s->paused = state && strcmp(state, "paused") == 0;
         s->found_state = s->paused ? "paused" : "running";
         s->state = !s->end.ready ? VM_STARTING : s->paused ? VM_PAUSED : VM_RUNNING;
@@ -298,16 +299,16 @@ static void attend(struct supervisor *s)
 /* QEMU does not. A verdict that was given stays; the undo is done again, which does no harm. */
 static void finish(struct supervisor *s, const json_t *record)
 {
-        const char *verdict = json_string_value(json_object_get(record, "verdict"));
-        const char *reason = json_string_value(json_object_get(record, "reason"));
-        const char *ended = json_string_value(json_object_get(record, "ended"));
+        const char *verdict = json_member_string(record, "verdict");
+        const char *reason = json_member_string(record, "reason");
+        const char *ended = json_member_string(record, "ended");
 
         s->exited = true;
         if (verdict && verdict_from_name(verdict, &s->verdict.kind)) {
                 s->verdict.reason = xstrdup(reason ? reason : verdict);
                 s->exit_status = s->verdict.exit_status = verdict_exit_status(s->verdict.kind);
                 s->ended = ended ? xstrdup(ended) : story_now();
-                s->stderr_text = xstrdup_null(json_string_value(json_object_get(record, "stderr")));
+                s->stderr_text = xstrdup_null(json_member_string(record, "stderr"));
                 s->state = VM_GONE;
                 supervisor_begin_undo(s);
                 return;
@@ -321,7 +322,7 @@ static void finish(struct supervisor *s, const json_t *record)
 int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
                      const struct supervisor_options *options)
 {
-        const char *started = json_string_value(json_object_get(adoption->record, "started"));
+        const char *started = json_member_string(adoption->record, "started");
         struct supervisor s = {
                 .plan = adoption->plan,
                 .options = options,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/number.h"
 #include "launcher/run/live_template.h"
 #include "launcher/run/supervisor_parts.h"
@@ -111,7 +112,7 @@ static void device_state(const char *id, const char *state, void *data)
         size_t i;
 
         json_array_foreach (s->plan->devices, i, device) {
-                const char *is = json_string_value(json_object_get(device, "id"));
+                const char *is = json_member_string(device, "id");
 
                 if (!is || strcmp(is, id) != 0)
                         continue;
@@ -202,7 +203,7 @@ static int settle(struct supervisor *s, json_t *arguments, const struct control_
 static int look(struct supervisor *s, const json_t *arguments, const struct control_peer *peer,
                 struct error **err)
 {
-        if (json_object_size(arguments) != 1 || !json_is_true(json_object_get(arguments, "look")))
+        if (json_object_size(arguments) != 1 || !json_member_is_true(arguments, "look"))
                 return error_set(err, ERROR_FAILED, "look is true, and alone");
         if (peer->role < ROLE_ADMIN)
                 return error_set(err, ERROR_NOT_PERMITTED, "look is for admins");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "launcher/run/adopt.h"
@@ -214,8 +215,8 @@ static int take_state(struct supervisor *s, struct handover *handover, struct ad
 
 static void begin(struct supervisor *s, const json_t *document, struct control_call *call)
 {
-        const char *who = json_string_value(json_object_get(document, "who"));
-        const char *version = json_string_value(json_object_get(document, "version"));
+        const char *who = json_member_string(document, "who");
+        const char *version = json_member_string(document, "version");
         _cleanup_free_ char *shown_who = text_printable(who ? who : "somebody"),
                             *shown = text_printable(version ? version : "?"),
                             *program = text_printable(s->program ? s->program : "?");
@@ -239,8 +240,8 @@ int supervisor_take_over(struct vm_dir *vm, struct handover *handover,
                          const struct supervisor_options *options, struct error **err)
 {
         const json_t *document = handover->document, *record = json_object_get(document, "record");
-        const char *generation = json_string_value(json_object_get(record, "generation"));
-        const char *started = json_string_value(json_object_get(record, "started"));
+        const char *generation = json_member_string(record, "generation");
+        const char *started = json_member_string(record, "started");
         json_t *warnings = json_object_get(record, "warnings");
         struct adoption adoption = ADOPTION_INIT;
         struct control_call *call = NULL;
@@ -266,9 +267,9 @@ int supervisor_take_over(struct vm_dir *vm, struct handover *handover,
                 .started = started ? xstrdup(started) : story_now(),
         };
         s.end.ready = true;
-        s.signalled = json_is_true(json_object_get(document, "signalled"));
-        s.last_change = json_integer_value(json_object_get(record, "last_change"));
-        s.changed_by_hand = json_is_true(json_object_get(record, "changed_by_hand"));
+        s.signalled = json_member_is_true(document, "signalled");
+        s.last_change = json_member_integer(record, "last_change");
+        s.changed_by_hand = json_member_is_true(record, "changed_by_hand");
         /* What was taken until it fails is left as it is: the caller executes another program. */
         if (take_state(&s, handover, &adoption, &call, err) < 0)
                 return -1;

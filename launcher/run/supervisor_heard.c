@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/supervisor_parts.h"
 
@@ -179,11 +180,11 @@ void heard_status_anew(json_t *reply, const struct error *error, void *data)
 
 static void on_shutdown_event(struct supervisor *s, json_t *data)
 {
-        const char *reason = json_string_value(json_object_get(data, "reason"));
+        const char *reason = json_member_string(data, "reason");
 
         free(s->shutdown_reason);
         s->shutdown_reason = reason ? xstrndup(reason, REASON_MAX) : NULL;
-        if (json_is_true(json_object_get(data, "guest"))) {
+        if (json_member_is_true(data, "guest")) {
                 supervisor_event(s, EV_GUEST_OFF);
         } else if (s->state != VM_QUITTING) {
                 _cleanup_free_ char *shown = text_printable(reason ? s->shutdown_reason : "no reason");
@@ -226,7 +227,7 @@ void heard_event(const char *name, json_t *event_data, json_t *event, void *data
                 leases_guest_reset(s->leases);
                 /* QEMU keeps back a second VSERPORT_CHANGE within a second, and the guest may open it again first. */
                 heard_agent_open(s, false);
-                if (json_is_true(json_object_get(event_data, "guest")))
+                if (json_member_is_true(event_data, "guest"))
                         supervisor_event(s, EV_GUEST_RESET);
         } else if (strcmp(name, "GUEST_PANICKED") == 0) {
                 panicked(s);
@@ -238,12 +239,12 @@ void heard_event(const char *name, json_t *event_data, json_t *event, void *data
                 if (json_is_integer(offset))
                         clock_was_set(s, json_integer_value(offset));
         } else if (strcmp(name, "WATCHDOG") == 0) {
-                watchdog_fired(s, json_string_value(json_object_get(event_data, "action")));
+                watchdog_fired(s, json_member_string(event_data, "action"));
         } else if (strcmp(name, "VSERPORT_CHANGE") == 0) {
-                const char *id = json_string_value(json_object_get(event_data, "id"));
+                const char *id = json_member_string(event_data, "id");
 
                 if (id && strcmp(id, AGENT_PORT) == 0)
-                        heard_agent_open(s, json_is_true(json_object_get(event_data, "open")));
+                        heard_agent_open(s, json_member_is_true(event_data, "open"));
         }
 }
 
@@ -256,7 +257,7 @@ static bool note_pty(struct supervisor *s, const char *label, const char *pty)
         if (!pty)
                 return false;
         json_array_foreach (s->plan->devices, i, device) {
-                const char *id = json_string_value(json_object_get(device, "id"));
+                const char *id = json_member_string(device, "id");
 
                 if (!json_object_get(device, "pty") || !id || strcmp(id, label) != 0)
                         continue;
@@ -286,10 +287,10 @@ static void on_chardevs(json_t *reply, const struct error *error, void *data)
 
         (void)error;
         json_array_foreach (reply, i, chardev) {
-                const char *label = json_string_value(json_object_get(chardev, "label"));
+                const char *label = json_member_string(chardev, "label");
 
                 if (label && strcmp(label, AGENT_PORT) == 0)
-                        heard_agent_open(s, json_is_true(json_object_get(chardev, "frontend-open")));
+                        heard_agent_open(s, json_member_is_true(chardev, "frontend-open"));
                 if (label && note_pty(s, label, ops_pty_read(chardev)))
                         supervisor_changed(s);
         }

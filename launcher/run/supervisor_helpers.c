@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/adopt_process.h"
 #include "launcher/run/effects.h"
@@ -72,9 +73,8 @@ static bool is_taken_back(const struct helper_watch *watch)
         json_array_foreach (steps, i, step) {
                 const json_t *learned = json_object_get(step, "learned");
 
-                if (strcmp(json_string_value(json_object_get(step, "effect")),
-                           plan_effect_name(EFFECT_HELPER)) == 0 &&
-                    json_integer_value(json_object_get(learned, "pid")) == watch->pid)
+                if (strcmp(json_member_string(step, "effect"), plan_effect_name(EFFECT_HELPER)) == 0 &&
+                    json_member_integer(learned, "pid") == watch->pid)
                         return false;
         }
         return true;
@@ -142,10 +142,10 @@ static void on_end(int pidfd, void *data)
 
 static void watch(struct supervisor *s, const json_t *args, const json_t *learned)
 {
-        const char *id = json_string_value(json_object_get(args, "id"));
+        const char *id = json_member_string(args, "id");
         const char *program = json_string_value(json_array_get(json_object_get(args, "argv"), 0));
         _cleanup_error_ struct error *unproven = NULL;
-        pid_t pid = (pid_t)json_integer_value(json_object_get(learned, "pid"));
+        pid_t pid = (pid_t)json_member_integer(learned, "pid");
         struct helper_watch *new;
         const char *slash;
         int pidfd = -1;
@@ -185,7 +185,7 @@ void steps_attend(struct supervisor *s, bool logs)
         if (journal_steps_read(s->vm->fd, &steps, &unreadable) < 0)
                 return;
         json_array_foreach (steps, i, step) {
-                const char *effect = json_string_value(json_object_get(step, "effect"));
+                const char *effect = json_member_string(step, "effect");
                 const json_t *args = json_object_get(step, "args");
 
                 if (strcmp(effect, plan_effect_name(EFFECT_HELPER)) == 0)

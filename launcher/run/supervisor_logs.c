@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "launcher/run/supervisor_parts.h"
 
@@ -128,11 +129,11 @@ static void add_file(struct log_keeper *keeper, const char *path)
 
 void log_attend(struct supervisor *s, const json_t *args)
 {
-        const char *path = json_string_value(json_object_get(args, "path"));
+        const char *path = json_member_string(args, "path");
         struct log_keeper *keeper = s->logs;
 
         /* A file that the template names is its owner's. */
-        if (!path || !json_is_true(json_object_get(args, "own")))
+        if (!path || !json_member_is_true(args, "own"))
                 return;
         if (!keeper) {
                 s->logs = keeper = xcalloc(1, sizeof(*keeper));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/template.h"
 #include "launcher/run/pressure.h"
@@ -67,7 +68,7 @@ static void on_balloon(json_t *reply, const struct error *error, void *data)
         (void)error;
         if (!reply || !most || s->state != VM_RUNNING)
                 return;
-        has = (uint64_t)json_integer_value(json_object_get(reply, "actual"));
+        has = (uint64_t)json_member_integer(reply, "actual");
         target = pressure_target(s->pressure.percent, has, s->plan->policy.balloon_floor, most);
         /* A guest that has not got so far is told once. */
         if (target == has || target == s->pressure.told)

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/supervisor_parts.h"
 #include "launcher/state/crash_point.h"
@@ -65,8 +66,8 @@ static void on_timer(void *data)
 static char *disk_of(const json_t *event_data)
 {
         static const char below[] = "/machine/peripheral/";
-        const char *qdev = json_string_value(json_object_get(event_data, "qdev"));
-        const char *node = json_string_value(json_object_get(event_data, "node-name"));
+        const char *qdev = json_member_string(event_data, "qdev");
+        const char *node = json_member_string(event_data, "node-name");
 
         if (qdev && text_starts_with(qdev, below))
                 return xstrndup(qdev + strlen(below), strcspn(qdev + strlen(below), "/"));
@@ -83,8 +84,8 @@ static char *disk_title(const struct supervisor *s, const char *id)
         size_t i;
 
         json_array_foreach (s->plan->devices, i, device) {
-                const char *is = json_string_value(json_object_get(device, "id")),
-                           *target = json_string_value(json_object_get(device, "target"));
+                const char *is = json_member_string(device, "id"),
+                           *target = json_member_string(device, "target");
 
                 if (is && target && strcmp(is, id) == 0)
                         return xasprintf("%s (%s)", target, shown);
@@ -98,8 +99,8 @@ static bool stays_stopped(const struct supervisor *s, const char *id)
         size_t i;
 
         json_array_foreach (s->plan->devices, i, device) {
-                const char *is = json_string_value(json_object_get(device, "id")),
-                           *policy = json_string_value(json_object_get(device, "error_policy"));
+                const char *is = json_member_string(device, "id"),
+                           *policy = json_member_string(device, "error_policy");
 
                 if (is && policy && strcmp(is, id) == 0)
                         return strcmp(policy, "stop") == 0;
@@ -109,13 +110,13 @@ static bool stays_stopped(const struct supervisor *s, const char *id)
 
 void storage_io_error(struct supervisor *s, const json_t *event_data)
 {
-        const char *action = json_string_value(json_object_get(event_data, "action"));
-        const char *operation = json_string_value(json_object_get(event_data, "operation"));
-        const char *reason = json_string_value(json_object_get(event_data, "reason"));
+        const char *action = json_member_string(event_data, "action");
+        const char *operation = json_member_string(event_data, "operation");
+        const char *reason = json_member_string(event_data, "reason");
         _cleanup_free_ char *id = disk_of(event_data), *title = disk_title(s, id),
                             *why = text_printable(reason ? reason : "no reason");
         bool stops = action && strcmp(action, "stop") == 0;
-        bool no_space = json_is_true(json_object_get(event_data, "nospace"));
+        bool no_space = json_member_is_true(event_data, "nospace");
         const char *verb = operation && strcmp(operation, "read") == 0 ? "read" : "written";
 
         /* ERROR_POLICY stop leaves it to somebody; otherwise QEMU stops for this error only. */

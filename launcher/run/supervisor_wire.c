@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "launcher/run/generation.h"
 #include "launcher/run/supervisor_parts.h"
@@ -144,9 +145,9 @@ static void on_step(json_t *reply, const struct error *error, void *data)
 static void send_step(struct supervisor *s, const struct plan_step *step)
 {
         json_auto_t *args = generation_fill_json(step->args, s->generation);
-        const char *command = json_string_value(json_object_get(args, "execute"));
+        const char *command = json_member_string(args, "execute");
         json_t *arguments = json_object_get(args, "arguments");
-        const char *fd_name = json_string_value(json_object_get(args, "fd"));
+        const char *fd_name = json_member_string(args, "fd");
         int fd = fd_name ? execution_fd(s->execution, fd_name) : -1;
 
         crash_point_effect(plan_effect_name(EFFECT_QMP), CRASH_DO);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/execute.h"
 #include "launcher/state/crash_point.h"
@@ -65,7 +66,7 @@ static int take_run(struct run_journal *journal, const json_t *run, struct error
 
 static int take_step(struct run_journal *journal, const json_t *entry, json_int_t n, struct error **err)
 {
-        const char *effect = json_string_value(json_object_get(entry, "effect"));
+        const char *effect = json_member_string(entry, "effect");
         const json_t *args = json_object_get(entry, "args"), *learned = json_object_get(entry, "learned");
         struct journal_step *step = find_step(journal, n);
 
@@ -76,15 +77,14 @@ static int take_step(struct run_journal *journal, const json_t *entry, json_int_
                         return error_set(err, ERROR_FAILED,
                                          "the journal's entry of step %d is not understood", (int)n);
                 new.learned = json_object();
-                new.apply = json_integer_value(json_object_get(entry, "apply"));
+                new.apply = json_member_integer(entry, "apply");
                 ARRAY_GROW(journal->steps, journal->n_steps);
                 journal->steps[journal->n_steps++] = new;
                 return 0;
         }
         if (step && json_is_object(learned))
                 return json_object_update(step->learned, (json_t *)learned);
-        if (step && (json_is_true(json_object_get(entry, "failed")) ||
-                     json_is_true(json_object_get(entry, "undone")))) {
+        if (step && (json_member_is_true(entry, "failed") || json_member_is_true(entry, "undone"))) {
                 step->over = true;
                 return 0;
         }
@@ -94,8 +94,8 @@ static int take_step(struct run_journal *journal, const json_t *entry, json_int_
 
 static void take_mark(struct run_journal *journal, const json_t *mark)
 {
-        for (size_t i = 0; i < journal->n_steps && json_is_true(json_object_get(mark, "committed")); i++)
-                if (journal->steps[i].apply == json_integer_value(json_object_get(mark, "id")))
+        for (size_t i = 0; i < journal->n_steps && json_member_is_true(mark, "committed"); i++)
+                if (journal->steps[i].apply == json_member_integer(mark, "id"))
                         journal->steps[i].apply = 0;
 }
 
@@ -115,7 +115,7 @@ static int run_journal_read(int vm_dirfd, struct run_journal *ret, struct error 
                         take_run(&journal, run, err);
                 else if (json_is_integer(n) && journal.name)
                         take_step(&journal, entry, json_integer_value(n), err);
-                else if (json_is_true(json_object_get(entry, "started")))
+                else if (json_member_is_true(entry, "started"))
                         journal.started = true;
                 else if (json_is_object(json_object_get(entry, "apply")) && journal.name)
                         take_mark(&journal, json_object_get(entry, "apply")); /* fragment_journal.h */
@@ -134,7 +134,7 @@ static int run_journal_read(int vm_dirfd, struct run_journal *ret, struct error 
 static char *step_line(const struct journal_step *step)
 {
         static const char *const telling[] = { "path", "ifname", "uid", "fd" };
-        const char *op = json_string_value(json_object_get(step->args, "op"));
+        const char *op = json_member_string(step->args, "op");
         const json_t *pid = json_object_get(step->learned, "pid");
         const char *effect = plan_effect_name(step->effect);
 
@@ -185,8 +185,8 @@ static bool guest_has_run(int vm_dirfd, const struct run_journal *journal)
                 error_free(unreadable);
                 return !missing;
         }
-        state = json_string_value(json_object_get(record, "state"));
-        verdict = json_string_value(json_object_get(record, "verdict"));
+        state = json_member_string(record, "state");
+        verdict = json_member_string(record, "verdict");
         if (verdict)
                 return strcmp(verdict, "never-started") != 0;
         return state && (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0);
@@ -310,20 +310,20 @@ void journal_run_done(struct journal_run *run)
 /* The lock that a step took, as its executor named it; NULL: none. */
 static json_t *lock_of(const struct journal_step *step)
 {
-        const char *path = json_string_value(json_object_get(step->args, "path"));
-        const char *name = json_string_value(json_object_get(step->learned, "lock"));
-        const char *kind = json_string_value(json_object_get(step->args, "lock"));
+        const char *path = json_member_string(step->args, "path");
+        const char *name = json_member_string(step->learned, "lock");
+        const char *kind = json_member_string(step->args, "lock");
         _cleanup_free_ char *what = NULL, *file = NULL;
         unsigned uid, port;
 
         if (step->effect == EFFECT_UID_CLAIM) {
-                uid = (unsigned)json_integer_value(json_object_get(step->args, "uid"));
+                uid = (unsigned)json_member_integer(step->args, "uid");
                 file = uid_lock_name(uid);
                 what = xasprintf("uid %u", uid);
                 return json_pack("{s:s, s:s, s:b}", "name", file, "what", what, "shared", 0);
         }
         if (step->effect == EFFECT_PORT) {
-                port = (unsigned)json_integer_value(json_object_get(step->args, "port"));
+                port = (unsigned)json_member_integer(step->args, "port");
                 file = port_lock_name(port);
                 what = xasprintf("port %u", port);
                 return json_pack("{s:s, s:s, s:b}", "name", file, "what", what, "shared", 0);
@@ -339,8 +339,8 @@ static json_t *lock_of(const struct journal_step *step)
 
 static void add_named(const struct journal_step *step, const char *run_dir, json_t *named)
 {
-        const char *ifname = json_string_value(json_object_get(step->args, "ifname"));
-        const char *path = json_string_value(json_object_get(step->args, "path"));
+        const char *ifname = json_member_string(step->args, "ifname");
+        const char *path = json_member_string(step->args, "path");
 
         if (step->effect == EFFECT_NET && ifname)
                 json_array_append_new(named, json_sprintf("tap %s", ifname));
@@ -425,13 +425,13 @@ static int record_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
                 error_free(unreadable);
                 return 0;
         }
-        generation = json_string_value(json_object_get(record, "generation"));
+        generation = json_member_string(record, "generation");
         spawned = spawned_by_record(record);
         if (!spawned || !generation || !*generation)
                 return 0;
         lives = qemu_prove(spawned, generation, NULL, err);
         if (lives > 0)
-                *ret_pid = (pid_t)json_integer_value(json_object_get(spawned, "pid"));
+                *ret_pid = (pid_t)json_member_integer(spawned, "pid");
         return lives;
 }
 
@@ -451,7 +451,7 @@ int journal_qemu_lives(int vm_dirfd, pid_t *ret_pid, struct error **err)
                         return -1;
                 lives = qemu_prove(step->learned, journal.generation, NULL, err);
                 if (lives > 0)
-                        *ret_pid = (pid_t)json_integer_value(json_object_get(step->learned, "pid"));
+                        *ret_pid = (pid_t)json_member_integer(step->learned, "pid");
                 if (lives)
                         return lives;
         }

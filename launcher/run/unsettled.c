@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 
 void unsettled_init(struct unsettled *unsettled)
@@ -18,7 +19,7 @@ void unsettled_done(struct unsettled *unsettled)
 
 static json_int_t number(const json_t *entry, const char *member)
 {
-        return json_integer_value(json_object_get(entry, member));
+        return json_member_integer(entry, member);
 }
 
 void unsettled_add(struct unsettled *unsettled, json_int_t id, const struct control_command *command,
@@ -40,7 +41,7 @@ const char *unsettled_blocks(const struct unsettled *unsettled, const json_t *ke
 
         json_array_foreach (unsettled->entries, i, entry) {
                 if (control_keys_meet(json_object_get(entry, "keys"), keys))
-                        return json_string_value(json_object_get(entry, "command"));
+                        return json_member_string(entry, "command");
         }
         return NULL;
 }
@@ -54,7 +55,7 @@ void unsettled_shown(struct unsettled *unsettled, enum command_shows shows, json
 {
         for (size_t i = json_array_size(unsettled->entries); i > 0; i--) {
                 const json_t *entry = json_array_get(unsettled->entries, i - 1);
-                bool run = json_is_true(json_object_get(entry, "run"));
+                bool run = json_member_is_true(entry, "run");
 
                 if (shows == (run ? SHOWS_RUN_STATE : SHOWS_DEVICES) && number(entry, "seq") <= mark)
                         json_array_remove(unsettled->entries, i - 1);

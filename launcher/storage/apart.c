@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/process.h"
 #include "base/text.h"
 
@@ -46,9 +47,9 @@ json_t *apart_error_to_json(const struct error *error)
 void apart_error_from_json(const json_t *json, struct error **err)
 {
         const json_t *chain = json_object_get(json, "chain");
-        const char *hint = json_string_value(json_object_get(json, "hint"));
-        enum error_code code = (enum error_code)json_integer_value(json_object_get(json, "code"));
-        int os_errno = (int)json_integer_value(json_object_get(json, "errno"));
+        const char *hint = json_member_string(json, "hint");
+        enum error_code code = (enum error_code)json_member_integer(json, "code");
+        int os_errno = (int)json_member_integer(json, "errno");
 
         for (size_t i = json_array_size(chain); i-- > 0;) {
                 const char *message = json_string_value(json_array_get(chain, i));

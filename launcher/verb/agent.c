@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "launcher/live/control_client.h"
@@ -94,7 +95,7 @@ static int info(struct agent_verb *verb, struct error **err)
         if (verb->context->output == OUTPUT_JSON)
                 return say(verb, "", json_pack("{s:O}", "info", reply));
         commands = json_object_get(reply, "supported_commands");
-        version = json_string_value(json_object_get(reply, "version"));
+        version = json_member_string(reply, "version");
         if (verb->context->output == OUTPUT_TABLE) {
                 _cleanup_free_ char *shown = text_printable(version ? version : "unknown");
 
@@ -103,10 +104,9 @@ static int info(struct agent_verb *verb, struct error **err)
         struct table *table = table_new(headers, ARRAY_SIZE(headers));
 
         json_array_foreach ((json_t *)commands, i, command) {
-                const char *name = json_string_value(json_object_get(command, "name"));
+                const char *name = json_member_string(command, "name");
                 _cleanup_free_ char *shown = text_printable(name ? name : "-");
-                const char *cells[] = { shown,
-                                        json_is_true(json_object_get(command, "enabled")) ? "yes" : "no" };
+                const char *cells[] = { shown, json_member_is_true(command, "enabled") ? "yes" : "no" };
 
                 table_row(table, cells);
         }
@@ -127,7 +127,7 @@ static int fstrim(struct agent_verb *verb, struct error **err)
                 return -1;
         paths = json_object_get(reply, "paths");
         json_array_foreach ((json_t *)paths, i, path)
-                trimmed += json_integer_value(json_object_get(path, "trimmed"));
+                trimmed += json_member_integer(path, "trimmed");
         text = xasprintf("trimmed %lld bytes of %zu file systems", (long long)trimmed,
                          json_array_size(paths));
         return say(verb, text,
@@ -186,7 +186,7 @@ static int thaw(struct agent_verb *verb, struct error **err)
                                        json_pack("{s:s, s:s}", "action", "end", "kind", "freeze"), THAW_MS,
                                        &reply, err) < 0)
                 return error_wrap(err, "thaw '%s'", verb->name);
-        n = json_integer_value(json_object_get(reply, "thawed"));
+        n = json_member_integer(reply, "thawed");
         text = xasprintf("thawed %lld file systems", (long long)n);
         return say(verb, text, json_pack("{s:s, s:I}", "result", "thawed", "filesystems", n));
 }
@@ -202,9 +202,9 @@ struct hold {
 static bool on_event(const char *name, json_t *data, void *user)
 {
         struct hold *hold = user;
-        const char *kind = json_string_value(json_object_get(data, "kind"));
-        const char *state = json_string_value(json_object_get(data, "state"));
-        const char *reason = json_string_value(json_object_get(data, "reason"));
+        const char *kind = json_member_string(data, "kind");
+        const char *state = json_member_string(data, "state");
+        const char *reason = json_member_string(data, "reason");
 
         if (!name) {
                 hold->ended = true;
@@ -287,7 +287,7 @@ static int freeze(struct agent_verb *verb, struct error **err)
         if (control_client_call_within(verb->client, "vmlaunch-lease", arguments,
                                        (unsigned)(timeout_s * 1000) + ASK_GRACE_MS, &reply, err) < 0)
                 return error_wrap(err, "freeze '%s'", verb->name);
-        n = json_integer_value(json_object_get(reply, "filesystems"));
+        n = json_member_integer(reply, "filesystems");
         text = xasprintf("frozen %lld file systems, for at most %g s%s", (long long)n, timeout_s,
                          detach                                          ? " or until 'agent VM thaw'"
                          : isatty(STDIN_FILENO) && !verb->context->quiet ? "; Ctrl-C thaws"

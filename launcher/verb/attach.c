@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/template_edit.h"
 #include "launcher/verb/change.h"
@@ -175,8 +176,8 @@ static void add_vector(struct template *to, const struct template_attribute *vec
 static void tell(const struct device_change *change, const char *vm, const char *done, const char *id,
                  const json_t *device, bool now)
 {
-        const char *address = json_string_value(json_object_get(device, "address")),
-                   *target = json_string_value(json_object_get(device, "target"));
+        const char *address = json_member_string(device, "address"),
+                   *target = json_member_string(device, "target");
 
         if (change->context->output == OUTPUT_JSON)
                 output_json(json_pack("{s:i, s:s, s:s, s:O*, s:b, s:b}", "schema", 1, "name", vm, "id", id,
@@ -222,8 +223,7 @@ static int attached(struct change *change, const struct prepared *after, void *d
         struct verb_context *context = change->context;
         const struct guest_part part = { .pci = true };
 
-        tell(data, change->name, "attached", json_string_value(json_object_get(device, "id")), device,
-             change->did);
+        tell(data, change->name, "attached", json_member_string(device, "id"), device, change->did);
         if (!verb_flag(context, "online") || !change->did)
                 return 0;
         return guest_part_do(change->control, &part, (unsigned)verb_timeout_ms(context, GUEST_MS), err);

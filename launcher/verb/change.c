@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/live/apply_client.h"
@@ -69,12 +70,11 @@ static int read_fdsets(struct change *change, struct error **err)
         change->fdsets = json_object();
         json_array_foreach (sets, i, set) {
                 /* Several may have one name: those of a paused guest stay. */
-                _cleanup_free_ char *number =
-                        xasprintf("#%lld", json_integer_value(json_object_get(set, "fdset-id")));
+                _cleanup_free_ char *number = xasprintf("#%lld", json_member_integer(set, "fdset-id"));
 
                 json_object_set(change->fdsets, number, json_object_get(set, "fdset-id"));
                 json_array_foreach (json_object_get(set, "fds"), j, one) {
-                        const char *opaque = json_string_value(json_object_get(one, "opaque"));
+                        const char *opaque = json_member_string(one, "opaque");
 
                         if (opaque)
                                 json_object_set(change->fdsets, opaque, json_object_get(set, "fdset-id"));
@@ -89,8 +89,8 @@ static int use_group(struct change *change, struct error **err)
         if (vm_record(&change->context->site->paths, change->name, &change->record, err) < 0)
                 return -1;
         change->facts.is_running = true;
-        change->facts.unit = json_string_value(json_object_get(change->record, "unit"));
-        change->facts.group = json_string_value(json_object_get(change->record, "cgroup"));
+        change->facts.unit = json_member_string(change->record, "unit");
+        change->facts.group = json_member_string(change->record, "cgroup");
         return 0;
 }
 
@@ -220,7 +220,7 @@ static int open_file(const struct change_file *file, struct error **err)
 
 static bool is_paused(const struct change *change)
 {
-        const char *state = json_string_value(json_object_get(change->record, "state"));
+        const char *state = json_member_string(change->record, "state");
 
         return state && strcmp(state, "paused") == 0;
 }
@@ -271,7 +271,7 @@ int change_send(struct change *change, struct plan_change *plan, const struct ch
                 bool *ret_stale, struct error **err)
 {
         _cleanup_(apply_client_freep) struct apply_client *client = NULL;
-        bool forward = json_is_true(json_object_get(plan->fragment, "forward"));
+        bool forward = json_member_is_true(plan->fragment, "forward");
         _cleanup_free_ char *now = NULL;
         struct error *unread = NULL;
         json_t *fragment;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/effects.h"
 #include "launcher/verb/change.h"
@@ -80,7 +81,7 @@ json_t *change_with_secrets(const struct plan_change *plan, struct error **err)
 
         json_array_foreach (json_object_get(fragment, "steps"), i, step) {
                 json_t *arguments = json_object_get(json_object_get(step, "args"), "arguments");
-                const char *data = json_string_value(json_object_get(arguments, "data"));
+                const char *data = json_member_string(arguments, "data");
                 bool raw = data && text_starts_with(data, RAW);
                 const struct change_secret *secret;
                 char *value;

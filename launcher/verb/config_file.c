@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "conf/spec_build.h"
 #include "launcher/verb/device_kind.h"
 #include "launcher/verb/vm_find.h"
@@ -49,7 +50,7 @@ static int find(const struct verb_context *context, const char *argument, struct
                 return 0;
         }
         if (vm_record(paths, file->name, &record, &ignored) == 0) {
-                template = json_string_value(json_object_get(record, "template"));
+                template = json_member_string(record, "template");
                 if (template && *template == '/') {
                         file->path = xstrdup(template);
                         return 0;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/host/qemu_device.h"
@@ -40,7 +41,7 @@ static json_t *only_row(const json_t *described)
 /* Adds "offered" to the row; a host without QEMU has nothing to offer, which is no error here. */
 static void add_offers(const struct verb_context *context, json_t *row)
 {
-        const char *full_name = json_string_value(json_object_get(row, "full_name"));
+        const char *full_name = json_member_string(row, "full_name");
         _cleanup_(qemu_facts_freep) struct qemu_facts *qemu = NULL;
         _cleanup_error_ struct error *problem = NULL;
 
@@ -60,22 +61,21 @@ static void add_offers(const struct verb_context *context, json_t *row)
 
 static void print_offers(const json_t *offered, struct text *out)
 {
-        const char *emulator = json_string_value(json_object_get(offered, "emulator"));
-        const char *version = json_string_value(json_object_get(offered, "version"));
+        const char *emulator = json_member_string(offered, "emulator");
+        const char *version = json_member_string(offered, "version");
         json_t *value;
         size_t i;
 
         if (!offered)
                 return;
         if (!emulator) {
-                text_addf(out, "\nWhat QEMU offers is not known: %s\n",
-                          json_string_value(json_object_get(offered, "why")));
+                text_addf(out, "\nWhat QEMU offers is not known: %s\n", json_member_string(offered, "why"));
                 return;
         }
         text_addf(out, "\n%s (QEMU %s) offers:\n", emulator, version);
         json_array_foreach (json_object_get(offered, "values"), i, value) {
-                const char *name = json_string_value(json_object_get(value, "name"));
-                const char *what = json_string_value(json_object_get(value, "what"));
+                const char *name = json_member_string(value, "name");
+                const char *what = json_member_string(value, "what");
 
                 if (*what)
                         text_addf(out, "  %-28s %s\n", name, what);
@@ -122,13 +122,13 @@ static int no_device(const struct qemu_facts *qemu, const char *type, struct err
 
 static char *property_line(const json_t *property)
 {
-        const char *description = json_string_value(json_object_get(property, "description"));
+        const char *description = json_member_string(property, "description");
         const json_t *dflt = json_object_get(property, "default");
         _cleanup_free_ char *value = dflt ? json_dumps(dflt, JSON_ENCODE_ANY) : NULL;
 
-        return xasprintf("  %-32s %s%s%s%s%s", json_string_value(json_object_get(property, "name")),
-                         json_string_value(json_object_get(property, "type")), value ? ", default " : "",
-                         value ? value : "", description ? "  " : "", description ? description : "");
+        return xasprintf("  %-32s %s%s%s%s%s", json_member_string(property, "name"),
+                         json_member_string(property, "type"), value ? ", default " : "", value ? value : "",
+                         description ? "  " : "", description ? description : "");
 }
 
 static int describe_device(struct verb_context *context, const char *type, struct error **err)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "conf/attr.h"
 #include "conf/secret.h"
 #include "conf/spec_build.h"
@@ -264,7 +265,7 @@ static enum difference_effect effect_of(struct change *change, char **ret_why, b
                 *ret_why = error_text(plan.next_start);
                 return DIFFERENCE_NEXT_START;
         }
-        *ret_takes_away = json_is_true(json_object_get(plan.fragment, "forward"));
+        *ret_takes_away = json_member_is_true(plan.fragment, "forward");
         return plan_change_is_empty(&plan) ? DIFFERENCE_NONE : DIFFERENCE_NOW;
 }
 

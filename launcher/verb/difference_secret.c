@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/secret.h"
 #include "launcher/plan/display.h"
@@ -26,8 +27,8 @@ static int fd_of_object(int pid, const char *id)
         for (const char *word = words; word < words + n; word += strlen(word) + 1) {
                 static const char start[] = "/proc/self/fd/";
                 json_auto_t *object = *word == '{' ? json_loads(word, 0, NULL) : NULL;
-                const char *own = json_string_value(json_object_get(object, "id"));
-                const char *file = json_string_value(json_object_get(object, "file"));
+                const char *own = json_member_string(object, "id");
+                const char *file = json_member_string(object, "file");
                 uint32_t fd;
 
                 if (own && file && strcmp(own, id) == 0 && text_starts_with(file, start) &&
@@ -92,7 +93,7 @@ bool difference_of_secret(const struct change *change, const struct vm_spec *wan
             secret_kind_of(passwd, NULL) == SECRET_WITHHELD ||
             vm_record(&change->context->site->paths, change->name, &record, &ignored) < 0)
                 return false;
-        running = running_value((int)json_integer_value(json_object_get(record, "pid")), id);
+        running = running_value((int)json_member_integer(record, "pid"), id);
         given = wanted_value(passwd);
         if (!running || !given) {
                 differs = true;

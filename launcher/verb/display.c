@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/live/control_client.h"
 #include "launcher/verb/output.h"
@@ -22,11 +23,6 @@
 /* 16384 x 16384 pixels would be more: nobody's screen. */
 #define PICTURE_MAX (256u << 20)
 
-static const char *string_of(const json_t *json, const char *key)
-{
-        return json_string_value(json_object_get(json, key));
-}
-
 /* The first device of the kind as the supervisor has it; a new reference. ERROR_FAILED: the VM has none. */
 static json_t *find_device(struct control_client *client, const char *name, const char *kind,
                            const char *vector, const char *type, struct error **err)
@@ -38,7 +34,7 @@ static json_t *find_device(struct control_client *client, const char *name, cons
         if (control_client_call(client, "vmlaunch-status", NULL, &status, err) < 0)
                 return NULL;
         json_array_foreach (json_object_get(status, "devices"), i, device) {
-                const char *its = string_of(device, "kind");
+                const char *its = json_member_string(device, "kind");
 
                 if (its && strcmp(its, kind) == 0)
                         return json_incref(device);
@@ -63,8 +59,9 @@ static json_t *find_graphics(const struct verb_context *context, char **ret_name
 /* Where a client on this host connects to: every address is this host's too. New string. */
 static char *uri_of(const json_t *graphics, const char *run_dir)
 {
-        const char *type = string_of(graphics, "type"), *listen = string_of(graphics, "listen");
-        const char *socket = string_of(graphics, "socket");
+        const char *type = json_member_string(graphics, "type"),
+                   *listen = json_member_string(graphics, "listen");
+        const char *socket = json_member_string(graphics, "socket");
 
         if (socket)
                 return xasprintf("%s+unix://%s/%s", type, run_dir, socket);
@@ -73,7 +70,7 @@ static char *uri_of(const json_t *graphics, const char *run_dir)
         else if (strcmp(listen, "::") == 0)
                 listen = "::1";
         return xasprintf(strchr(listen, ':') ? "%s://[%s]:%lld" : "%s://%s:%lld", type, listen,
-                         json_integer_value(json_object_get(graphics, "port")));
+                         json_member_integer(graphics, "port"));
 }
 
 static int show_password(const char *path, struct error **err)
@@ -99,8 +96,8 @@ int verb_display(struct verb_context *context, struct error **err)
                 return -1;
         run_dir = xasprintf("%s/%s", context->site->paths.run, name);
         uri = uri_of(graphics, run_dir);
-        password = string_of(graphics, "password");
-        listen = string_of(graphics, "listen");
+        password = json_member_string(graphics, "password");
+        listen = json_member_string(graphics, "listen");
         is_random = password && strcmp(password, "random") == 0;
         if (is_random)
                 file = xasprintf("%s/" PASSWORD_FILE, run_dir);
@@ -177,7 +174,7 @@ static int take_picture(struct control_client *client, int write_fd, struct erro
         if (control_client_call_fds(client, "add-fd", json_pack("{s:s}", "opaque", "screenshot"), &write_fd,
                                     1, FD_MS, &added, err) < 0)
                 return -1;
-        set = json_integer_value(json_object_get(added, "fdset-id"));
+        set = json_member_integer(added, "fdset-id");
         result = control_client_call_within(client, "screendump",
                                             json_pack("{s:o, s:s}", "filename",
                                                       json_sprintf("/dev/fdset/%lld", (long long)set),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/template.h"
@@ -38,9 +39,9 @@ static int running_record(const struct verb_context *context, const char *name, 
 
         if (vm_record(&context->site->paths, name, &record, err) < 0)
                 return -1;
-        pid = (pid_t)json_integer_value(json_object_get(record, "pid"));
-        if (pid <= 0 || process_start_time(pid) != (unsigned long long)json_integer_value(
-                                                           json_object_get(record, "pid_start"))) {
+        pid = (pid_t)json_member_integer(record, "pid");
+        if (pid <= 0 ||
+            process_start_time(pid) != (unsigned long long)json_member_integer(record, "pid_start")) {
                 error_set(err, ERROR_NOT_RUNNING, "'%s' is not running", name);
                 return error_hint(err, "'vmlaunch plan' shows what a start would do");
         }
@@ -65,8 +66,7 @@ static int dump_template(const struct verb_context *context, const char *name, s
 static int dump_argv(const struct verb_context *context, const char *name, const json_t *record,
                      struct error **err)
 {
-        _cleanup_free_ char *path =
-                xasprintf("/proc/%d/cmdline", (int)json_integer_value(json_object_get(record, "pid")));
+        _cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)json_member_integer(record, "pid"));
         _cleanup_free_ char *words = NULL;
         json_t *argv = json_array();
         size_t n = 0;

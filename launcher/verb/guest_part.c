@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 
 #define LOOK_MS 100
 /* For one request: the conversation is queued behind others and begins with a sync. */
@@ -48,12 +49,12 @@ static json_t *changes(const json_t *list, const char *id, size_t wanted, size_t
         json_t *changes = json_array();
 
         for (size_t i = 0; i < n; i++)
-                online += json_is_true(json_object_get(json_array_get(list, i), "online"));
+                online += json_member_is_true(json_array_get(list, i), "online");
         *ret_online = online;
         for (size_t i = 0; i < n && online < wanted; i++) {
                 const json_t *each = json_array_get(list, i);
 
-                if (json_is_true(json_object_get(each, "online")))
+                if (json_member_is_true(each, "online"))
                         continue;
                 json_array_append_new(
                         changes, json_pack("{s:O*, s:b}", id, json_object_get(each, id), "online", true));
@@ -62,8 +63,7 @@ static json_t *changes(const json_t *list, const char *id, size_t wanted, size_t
         for (size_t i = n; i-- > 0 && online > wanted;) {
                 const json_t *each = json_array_get(list, i);
 
-                if (!json_is_true(json_object_get(each, "online")) ||
-                    !json_is_true(json_object_get(each, "can-offline")))
+                if (!json_member_is_true(each, "online") || !json_member_is_true(each, "can-offline"))
                         continue;
                 json_array_append_new(
                         changes, json_pack("{s:O*, s:b}", id, json_object_get(each, id), "online", false));
@@ -132,7 +132,7 @@ static int bring_memory(struct control_client *control, uint64_t bytes, unsigned
 
         if (ask(control, "guest-get-memory-block-info", NULL, &info, err) < 0)
                 return -1;
-        size = json_integer_value(json_object_get(info, "size"));
+        size = json_member_integer(info, "size");
         if (size <= 0)
                 return error_set(err, ERROR_GUEST, "the guest agent tells no size of its memory blocks");
         online.count = (size_t)((bytes + (uint64_t)size - 1) / (uint64_t)size);
@@ -154,8 +154,8 @@ static int rescan(struct control_client *control, unsigned wait_ms, struct error
                 if (ask(control, "guest-exec-status",
                         json_pack("{s:O*}", "pid", json_object_get(started, "pid")), &status, err) < 0)
                         return -1;
-                if (json_is_true(json_object_get(status, "exited"))) {
-                        json_int_t code = json_integer_value(json_object_get(status, "exitcode"));
+                if (json_member_is_true(status, "exited")) {
+                        json_int_t code = json_member_integer(status, "exitcode");
 
                         return code == 0 ? 0
                                          : error_set(err, ERROR_GUEST,

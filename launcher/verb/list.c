@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/state/state_dir.h"
@@ -11,7 +12,7 @@
 
 static bool is_stopped(const json_t *record)
 {
-        const char *state = json_string_value(json_object_get(record, "state"));
+        const char *state = json_member_string(record, "state");
 
         return state && strcmp(state, "stopped") == 0;
 }
@@ -48,8 +49,8 @@ static void add_vm(const struct paths *paths, const char *name, bool all, json_t
         /* A directory without a record is a start or an end in progress: nothing to show yet. */
         if (read_vm(paths, name, &record, &supervised, &error) < 0)
                 return;
-        state = json_string_value(json_object_get(record, "state"));
-        pid = json_integer_value(json_object_get(record, "pid"));
+        state = json_member_string(record, "state");
+        pid = json_member_integer(record, "pid");
         if (!state)
                 state = "unknown";
         if (is_stopped(record)) {
@@ -59,8 +60,7 @@ static void add_vm(const struct paths *paths, const char *name, bool all, json_t
         } else if (!supervised) {
                 state = "unsupervised";
                 /* systemd, for one, has ended all of a scope. */
-                if ((json_int_t)process_start_time((pid_t)pid) !=
-                    json_integer_value(json_object_get(record, "pid_start")))
+                if ((json_int_t)process_start_time((pid_t)pid) != json_member_integer(record, "pid_start"))
                         pid = 0;
         }
         json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:O?, s:O?, s:O?}", "name", name, "state",
@@ -76,7 +76,7 @@ static bool listed(const json_t *array, const char *name)
         json_t *vm;
 
         json_array_foreach (array, i, vm)
-                if (strcmp(json_string_value(json_object_get(vm, "name")), name) == 0)
+                if (strcmp(json_member_string(vm, "name"), name) == 0)
                         return true;
         return false;
 }
@@ -129,17 +129,16 @@ int verb_list(struct verb_context *context, struct error **err)
         }
         table = table_new(headers, ARRAY_SIZE(headers));
         json_array_foreach (array, i, vm) {
-                json_int_t pid = json_integer_value(json_object_get(vm, "pid"));
-                const char *verdict = json_string_value(json_object_get(vm, "verdict"));
-                const char *state = json_string_value(json_object_get(vm, "state"));
+                json_int_t pid = json_member_integer(vm, "pid");
+                const char *verdict = json_member_string(vm, "verdict");
+                const char *state = json_member_string(vm, "state");
                 _cleanup_free_ char *pid_text = pid ? xasprintf("%lld", (long long)pid) : NULL;
                 _cleanup_free_ char *state_text = verdict && strcmp(state, "stopped") == 0
                                                           ? xasprintf("%s (%s)", state, verdict)
                                                           : xstrdup(state);
 
-                table_row(table,
-                          (const char *[]){ json_string_value(json_object_get(vm, "name")), state_text,
-                                            pid_text, json_string_value(json_object_get(vm, "template")) });
+                table_row(table, (const char *[]){ json_member_string(vm, "name"), state_text, pid_text,
+                                                   json_member_string(vm, "template") });
         }
         table_print(table, context->output);
         return 0;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/run/recorder.h"
@@ -122,7 +123,7 @@ static int print_wire(const char *path, json_int_t *last, uint64_t n, enum outpu
                 return -1;
         size = json_array_size(entries);
         json_array_foreach (entries, i, entry) {
-                json_int_t number = json_integer_value(json_object_get(entry, "number"));
+                json_int_t number = json_member_integer(entry, "number");
 
                 if (number <= *last || size - i > n)
                         continue;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "conf/operator_change.h"
@@ -77,8 +78,8 @@ static int edit(struct change *change, void *data, struct error **err)
                 return -1;
         vector = &change->edit->attributes[at];
         json_array_foreach ((json_t *)asked->set, i, one) {
-                const char *name = json_string_value(json_object_get(one, "attribute")),
-                           *value = json_string_value(json_object_get(one, "value"));
+                const char *name = json_member_string(one, "attribute"),
+                           *value = json_member_string(one, "value");
                 const struct source_pos pos = { .file = ASKED };
                 bool is_medium = strcmp(name, "SOURCE") == 0;
 

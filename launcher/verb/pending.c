@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "conf/spec_build.h"
 #include "conf/spec_pending.h"
 
@@ -33,9 +34,9 @@ static void add(const char *reference, void *data)
 json_t *pending_changes(const struct site *site, const json_t *record, char **ret_fault)
 {
         _cleanup_error_ struct error *unreadable = NULL;
-        const char *name = json_string_value(json_object_get(record, "name"));
-        const char *template = json_string_value(json_object_get(record, "template"));
-        const char *state = json_string_value(json_object_get(record, "state"));
+        const char *name = json_member_string(record, "name");
+        const char *template = json_member_string(record, "template");
+        const char *state = json_member_string(record, "state");
         _cleanup_(vm_spec_freep) struct vm_spec *wanted = NULL, *live = NULL;
         _cleanup_free_ char *path = NULL;
         json_t *pending;

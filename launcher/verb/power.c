@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/number.h"
 #include "base/text.h"
@@ -56,9 +57,9 @@ static void outcome_done(struct outcome *outcome)
 static bool on_event(const char *name, json_t *data, void *user)
 {
         struct outcome *outcome = user;
-        const char *verdict = json_string_value(json_object_get(data, "verdict"));
-        const char *reason = json_string_value(json_object_get(data, "reason"));
-        const char *text = json_string_value(json_object_get(data, "text"));
+        const char *verdict = json_member_string(data, "verdict");
+        const char *reason = json_member_string(data, "reason");
+        const char *text = json_member_string(data, "text");
 
         if (!name)
                 return true;
@@ -71,9 +72,9 @@ static bool on_event(const char *name, json_t *data, void *user)
                 return false;
         }
         if (strcmp(name, "VMLAUNCH_SHUTDOWN") == 0) {
-                outcome->result = xstrdup_null(json_string_value(json_object_get(data, "result")));
+                outcome->result = xstrdup_null(json_member_string(data, "result"));
                 outcome->reason = xstrdup_null(reason);
-                outcome->pid = (pid_t)json_integer_value(json_object_get(data, "pid"));
+                outcome->pid = (pid_t)json_member_integer(data, "pid");
                 return true;
         }
         return false;

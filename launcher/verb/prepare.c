@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/host/firmware.h"
@@ -46,7 +47,7 @@ static int no_template(const struct verb_context *context, const char *argument,
                                ? -1
                                : error_hint(err, "a VM's name has letters, digits, '.', '_' and '-' only");
         }
-        template = json_string_value(json_object_get(record, "template"));
+        template = json_member_string(record, "template");
         error_set(err, ERROR_NO_SUCH_VM, "'%s' has no template in %s/vms: its last start was from %s", name,
                   paths->etc, template ? template : "stdin");
         return template && access(template, F_OK) == 0

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "launcher/host/host_facts.h"
@@ -48,8 +49,8 @@ static int ask(const struct verb_context *context, const char *name, json_t **re
 
 static void say(const struct verb_context *context, const char *name, const json_t *reply, long long last_pid)
 {
-        const char *version = json_string_value(json_object_get(reply, "version"));
-        long long pid = json_integer_value(json_object_get(reply, "supervisor_pid"));
+        const char *version = json_member_string(reply, "version");
+        long long pid = json_member_integer(reply, "supervisor_pid");
         _cleanup_free_ char *shown = text_printable(version ? version : "?");
 
         if (context->output == OUTPUT_TABLE && !context->quiet)
@@ -67,7 +68,7 @@ static int reexec(const struct verb_context *context, const char *name, json_t *
 
         json_array_append_new(vms, entry);
         if (vm_record(&context->site->paths, name, &record, &ignored) == 0)
-                last_pid = json_integer_value(json_object_get(record, "supervisor_pid"));
+                last_pid = json_member_integer(record, "supervisor_pid");
         if (ask(context, name, &reply, err) < 0) {
                 error_wrap(err, "reexec '%s'", name);
                 json_object_set_new(entry, "error", error_to_json(*err));

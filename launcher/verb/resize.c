@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/template_edit.h"
 #include "launcher/run/memory_cleanup.h"
@@ -513,13 +514,12 @@ static int show_balloon(struct verb_context *context, struct error **err)
                                 json_pack("{s:s, s:s}", "path", "/machine/peripheral/balloon0", "property",
                                           "guest-stats"),
                                 &stats, &ignored) == 0 &&
-            json_integer_value(json_object_get(stats, "last-update")) > 0)
+            json_member_integer(stats, "last-update") > 0)
                 json_object_set(json, "stats", json_object_get(stats, "stats"));
         if (context->output == OUTPUT_JSON) {
                 output_json(json);
         } else {
-                _cleanup_free_ char *actual =
-                        text_from_size((uint64_t)json_integer_value(json_object_get(reply, "actual")));
+                _cleanup_free_ char *actual = text_from_size((uint64_t)json_member_integer(reply, "actual"));
                 const char *key;
                 json_t *value;
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/template_edit.h"
 #include "launcher/live/apply_client.h"
@@ -23,7 +24,7 @@ static int read_size(struct change *change, const char *device, char **ret_node,
         if (control_client_call(change->control, "query-block", NULL, &reply, err) < 0)
                 return -1;
         json_array_foreach (reply, i, each) {
-                const char *qdev = json_string_value(json_object_get(each, "qdev"));
+                const char *qdev = json_member_string(each, "qdev");
                 const json_t *inserted = json_object_get(each, "inserted");
                 const json_t *size = json_object_get(json_object_get(inserted, "image"), "virtual-size");
                 size_t n = strlen(device);
@@ -31,7 +32,7 @@ static int read_size(struct change *change, const char *device, char **ret_node,
 
                 if (!at || (at != qdev && at[-1] != '/') || (at[n] && at[n] != '/') || !json_is_integer(size))
                         continue;
-                *ret_node = xstrdup(json_string_value(json_object_get(inserted, "node-name")));
+                *ret_node = xstrdup(json_member_string(inserted, "node-name"));
                 *ret_size = (uint64_t)json_integer_value(size);
                 return 0;
         }

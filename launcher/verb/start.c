@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "conf/spec_build.h"
@@ -235,9 +236,9 @@ become_keeper(struct verb_context *context, char *name, struct prepared *prepare
 /* The supervisor's {"error": {...}} as an error of ours: the same exit status, words and hint. */
 static int take_error(const char *what, const char *vm, const json_t *json, struct error **err)
 {
-        const char *message = json_string_value(json_object_get(json, "message"));
-        const char *hint = json_string_value(json_object_get(json, "hint"));
-        const char *name = json_string_value(json_object_get(json, "code"));
+        const char *message = json_member_string(json, "message");
+        const char *hint = json_member_string(json, "hint");
+        const char *name = json_member_string(json, "code");
         enum error_code code = ERROR_FAILED;
 
         for (enum error_code each = ERROR_FAILED; name && each <= ERROR_CANCELLED; each++)
@@ -374,7 +375,7 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
         }
         if (json_object_get(json, "error")) {
                 /* The locks are free then. A QEMU that does not end keeps both. */
-                if (!json_is_true(json_object_get(json, "stuck")))
+                if (!json_member_is_true(json, "stuck"))
                         process_reap(keeper, KEEPER_END_MS, &status);
                 take_error("start", vm, json_object_get(json, "error"), err);
                 if (cancelled)
@@ -387,8 +388,8 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
                 return error_set(err, cancelled,
                                  "start '%s': cancelled when the guest ran already: it is being shut down",
                                  vm);
-        *ret_qemu_pid = json_integer_value(json_object_get(json, "pid"));
-        *ret_supervisor = json_integer_value(json_object_get(json, "supervisor_pid"));
+        *ret_qemu_pid = json_member_integer(json, "pid");
+        *ret_supervisor = json_member_integer(json, "supervisor_pid");
         return 0;
 }
 
@@ -396,20 +397,19 @@ static int await_ready(const struct verb_context *context, const char *vm, int f
 static int read_adoption(const char *name, const json_t *word, char **ret_line, struct error **err)
 {
         const json_t *error = json_object_get(word, "error"), *refused = json_object_get(word, "refused");
-        const char *code = json_string_value(json_object_get(refused, "code"));
+        const char *code = json_member_string(refused, "code");
 
         if (refused && code && strcmp(code, error_code_name(ERROR_BUSY)) != 0)
                 return take_error("adopt", name, refused, err);
         if (refused)
                 *ret_line = xstrdup("another supervisor has begun to look after it");
         else if (error)
-                *ret_line =
-                        xasprintf("ended and undone: %s",
-                                  json_string_value(json_object_get(error, "message")) ?: "no reason given");
+                *ret_line = xasprintf("ended and undone: %s",
+                                      json_member_string(error, "message") ?: "no reason given");
         else if (json_is_integer(json_object_get(word, "pid")))
                 *ret_line = xasprintf("adopted: supervisor %lld looks after QEMU (process %lld)",
-                                      json_integer_value(json_object_get(word, "supervisor_pid")),
-                                      json_integer_value(json_object_get(word, "pid")));
+                                      json_member_integer(word, "supervisor_pid"),
+                                      json_member_integer(word, "pid"));
         else
                 *ret_line = xstrdup("QEMU ended while it was adopted: 'vmlaunch status' has the verdict");
         return 0;
@@ -467,8 +467,8 @@ static int start_in_unit(struct verb_context *context, const struct prepared *pr
                       prepared->plan->name);
         if (unit_start(context, prepared, verb_timeout_ms(context, START_MS), &record, err) < 0)
                 return -1;
-        report_started(context, prepared->plan, json_integer_value(json_object_get(record, "pid")),
-                       json_integer_value(json_object_get(record, "supervisor_pid")));
+        report_started(context, prepared->plan, json_member_integer(record, "pid"),
+                       json_member_integer(record, "supervisor_pid"));
         return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "cgroups/cgroup_stats.h"
 #include "launcher/live/control_client.h"
@@ -34,11 +35,6 @@ static void line(struct text *out, const char *label, const char *format, ...)
         text_add(out, "\n");
 }
 
-static const char *string_of(const json_t *json, const char *key)
-{
-        return json_string_value(json_object_get(json, key));
-}
-
 /* What the group's control files say now: {"file": value}; an object, empty without cgroups. New reference. */
 static json_t *read_limits(const char *group)
 {
@@ -59,14 +55,14 @@ static void add_of_template(const struct site *site, json_t *status)
         if (fault)
                 json_object_set_new(status, "template_error", story_string(fault));
         json_object_set_new(status, "autostart",
-                            json_boolean(is_autostarted(&site->paths, string_of(status, "name"))));
+                            json_boolean(is_autostarted(&site->paths, json_member_string(status, "name"))));
 }
 
 static void add_words(struct text *out, const json_t *device, const char *const *keys)
 {
         for (; *keys; keys++)
-                if (string_of(device, *keys))
-                        text_addf(out, "%s%s", out->length ? "  " : "", string_of(device, *keys));
+                if (json_member_string(device, *keys))
+                        text_addf(out, "%s%s", out->length ? "  " : "", json_member_string(device, *keys));
 }
 
 static void print_device(struct text *out, const json_t *device)
@@ -76,7 +72,7 @@ static void print_device(struct text *out, const json_t *device)
                                  *const graphics[] = { "type", "listen", "socket", NULL },
                                  *const other[] = { "model", "socket", "address", NULL };
         const json_t *port = json_object_get(device, "port");
-        const char *id = string_of(device, "id"), *kind = string_of(device, "kind");
+        const char *id = json_member_string(device, "id"), *kind = json_member_string(device, "kind");
         _cleanup_text_ struct text words = TEXT_INIT;
 
         /* The agent has a line of its own. */
@@ -89,7 +85,7 @@ static void print_device(struct text *out, const json_t *device)
                                                   : other);
         if (json_is_integer(port))
                 text_addf(&words, "  port %lld", (long long)json_integer_value(port));
-        if (json_is_true(json_object_get(device, "readonly")))
+        if (json_member_is_true(device, "readonly"))
                 text_add(&words, "  read-only");
         line(out, id, "%s", text_str(&words));
 }
@@ -102,7 +98,7 @@ static void print_story(struct text *out, const json_t *story)
                 text_add(out, "  story\n");
         for (i = first; i < n; i++) {
                 const json_t *step = json_array_get(story, i);
-                const char *time = string_of(step, "time"), *text = string_of(step, "text");
+                const char *time = json_member_string(step, "time"), *text = json_member_string(step, "text");
 
                 if (time && text)
                         text_addf(out, "    %s  %s\n", time, text);
@@ -126,7 +122,7 @@ static void print_differences(struct text *out, const json_t *status)
 static void print_pending(struct text *out, const json_t *status)
 {
         const json_t *pending = json_object_get(status, "pending");
-        const char *fault = string_of(status, "template_error");
+        const char *fault = json_member_string(status, "template_error");
         _cleanup_text_ struct text names = TEXT_INIT;
         json_t *name;
         size_t i;
@@ -142,37 +138,42 @@ static void print_pending(struct text *out, const json_t *status)
 static char *status_text(const json_t *status)
 {
         struct text out = TEXT_INIT;
-        const char *state = string_of(status, "state"), *verdict = string_of(status, "verdict"),
-                   *reason = string_of(status, "reason"), *group = string_of(status, "cgroup"),
-                   *agent = string_of(status, "agent"), *stderr_text = string_of(status, "stderr");
-        json_int_t pid = json_integer_value(json_object_get(status, "pid"));
+        const char *state = json_member_string(status, "state"),
+                   *verdict = json_member_string(status, "verdict"),
+                   *reason = json_member_string(status, "reason"),
+                   *group = json_member_string(status, "cgroup"),
+                   *agent = json_member_string(status, "agent"),
+                   *stderr_text = json_member_string(status, "stderr");
+        json_int_t pid = json_member_integer(status, "pid");
         const json_t *frozen = json_object_get(status, "frozen");
         const char *key;
         json_t *value;
         size_t i;
 
-        text_addf(&out, "%s  %s", string_of(status, "name"), state ? state : "unknown");
+        text_addf(&out, "%s  %s", json_member_string(status, "name"), state ? state : "unknown");
         if (verdict)
                 text_addf(&out, ": %s", verdict);
         if (reason && *reason)
                 text_addf(&out, " (%s)", reason);
         text_add(&out, "\n");
-        line(&out, "uuid", "%s", string_of(status, "uuid") ? string_of(status, "uuid") : "-");
-        if (string_of(status, "template"))
-                line(&out, "template", "%s", string_of(status, "template"));
+        line(&out, "uuid", "%s",
+             json_member_string(status, "uuid") ? json_member_string(status, "uuid") : "-");
+        if (json_member_string(status, "template"))
+                line(&out, "template", "%s", json_member_string(status, "template"));
         if (pid)
                 line(&out, "pid", "%lld, supervisor %lld, uid %lld", (long long)pid,
-                     (long long)json_integer_value(json_object_get(status, "supervisor_pid")),
-                     (long long)json_integer_value(json_object_get(status, "uid")));
+                     (long long)json_member_integer(status, "supervisor_pid"),
+                     (long long)json_member_integer(status, "uid"));
         if (agent && strcmp(agent, "none") != 0)
                 line(&out, "agent", "%s", agent);
         /* null: a freeze or a thaw that is not answered. */
         if (json_is_true(frozen) || json_is_null(frozen))
                 line(&out, "frozen", "%s", json_is_true(frozen) ? "yes" : "unknown");
         json_array_foreach (json_object_get(status, "leases"), i, value) {
-                if (string_of(value, "kind") && string_of(value, "holder") && string_of(value, "state"))
-                        line(&out, "lease", "%s of %s, %s", string_of(value, "kind"),
-                             string_of(value, "holder"), string_of(value, "state"));
+                if (json_member_string(value, "kind") && json_member_string(value, "holder") &&
+                    json_member_string(value, "state"))
+                        line(&out, "lease", "%s of %s, %s", json_member_string(value, "kind"),
+                             json_member_string(value, "holder"), json_member_string(value, "state"));
         }
         if (group) {
                 _cleanup_text_ struct text limits = TEXT_INIT;
@@ -183,7 +184,7 @@ static char *status_text(const json_t *status)
         }
         json_array_foreach (json_object_get(status, "devices"), i, value)
                 print_device(&out, value);
-        if (json_is_true(json_object_get(status, "changed_by_hand")))
+        if (json_member_is_true(status, "changed_by_hand"))
                 line(&out, "changed", "by hand: QEMU was told what vmlaunch does not follow");
         print_pending(&out, status);
         print_differences(&out, status);
@@ -198,7 +199,7 @@ static char *status_text(const json_t *status)
 
 static bool is_stopped(const json_t *status)
 {
-        const char *state = string_of(status, "state");
+        const char *state = json_member_string(status, "state");
 
         return state && strcmp(state, "stopped") == 0;
 }
@@ -245,15 +246,18 @@ static void print_comparison(const json_t *status, enum output_format format)
         json_t *each;
 
         json_array_foreach ((json_t *)differences, i, each) {
-                const char *cells[] = { string_of(each, "kind"),   string_of(each, "id"),
-                                        string_of(each, "member"), side_of(each, "template"),
-                                        side_of(each, "qemu"),     side_of(each, "record") };
+                const char *cells[] = { json_member_string(each, "kind"),
+                                        json_member_string(each, "id"),
+                                        json_member_string(each, "member"),
+                                        side_of(each, "template"),
+                                        side_of(each, "qemu"),
+                                        side_of(each, "record") };
 
                 table_row(table, cells);
         }
         if (format == OUTPUT_TABLE)
-                printf("%s  %s: %s\n", string_of(status, "name"), string_of(status, "state"),
-                       n ? "differs" : "same as its template");
+                printf("%s  %s: %s\n", json_member_string(status, "name"),
+                       json_member_string(status, "state"), n ? "differs" : "same as its template");
         if (n || format == OUTPUT_TSV)
                 table_print(table, format);
 }
@@ -270,7 +274,7 @@ static int show_comparison(const struct verb_context *context, const char *name,
                                        verb_timeout_ms(context, COMPARE_MS), &status, err) < 0)
                 return error_wrap(err, "compare '%s' with its template", name);
         if (context->output == OUTPUT_JSON) {
-                json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
+                json_object_set_new(status, "limits", read_limits(json_member_string(status, "cgroup")));
                 add_of_template(context->site, status);
                 output_json(TAKE_PTR(status));
         } else
@@ -286,7 +290,7 @@ static int check_stopped(const struct paths *paths, const char *name, struct err
 
         if (vm_record(paths, name, &record, err) < 0)
                 return -1;
-        pid = (pid_t)json_integer_value(json_object_get(record, "supervisor_pid"));
+        pid = (pid_t)json_member_integer(record, "supervisor_pid");
         if (pid > 0 && process_state(pid) == 'T') {
                 error_set(err, ERROR_DEADLINE, "its supervisor (pid %d) is stopped", (int)pid);
                 return error_hint(err, "kill -CONT %d", (int)pid);
@@ -341,7 +345,7 @@ int verb_status(struct verb_context *context, struct error **err)
                 }
         }
         if (!is_stopped(status))
-                json_object_set_new(status, "limits", read_limits(string_of(status, "cgroup")));
+                json_object_set_new(status, "limits", read_limits(json_member_string(status, "cgroup")));
         add_of_template(context->site, status);
         if (context->output != OUTPUT_TABLE) {
                 output_object(json_incref(status), context->output);

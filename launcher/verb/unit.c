@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -178,7 +179,7 @@ bool unit_adopt(const struct verb_context *context, const char *name, char **ret
         const char *unit = NULL;
 
         if (vm_record(&context->site->paths, name, &record, &err) == 0)
-                unit = json_string_value(json_object_get(record, "unit"));
+                unit = json_member_string(record, "unit");
         if (!unit || !text_ends_with(unit, ".service"))
                 return false;
         systemctl("reset-failed", unit, &never_failed);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/verb/change.h"
 #include "launcher/verb/config_file.h"
@@ -117,7 +118,7 @@ static void print_rows(const struct whole_update *update, const json_t *rows, co
         }
         json_array_foreach ((json_t *)rows, i, each) {
                 for (size_t k = 0; k < n; k++)
-                        cells[k] = json_string_value(json_object_get(each, members[k]));
+                        cells[k] = json_member_string(each, members[k]);
                 table_row(table, cells);
         }
         if (json_array_size(rows))
@@ -245,22 +246,21 @@ static void add_unintended(json_t *rows, const json_t *differences)
         size_t i;
 
         json_array_foreach ((json_t *)differences, i, each) {
-                const char *intended = json_string_value(json_object_get(each, "template")),
-                           *running = json_string_value(json_object_get(each, "qemu")),
-                           *member = json_string_value(json_object_get(each, "member"));
+                const char *intended = json_member_string(each, "template"),
+                           *running = json_member_string(each, "qemu"),
+                           *member = json_member_string(each, "member");
 
                 /* The others are of the record's. */
                 if (!json_object_get(each, "template") || !json_object_get(each, "qemu"))
                         continue;
-                json_array_append_new(
-                        rows,
-                        json_pack("{s:o, s:s, s:s, s:s, s:s}", "attribute",
-                                  json_sprintf("%s %s%s%s", json_string_value(json_object_get(each, "kind")),
-                                               json_string_value(json_object_get(each, "id")),
-                                               member ? " " : "", member ? member : ""),
-                                  "intended", intended ? intended : "none", "running",
-                                  running ? running : "none", "template", intended ? intended : "none",
-                                  "effect", text));
+                json_array_append_new(rows,
+                                      json_pack("{s:o, s:s, s:s, s:s, s:s}", "attribute",
+                                                json_sprintf("%s %s%s%s", json_member_string(each, "kind"),
+                                                             json_member_string(each, "id"),
+                                                             member ? " " : "", member ? member : ""),
+                                                "intended", intended ? intended : "none", "running",
+                                                running ? running : "none", "template",
+                                                intended ? intended : "none", "effect", text));
         }
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "conf/template.h"
@@ -60,7 +61,7 @@ static char *find_uuid(const struct paths *paths, char *const *names, const char
 
                 if (vm_record(paths, *names, &record, &ignored) < 0)
                         continue;
-                own = json_string_value(json_object_get(record, "uuid"));
+                own = json_member_string(record, "uuid");
                 if (own && strcasecmp(own, uuid) == 0)
                         return xstrdup(*names);
         }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "launcher/live/control_client.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
@@ -25,8 +26,8 @@ struct watch {
 
 static void look(struct wait_goal *goal, json_t *status)
 {
-        const char *state = json_string_value(json_object_get(status, "state"));
-        const char *agent = json_string_value(json_object_get(status, "agent"));
+        const char *state = json_member_string(status, "state");
+        const char *agent = json_member_string(status, "agent");
         const char *now = goal->kind == WAIT_AGENT ? agent : state;
 
         if (!now)
@@ -120,7 +121,7 @@ static bool was_told_the_end(struct control_client *client)
 
                 if (control_client_next(client, 0, &event, &ignored) <= 0)
                         return false;
-                if (strcmp(json_string_value(json_object_get(event, "event")), "VMLAUNCH_END") == 0)
+                if (strcmp(json_member_string(event, "event"), "VMLAUNCH_END") == 0)
                         return true;
         }
 }

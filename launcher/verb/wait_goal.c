@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/live/guest_address.h"
 
@@ -157,7 +158,7 @@ static int ask_addresses(struct wait_goal *goal, struct control_client *client, 
                          long long deadline_ms, struct error **err)
 {
         json_auto_t *planned = guest_addresses_planned(json_object_get(status, "devices")), *told = NULL;
-        const char *agent = json_string_value(json_object_get(status, "agent"));
+        const char *agent = json_member_string(status, "agent");
         bool has_agent = agent && strcmp(agent, "none") != 0;
 
         if (goal->kind == WAIT_PORT && json_array_size(planned)) {
@@ -177,7 +178,7 @@ static const json_t *find_by_id(const json_t *list, const char *id)
 {
         for (size_t i = 0; i < json_array_size(list); i++) {
                 const json_t *one = json_array_get(list, i);
-                const char *its = json_string_value(json_object_get(one, "id"));
+                const char *its = json_member_string(one, "id");
 
                 if (its && strcmp(its, id) == 0)
                         return one;
@@ -197,8 +198,8 @@ static int ask_job(struct wait_goal *goal, struct control_client *client, long l
             0)
                 return -1;
         job = find_by_id(jobs, goal->argument);
-        status = json_string_value(json_object_get(job, "status"));
-        error = json_string_value(json_object_get(job, "error"));
+        status = json_member_string(job, "status");
+        error = json_member_string(job, "error");
         goal->reached = !job || (status && strcmp(status, "concluded") == 0);
         if (goal->reached && error) {
                 _cleanup_free_ char *shown = text_printable(error);
@@ -227,7 +228,7 @@ int wait_goal_ask(struct wait_goal *goal, struct control_client *client, const j
 
 int wait_goal_event(struct wait_goal *goal, const char *event, const json_t *data, struct error **err)
 {
-        const char *device = json_string_value(json_object_get(data, "device"));
+        const char *device = json_member_string(data, "device");
         bool is_ours = device && goal->argument && strcmp(device, goal->argument) == 0;
 
         if (goal->kind != WAIT_UNPLUGGED || !is_ours)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/live/control_client.h"
 #include "launcher/run/story.h"
@@ -26,7 +27,7 @@ static int connect_to(struct verb_context *context, long long deadline, struct c
 static void print_event(const json_t *event, enum output_format format)
 {
         const json_t *stamp = json_object_get(event, "timestamp"), *data = json_object_get(event, "data");
-        const char *name = json_string_value(json_object_get(event, "event"));
+        const char *name = json_member_string(event, "event");
         _cleanup_free_ char *whole = json_dumps(event, JSON_COMPACT), *shown = NULL, *time = NULL;
 
         if (format == OUTPUT_JSON) {
@@ -34,8 +35,8 @@ static void print_event(const json_t *event, enum output_format format)
                 return;
         }
         shown = data ? json_dumps(data, JSON_COMPACT) : xstrdup("");
-        time = story_time((time_t)json_integer_value(json_object_get(stamp, "seconds")),
-                          (long)json_integer_value(json_object_get(stamp, "microseconds")) % 1000000 * 1000);
+        time = story_time((time_t)json_member_integer(stamp, "seconds"),
+                          (long)json_member_integer(stamp, "microseconds") % 1000000 * 1000);
         printf("%s %s %s\n", time, name ? name : "-", shown);
 }
 
