@@ -1,4 +1,4 @@
-/* Fragments: what is taken, by whom, and what the journal and live.tmpl make of them. */
+/* Fragments: what is taken, and by whom. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,13 +8,8 @@
 #include <cmocka.h>
 
 #include "base/text.h"
-#include "cgroups/cgroup_host.h"
 #include "launcher/run/command_table.h"
-#include "launcher/run/execute.h"
 #include "launcher/run/fragment.h"
-#include "launcher/run/fragment_journal.h"
-#include "launcher/run/live_template.h"
-#include "tests/unit/scratch.h"
 
 static const struct fragment_vm vm = { .name = "web",
                                        .generation = "0123456789abcdef",
@@ -449,217 +444,9 @@ static void devices_are_replaced_added_and_removed_by_id(void **state)
         assert_int_equal(json_array_size(devices), 2);
 }
 
-/* The journal. */
-
-static void add(struct fixture *f, const char *line)
-{
-        json_auto_t *entry = json_loads(line, 0, NULL);
-        struct error *err = NULL;
-
-        assert_non_null(entry);
-        assert_int_equal(journal_append(f->fd, entry, &err), 0);
-}
-
-#define RUN_LINES                                                                              \
-        "{\"run\":{\"name\":\"web\",\"generation\":\"g\",\"run_dir\":\"/r\",\"executor\":1}}", \
-                "{\"n\":0,\"effect\":\"stderr\",\"args\":{}}", "{\"n\":4,\"effect\":\"spawn\",\"args\":{}}"
-
-static void the_journal_tells_open_committed_and_undone_fragments_apart(void **state)
-{
-        static const char *const lines[] = {
-                RUN_LINES,
-                "{\"apply\":{\"id\":1,\"begin\":5,\"who\":\"w\"}}",
-                "{\"n\":5,\"effect\":\"net\",\"args\":{\"op\":\"tap-create\"},\"apply\":1}",
-                "{\"n\":6,\"effect\":\"qmp\",\"args\":{\"execute\":\"getfd\"},\"apply\":1,\"undo\":[]}",
-                "{\"n\":7,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
-                "{\"n\":7,\"learned\":{\"previous\":\"1\"}}",
-                "{\"n\":8,\"effect\":\"net\",\"args\":{\"op\":\"bridge-move\"},\"apply\":1}",
-                "{\"n\":8,\"learned\":{\"previous\":\"br0\"}}",
-                "{\"apply\":{\"id\":1,\"committed\":true,\"live\":\"T\"}}",
-                "{\"apply\":{\"id\":2,\"begin\":9,\"who\":\"w\"}}",
-                "{\"n\":9,\"effect\":\"net\",\"args\":{},\"apply\":2}",
-                "{\"n\":9,\"undone\":true}",
-                "{\"apply\":{\"id\":2,\"undone\":true}}",
-                "{\"apply\":{\"id\":3,\"begin\":10,\"who\":\"w\"}}",
-                "{\"n\":10,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[{\"execute\":\"x\"}]}",
-                "{\"n\":11,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[]}",
-                "{\"n\":11,\"failed\":true}",
-        };
-        struct fixture *f = *state;
-        json_auto_t *fragments = NULL, *entries = NULL, *after = NULL;
-        json_int_t next, next_id;
-        struct error *err = NULL;
-        struct fragment_journal_seen seen = { 0 };
-        const json_t *tap;
-
-        for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-                add(f, lines[i]);
-        assert_int_equal(fragment_journal_next(f->fd, &seen, &next, &err), 0);
-        assert_int_equal(next, 12);
-        assert_int_equal(fragment_journal_read(f->fd, &fragments, &next, &next_id, &err), 0);
-        assert_int_equal(next, 12);
-        assert_int_equal(next_id, 4);
-        assert_int_equal(json_array_size(fragments), 3);
-        assert_true(json_is_true(json_object_get(json_array_get(fragments, 0), "committed")));
-        assert_true(json_is_true(json_object_get(json_array_get(fragments, 1), "undone")));
-        assert_int_equal(json_array_size(json_object_get(json_array_get(fragments, 2), "steps")), 1);
-
-        /* The tap is the run's now, the open one stays, of the rest nothing is left. */
-        assert_int_equal(fragment_journal_compact(f->fd, &seen, &err), 0);
-        assert_int_equal(journal_read(f->fd, &entries, &err), 0);
-        assert_int_equal(json_array_size(entries), 3 + 1 + 4);
-        tap = json_array_get(entries, 3);
-        assert_int_equal(json_integer_value(json_object_get(tap, "n")), 5);
-        assert_null(json_object_get(tap, "apply"));
-        assert_int_equal(fragment_journal_read(f->fd, &after, &next, &next_id, &err), 0);
-        assert_int_equal(json_array_size(after), 1);
-        assert_int_equal(next, 12);
-
-        /* What was seen is right as long as nobody has written. */
-        assert_int_equal(seen.next, 12);
-        seen.next = 4711;
-        assert_int_equal(fragment_journal_next(f->fd, &seen, &next, &err), 0);
-        assert_int_equal(next, 4711);
-        add(f, "{\"n\":12,\"effect\":\"qmp\",\"args\":{},\"apply\":3,\"undo\":[]}");
-        assert_int_equal(fragment_journal_next(f->fd, &seen, &next, &err), 0);
-        assert_int_equal(next, 13);
-}
-
-static void only_the_steps_asked_for_are_undone_and_marked(void **state)
-{
-        static const char *const lines[] = {
-                RUN_LINES,
-                "{\"apply\":{\"id\":1,\"begin\":5,\"who\":\"w\"}}",
-                "{\"n\":5,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
-                "{\"n\":6,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
-                "{\"n\":7,\"effect\":\"cgroup-write\",\"args\":{},\"apply\":1}",
-        };
-        const struct cgroup_host cgroup = { 0 };
-        struct fixture *f = *state;
-        json_auto_t *fragments = NULL;
-        json_int_t next, next_id;
-        struct error *err = NULL;
-        const json_t *steps;
-
-        for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-                add(f, lines[i]);
-        assert_int_equal(undo_journal_steps(f->fd, &cgroup, 6, 7, NULL, NULL, &err), 0);
-        assert_int_equal(fragment_journal_read(f->fd, &fragments, &next, &next_id, &err), 0);
-        steps = json_object_get(json_array_get(fragments, 0), "steps");
-        assert_int_equal(json_array_size(steps), 1);
-        assert_int_equal(json_integer_value(json_object_get(json_array_get(steps, 0), "n")), 5);
-}
-
-/* live.tmpl. */
-
-#define LIVE \
-        "NAME = \"web\"\nCPU = \"1\"\nMEMORY = \"256 MiB\"\nNIC = [\n  BRIDGE = \"br0\",\n  TARGET = \"t0\"\n]\n"
-
-static char *changed_from(const char *before, const char *live, struct error **err)
-{
-        _cleanup_(site_freep) struct site *site = NULL;
-        json_auto_t *json = json_loads(live, 0, NULL);
-
-        assert_non_null(json);
-        assert_int_equal(site_from_text(NULL, NULL, NULL, NULL, NULL, &site, err), 0);
-        return live_template_change(before, json, site, "web", err);
-}
-
-static char *changed(const char *live, struct error **err)
-{
-        return changed_from(LIVE, live, err);
-}
-
-static size_t times(const char *text, const char *word)
-{
-        size_t n = 0;
-
-        while ((text = strstr(text, word))) {
-                text += strlen(word);
-                n++;
-        }
-        return n;
-}
-
-#define MOUSE "INPUT = [\n  TYPE = \"mouse\",\n  BUS = \"usb\"\n]\n"
-
-/* Of what is alike one goes; what says more than the match is another one when there is one that says no more. */
-static void a_vector_without_a_number_is_known_by_all_it_says(void **state)
-{
-        _cleanup_error_ struct error *err = NULL;
-        _cleanup_free_ char *
-                why = NULL,
-               *one = changed_from(
-                       LIVE MOUSE MOUSE "INPUT = [\n  TYPE = \"mouse\"\n]\n",
-                       "{\"remove\":[{\"vector\":\"INPUT\",\"match\":{\"TYPE\":\"mouse\",\"BUS\":\"usb\"}}]}",
-                       &err);
-        _cleanup_free_ char *none =
-                changed_from(LIVE MOUSE MOUSE,
-                             "{\"remove\":[{\"vector\":\"INPUT\",\"match\":{\"TYPE\":\"mouse\"}}]}", &err);
-
-        (void)state;
-        assert_int_equal(times(one, "TYPE = \"mouse\""), 2);
-        assert_int_equal(times(one, "BUS = \"usb\""), 1);
-        assert_null(none);
-        why = error_text(err);
-        assert_non_null(strstr(why, "more than one INPUT matches"));
-}
-
-static void live_tmpl_gets_and_loses_vectors_and_attributes(void **state)
-{
-        struct error *err = NULL;
-        _cleanup_free_ char *more =
-                changed("{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":\"br1\",\"TARGET\":"
-                        "\"t1\"}},{\"attribute\":\"CPU\",\"value\":\"2\"}]}",
-                        &err);
-        _cleanup_free_ char *other = NULL, *less = NULL;
-
-        (void)state;
-        assert_non_null(more);
-        assert_non_null(strstr(more, "TARGET = \"t0\""));
-        assert_non_null(strstr(more, "TARGET = \"t1\""));
-        assert_non_null(strstr(more, "CPU = \"2\""));
-        other = changed(
-                "{\"set\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t0\"},\"attributes\":{\"BRIDGE\":\"br2\","
-                "\"TARGET\":\"t0\"}}]}",
-                &err);
-        assert_non_null(strstr(other, "BRIDGE = \"br2\""));
-        assert_null(strstr(other, "br0"));
-        less = changed("{\"remove\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t0\"}}]}", &err);
-        assert_null(strstr(less, "NIC"));
-}
-
-static void live_tmpl_stays_a_template_of_the_same_vm(void **state)
-{
-        static const struct {
-                const char *live, *says;
-        } cases[] = {
-                { "{\"remove\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t9\"}}]}", "no NIC matches" },
-                { "{\"remove\":[{\"vector\":\"NIC\"}]}", "match, and nothing else" },
-                { "{\"set\":[{\"vector\":\"NIC\",\"match\":{\"TARGET\":\"t9\"},\"attributes\":{\"BRIDGE\":\"b\"}}]}",
-                  "no NIC matches" },
-                { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":7}}]}", "no template can say" },
-                { "{\"set\":[{\"vector\":\"N=[\",\"attributes\":{\"BRIDGE\":\"b\"}}]}", "vector is no name" },
-                { "{\"set\":[{\"vector\":\"NIC\",\"attributes\":{\"BRIDGE\":\"b\",\"MODELX\":\"b\"}}]}",
-                  "MODELX" },
-                { "{\"set\":[{\"attribute\":\"CPU\",\"value\":\"many\"}]}", "CPU" },
-                { "{\"set\":[{\"attribute\":\"NAME\",\"value\":\"db\"}]}", "name stays" },
-        };
-
-        (void)state;
-        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                _cleanup_error_ struct error *err = NULL;
-                _cleanup_free_ char *text = changed(cases[i].live, &err), *why = err ? error_text(err) : NULL;
-
-                if (text || !strstr(why, cases[i].says))
-                        fail_msg("%s: '%s' instead of '%s'", cases[i].live, why ? why : text, cases[i].says);
-        }
-}
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(a_vector_without_a_number_is_known_by_all_it_says),
                 cmocka_unit_test(a_tap_with_its_fd_is_taken_and_placeholders_are_filled_in),
                 cmocka_unit_test(vhost_is_opened_for_the_queues_of_a_tap_and_nothing_else_is),
                 cmocka_unit_test(devices_of_the_host_are_given_as_far_as_a_plan_gives_them),
@@ -671,12 +458,6 @@ int main(void)
                 cmocka_unit_test(effects_and_commands_without_a_row_are_nobodys),
                 cmocka_unit_test(each_command_has_a_deadline_and_what_it_creates_an_undo),
                 cmocka_unit_test(devices_are_replaced_added_and_removed_by_id),
-                cmocka_unit_test_setup_teardown(the_journal_tells_open_committed_and_undone_fragments_apart,
-                                                set_up, tear_down),
-                cmocka_unit_test_setup_teardown(only_the_steps_asked_for_are_undone_and_marked, set_up,
-                                                tear_down),
-                cmocka_unit_test(live_tmpl_gets_and_loses_vectors_and_attributes),
-                cmocka_unit_test(live_tmpl_stays_a_template_of_the_same_vm),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
