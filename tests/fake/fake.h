@@ -2,9 +2,10 @@
  * fake - what the files of vmlaunch-fake-qemu share (docs/fake-qemu.md).
  *
  * main.c has argv and the sockets, wire.c one connection whose output may be slow, in pieces or endless, scenario.c the
- * scenario file, fault.c the table of faults and what they make of a reply, model.c one command after the other on a
- * small model, guest.c, things.c and jobs.c the commands (command.h), hotplug.c what changes while it runs, machine.c what
- * it was started with and the queries about it, agent.c the guest agent's commands.
+ * scenario file, fault.c the table of faults, fault_reply.c what they make of greeting and replies, fault_agent.c of the
+ * agent's, model.c one command after the other on a small model, guest.c, things.c and jobs.c the commands (command.h),
+ * hotplug.c what changes while it runs, machine.c what it was started with and the queries about it, agent.c the guest
+ * agent's commands.
  */
 #pragma once
 
@@ -35,6 +36,7 @@ struct wire *wire_new(struct loop *loop, int fd_consume, bool lenient, const str
 void wire_free(struct wire *wire);
 /* Everything sent goes out in order: bytes, the same bytes again and again, a pause, a call. */
 void wire_send(struct wire *wire, const void *bytes, size_t n, uint64_t times);
+void wire_send_text(struct wire *wire, const char *text);
 void wire_send_pieces(struct wire *wire, const void *bytes, size_t n, size_t piece, unsigned ms);
 void wire_pause(struct wire *wire, unsigned ms);
 void wire_then(struct wire *wire, void (*fn)(void *data), void *data);
@@ -161,14 +163,22 @@ void fault_list(void);
 struct fault *fault_hit(struct fake *fake, enum place place, const char *command);
 /* The same for one kind only. */
 struct fault *fault_hit_kind(struct fake *fake, enum fault_kind kind, const char *command);
+/* fault_reply.c */
 /* Sends the greeting, or what a fault makes of it. */
 void fault_greet(struct fake *fake, const char *greeting);
 /* Sends events (array of texts) and a reply, or what a fault makes of them. fault may be NULL. */
 void fault_reply(struct fake *fake, const struct fault *fault, const json_t *events, json_t *reply);
 /* Is the command carried out at all? */
 bool fault_lets_run(const struct fault *fault);
+/* fault_agent.c */
 /* The agent's reply: begins with 0xFF when delimited. */
 void fault_agent_reply(struct fake *fake, const struct fault *fault, json_t *reply, bool delimited);
+/* For both: JSON as text, and as a line with this end, the caller's; before, mib MiB of filler never held in memory as a
+ * whole, after; SIGSTOP, for wire_then(). */
+char *fault_dump(const json_t *value);
+char *fault_line(const json_t *value, const char *end);
+void fault_send_long(struct wire *wire, const char *before, unsigned mib, char filler, const char *after);
+void fault_stop_self(void *data);
 
 struct scenario {
         json_t *root;

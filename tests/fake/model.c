@@ -48,7 +48,7 @@ void emit(struct fake *fake, const char *event, json_t *data_consume)
                 return;
         text = json_dumps(message, JSON_COMPACT);
         whole = xasprintf("%s\r\n", text);
-        wire_send(fake->qmp.wire, whole, strlen(whole), 1);
+        wire_send_text(fake->qmp.wire, whole);
 }
 
 /* --- QEMU's commands --- */
@@ -323,7 +323,7 @@ void qmp_garbage(const char *why, void *data)
         _cleanup_free_ char *text = json_dumps(reply, JSON_COMPACT), *whole = NULL;
 
         whole = xasprintf("%s\r\n", text ? text : "{}");
-        wire_send(fake->qmp.wire, whole, strlen(whole), 1);
+        wire_send_text(fake->qmp.wire, whole);
 }
 
 void qmp_connected(struct fake *fake)

@@ -317,6 +317,11 @@ void wire_send(struct wire *wire, const void *bytes, size_t n, uint64_t times)
                 append_bytes(wire, bytes, n)->times = times;
 }
 
+void wire_send_text(struct wire *wire, const char *text)
+{
+        wire_send(wire, text, strlen(text), 1);
+}
+
 void wire_send_pieces(struct wire *wire, const void *bytes, size_t n, size_t piece, unsigned ms)
 {
         struct item *item;
