@@ -218,6 +218,33 @@ static int kernel_refused(int why, const char *words, const char *what, struct e
         return error_os(err, why, "%s", what);
 }
 
+/* What has been received and not been looked at. */
+struct answer {
+        const struct nlmsghdr *next;
+        int left;
+};
+
+/* The next message that answers the request sent last; NULL and *err when none comes. */
+static const struct nlmsghdr *next_message(struct netlink *nl, struct answer *answer, const char *what,
+                                           struct error **err)
+{
+        for (;;) {
+                const struct nlmsghdr *header = answer->next;
+                ssize_t got;
+
+                if (answer->left > 0 && message_ok(header, (size_t)answer->left)) {
+                        answer->next = mnl_nlmsg_next(header, &answer->left);
+                        if (header->nlmsg_seq == nl->seq && header->nlmsg_pid == nl->portid)
+                                return header;
+                        continue;
+                }
+                got = receive(nl, what, err);
+                if (got < 0)
+                        return NULL;
+                *answer = (struct answer){ .next = (void *)nl->receive, .left = (int)got };
+        }
+}
+
 /*
  * Sends one request and reads until its answer: an error, an acknowledgement or, where ret is not NULL, a
  * link.
@@ -226,24 +253,18 @@ static int kernel_refused(int why, const char *words, const char *what, struct e
 static int ask(struct netlink *nl, const struct nlmsghdr *request, const char *what, struct net_link *ret,
                char *words, size_t words_size, struct error **err)
 {
+        const struct nlmsghdr *header;
+        struct answer answer = { 0 };
+
         if (request_send(nl, request, what, err) < 0)
                 return -1;
-        for (;;) {
-                ssize_t got = receive(nl, what, err);
-                int left = (int)got;
-
-                if (got < 0)
-                        return -1;
-                for (const struct nlmsghdr *header = (void *)nl->receive;
-                     left > 0 && message_ok(header, (size_t)left); header = mnl_nlmsg_next(header, &left)) {
-                        if (header->nlmsg_seq != nl->seq || header->nlmsg_pid != nl->portid)
-                                continue;
-                        if (header->nlmsg_type == NLMSG_ERROR)
-                                return message_errno(header, words, words_size);
-                        if (ret && netlink_parse_link(header, header->nlmsg_len, ret))
-                                return 0;
-                }
+        while ((header = next_message(nl, &answer, what, err))) {
+                if (header->nlmsg_type == NLMSG_ERROR)
+                        return message_errno(header, words, words_size);
+                if (ret && netlink_parse_link(header, header->nlmsg_len, ret))
+                        return 0;
         }
+        return -1;
 }
 
 static int get(struct netlink *nl, const char *name, int index, struct net_link *ret, struct error **err)
@@ -333,39 +354,31 @@ static int dump_once(struct netlink *nl, struct net_link **links, size_t *n, str
         static const char what[] = "list interfaces";
         char buffer[REQUEST_SIZE], words[256] = "";
         struct nlmsghdr *request = request_start(nl, buffer, RTM_GETLINK, NLM_F_DUMP, 0);
+        const struct nlmsghdr *header;
+        struct answer answer = { 0 };
         bool disturbed = false;
 
         *n = 0;
         mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
         if (request_send(nl, request, what, err) < 0)
                 return -1;
-        for (;;) {
-                ssize_t got = receive(nl, what, err);
-                int left = (int)got;
+        while ((header = next_message(nl, &answer, what, err))) {
+                struct net_link link;
 
-                if (got < 0)
-                        return -1;
-                for (const struct nlmsghdr *header = (void *)nl->receive;
-                     left > 0 && message_ok(header, (size_t)left); header = mnl_nlmsg_next(header, &left)) {
-                        struct net_link link;
-
-                        if (header->nlmsg_seq != nl->seq || header->nlmsg_pid != nl->portid)
-                                continue;
-                        if (header->nlmsg_flags & NLM_F_DUMP_INTR)
-                                disturbed = true;
-                        if (header->nlmsg_type == NLMSG_ERROR)
-                                return kernel_refused(message_errno(header, words, sizeof(words)), words,
-                                                      what, err);
-                        if (header->nlmsg_type == NLMSG_DONE)
-                                return !disturbed;
-                        if (!netlink_parse_link(header, header->nlmsg_len, &link))
-                                continue;
-                        if (*n >= LINKS_MAX)
-                                return error_set(err, ERROR_FAILED, "%s: more than %d", what, LINKS_MAX);
-                        ARRAY_GROW(*links, *n);
-                        (*links)[(*n)++] = link;
-                }
+                if (header->nlmsg_flags & NLM_F_DUMP_INTR)
+                        disturbed = true;
+                if (header->nlmsg_type == NLMSG_ERROR)
+                        return kernel_refused(message_errno(header, words, sizeof(words)), words, what, err);
+                if (header->nlmsg_type == NLMSG_DONE)
+                        return !disturbed;
+                if (!netlink_parse_link(header, header->nlmsg_len, &link))
+                        continue;
+                if (*n >= LINKS_MAX)
+                        return error_set(err, ERROR_FAILED, "%s: more than %d", what, LINKS_MAX);
+                ARRAY_GROW(*links, *n);
+                (*links)[(*n)++] = link;
         }
+        return -1;
 }
 
 int netlink_link_dump(struct netlink *nl, struct net_link **ret_links, size_t *ret_n, struct error **err)
