@@ -18,7 +18,7 @@ V2=cgroup_no_v1=all
 V1=systemd.unified_cgroup_hierarchy=0
 WARM='systemctl daemon-reload; machinectl list; echo {} | jq .; journalctl -n 1; systemd-cgls; systemctl status'
 
-guest_begin() { # FILE [PROGRAM...]: the tests, as "tests.sh" in the guest
+guest_begin() { # FILE [PROGRAM...]: the tests, as "tests.sh" in the guest, and what they need in bin/
     "$TOP/tests/guest/systemd.sh" "$GUEST" || exit 1
     DIR=$(mktemp -d /tmp/vmltest.XXXXXX)
     trap '{ kill -KILL $QEMU; wait $QEMU || true; } 2>/dev/null; rm -rf "$DIR"' EXIT

@@ -15,7 +15,7 @@ says() {
     [[ $status == "$1" ]] || fail "ended with $status, expected $1: $(<"$work/out")"
     grep -qF "$2" "$work/out" || fail "'$2' is not told: $(<"$work/out")"
 }
-echo '| A | what | one.sh:first, one.sh:second, plan level: golden x (needs KVM), systemd.sh:third |' >"$work/guide.md"
+echo '| A | what | one.sh:first, one.sh:second, plan level: golden x (needs KVM), systemd_life.sh:third |' >"$work/guide.md"
 echo "39 13 7" >"$work/one.sh:first"
 echo "1 0 0" >"$work/one.sh:second"
 says 0 "40 starts with -S"
