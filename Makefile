@@ -64,7 +64,7 @@ $B/libvmlaunch.a: $(LIB_OBJ)
 	@$(AR) rcs $@ $^
 
 # What a plan of hundreds of disks spends its time in is made for speed, the rest, which waits for kernel and QEMU, small.
-FAST      := base/text.o $(addprefix conf/,attr.o spec_sections.o template.o) launcher/plan/plan_word.o
+FAST      := base/text.o $(addprefix conf/,spec_sections.o template.o) launcher/plan/plan_word.o
 ifneq ($(filter -O2,$(CFLAGS)),)
 # gcc has -Oz since version 12; the passes that it is to leave out make code larger even there. clang has no such switches.
 SMALL     := $(or $(call known,-Oz),-Os) \

@@ -51,17 +51,23 @@ bool bus_has_library(void)
 
 static bool load(void)
 {
+#define FUNCTION_NAME(type, field, name, arguments) #name "\0"
+        static const char names[] = FUNCTIONS(FUNCTION_NAME);
+#undef FUNCTION_NAME
         void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+        char *place = (char *)&sd;
 
         if (!library)
                 return false;
-                /* The pointer's address, as ISO C knows no cast from an object's pointer to a function's (dlsym(3)). */
-#define FUNCTION_LOAD(type, field, name, arguments)  \
-        *(void **)&sd.field = dlsym(library, #name); \
-        if (!sd.field)                               \
-                return false;
-        FUNCTIONS(FUNCTION_LOAD)
-#undef FUNCTION_LOAD
+        for (const char *name = names; *name; name += strlen(name) + 1) {
+                void *function = dlsym(library, name);
+
+                if (!function)
+                        return false;
+                /* By copy, as ISO C knows no cast from an object's pointer to a function's (dlsym(3)). */
+                memcpy(place, &function, sizeof(function));
+                place += sizeof(function);
+        }
         return true;
 }
 
