@@ -76,7 +76,8 @@ const char *control_error_class(const struct error *error)
 {
         switch (error->code) {
         case ERROR_QMP:
-                return error->qmp_class;
+                /* None: it came by way of a helper process. */
+                return error->qmp_class ? error->qmp_class : "GenericError";
         case ERROR_GUEST:
                 return "GuestRefused";
         case ERROR_NOT_PERMITTED:

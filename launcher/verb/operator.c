@@ -111,12 +111,12 @@ static bool names_a_path(const struct error *error)
 static bool is_for_operators(const struct asked *asked, const struct error *error)
 {
         static const enum error_code codes[] = { ERROR_INVALID,  ERROR_NOT_PERMITTED, ERROR_NOT_RUNNING,
-                                                 ERROR_DEADLINE, ERROR_GUEST,         ERROR_BUSY,
-                                                 ERROR_QMP };
+                                                 ERROR_DEADLINE, ERROR_GUEST,         ERROR_BUSY };
 
         if (names_a_path(error) || (error->pos.file && strcmp(error->pos.file, ASKED) != 0))
                 return false;
-        if (asked->not_there)
+        /* What QEMU has refused is an error of the supervisor's that has a class. */
+        if (asked->not_there || error->qmp_class)
                 return true;
         for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
                 if (error->code == codes[i])

@@ -75,6 +75,24 @@ test_operator_changes_limits_links_and_media() {
     ended
 }
 
+test_operator_is_told_what_qemu_and_the_guest_refuse() {
+    have_groups
+    media_lines
+    local SCENARIO='{"faults":[{"fault":"refused","command":"blockdev-open-tray","text":"Device is locked and force was not specified"},
+        {"fault":"refused","command":"set_link","text":"it cannot open /srv/secret.img"}]}'
+    faked "${LINES_[@]}"
+    expect 1 op change-media "$VM" sdb --eject
+    assert_contains "$ERR" "Device is locked and force was not specified"
+    expect 0 op change-media "$VM" sdb --eject
+    # But no path.
+    expect 1 op update nic "$VM" 0 --nic LINK=down
+    assert_contains "$ERR" "it could not be done; an admin sees why in the VM's log"
+    assert_contains "$(<"$ROOT/var/log/vmlaunch/$VM.log")" "it cannot open /srv/secret.img"
+    expect 0 op update nic "$VM" 0 --nic LINK=down
+    all_agree "what was refused once"
+    ended
+}
+
 # refused CLASS CHANGE: by a plain client of an operator's
 refused() {
     local reply

@@ -313,6 +313,29 @@ static void an_own_command_may_be_answered_later_with_its_own_id(void **state)
         error_free(error);
 }
 
+/* A helper process tells codes and words. */
+static void an_error_of_qemus_without_a_class_has_one_for_the_client(void **state)
+{
+        struct fixture *f = *state;
+        int client = negotiated_client(f);
+        struct error *error = NULL;
+        const char *class, *desc;
+        json_t *reply;
+
+        f->answer_later = true;
+        peer_write(client, "{\"execute\":\"vmlaunch-status\",\"id\":1}\n");
+        peer_settle(f->loop, 5);
+        error_set(&error, ERROR_QMP, "it is locked");
+        control_answer(f->owed[0], NULL, error);
+        error_free(error);
+        reply = peer_read_json(client);
+        assert_int_equal(json_unpack(reply, "{s:{s:s, s:s}}", "error", "class", &class, "desc", &desc), 0);
+        assert_string_equal(class, "GenericError");
+        assert_string_equal(desc, "it is locked");
+        json_decref(reply);
+        close(client);
+}
+
 static void the_end_of_a_connection_is_told_once_with_its_number(void **state)
 {
         struct fixture *f = *state;
@@ -371,6 +394,7 @@ int main(void)
                 TEST(accept_that_fails_does_not_make_the_loop_spin),
                 TEST(client_is_served_when_there_are_fds_again),
                 TEST(an_own_command_may_be_answered_later_with_its_own_id),
+                TEST(an_error_of_qemus_without_a_class_has_one_for_the_client),
                 TEST(the_end_of_a_connection_is_told_once_with_its_number),
                 TEST(who_is_cut_off_again_and_again_does_not_fill_the_log),
         };
