@@ -269,11 +269,14 @@ int execution_run(struct execution *execution, struct error **err)
 int execution_mark_started(struct execution *execution, struct error **err)
 {
         json_auto_t *entry = json_pack("{s:b}", "started", 1);
-        int result = effect_journal(&execution->run, entry, err);
 
+        return effect_journal(&execution->run, entry, err);
+}
+
+void execution_close_journal(struct execution *execution)
+{
         execution->run.journal = NULL;
         fd_close(&execution->journal.fd);
-        return result;
 }
 
 pid_t execution_qemu_pid(const struct execution *execution)

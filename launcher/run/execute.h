@@ -55,6 +55,8 @@ int execution_do_late(struct execution *execution, size_t n, json_t *args, struc
 /* The guest runs: from now on the machine.lock that this start wrote is kept. Without it the undo puts back
  * the one there was, so that a start that failed leaves no trace. */
 int execution_mark_started(struct execution *execution, struct error **err);
+/* Before others write to the journal, or replace it: this start has no more to write. */
+void execution_close_journal(struct execution *execution);
 /* After execution_run(): pid, start time and pidfd (owned by the execution) of QEMU, the sealed stderr memfd (-1: none;
  * read it with pread(), the first NUL is its end). */
 pid_t execution_qemu_pid(const struct execution *execution);

@@ -133,6 +133,7 @@ static void tell_ready(struct supervisor *s)
                 machine_lock_hold(&s->options->site->paths, s->plan->name);
         supervisor_tell_ready(s);
         s->machined = machined_begin(s->loop, s->execution, s->plan, s->pid);
+        execution_close_journal(s->execution);
 }
 
 static void report(struct supervisor *s, const char *result)
