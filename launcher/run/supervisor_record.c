@@ -74,55 +74,34 @@ static json_t *frozen_now(const struct supervisor *s)
 json_t *supervisor_record(const struct supervisor *s)
 {
         const struct launch_plan *plan = s->plan;
-        json_t *record = json_object();
         bool judged = s->verdict.kind != 0;
 
-        json_object_set_new(record, "schema", json_integer(1));
-        json_object_set_new(record, "name", story_string(plan->name));
-        json_object_set_new(record, "uuid", story_string(plan->uuid));
-        json_object_set_new(record, "generation", story_string(s->generation));
-        json_object_set_new(record, "state", json_string(state_now(s)));
-        json_object_set_new(record, "reason", story_string(reason_now(s)));
-        json_object_set_new(record, "verdict",
-                            judged ? json_string(verdict_name(s->verdict.kind)) : json_null());
-        json_object_set_new(record, "exit_status", judged ? json_integer(s->exit_status) : json_null());
-        json_object_set_new(record, "oom",
-                            s->oom.kills
-                                    ? json_pack("{s:I, s:b, s:I, s:I}", "kills", (json_int_t)s->oom.kills,
-                                                "at_limit", (int)s->oom.at_limit, "limit",
-                                                (json_int_t)s->oom.limit, "peak", (json_int_t)s->oom.peak)
-                                    : json_null());
-        /* A pid that is no more is nobody's: it may be another's already. */
-        json_object_set_new(record, "pid", number_or_null(s->exited ? 0 : s->pid));
-        json_object_set_new(record, "pid_start", number_or_null(s->exited ? 0 : (json_int_t)s->pid_start));
-        json_object_set_new(record, "supervisor_pid",
-                            number_or_null(s->state == VM_STOPPED ? 0 : (json_int_t)getpid()));
-        json_object_set_new(record, "uid", json_integer((json_int_t)plan->confine.uid));
-        json_object_set_new(record, "cgroup", story_string(plan->cgroup));
-        json_object_set_new(record, "qemu_group", story_string(plan->qemu_group));
-        json_object_set_new(record, "unit", story_string(plan->unit));
-        json_object_set_new(record, "template", story_string(plan->template_file));
-        json_object_set_new(record, "frozen", frozen_now(s));
-        json_object_set_new(record, "leases", s->leases ? leases_json(s->leases) : json_array());
-        /* Nothing in this version works in the background. */
-        json_object_set_new(record, "jobs", json_array());
-        json_object_set_new(record, "changed_by_hand", json_boolean(s->changed_by_hand));
-        json_object_set_new(record, "last_change",
-                            json_integer(s->applies ? applies_last(s->applies) : s->last_change));
-        json_object_set_new(record, "differences",
-                            s->differences ? json_incref(s->differences) : json_null());
-        json_object_set_new(record, "compared", story_string(s->compared));
-        json_object_set_new(record, "agent", json_string(agent_state_name(s->agent)));
-        json_object_set_new(record, "devices", plan->devices ? json_incref(plan->devices) : json_array());
-        json_object_set_new(record, "helpers", helpers_json(s));
-        json_object_set(record, "warnings", s->warnings);
-        json_object_set_new(record, "policy", plan_policy_to_json(&plan->policy));
-        json_object_set_new(record, "end", adopt_end_to_json(s));
-        json_object_set_new(record, "started", story_string(s->started));
-        json_object_set_new(record, "ended", story_string(s->ended));
-        json_object_set(record, "story", s->story);
-        json_object_set_new(record, "stderr", story_string(s->stderr_text));
-        return record;
+        /* A pid that is no more is nobody's: it may be another's already. Nothing in this version works in the background. */
+        return json_pack(
+                "{s:i, s:s?, s:s?, s:s?, s:s, s:o, s:s?, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, "
+                "s:[], s:b, s:I, s:O?, s:s?, s:s, s:o, s:o, s:O?, s:o, s:o, s:s?, s:s?, s:O, s:o}",
+                "schema", 1, "name", plan->name, "uuid", plan->uuid, "generation", s->generation, "state",
+                state_now(s), "reason", story_string(reason_now(s)), "verdict",
+                judged ? verdict_name(s->verdict.kind) : NULL, "exit_status",
+                judged ? json_integer(s->exit_status) : json_null(), "oom",
+                s->oom.kills ? json_pack("{s:I, s:b, s:I, s:I}", "kills", (json_int_t)s->oom.kills,
+                                         "at_limit", (int)s->oom.at_limit, "limit", (json_int_t)s->oom.limit,
+                                         "peak", (json_int_t)s->oom.peak)
+                             : json_null(),
+                "pid", number_or_null(s->exited ? 0 : s->pid), "pid_start",
+                number_or_null(s->exited ? 0 : (json_int_t)s->pid_start), "supervisor_pid",
+                number_or_null(s->state == VM_STOPPED ? 0 : (json_int_t)getpid()), "uid",
+                (json_int_t)plan->confine.uid, "cgroup", story_string(plan->cgroup), "qemu_group",
+                story_string(plan->qemu_group), "unit", story_string(plan->unit), "template",
+                story_string(plan->template_file), "frozen", frozen_now(s), "leases",
+                s->leases ? leases_json(s->leases) : json_array(), "jobs", "changed_by_hand",
+                (int)s->changed_by_hand, "last_change",
+                s->applies ? applies_last(s->applies) : s->last_change, "differences", s->differences,
+                "compared", s->compared, "agent", agent_state_name(s->agent), "devices",
+                plan->devices ? json_incref(plan->devices) : json_array(), "helpers", helpers_json(s),
+                "warnings", s->warnings, "policy", plan_policy_to_json(&plan->policy), "end",
+                adopt_end_to_json(s), "started", s->started, "ended", s->ended, "story", s->story, "stderr",
+                story_string(s->stderr_text));
 }
 
 void supervisor_flush(struct supervisor *s)
