@@ -18,7 +18,7 @@ enum {
 #define FIXED_HEADER 16u
 #define OWN_ORDER    (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 'l' : 'B')
 
-/* --- written --------------------------------------------------------------------------------------------------- */
+/* What is written. */
 
 void bus_body_done(struct bus_body *body)
 {
@@ -118,7 +118,7 @@ void bus_add_call(struct text *out, uint32_t serial, bool silent, const struct b
                 text_add_bytes(out, body->bytes.data, body->bytes.length);
 }
 
-/* --- read ------------------------------------------------------------------------------------------------------ */
+/* What is read. */
 
 /* Bytes that are there, and how far they are read. */
 struct reader {

@@ -1,5 +1,6 @@
 /*
- * make_docs reference|man5|man1|completion|driver|cluster|host|kvmrc: prints what `make docs` writes, made of the tables of attributes and verbs.
+ * make_docs reference|man5|man1|completion|driver|cluster|host|kvmrc: prints what `make docs` writes, made of the tables of
+ * attributes and verbs.
  */
 #include <stdio.h>
 #include <string.h>

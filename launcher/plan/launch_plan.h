@@ -3,8 +3,8 @@
  *
  * Building it (plan_build.h) opens no file, reads no clock, draws no random number. Printing it prints all of it;
  * executing it (launcher/run/execute.h) is a loop over steps, each with its undo. Strings may hold the placeholder
- * @GENERATION@, which the executor fills in; the value of -rtc may be base=@UTC+N@, the time of the start and N seconds. Owned by the caller; launch_plan_free() accepts
- * NULL.
+ * @GENERATION@, which the executor fills in; the value of -rtc may be base=@UTC+N@, the time of the start and N seconds.
+ * Owned by the caller; launch_plan_free() accepts NULL.
  *
  * A step is an effect and its arguments as a JSON object, because the same record travels in the journal, to the
  * host helper and, later, in a fragment from a client. The arguments of each effect:

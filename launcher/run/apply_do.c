@@ -1,4 +1,7 @@
-/* One apply from its begin to its commit. It was checked (apply_check.c). What fails is undone (apply_undo.c); what takes away goes another way (apply_forward.c). */
+/*
+ * One apply from its begin to its commit. It was checked (apply_check.c). What fails is undone (apply_undo.c); what takes away
+ * goes another way (apply_forward.c).
+ */
 #include <string.h>
 
 #include "base/fd.h"

@@ -110,8 +110,8 @@ void control_finish(struct control *control);
 bool control_is_flushed(const struct control *control);
 
 /*
- * For a process that takes this one's place (handover.h), and while QEMU is not there yet. While held no client is read, nor accepted; whatever they sent
- * waits in their sockets.
+ * For a process that takes this one's place (handover.h), and while QEMU is not there yet. While held no client is read, nor
+ * accepted; whatever they sent waits in their sockets.
  */
 void control_hold(struct control *control, bool hold);
 /* Whether an own command but this one is still to be answered. */

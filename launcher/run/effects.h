@@ -123,8 +123,8 @@ int effect_netlink(struct netlink **nl, struct error **err);
 const char *effect_path_in_run(const char *run_dir, const char *path);
 
 /*
- * Opens the files of all image-open, file-open, log-open and secret steps apart. A file that cannot be opened is its step's error, one whose
- * storage does not answer is ERROR_DEADLINE at once.
+ * Opens the files of all image-open, file-open, log-open and secret steps apart. A file that cannot be opened is its step's
+ * error, one whose storage does not answer is ERROR_DEADLINE at once.
  */
 int effect_open_files(struct effect_run *run, struct error **err);
 /* What of a step was opened apart: 1 and its lock's name (NULL: none, owned by the caller); 0: not; -1: *err. */

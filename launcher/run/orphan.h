@@ -1,10 +1,11 @@
 /*
  * orphan - what is left of runs that are over and that no journal names. Pure: a survey in, a list out.
  *
- * An orphan is proven ours by its generation, which begins with the instance's id: a tap by its alias, its port of Open vSwitch by an external_id, a control group
- * by its mark, QEMU by its command line and by a uid of UID_RANGE, which nobody else has. Directories and locks below
- * RUN are ours by their place, and images below STATE/NAME/overlays by their names. And it is proven over: no VM that somebody holds is of that generation, no QEMU of it
- * lives. What cannot be proven, another instance's or not marked, is no orphan and is not touched.
+ * An orphan is proven ours by its generation, which begins with the instance's id: a tap by its alias, its port of Open
+ * vSwitch by an external_id, a control group by its mark, QEMU by its command line and by a uid of UID_RANGE, which nobody
+ * else has. Directories and locks below RUN are ours by their place, and images below STATE/NAME/overlays by their names. And
+ * it is proven over: no VM that somebody holds is of that generation, no QEMU of it lives. What cannot be proven, another
+ * instance's or not marked, is no orphan and is not touched.
  *
  * A QEMU that lives and whose VM has no directory any more cannot be taken over: its sockets are gone with it. It is
  * reported and kept, with what it uses: ending a guest is for somebody to ask for (destroy).

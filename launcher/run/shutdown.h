@@ -1,9 +1,9 @@
 /*
  * shutdown - who is asked to stop, how and when: a guest by agent or power button, QEMU by quit or signal. Pure.
  *
- * The schedule of DESIGN section 6: a paused guest is resumed first and a frozen one thawed; the agent when it answers, else ACPI; asked
- * again at half time by the other means; at the deadline the guest runs on, or is destroyed when force was said. The
- * driver (supervisor_stop.c) feeds what happens and carries out the one step each call returns.
+ * The schedule of DESIGN section 6: a paused guest is resumed first and a frozen one thawed; the agent when it answers, else
+ * ACPI; asked again at half time by the other means; at the deadline the guest runs on, or is destroyed when force was said.
+ * The driver (supervisor_stop.c) feeds what happens and carries out the one step each call returns.
  */
 #pragma once
 
