@@ -290,7 +290,6 @@ void supervisor_open_log(struct supervisor *s)
                 log_warning("%s: open '%s': %s; logging to stderr only", s->plan->name, s->plan->log_path,
                             strerror(errno));
         log_set_file(s->log_fd);
-        unit_log(s);
 }
 
 static void on_orphan_line(const char *line, void *data)
@@ -332,8 +331,21 @@ static void note_warnings(struct supervisor *s)
                 _cleanup_free_ char *text = error_text(warning);
 
                 json_array_append_new(s->warnings, story_string(text));
-                log_warning("%s: %s", s->plan->name, text);
         }
+}
+
+/*
+ * Once in its scope: journald looks at most once a second in which unit a process is, so whoever says something before
+ * says what follows, too, in the name of the unit that it was started from.
+ */
+static void begin_journal(struct supervisor *s)
+{
+        const json_t *warning;
+        size_t i;
+
+        unit_log(s);
+        json_array_foreach (s->warnings, i, warning)
+                log_warning("%s: %s", s->plan->name, json_string_value(warning));
 }
 
 /* Most have none, and their journal need not be read. */
@@ -399,6 +411,7 @@ static int start(struct supervisor *s, struct error **err)
         const struct supervisor_options *options = s->options;
         _cleanup_free_ char *instance = NULL;
         struct execution_options how;
+        int status;
 
         /* Before the lock: a signal from here on is an orderly end. */
         supervisor_hear_signals(s);
@@ -409,6 +422,8 @@ static int start(struct supervisor *s, struct error **err)
         s->generation = generation_new(instance);
         agent_begin(s);
         supervisor_open_log(s);
+        if (options->foreground)
+                unit_log(s);
         keeper_attend(s, true);
         if (settle_journal(s, err) < 0 || hugepages_check_start(s->plan, HUGEPAGES_SYS, err) < 0)
                 return -1;
@@ -423,7 +438,9 @@ static int start(struct supervisor *s, struct error **err)
                 .fail_step = options->fail_step,
         };
         s->execution = execution_new(s->plan, &how);
-        if (execution_run(s->execution, err) < 0)
+        status = execution_run(s->execution, err);
+        begin_journal(s);
+        if (status < 0)
                 return -1;
         attend(s);
         return 0;
@@ -514,6 +531,8 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
 
         if (start(&s, &err) < 0) {
                 status = error_exit_status(err);
+                if (s.generation)
+                        unit_log(&s);
                 supervisor_tell_failed(&s, err, status);
                 /* Not ours to remove when another run has left it: its record, or a journal that is owed. */
                 done(&s, s.state == VM_STARTING ? restore_former(&s) : has_record(&s));

@@ -346,6 +346,7 @@ int supervisor_adopt(struct vm_dir *vm_consume, struct adoption *adoption,
         unit_begin(&s);
         agent_begin(&s);
         supervisor_open_log(&s);
+        unit_log(&s);
         begin(&s, adoption);
         if (adoption->pid)
                 attend(&s);

@@ -201,6 +201,7 @@ static int take_state(struct supervisor *s, struct handover *handover, struct ad
         unit_begin(s);
         agent_begin(s);
         supervisor_open_log(s);
+        unit_log(s);
         s->execution = execution_adopt(s->plan, &how, s->pid, TAKE_FD(adoption->pidfd),
                                        TAKE_FD(adoption->stderr_fd), NULL, NULL);
         s->pidfd = execution_qemu_pidfd(s->execution);

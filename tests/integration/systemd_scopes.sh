@@ -5,6 +5,14 @@
 test_vm_that_is_started_by_hand_has_a_scope_that_goes_with_it() {
     define web "${EVERY_LIMIT[@]}"
     mv "$VMS/web.tmpl" /root/web.tmpl
+    # With something to say at once.
+    echo 'SLICE = "brass.slice"' >>/root/web.tmpl
+    expect 0 vmlaunch start /root/web.tmpl
+    await 20 scope_says "nobody has defined 'brass.slice'"
+    await 20 scope_says "web: the guest runs"
+    expect 0 vmlaunch destroy web
+    await 20 scope_says "web: everything its start did is undone"
+    sed -i '/SLICE/d' /root/web.tmpl
     expect 0 vmlaunch start /root/web.tmpl
     assert_eq "$(status_of web unit)" vmlaunch-web.scope "unit"
     assert_every_limit vmlaunch-web.scope
@@ -25,6 +33,7 @@ test_vm_that_is_started_by_hand_has_a_scope_that_goes_with_it() {
     expect 0 vmlaunch start /root/web.tmpl
     expect 0 vmlaunch shutdown web
 }
+scope_says() { [[ $(journalctl -b -u vmlaunch-web.scope -o cat) == *"$1"* ]]; }
 status_says() { [[ $(status_of "$1" "$2") == "$3" ]]; }
 
 test_without_d_bus_the_vm_runs_without_group_and_with_one_warning() {
