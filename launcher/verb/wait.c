@@ -9,6 +9,7 @@
 #include "base/fd.h"
 #include "base/json_member.h"
 #include "launcher/live/control_client.h"
+#include "launcher/state/state_dir.h"
 #include "launcher/verb/interrupt.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
@@ -17,11 +18,14 @@
 
 #define WAIT_MS   300000
 #define STATUS_MS 5000u
+/* That a lock is let go of is no change of a directory. */
+#define KEPT_MS 200
 
 struct watch {
         struct wait_goal *goal;
         struct error **err; /* it will never be reached */
         bool changed;       /* state or agent: worth asking again */
+        bool seen;          /* it has run */
 };
 
 static void look(struct wait_goal *goal, json_t *status)
@@ -37,16 +41,23 @@ static void look(struct wait_goal *goal, json_t *status)
         goal->reached = goal->reached || wait_goal_is_state(goal->kind, state, agent);
 }
 
+static void ended(struct wait_goal *goal)
+{
+        goal->ended = true;
+        goal->reached = goal->kind == WAIT_STOPPED;
+}
+
 static bool on_event(const char *name, json_t *data, void *user)
 {
         struct watch *watch = user;
         struct wait_goal *goal = watch->goal;
 
-        if (!name || strcmp(name, "VMLAUNCH_END") == 0) {
-                goal->ended = true;
-                goal->reached = goal->kind == WAIT_STOPPED;
+        if (!name)
+                return true;
+        if (strcmp(name, "VMLAUNCH_END") == 0) {
+                ended(goal);
                 /* Stopped means gone: the supervisor's own end, not only the news of it. */
-                return !name || !goal->reached;
+                return !goal->reached;
         }
         if (wait_goal_event(goal, name, data, watch->err) < 0)
                 return true;
@@ -101,11 +112,17 @@ static int watch_client(struct control_client *client, struct watch *watch, long
                 if (control_client_call_within(client, "vmlaunch-status", NULL, left_ms(deadline), &status,
                                                err) < 0)
                         return -1;
+                watch->seen = true;
                 look(goal, status);
                 if (goal->reached)
                         return 0;
-                if (goal->kind < WAIT_IP)
-                        return control_client_wait(client, deadline, on_event, watch, err);
+                if (goal->kind < WAIT_IP) {
+                        if (control_client_wait(client, deadline, on_event, watch, err) < 0)
+                                return -1;
+                        if (!goal->reached && !goal->ended)
+                                return error_set(err, ERROR_DISCONNECTED, "its supervisor went away");
+                        return 0;
+                }
                 if (ask_again(client, watch, status, deadline, err) < 0)
                         return -1;
         } while (!goal->reached && !goal->ended);
@@ -127,22 +144,21 @@ static bool was_told_the_end(struct control_client *client)
 }
 
 /* 0: reached, or ended; ERROR_DISCONNECTED: the supervisor has died, and another one may come. */
-static int watch_vm(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
+static int watch_vm(const struct paths *paths, const char *name, struct watch *watch, long long deadline,
                     struct error **err)
 {
         _cleanup_(control_client_freep) struct control_client *client = NULL;
-        struct watch watch = { .goal = goal, .err = err };
 
+        watch->err = err;
         if (control_client_open_until(paths, name, deadline, &client, err) < 0)
                 return -1;
-        if (watch_client(client, &watch, deadline, err) == 0)
+        if (watch_client(client, watch, deadline, err) == 0)
                 return 0;
         /* It may end just when it is asked something. */
         if ((*err)->code != ERROR_DISCONNECTED || !was_told_the_end(client))
                 return -1;
         error_free(TAKE_PTR(*err));
-        goal->ended = true;
-        goal->reached = goal->kind == WAIT_STOPPED;
+        ended(watch->goal);
         return 0;
 }
 
@@ -173,11 +189,27 @@ static int await_change(int inotify_fd, long long deadline, struct error **err)
         return 0;
 }
 
+/* Nobody listens, but somebody has the VM's lock: a keeper whose next supervisor is late, or one that ends. */
+static bool is_kept(const struct paths *paths, const char *name)
+{
+        _cleanup_error_ struct error *ignored = NULL;
+        struct vm_dir *vm = NULL;
+        bool locked;
+
+        if (vm_dir_open(paths, name, &vm, &ignored) < 0)
+                return false;
+        locked = vm_dir_is_locked(vm, NULL);
+        vm_dir_release(vm, true);
+        return locked;
+}
+
 static int wait_for(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
                     struct error **err)
 {
         _cleanup_close_ int inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         _cleanup_free_ char *directory = xasprintf("%s/%s", paths->run, name);
+        struct watch watch = { .goal = goal };
+        bool kept;
 
         if (inotify_fd < 0)
                 return error_os(err, errno, "watch '%s'", directory);
@@ -185,20 +217,23 @@ static int wait_for(const struct paths *paths, const char *name, struct wait_goa
                 _cleanup_error_ struct error *error = NULL;
 
                 watch_nearest(inotify_fd, directory);
-                if (watch_vm(paths, name, goal, deadline, &error) == 0)
+                if (watch_vm(paths, name, &watch, deadline, &error) == 0)
                         break;
                 if (error->code != ERROR_NOT_RUNNING && error->code != ERROR_NO_SUCH_VM &&
                     error->code != ERROR_DISCONNECTED) {
                         *err = TAKE_PTR(error);
                         return -1;
                 }
-                if (goal->kind == WAIT_STOPPED) {
-                        goal->reached = true;
-                        return 0;
-                }
                 if (fd_now_ms() >= deadline)
                         return error_set(err, ERROR_DEADLINE, "the deadline passed");
-                if (await_change(inotify_fd, deadline, err) < 0)
+                if (error->code == ERROR_DISCONNECTED)
+                        continue;
+                kept = watch.seen && is_kept(paths, name);
+                if (!kept && (watch.seen || goal->kind == WAIT_STOPPED)) {
+                        ended(goal);
+                        return 0;
+                }
+                if (await_change(inotify_fd, kept ? fd_now_ms() + KEPT_MS : deadline, err) < 0)
                         return -1;
         }
         return 0;

@@ -87,6 +87,29 @@ test_a_port_is_waited_for_at_the_address_of_the_template_or_of_the_agent() {
     ip route del 192.0.2.7/32 dev "$BRIDGE"
 }
 
+is_connected() { [[ -n $(find "/proc/$1/fd" -lname 'socket:*') ]]; }
+
+test_a_wait_goes_on_with_the_next_supervisor() {
+    fake_vm
+    local goal waiters=() supervisor status
+    for goal in stopped paused port:2222; do
+        "$VMLAUNCH" --root "$ROOT" --timeout 60 wait "$VM" "--for=$goal" >"$WORK/waited" 2>&1 &
+        waiters+=($!)
+    done
+    for goal in "${waiters[@]}"; do await 10 is_connected "$goal"; done
+    supervisor=$(status_of supervisor_pid)
+    kill -KILL "$supervisor"
+    await 10 adopted_after "$supervisor"
+    expect 0 vml suspend "$VM"
+    wait "${waiters[1]}" || fail "wait for a paused VM ended with $?"
+    ! is_dead "${waiters[0]}" || fail "the wait for its end is over"
+    expect 0 vml destroy "$VM"
+    wait "${waiters[0]}" || fail "wait for a stopped VM ended with $?"
+    status=0
+    wait "${waiters[2]}" || status=$?
+    assert_eq "$status" 3 "wait for a port of a VM that ends"
+}
+
 test_jobs_and_devices_of_a_real_guest_are_waited_for_and_its_address() {
     need_root
     truncate -s 1M "$WORK/disk.img"
