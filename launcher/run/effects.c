@@ -1,5 +1,6 @@
 #include "launcher/run/effects.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -148,7 +149,9 @@ int effect_take_lock(struct effect_run *run, const char *name, const char *what,
         };
         int fd;
 
-        if (lock_file_take(effect_run_dir(run), &request, &fd, err) < 0)
+        if (effect_run_dir(run) < 0)
+                return error_os(err, errno, "open the directory of the VMs");
+        if (lock_file_take(run->run_dirfd, &request, &fd, err) < 0)
                 return -1;
         ARRAY_GROW(run->locks, run->n_locks);
         run->locks[run->n_locks++] = (struct held_lock){ .name = xstrdup(name), .fd = fd };

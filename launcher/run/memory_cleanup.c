@@ -60,7 +60,7 @@ int memory_cleanup_carry_out(struct effect_run *run, const json_t *args, struct 
         struct error *late = NULL;
         int interval_s, wait_ms;
         json_error_t why;
-        struct memory_cleanup cleanup = { .run_dirfd = run->run_dirfd,
+        struct memory_cleanup cleanup = { .run_dirfd = effect_run_dir(run),
                                           .log_fd = log_get_file(),
                                           .vm = run->vm->name };
 
