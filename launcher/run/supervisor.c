@@ -51,7 +51,7 @@ void supervisor_tell_failed(struct supervisor *s, const struct error *error, int
         if (s->ready_fd < 0)
                 log_error("start '%s': %s", s->plan->name, text);
         else
-                log_info("%s: the start failed: %s", s->plan->name, text);
+                log_error("%s: the start failed: %s", s->plan->name, text);
         tell_ready_fd(s, json_pack("{s:{s:s, s:o, s:o, s:i}, s:b}", "error", "code",
                                    error_code_name(error->code), "message", story_string(text), "hint",
                                    story_string(error->hint), "exit_status", exit_status, "stuck", s->stuck));

@@ -159,7 +159,7 @@ void supervisor_clean_up(struct supervisor *s)
         s->stderr_text = stderr_tail(said);
         s->ended = story_now();
         s->agent = s->plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE;
-        supervisor_story(s, "QEMU has ended, %s: %s", verdict_name(s->verdict.kind), s->verdict.reason);
+        supervisor_story_end(s, &s->verdict);
         agent_qemu_gone(s);
         operator_forget(s);
         at_rest = !s->applies || applies_end(s->applies);

@@ -197,6 +197,8 @@ void supervisor_leave_directory(struct supervisor *s, bool keep);
 
 /* supervisor_record.c */
 void supervisor_story(struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* How QEMU has ended: an error in the log unless it was as asked, or the guest's own wish. */
+void supervisor_story_end(struct supervisor *s, const struct verdict *verdict);
 json_t *supervisor_record(const struct supervisor *s);
 /* State, reason or agent may have changed: record and clients get to know. */
 void supervisor_changed(struct supervisor *s);

@@ -134,12 +134,12 @@ void supervisor_flush_soon(struct supervisor *s)
                 s->flush = loop_add_deadline(s->loop, s->state == VM_STARTING ? STARTING_MS : 0, on_flush, s);
 }
 
-static void tell_line(struct supervisor *s, const char *line)
+static void tell_line(struct supervisor *s, enum log_level level, const char *line)
 {
         _cleanup_free_ char *now = story_now();
 
         story_add(s->story, now, line);
-        log_info("%s: %s", s->plan->name, line);
+        log_line(level, "%s: %s", s->plan->name, line);
         recorder_note(s->recorder, line);
         if (s->control)
                 control_event(s->control, "VMLAUNCH_STORY", json_pack("{s:o}", "text", story_string(line)));
@@ -157,14 +157,25 @@ void supervisor_story(struct supervisor *s, const char *format, ...)
         if (unsaid) {
                 _cleanup_free_ char *missing = xasprintf("%u more lines in a minute were left out", unsaid);
 
-                tell_line(s, missing);
+                tell_line(s, LOG_LEVEL_INFO, missing);
         }
         va_start(ap, format);
         text_vaddf(&line, format, ap);
         va_end(ap);
         if (line.length > LINE_MAX_BYTES)
                 line.data[LINE_MAX_BYTES] = '\0';
-        tell_line(s, text_str(&line));
+        tell_line(s, LOG_LEVEL_INFO, text_str(&line));
+        supervisor_flush_soon(s);
+}
+
+void supervisor_story_end(struct supervisor *s, const struct verdict *verdict)
+{
+        _cleanup_free_ char *line =
+                xasprintf("QEMU has ended, %s: %s", verdict_name(verdict->kind), verdict->reason);
+
+        if (strlen(line) > LINE_MAX_BYTES)
+                line[LINE_MAX_BYTES] = '\0';
+        tell_line(s, verdict->exit_status ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, line);
         supervisor_flush_soon(s);
 }
 

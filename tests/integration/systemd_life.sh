@@ -142,6 +142,7 @@ test_crashed_qemu_follows_on_crash() {
     kill -SEGV "$(status_of web pid)" "$qemu"
     await 20 is_active web failed
     assert_eq "$(status_of web verdict) $(property vmlaunch@web ExecMainStatus)" "crashed 12" "verdict, exit status"
+    assert_contains "$(journalctl -b -u vmlaunch@web -p err -o cat)" "web: QEMU has ended, crashed: " "errors in the journal"
     await 30 has_other_qemu again "$qemu"
     assert_eq "$(property vmlaunch@again ActiveState)" active "the unit that starts it again"
     expect 0 systemctl stop vmlaunch@again

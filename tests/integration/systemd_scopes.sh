@@ -12,6 +12,7 @@ test_vm_that_is_started_by_hand_has_a_scope_that_goes_with_it() {
     await 20 scope_says "web: the guest runs"
     expect 0 vmlaunch destroy web
     await 20 scope_says "web: everything its start did is undone"
+    assert_eq "$(journalctl -b -u vmlaunch-web.scope -t vmlaunch -p err -o cat)" "" "errors in the journal of what ended as asked"
     sed -i '/SLICE/d' /root/web.tmpl
     expect 0 vmlaunch start /root/web.tmpl
     assert_eq "$(status_of web unit)" vmlaunch-web.scope "unit"
