@@ -166,7 +166,7 @@ static json_t *find_ports(const char *path, const char *ifname, struct error **e
         json_t *rows = select_rows(path, "Port", ifname ? name_is(ifname) : json_array(),
                                    json_pack("[s, s, s]", "_uuid", "name", "external_ids"), err);
 
-        if (rows || (*err)->code != ERROR_OS ||
+        if (rows || !*err || (*err)->code != ERROR_OS ||
             ((*err)->os_errno != ENOENT && (*err)->os_errno != ECONNREFUSED && (*err)->os_errno != EACCES))
                 return rows;
         error_free(TAKE_PTR(*err));
