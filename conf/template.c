@@ -193,6 +193,8 @@ char *template_excerpt(const char *text, size_t length, const struct source_pos 
                 line_end = end;
         if (line_end > line && line_end[-1] == '\r')
                 line_end--;
+        if (line_end == line)
+                return NULL;
         /* A secret may begin on a line above. */
         window = line - text > MASK_BEFORE ? line - MASK_BEFORE : text;
         masked = secret_mask(window, (size_t)(line_end - window));
