@@ -138,8 +138,8 @@ void spec_check_hyperv(struct spec_builder *builder);
 void spec_check_capacity(struct spec_builder *builder);
 
 /*
- * A helper process maps guest memory too (virtiofsd, another vhost-user backend): reference is what asks for it, "FILESYSTEM[0]/DRIVER",
- * with its place. Fails when MEMORY_ACCESS says private. For spec_set_*() functions.
+ * A helper process maps guest memory too (virtiofsd, another vhost-user backend): reference is what asks for it,
+ * "FILESYSTEM[0]/DRIVER", with its place. Fails when MEMORY_ACCESS says private. For spec_set_*() functions.
  */
 void spec_share_memory(struct spec_builder *builder, const char *reference, const struct source_pos *pos);
 void spec_check_firmware(struct spec_builder *builder);

@@ -1,8 +1,8 @@
 /*
  * ops_facts - what a running machine is: the questions whose answers say what the guest sees.
  *
- * Queries only, each with 5 s for its answer: they are asked in bunches. The answers are kept under machine_fact_name() in one object, as
- * QEMU gave them: launcher/run/state_compare reads them, whoever recorded them.
+ * Queries only, each with 5 s for its answer: they are asked in bunches. The answers are kept under machine_fact_name()
+ * in one object, as QEMU gave them: launcher/run/state_compare reads them, whoever recorded them.
  */
 #pragma once
 

@@ -51,7 +51,8 @@
  *                  or of template; outlive the VM, undone when they were made for a start that failed
  *   helper         {id, argv, fds: [{fd, source}], stderr, uid, gid, ids, directory, directory_fd, readonly}
  *                                                 runs a helper process: as uid without capabilities or, with ids, as root of
- *                                                 a user namespace whose first ids are uid and so many that follow; undo: end it
+ *                                                 a user namespace whose first ids are uid and so many that follow; undo:
+ *                                                 end it
  *   spawn          {}                             forks QEMU as argv, env, fds and confine say; undo: kill it
  *   memory-lock    {bytes: "N"}                   of a fragment: QEMU may lock so much memory; undo: the limit it had
  *   affinity       {vcpus: {"N": CPUS}, iothreads: {"N": CPUS}}

@@ -25,8 +25,8 @@
 
 /*
  * The fragments in the journal's order: array of {"id","begin","who","committed":bool,"undone":bool,"live","devices",
- * "forward", "steps":[{"n","effect","undo"(qmp),"lock"(image-open)}...]}; steps that failed or are undone are left out. *ret_next: the number of the
- * next step; *ret_next_id: of the next fragment.
+ * "forward", "steps":[{"n","effect","undo"(qmp),"lock"(image-open)}...]}; steps that failed or are undone are left out.
+ * *ret_next: the number of the next step; *ret_next_id: of the next fragment.
  */
 int fragment_journal_read(int vm_dirfd, json_t **ret_fragments, json_int_t *ret_next, json_int_t *ret_next_id,
                           struct error **err);

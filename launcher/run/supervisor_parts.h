@@ -4,9 +4,10 @@
  * supervisor.c has the start and the table's actions; supervisor_end.c what follows QEMU's end; supervisor_control.c
  * what clients ask; supervisor_wire.c the connections to QEMU and the agent, supervisor_heard.c what they say;
  * supervisor_stop.c the shutdown schedule and the ending of QEMU; supervisor_agent.c what clients ask of the agent,
- * and leases; supervisor_apply.c the changes they send, supervisor_operator.c those that operators ask for; supervisor_compare.c asks QEMU what it is; supervisor_clock.c
- * keeps what the guest makes of its clock;
- * supervisor_reexec.c the way into another program, supervisor_handover.c what goes with it; supervisor_record.c record, story and what clients are told.
+ * and leases; supervisor_apply.c the changes they send, supervisor_operator.c those that operators ask for;
+ * supervisor_compare.c asks QEMU what it is; supervisor_clock.c keeps what the guest makes of its clock;
+ * supervisor_reexec.c the way into another program, supervisor_handover.c what goes with it; supervisor_record.c record,
+ * story and what clients are told.
  */
 #pragma once
 

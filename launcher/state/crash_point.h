@@ -7,8 +7,8 @@
  * when the process begins its work, so a host without one pays a single faccessat(). Who may write in RUN is root, or
  * the instance's own user: the file gives nobody a right they had not, and one that others could write is ignored. It
  * holds "NAME COUNT kill|stop": the process that reaches NAME for the COUNTth time, whichever it is, replaces the file
- * by "crash-reached", which holds its pid, and sends itself SIGKILL or SIGSTOP. "-" arms nothing yet; "* 0 trace" has every moment
- * that is reached written to "crash-trace", "NAME PID" a line.
+ * by "crash-reached", which holds its pid, and sends itself SIGKILL or SIGSTOP. "-" arms nothing yet; "* 0 trace" has
+ * every moment that is reached written to "crash-trace", "NAME PID" a line.
  */
 #pragma once
 

@@ -53,8 +53,8 @@ void machine_lock_add_image(struct machine_lock *lock, const char *path, const c
 int machine_lock_write(const char *state_dir, const char *vm, const struct machine_lock *lock,
                        struct error **err);
 /*
- * Only what other VMs must not have, which a start that does not hold its own yet reads of all VMs. 1: *ret_uid and *ret_port (0: none); 0: there is
- * no file; -1: *err.
+ * Only what other VMs must not have, which a start that does not hold its own yet reads of all VMs. 1: *ret_uid and
+ * *ret_port (0: none); 0: there is no file; -1: *err.
  */
 int machine_lock_read_claims(const char *state_dir, const char *vm, uid_t *ret_uid, unsigned *ret_port,
                              struct error **err);

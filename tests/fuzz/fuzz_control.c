@@ -1,8 +1,9 @@
 /*
  * What a client writes to the control socket. The first byte: bit 0 QEMU's connection is up, bit 1 QEMU refuses, bit 2 QEMU
- * answers only what the input says, bit 3 an fd comes first, bit 4 the client is gone before its answers, bit 5 commands of our own are answered later, bit 6 capabilities are
- * negotiated first, bit 7 QEMU answers with a list. After a byte 0x1e QEMU says what follows, up to the next one; a byte 0x1f alone there: it takes too
- * long; 0x1d: clients are held for a moment, as for another program.
+ * answers only what the input says, bit 3 an fd comes first, bit 4 the client is gone before its answers, bit 5 commands
+ * of our own are answered later, bit 6 capabilities are negotiated first, bit 7 QEMU answers with a list. After a byte
+ * 0x1e QEMU says what follows, up to the next one; a byte 0x1f alone there: it takes too long; 0x1d: clients are held for
+ * a moment, as for another program.
  *
  * The client gets JSON lines only, and everything is freed.
  */

@@ -310,8 +310,8 @@ static char *line_of(const char *text, unsigned n)
 }
 
 /*
- * "error   NAME.tmpl:LINE:COLUMN: ATTRIBUTE: message", and where the line is shown a caret under that very character. false: it has
- * no place in the template.
+ * "error   NAME.tmpl:LINE:COLUMN: ATTRIBUTE: message", and where the line is shown a caret under that very character.
+ * false: it has no place in the template.
  */
 static bool error_has_its_place(const struct golden *golden, const char *error)
 {
