@@ -189,13 +189,14 @@ bool unit_adopt(const struct verb_context *context, const char *name, char **ret
         return true;
 }
 
-static int report(const struct verb_context *context, const char *name, bool enabled)
+/* when: by systemd "at boot", else by whom its start is left to, of root an init script. */
+static int report(const struct verb_context *context, const char *name, bool enabled, const char *when)
 {
         if (context->output != OUTPUT_TABLE)
                 output_object(json_pack("{s:i, s:s, s:b}", "schema", 1, "name", name, "autostart", enabled),
                               context->output);
         else if (!context->quiet)
-                printf("%s is %s at boot\n", name, enabled ? "started" : "not started");
+                printf("%s is %s %s\n", name, enabled ? "started" : "not started", when);
         return 0;
 }
 
@@ -230,12 +231,12 @@ static int set_autostart(struct verb_context *context, bool enable, struct error
         if (!systemd_has_unit(paths)) {
                 if (set_link(paths, name, enable, err) < 0)
                         return -1;
-                return report(context, name, enable);
+                return report(context, name, enable, "by 'vmlaunch start --autostart'");
         }
         unit = unit_service_name(name);
         if (systemctl(enable ? "enable" : "disable", unit, err) < 0)
                 return error_wrap(err, "%s '%s'", context->verb->name, name);
-        return report(context, name, enable);
+        return report(context, name, enable, "at boot");
 }
 
 int verb_enable(struct verb_context *context, struct error **err)

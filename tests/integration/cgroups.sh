@@ -296,6 +296,7 @@ END
     for name in a b c d; do expect 0 vml enable "$VM$name"; done
     expect 0 vml disable "${VM}c"
     expect 0 vml enable "${VM}c"
+    assert_eq "$OUT" "${VM}c is started by 'vmlaunch start --autostart'" "enable"
     assert_eq "$(vml -o json status "${VM}c" | jq .autostart)" true "autostart"
     begin=$SECONDS
     # A bad one keeps no other from starting.
