@@ -115,9 +115,10 @@ static int busy(const char *name, int lock_fd, struct error **err)
         pid_t pid = read_pid(lock_fd, NULL);
 
         if (pid)
-                return error_set(err, ERROR_BUSY, "VM '%s' is in use: process %d holds its lock", name,
-                                 (int)pid);
-        return error_set(err, ERROR_BUSY, "VM '%s' is in use: another process holds its lock", name);
+                error_set(err, ERROR_BUSY, "VM '%s' is in use: process %d holds its lock", name, (int)pid);
+        else
+                error_set(err, ERROR_BUSY, "VM '%s' is in use: another process holds its lock", name);
+        return error_hint(err, "it runs already, or is about to start or to end: 'vmlaunch status %s'", name);
 }
 
 /* What another holds: is it going to let go? One that has not said who it is yet will have in a moment. */

@@ -40,6 +40,7 @@ static void second_start_is_told_which_process_runs_the_vm(void **state)
         assert_int_equal(vm_dir_lock(&f->paths, "web", &second, &err), -1);
         assert_int_equal(err->code, ERROR_BUSY);
         assert_string_equal(err->message, words);
+        assert_non_null(strstr(err->hint, "'vmlaunch status web'"));
         error_free(TAKE_PTR(err));
         vm_dir_release(vm, true);
         vm = lock(f, "web");
