@@ -174,7 +174,7 @@ test_a_reset_ends_the_lease() {
     wait "$HOLDER" || status=$?
     assert_eq "$status" 1 "exit status of freeze"
     assert_contains "$(cat "$WORK/freeze.err")" "the guest was reset"
-    is_thawed || fail "status: $(vml status "$VM")"
+    await 10 is_thawed
     expect 0 vml --timeout 60 wait "$VM" --for=agent
     guest_says thawed || fail "the guest is frozen"
     expect 0 vml destroy "$VM"
@@ -205,7 +205,7 @@ test_agent_commands_are_allowed_by_the_template() {
     # The test guest has no file system that can be frozen.
     expect 8 vml agent "$VM" freeze
     expect 2 vml agent "$VM" chill
-    is_thawed || fail "status: $(vml status "$VM")"
+    await 10 is_thawed
     expect 0 vml destroy "$VM"
     template 'AGENT_ALLOW = "guest-exec*"'
     start_ready
@@ -223,7 +223,7 @@ test_an_absent_agent_is_said_at_once() {
     expect 8 vml agent "$VM" ping
     expect 8 vml agent "$VM" freeze
     expect 8 vml agent "$VM" thaw
-    is_thawed || fail "status: $(vml status "$VM")"
+    await 10 is_thawed
     expect 0 vml destroy "$VM"
 }
 
