@@ -156,7 +156,7 @@ static char *generation_of(const struct journal_run *run, const json_t *record)
 /* The pidfd that a supervisor before this one has left with systemd, if it is of this process; -1. */
 static int stored_pidfd(pid_t pid)
 {
-        _cleanup_close_ int fd = sd_stored_fd(SD_QEMU);
+        _cleanup_close_ int fd = sd_stored_fd(false);
         _cleanup_free_ char *path = NULL, *text = NULL, *wanted = NULL;
         _cleanup_error_ struct error *ignored = NULL;
 

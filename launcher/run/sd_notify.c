@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,9 +15,10 @@
 /* The first of those that systemd passes on. */
 #define FIRST_PASSED 3
 #define PASSED_MAX   64
+/* All under one name: one message has one, and what they are is to be seen. */
+#define STORED       "vm"
 
-/* fd -1: none. */
-static void send_state(const char *state, int passed)
+static void send_state(const char *state, const int *fds, size_t n)
 {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -24,7 +26,7 @@ static void send_state(const char *state, int passed)
         static int fd = -1;
         union {
                 struct cmsghdr header;
-                char bytes[CMSG_SPACE(sizeof(int))];
+                char bytes[CMSG_SPACE(SD_FDS_MAX * sizeof(int))];
         } control = { 0 };
         struct iovec iov = { .iov_base = (char *)state, .iov_len = strlen(state) };
         struct msghdr message = { .msg_name = &address, .msg_iov = &iov, .msg_iovlen = 1 };
@@ -37,34 +39,32 @@ static void send_state(const char *state, int passed)
         message.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
         if (fd < 0)
                 fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (passed >= 0) {
+        if (n) {
                 message.msg_control = &control;
-                message.msg_controllen = sizeof(control);
+                message.msg_controllen = CMSG_SPACE(n * sizeof(int));
                 control.header.cmsg_level = SOL_SOCKET;
                 control.header.cmsg_type = SCM_RIGHTS;
-                control.header.cmsg_len = CMSG_LEN(sizeof(int));
-                memcpy(CMSG_DATA(&control.header), &passed, sizeof(int));
+                control.header.cmsg_len = CMSG_LEN(n * sizeof(int));
+                memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
         }
         (void)!sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 void sd_notify(const char *state)
 {
-        send_state(state, -1);
+        send_state(state, NULL, 0);
 }
 
-void sd_notify_store(int fd, const char *name)
+void sd_notify_store(const char *state, const int *fds, size_t n)
 {
-        _cleanup_free_ char *state = xasprintf("FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+        _cleanup_free_ char *text = xasprintf("%s\nFDSTORE=1\nFDPOLL=0\nFDNAME=" STORED, state);
 
-        send_state(state, fd);
+        send_state(text, fds, n);
 }
 
-void sd_notify_forget(const char *name)
+void sd_notify_forget(void)
 {
-        _cleanup_free_ char *state = xasprintf("FDSTOREREMOVE=1\nFDNAME=%s", name);
-
-        send_state(state, -1);
+        send_state("FDSTOREREMOVE=1\nFDNAME=" STORED, NULL, 0);
 }
 
 /* Of an environment variable that is for this process. */
@@ -81,30 +81,25 @@ bool sd_has_stored(void)
         return is_for_us("LISTEN_PID") && getenv("LISTEN_FDS");
 }
 
-int sd_stored_fd(const char *name)
+int sd_stored_fd(bool is_socket)
 {
         static bool taken[PASSED_MAX];
-        const char *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
-        int found = -1;
+        const char *count = getenv("LISTEN_FDS");
         uint32_t n;
 
-        if (!is_for_us("LISTEN_PID") || !count || !names || !text_parse_u32(count, &n))
+        if (!is_for_us("LISTEN_PID") || !count || !text_parse_u32(count, &n))
                 return -1;
         for (uint32_t i = 0; i < n && i < PASSED_MAX; i++) {
-                size_t length = strcspn(names, ":");
                 int fd = FIRST_PASSED + (int)i;
+                struct stat st;
 
-                /* A later one is the newer: systemd keeps all that were stored. */
-                if (!taken[i] && strlen(name) == length && strncmp(names, name, length) == 0 &&
+                if (!taken[i] && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) == is_socket &&
                     fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) {
                         taken[i] = true;
-                        fd_close(&found);
-                        found = fd;
+                        return fd;
                 }
-                names += length;
-                names += *names == ':';
         }
-        return found;
+        return -1;
 }
 
 unsigned sd_watchdog_ms(void)

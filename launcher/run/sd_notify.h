@@ -7,20 +7,20 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* "READY=1", "STOPPING=1", "STATUS=...", several in lines. */
 void sd_notify(const char *state);
-/* The service's next main process gets a copy of this fd, under this name, should this one die; not polled. */
-void sd_notify_store(int fd, const char *name);
-void sd_notify_forget(const char *name);
-
-/* What supervisors store: QEMU's pidfd, and the listener of the control socket. */
-#define SD_QEMU    "qemu"
-#define SD_CONTROL "control"
+/* Supervisors store QEMU's pidfd and the listener of the control socket. */
+#define SD_FDS_MAX 2
+/* The same, and the service's next main process gets copies of these fds (borrowed, at most SD_FDS_MAX), should this one
+ * die; not polled. */
+void sd_notify_store(const char *state, const int *fds, size_t n);
+void sd_notify_forget(void);
 
 /* Has a process before this one stored any? */
 bool sd_has_stored(void);
-/* An fd that was stored under this name by a process before this one; -1: none. It is the caller's, once. */
-int sd_stored_fd(const char *name);
+/* An fd that was stored by a process before this one, a socket or another; -1: none. It is the caller's, once. */
+int sd_stored_fd(bool is_socket);
 /* How often "WATCHDOG=1" is expected, in milliseconds; 0: it is not. */
 unsigned sd_watchdog_ms(void);

@@ -521,6 +521,7 @@ int supervisor_run(struct launch_plan *plan, const struct supervisor_options *op
                 .ready_fd = options->ready_fd,
                 .pidfd = -1,
                 .keeper_fd = options->keeper_fd,
+                .unit_listener = -1,
                 .agent = plan->policy.has_agent ? AGENT_ABSENT : AGENT_NONE,
                 .program = reexec_own_program(),
                 .story = json_array(),

@@ -226,6 +226,8 @@ static void begin(struct supervisor *s, const json_t *document, struct control_c
         keeper_attend(s, false);
         steps_attend(s, true);
         supervisor_tell_as_told(s);
+        /* It may still have been waiting for the agent. */
+        unit_ready(s);
         supervisor_story(s, "re-executed as version %s ('%s') from version %s, asked for by %s",
                          VMLAUNCH_VERSION, program, shown, shown_who);
         supervisor_flush(s);
@@ -260,6 +262,7 @@ int supervisor_take_over(struct vm_dir *vm, struct handover *handover,
                 .log_fd = -1,
                 .ready_fd = -1,
                 .keeper_fd = -1,
+                .unit_listener = -1,
                 .pidfd = -1,
                 .lowered = true,
                 .program = reexec_own_program(),

@@ -107,6 +107,8 @@ struct supervisor {
                 *holding; /* clients wait at the socket until QEMU answers; NULL: they are let in */
         struct loop_source *watchdog, *agent_ready; /* what a unit waits for */
         char *unit_status;                          /* what it is told next; NULL: nothing is due */
+        bool unit_ready;                            /* it has been told that the VM is */
+        int unit_listener;                          /* borrowed: to be stored with the next word; -1: none */
         unsigned sync_tries; /* SYNC_TIME: how often the agent has been asked in vain */
         bool syncing_time;   /* it is being asked */
         struct loop_source *sync_timer;
@@ -231,8 +233,8 @@ void adopt_resume_request(struct supervisor *s);
 void unit_begin(struct supervisor *s);
 /* Lines of the log go to the journal with VM and generation. */
 void unit_log(const struct supervisor *s);
-/* For the next main process of the unit: QEMU's pidfd and the listener of the control socket. */
-void unit_store(const struct supervisor *s, int control_fd);
+/* For the next main process of the unit, with the next word to systemd: QEMU's pidfd and the control socket's listener. */
+void unit_store(struct supervisor *s, int control_fd);
 /* That listener; -1: none, or it is of no use. The caller's. */
 int unit_stored_control(const struct supervisor *s);
 void unit_ready(struct supervisor *s);

@@ -32,23 +32,31 @@ void unit_log(const struct supervisor *s)
                 log_set_journal(s->plan->name, s->generation);
 }
 
-void unit_store(const struct supervisor *s, int control_fd)
+void unit_store(struct supervisor *s, int control_fd)
 {
-        if (!s->options->foreground)
+        if (s->options->foreground)
+                s->unit_listener = control_fd;
+}
+
+/* Each message is work for systemd, so the first one takes the fds along. */
+static void tell(struct supervisor *s, const char *state)
+{
+        const int fds[] = { s->unit_listener, s->pidfd };
+
+        if (s->unit_listener < 0) {
+                sd_notify(state);
                 return;
-        /* Of the QEMU before this one, in the same unit. */
-        if (sd_has_stored()) {
-                sd_notify_forget(SD_QEMU);
-                sd_notify_forget(SD_CONTROL);
         }
-        if (s->pidfd >= 0)
-                sd_notify_store(s->pidfd, SD_QEMU);
-        sd_notify_store(control_fd, SD_CONTROL);
+        /* Of the QEMU before this one, in the same unit. */
+        if (sd_has_stored())
+                sd_notify_forget();
+        sd_notify_store(state, fds, s->pidfd >= 0 ? 2 : 1);
+        s->unit_listener = -1;
 }
 
 int unit_stored_control(const struct supervisor *s)
 {
-        _cleanup_close_ int fd = s->adopted && s->options->foreground ? sd_stored_fd(SD_CONTROL) : -1;
+        _cleanup_close_ int fd = s->adopted && s->options->foreground ? sd_stored_fd(true) : -1;
 
         /* Somebody may have ended the VM meanwhile, and its directory with it. */
         return fd >= 0 && faccessat(s->vm->fd, "control.sock", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? TAKE_FD(fd)
@@ -59,8 +67,9 @@ static void tell_ready(struct supervisor *s)
 {
         loop_remove(s->loop, s->agent_ready);
         s->agent_ready = NULL;
-        sd_notify(s->unit_status ? s->unit_status : "READY=1");
+        tell(s, s->unit_status ? s->unit_status : "READY=1");
         free(TAKE_PTR(s->unit_status));
+        s->unit_ready = true;
 }
 
 static void on_no_agent(void *data)
@@ -70,7 +79,7 @@ static void on_no_agent(void *data)
         s->agent_ready = NULL;
         supervisor_story(s, "the guest agent has not answered in %u s: its unit counts as started without it",
                          AGENT_READY_MS / 1000);
-        sd_notify("READY=1");
+        tell_ready(s);
 }
 
 static bool awaits_agent(const struct supervisor *s)
@@ -90,7 +99,7 @@ void unit_changed(struct supervisor *s, const char *state, const char *reason)
 {
         _cleanup_free_ char *shown = text_printable(reason ? reason : "");
         _cleanup_free_ char *status = xasprintf("STATUS=%s%s%s", state, reason ? ": " : "", shown);
-        bool is_first = s->state == VM_RUNNING && !s->end.ready && !s->adopted && !awaits_agent(s);
+        bool is_first = s->state == VM_RUNNING && !s->unit_ready && !s->adopted && !awaits_agent(s);
 
         /* Each of them systemd tells everybody on D-Bus. That the VM starts it says itself, and that it runs goes with the
          * word that it is ready, which is next. */
@@ -98,7 +107,7 @@ void unit_changed(struct supervisor *s, const char *state, const char *reason)
                 free(s->unit_status);
                 s->unit_status = xasprintf("READY=1\n%s", status);
         } else if (s->options->foreground && s->state != VM_STARTING) {
-                sd_notify(status);
+                tell(s, status);
         }
         if (s->agent_ready && s->agent == AGENT_ANSWERING)
                 tell_ready(s);
