@@ -28,9 +28,9 @@ HARDEN    += -fno-asynchronous-unwind-tables -fno-unwind-tables $(call known,-ma
 HARDEN_LD += $(if $(RELR_WORKS),$(RELR))
 endif
 WERROR    ?=
-PKGS      := jansson libmnl expat
+PKGS      := jansson expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lmnl -lexpat) -lm
+PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lexpat) -lm
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DVMLAUNCH_VERSION='"$(VERSION)"' -I. $(WARN) $(WERROR) \
              -include base/json_ref.h -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) $(SIZE)
 

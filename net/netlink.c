@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "base/fd.h"
 #include "base/text.h"
 
 /* What a dump is received in; the kernel fills at most 32 KiB (NLMSG_GOODSIZE and the reader's buffer). */
@@ -20,11 +20,20 @@
 #define DUMP_TRIES 8
 #define LINKS_MAX  65536
 
+#define FOR_EACH_ATTRIBUTE(attr, left) for (; RTA_OK(attr, left); (attr) = RTA_NEXT(attr, left))
+
+/* A message with its fixed part and room for attributes. */
+struct request {
+        struct nlmsghdr header;
+        struct ifinfomsg info;
+        char attributes[REQUEST_SIZE];
+};
+
 struct netlink {
-        struct mnl_socket *socket;
-        unsigned portid;
+        int socket;
+        uint32_t portid;
         uint32_t seq;
-        char receive[RECEIVE_SIZE + MNL_ALIGNTO];
+        _Alignas(struct nlmsghdr) char receive[RECEIVE_SIZE];
 };
 
 struct netlink *netlink_open(struct error **err)
@@ -32,19 +41,23 @@ struct netlink *netlink_open(struct error **err)
         /* The kernel answers at once or not at all: nothing here may wait for ever. */
         const struct timeval patience = { .tv_sec = 10 };
         struct netlink *nl = xcalloc(1, sizeof(*nl));
+        struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+        socklen_t length = sizeof(address);
         int one = 1;
 
-        nl->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-        if (!nl->socket || mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-            setsockopt(mnl_socket_get_fd(nl->socket), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) <
-                    0) {
+        nl->socket = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+        /* To the kernel, which gives the socket a number of its own and lets nobody else send to it.
+         * waits: not at all */
+        if (nl->socket < 0 || connect(nl->socket, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+            getsockname(nl->socket, (struct sockaddr *)&address, &length) < 0 ||
+            setsockopt(nl->socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
                 error_os(err, errno, "open rtnetlink socket");
                 netlink_close(nl);
                 return NULL;
         }
-        nl->portid = mnl_socket_get_portid(nl->socket);
+        nl->portid = address.nl_pid;
         /* The kernel's own words for an error, where it has some (since 4.12); older ones do without. */
-        mnl_socket_setsockopt(nl->socket, NETLINK_EXT_ACK, &one, sizeof(one));
+        setsockopt(nl->socket, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
         nl->seq = (uint32_t)time(NULL);
         return nl;
 }
@@ -53,15 +66,14 @@ void netlink_close(struct netlink *nl)
 {
         if (!nl)
                 return;
-        if (nl->socket)
-                mnl_socket_close(nl->socket);
+        fd_close(&nl->socket);
         free(nl);
 }
 
-static void copy_string(const struct nlattr *attr, char *out, size_t size)
+static void copy_string(const struct rtattr *attr, char *out, size_t size)
 {
-        const char *s = mnl_attr_get_payload(attr);
-        size_t n = strnlen(s, mnl_attr_get_payload_len(attr));
+        const char *s = RTA_DATA(attr);
+        size_t n = strnlen(s, RTA_PAYLOAD(attr));
 
         if (n >= size)
                 n = size - 1;
@@ -69,12 +81,17 @@ static void copy_string(const struct nlattr *attr, char *out, size_t size)
         out[n] = '\0';
 }
 
-static uint32_t u32_or_0(const struct nlattr *attr)
+static uint32_t u32_or_0(const struct rtattr *attr)
 {
-        return mnl_attr_get_payload_len(attr) >= sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
+        return RTA_PAYLOAD(attr) >= sizeof(uint32_t) ? *(uint32_t *)RTA_DATA(attr) : 0;
 }
 
-/* mnl_nlmsg_ok() compares as int: a length with the top bit set passes there. */
+static int type_of(const struct rtattr *attr)
+{
+        return attr->rta_type & NLA_TYPE_MASK;
+}
+
+/* NLMSG_OK() compares as int in places: a length with the top bit set passes there. */
 static bool message_ok(const struct nlmsghdr *header, size_t left)
 {
         return left >= sizeof(*header) && header->nlmsg_len >= sizeof(*header) && header->nlmsg_len <= left;
@@ -85,20 +102,22 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
         const struct nlmsghdr *header = message;
         struct net_link link = { 0 };
         const struct ifinfomsg *info;
-        struct nlattr *attr, *inner;
+        const struct rtattr *attr, *inner;
+        int left, inner_left;
 
-        /* libmnl walks attributes to the aligned end of the message: that has to be inside too. */
-        if (n > INT32_MAX || !message_ok(header, n) || MNL_ALIGN(header->nlmsg_len) > n ||
-            header->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(header) < sizeof(*info))
+        if (n > INT32_MAX || !message_ok(header, n) || header->nlmsg_type != RTM_NEWLINK ||
+            header->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
                 return false;
-        info = mnl_nlmsg_get_payload(header);
+        info = NLMSG_DATA(header);
         link.index = info->ifi_index;
         link.flags = info->ifi_flags;
-        mnl_attr_for_each(attr, header, sizeof(*info))
+        attr = IFLA_RTA(info);
+        left = (int)IFLA_PAYLOAD(header);
+        FOR_EACH_ATTRIBUTE(attr, left)
         {
-                size_t length = mnl_attr_get_payload_len(attr);
+                size_t length = RTA_PAYLOAD(attr);
 
-                switch (mnl_attr_get_type(attr)) {
+                switch (type_of(attr)) {
                 case IFLA_IFNAME:
                         copy_string(attr, link.name, sizeof(link.name));
                         break;
@@ -116,17 +135,19 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
                         break;
                 case IFLA_OPERSTATE:
                         if (length >= 1)
-                                link.operstate = mnl_attr_get_u8(attr);
+                                link.operstate = *(uint8_t *)RTA_DATA(attr);
                         break;
                 case IFLA_ADDRESS:
                         link.has_mac = length == sizeof(link.mac);
                         if (link.has_mac)
-                                memcpy(link.mac, mnl_attr_get_payload(attr), sizeof(link.mac));
+                                memcpy(link.mac, RTA_DATA(attr), sizeof(link.mac));
                         break;
                 case IFLA_LINKINFO:
-                        mnl_attr_for_each_nested(inner, attr)
+                        inner = RTA_DATA(attr);
+                        inner_left = (int)length;
+                        FOR_EACH_ATTRIBUTE(inner, inner_left)
                         {
-                                if (mnl_attr_get_type(inner) == IFLA_INFO_KIND)
+                                if (type_of(inner) == IFLA_INFO_KIND)
                                         copy_string(inner, link.kind, sizeof(link.kind));
                         }
                         break;
@@ -140,72 +161,90 @@ bool netlink_parse_link(const void *message, size_t n, struct net_link *ret)
         return true;
 }
 
-static struct nlmsghdr *request_start(struct netlink *nl, char buffer[REQUEST_SIZE], uint16_t type,
-                                      uint16_t flags, int index)
+static struct request request_start(struct netlink *nl, uint16_t type, uint16_t flags, int index)
 {
-        struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-        struct ifinfomsg *info;
+        return (struct request){
+                .header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
+                            .nlmsg_type = type,
+                            .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags),
+                            .nlmsg_seq = ++nl->seq },
+                .info = { .ifi_family = AF_UNSPEC, .ifi_index = index },
+        };
+}
 
-        header->nlmsg_type = type;
-        header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-        header->nlmsg_seq = ++nl->seq;
-        info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-        info->ifi_family = AF_UNSPEC;
-        info->ifi_index = index;
-        return header;
+static void put(struct request *request, uint16_t type, const void *value, size_t n)
+{
+        struct rtattr *attr = (void *)((char *)request + request->header.nlmsg_len);
+
+        attr->rta_type = type;
+        attr->rta_len = (uint16_t)RTA_LENGTH(n);
+        memcpy(RTA_DATA(attr), value, n);
+        request->header.nlmsg_len += RTA_SPACE((uint32_t)n);
+}
+
+static void put_string(struct request *request, uint16_t type, const char *value)
+{
+        put(request, type, value, strlen(value) + 1);
+}
+
+static void put_u32(struct request *request, uint16_t type, uint32_t value)
+{
+        put(request, type, &value, sizeof(value));
 }
 
 /* Sends the request; what: for messages. */
-static int request_send(struct netlink *nl, const struct nlmsghdr *header, const char *what,
+static int request_send(struct netlink *nl, const struct request *request, const char *what,
                         struct error **err)
 {
         /* waits: not at all, the kernel takes a request within the call */
-        if (mnl_socket_sendto(nl->socket, header, header->nlmsg_len) < 0)
+        if (send(nl->socket, request, request->header.nlmsg_len, 0) < 0)
                 return error_os(err, errno, "%s", what);
         return 0;
 }
 
-/* The next datagram for this request: its length, or -1. What is not from the kernel is passed over. */
+/* The next datagram of the kernel: its length, or -1. */
 static ssize_t receive(struct netlink *nl, const char *what, struct error **err)
 {
         ssize_t n;
 
         do
                 /* waits: SO_RCVTIMEO */
-                n = mnl_socket_recvfrom(nl->socket, nl->receive, RECEIVE_SIZE);
+                n = recv(nl->socket, nl->receive, RECEIVE_SIZE, MSG_TRUNC);
         while (n < 0 && errno == EINTR);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
                 return error_set(err, ERROR_DEADLINE, "%s: the kernel has not answered", what);
-        if (n < 0)
-                return error_os(err, errno, "%s", what);
+        if (n < 0 || n > RECEIVE_SIZE)
+                return error_os(err, n < 0 ? errno : ENOSPC, "%s", what);
         return n;
 }
 
 /* The errno of an NLMSG_ERROR message, 0 for an acknowledgement. words: the kernel's own, else "". */
 static int message_errno(const struct nlmsghdr *header, char *words, size_t size)
 {
-        const struct nlmsgerr *answer;
-        const struct nlattr *attr;
-        size_t offset;
+        const struct nlmsgerr *answer = NLMSG_DATA(header);
+        const struct rtattr *attr;
+        int left = (int)NLMSG_PAYLOAD(header, sizeof(*answer));
 
         words[0] = '\0';
-        if (mnl_nlmsg_get_payload_len(header) < sizeof(*answer))
+        if (left < 0)
                 return EBADMSG;
-        answer = mnl_nlmsg_get_payload(header);
+        attr = (const void *)(answer + 1);
         if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
                 return -answer->error;
         /* The refused request comes before the attributes, unless NETLINK_CAP_ACK cut it (NLM_F_CAPPED). */
-        offset = sizeof(*answer);
         if (!(header->nlmsg_flags & NLM_F_CAPPED)) {
-                if (answer->msg.nlmsg_len < sizeof(answer->msg) ||
-                    answer->msg.nlmsg_len > mnl_nlmsg_get_payload_len(header))
+                uint32_t skip = NLMSG_ALIGN(answer->msg.nlmsg_len) - (uint32_t)sizeof(answer->msg);
+
+                if (answer->msg.nlmsg_len < sizeof(answer->msg) || skip > (uint32_t)left)
                         return -answer->error;
-                offset += answer->msg.nlmsg_len - sizeof(answer->msg);
+                attr = (const void *)((const char *)attr + skip);
+                left -= (int)skip;
         }
-        if (MNL_ALIGN(offset) > mnl_nlmsg_get_payload_len(header))
-                return -answer->error;
-        mnl_attr_for_each(attr, header, (unsigned)offset) if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG)
-                copy_string(attr, words, size);
+        FOR_EACH_ATTRIBUTE(attr, left)
+        {
+                if (type_of(attr) == NLMSGERR_ATTR_MSG)
+                        copy_string(attr, words, size);
+        }
         return -answer->error;
 }
 
@@ -233,7 +272,7 @@ static const struct nlmsghdr *next_message(struct netlink *nl, struct answer *an
                 ssize_t got;
 
                 if (answer->left > 0 && message_ok(header, (size_t)answer->left)) {
-                        answer->next = mnl_nlmsg_next(header, &answer->left);
+                        answer->next = NLMSG_NEXT(header, answer->left);
                         if (header->nlmsg_seq == nl->seq && header->nlmsg_pid == nl->portid)
                                 return header;
                         continue;
@@ -250,7 +289,7 @@ static const struct nlmsghdr *next_message(struct netlink *nl, struct answer *an
  * link.
  * 0, or the positive errno the kernel answered with its words, or -1 and *err when there was no answer.
  */
-static int ask(struct netlink *nl, const struct nlmsghdr *request, const char *what, struct net_link *ret,
+static int ask(struct netlink *nl, const struct request *request, const char *what, struct net_link *ret,
                char *words, size_t words_size, struct error **err)
 {
         const struct nlmsghdr *header;
@@ -269,16 +308,16 @@ static int ask(struct netlink *nl, const struct nlmsghdr *request, const char *w
 
 static int get(struct netlink *nl, const char *name, int index, struct net_link *ret, struct error **err)
 {
-        char buffer[REQUEST_SIZE], words[256] = "";
-        struct nlmsghdr *request = request_start(nl, buffer, RTM_GETLINK, 0, index);
+        struct request request = request_start(nl, RTM_GETLINK, 0, index);
+        char words[256] = "";
         _cleanup_free_ char *what = name ? xasprintf("look up interface '%s'", name)
                                          : xasprintf("look up interface number %d", index);
         int why;
 
         if (name)
-                mnl_attr_put_strz(request, IFLA_IFNAME, name);
-        mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        why = ask(nl, request, what, ret, words, sizeof(words), err);
+                put_string(&request, IFLA_IFNAME, name);
+        put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        why = ask(nl, &request, what, ret, words, sizeof(words), err);
         if (why == ENODEV || why == ENXIO)
                 return 0;
         if (why > 0)
@@ -301,33 +340,31 @@ int netlink_link_get_index(struct netlink *nl, int index, struct net_link *ret, 
 
 int netlink_link_set(struct netlink *nl, int index, const struct net_link_change *change, struct error **err)
 {
-        char buffer[REQUEST_SIZE], words[256] = "";
-        struct nlmsghdr *request = request_start(nl, buffer, RTM_NEWLINK, NLM_F_ACK, index);
+        struct request request = request_start(nl, RTM_NEWLINK, NLM_F_ACK, index);
+        char words[256] = "";
         int why;
 
         /* Number 0 and a group attribute would change every link of that group. */
         assert(index > 0);
         if (change->set_up) {
-                struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
-
-                info->ifi_change = IFF_UP;
-                info->ifi_flags = change->up ? IFF_UP : 0;
+                request.info.ifi_change = IFF_UP;
+                request.info.ifi_flags = change->up ? IFF_UP : 0;
         }
         if (change->set_group)
-                mnl_attr_put_u32(request, IFLA_GROUP, change->group);
+                put_u32(&request, IFLA_GROUP, change->group);
         if (change->alias) {
                 if (strlen(change->alias) >= NET_LINK_ALIAS_SIZE)
                         return error_set(err, ERROR_INVALID, "an alias has at most %d bytes",
                                          NET_LINK_ALIAS_SIZE - 1);
-                mnl_attr_put_strz(request, IFLA_IFALIAS, change->alias);
+                put_string(&request, IFLA_IFALIAS, change->alias);
         }
         if (change->set_mac)
-                mnl_attr_put(request, IFLA_ADDRESS, sizeof(change->mac), change->mac);
+                put(&request, IFLA_ADDRESS, change->mac, sizeof(change->mac));
         if (change->mtu)
-                mnl_attr_put_u32(request, IFLA_MTU, change->mtu);
+                put_u32(&request, IFLA_MTU, change->mtu);
         if (change->set_master)
-                mnl_attr_put_u32(request, IFLA_MASTER, (uint32_t)change->master);
-        why = ask(nl, request, "change link", NULL, words, sizeof(words), err);
+                put_u32(&request, IFLA_MASTER, (uint32_t)change->master);
+        why = ask(nl, &request, "change link", NULL, words, sizeof(words), err);
         if (why > 0)
                 return kernel_refused(why, words, "change link", err);
         return why;
@@ -335,12 +372,12 @@ int netlink_link_set(struct netlink *nl, int index, const struct net_link_change
 
 int netlink_link_delete(struct netlink *nl, int index, struct error **err)
 {
-        char buffer[REQUEST_SIZE], words[256] = "";
-        struct nlmsghdr *request = request_start(nl, buffer, RTM_DELLINK, NLM_F_ACK, index);
+        struct request request = request_start(nl, RTM_DELLINK, NLM_F_ACK, index);
+        char words[256] = "";
         int why;
 
         assert(index > 0);
-        why = ask(nl, request, "delete link", NULL, words, sizeof(words), err);
+        why = ask(nl, &request, "delete link", NULL, words, sizeof(words), err);
         if (why == ENODEV || why == ENXIO)
                 return 0;
         if (why > 0)
@@ -352,15 +389,15 @@ int netlink_link_delete(struct netlink *nl, int index, struct error **err)
 static int dump_once(struct netlink *nl, struct net_link **links, size_t *n, struct error **err)
 {
         static const char what[] = "list interfaces";
-        char buffer[REQUEST_SIZE], words[256] = "";
-        struct nlmsghdr *request = request_start(nl, buffer, RTM_GETLINK, NLM_F_DUMP, 0);
+        struct request request = request_start(nl, RTM_GETLINK, NLM_F_DUMP, 0);
+        char words[256] = "";
         const struct nlmsghdr *header;
         struct answer answer = { 0 };
         bool disturbed = false;
 
         *n = 0;
-        mnl_attr_put_u32(request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        if (request_send(nl, request, what, err) < 0)
+        put_u32(&request, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        if (request_send(nl, &request, what, err) < 0)
                 return -1;
         while ((header = next_message(nl, &answer, what, err))) {
                 struct net_link link;

@@ -1,5 +1,5 @@
 /*
- * netlink - the few rtnetlink requests about links that vmlaunch needs, over libmnl.
+ * netlink - the few rtnetlink requests about links that vmlaunch needs.
  *
  * Building and parsing messages is pure and bounded (netlink_parse_*, fuzzed); a struct netlink is one
  * request socket, one request at a time, each waits for the kernel's answer or acknowledgement. Changes of

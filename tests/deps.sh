@@ -7,7 +7,7 @@
 set -euo pipefail
 export LC_ALL=C
 
-build="gcc make pkg-config libc6-dev libjansson-dev libmnl-dev libexpat1-dev"
+build="gcc make pkg-config libc6-dev libjansson-dev libexpat1-dev"
 demo="qemu-system-x86 iproute2 jq"
 test="libcmocka-dev libssl-dev qemu-system-x86 qemu-system-arm qemu-system-common ovmf qemu-efi-aarch64 qemu-utils qemu-block-extra tgt jq libnss3-tools mtools passt swtpm openvswitch-switch socat iproute2 procps e2fsprogs"
 guest="cpio lz4"

@@ -3,7 +3,7 @@
 # WNOHANG, a time), or the comment before it does, beginning with "waits:". Prints each one that does neither.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-git grep -nE -B3 '\b(p?poll|epoll_wait|p?select|loop_step|waitpid|waitid|connect|accept4?|recv(from|msg)?|send(to|msg)?|mnl_socket_recvfrom|mnl_socket_sendto|flock|u?sleep|nanosleep|pause|sigsuspend|sigwaitinfo|get(gr|pw)(nam|[gu]id)|getaddrinfo|system|popen)\(|_SETLKW' \
+git grep -nE -B3 '\b(p?poll|epoll_wait|p?select|loop_step|waitpid|waitid|connect|accept4?|recv(from|msg)?|send(to|msg)?|flock|u?sleep|nanosleep|pause|sigsuspend|sigwaitinfo|get(gr|pw)(nam|[gu]id)|getaddrinfo|system|popen)\(|_SETLKW' \
     -- 'base/*.c' 'conf/*.c' 'qmp/*.c' 'net/*.c' 'cgroups/*.c' 'launcher/*.c' |
     awk '
     # Lines of grep: FILE:N:TEXT where it matched, FILE-N-TEXT before that, -- between places.

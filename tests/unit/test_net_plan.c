@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 
@@ -286,25 +285,44 @@ static void a_plan_with_impossible_numbers_or_texts_is_refused(void **state)
         }
 }
 
-static struct nlmsghdr *link_message(char *buffer)
+/* A message of interface number index without attributes. */
+static struct nlmsghdr *link_message_start(char *buffer, int index)
 {
-        struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-        struct ifinfomsg *info;
-        struct nlattr *nested;
+        struct nlmsghdr *header = (void *)buffer;
+        struct ifinfomsg *info = NLMSG_DATA(header);
 
         header->nlmsg_type = RTM_NEWLINK;
-        info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-        info->ifi_index = 7;
+        header->nlmsg_len = NLMSG_LENGTH(sizeof(*info));
+        info->ifi_index = index;
         info->ifi_flags = IFF_UP;
-        mnl_attr_put_strz(header, IFLA_IFNAME, "web-0");
-        mnl_attr_put_strz(header, IFLA_IFALIAS, "vmlaunch:web:1");
-        mnl_attr_put_u32(header, IFLA_GROUP, 42);
-        mnl_attr_put_u32(header, IFLA_MASTER, 3);
-        mnl_attr_put_u8(header, IFLA_OPERSTATE, 6);
-        mnl_attr_put(header, IFLA_ADDRESS, 6, web.mac);
-        nested = mnl_attr_nest_start(header, IFLA_LINKINFO);
-        mnl_attr_put_strz(header, IFLA_INFO_KIND, "tun");
-        mnl_attr_nest_end(header, nested);
+        return header;
+}
+
+static struct rtattr *put(struct nlmsghdr *header, unsigned short type, const void *value, size_t n)
+{
+        struct rtattr *attr = (void *)((char *)header + header->nlmsg_len);
+
+        attr->rta_type = type;
+        attr->rta_len = (unsigned short)RTA_LENGTH(n);
+        memcpy(RTA_DATA(attr), value, n);
+        header->nlmsg_len += (uint32_t)RTA_SPACE(n);
+        return attr;
+}
+
+static struct nlmsghdr *link_message(char *buffer)
+{
+        struct nlmsghdr *header = link_message_start(buffer, 7);
+        struct rtattr *nested;
+
+        put(header, IFLA_IFNAME, "web-0", sizeof("web-0"));
+        put(header, IFLA_IFALIAS, "vmlaunch:web:1", sizeof("vmlaunch:web:1"));
+        put(header, IFLA_GROUP, &(uint32_t){ 42 }, sizeof(uint32_t));
+        put(header, IFLA_MASTER, &(uint32_t){ 3 }, sizeof(uint32_t));
+        put(header, IFLA_OPERSTATE, &(uint8_t){ 6 }, sizeof(uint8_t));
+        put(header, IFLA_ADDRESS, web.mac, sizeof(web.mac));
+        nested = put(header, IFLA_LINKINFO | NLA_F_NESTED, "", 0);
+        put(header, IFLA_INFO_KIND, "tun", sizeof("tun"));
+        nested->rta_len = (unsigned short)((char *)header + header->nlmsg_len - (char *)nested);
         return header;
 }
 
@@ -366,17 +384,13 @@ static void a_length_with_the_top_bit_set_is_no_message(void **state)
 static void overlong_strings_in_a_link_message_are_cut(void **state)
 {
         char buffer[1024] = { 0 }, name[64];
-        struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
-        struct ifinfomsg *info;
+        struct nlmsghdr *header = link_message_start(buffer, 1);
         struct net_link link;
 
         (void)state;
         memset(name, 'x', sizeof(name));
-        header->nlmsg_type = RTM_NEWLINK;
-        info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
-        info->ifi_index = 1;
-        mnl_attr_put(header, IFLA_IFNAME, sizeof(name), name);
-        mnl_attr_put(header, IFLA_GROUP, 2, name);
+        put(header, IFLA_IFNAME, name, sizeof(name));
+        put(header, IFLA_GROUP, name, 2);
         assert_true(netlink_parse_link(header, header->nlmsg_len, &link));
         assert_string_equal(link.name, "xxxxxxxxxxxxxxx");
         assert_int_equal(link.group, 0);
