@@ -30,7 +30,8 @@ endif
 WERROR    ?=
 PKGS      := jansson expat
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS  := $(shell pkg-config --libs $(PKGS) 2>/dev/null || echo -ljansson -lexpat) -lm
+# expat is loaded when there is XML to read.
+PKG_LIBS  := $(shell pkg-config --libs $(filter-out expat,$(PKGS)) 2>/dev/null || echo -ljansson) -lm
 CFLAGS_ALL = -std=gnu17 -D_GNU_SOURCE -DVMLAUNCH_VERSION='"$(VERSION)"' -I. $(WARN) $(WERROR) \
              -include base/json_ref.h -ffunction-sections -fdata-sections $(HARDEN) $(PKG_CFLAGS) $(CFLAGS) $(SIZE)
 

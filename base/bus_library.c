@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bus_parts.h"
+#include "base/library.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -51,24 +52,11 @@ bool bus_has_library(void)
 
 static bool load(void)
 {
+        _cleanup_error_ struct error *ignored = NULL;
+
 #define FUNCTION_NAME(type, field, name, arguments) #name "\0"
-        static const char names[] = FUNCTIONS(FUNCTION_NAME);
+        return library_load(LIBRARY, FUNCTIONS(FUNCTION_NAME), &sd, &ignored) == 0;
 #undef FUNCTION_NAME
-        void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-        char *place = (char *)&sd;
-
-        if (!library)
-                return false;
-        for (const char *name = names; *name; name += strlen(name) + 1) {
-                void *function = dlsym(library, name);
-
-                if (!function)
-                        return false;
-                /* By copy, as ISO C knows no cast from an object's pointer to a function's (dlsym(3)). */
-                memcpy(place, &function, sizeof(function));
-                place += sizeof(function);
-        }
-        return true;
 }
 
 /* The words that are still to be written. */

@@ -5,7 +5,30 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/library.h"
 #include "base/text.h"
+
+/* Templates in OpenNebula's own language are read without it. */
+#define LIBRARY "libexpat.so.1"
+#define FUNCTIONS(X)                       \
+        X(XML_ErrorString)                 \
+        X(XML_GetCurrentByteIndex)         \
+        X(XML_GetErrorCode)                \
+        X(XML_Parse)                       \
+        X(XML_ParserCreate)                \
+        X(XML_ParserFree)                  \
+        X(XML_SetCharacterDataHandler)     \
+        X(XML_SetElementHandler)           \
+        X(XML_SetStartCdataSectionHandler) \
+        X(XML_SetStartDoctypeDeclHandler)  \
+        X(XML_SetUserData)                 \
+        X(XML_SetXmlDeclHandler)           \
+        X(XML_StopParser)
+
+static struct {
+#define FUNCTION_FIELD(name) __typeof__(&(name)) name;
+        FUNCTIONS(FUNCTION_FIELD)
+} expat;
 
 /* Around a snippet. */
 static const char wrap_start[] = "<_>", wrap_end[] = "</_>";
@@ -68,7 +91,7 @@ static size_t clamp(const struct reader *r, size_t index)
 /* The offset in the text of what the parser is at. */
 static size_t offset_now(const struct reader *r)
 {
-        XML_Index index = XML_GetCurrentByteIndex(r->parser);
+        XML_Index index = expat.XML_GetCurrentByteIndex(r->parser);
 
         return index < 0 ? r->length : clamp(r, (size_t)index);
 }
@@ -88,7 +111,7 @@ fail(struct reader *r, size_t offset, const char *format, ...)
         pos = locator_place(r->locator, offset);
         error_at(&r->error, &pos, "%s", text_str(&message));
         r->error->excerpt = template_excerpt(r->locator->raw, r->locator->raw_length, &pos);
-        XML_StopParser(r->parser, XML_FALSE);
+        expat.XML_StopParser(r->parser, XML_FALSE);
 }
 
 static bool count_item(struct reader *r)
@@ -239,7 +262,7 @@ static void XMLCALL on_declaration(void *data, const XML_Char *version, const XM
 /* What expat says of its own, with the open element where that helps. */
 static void parser_error(struct reader *r)
 {
-        enum XML_Error code = XML_GetErrorCode(r->parser);
+        enum XML_Error code = expat.XML_GetErrorCode(r->parser);
         size_t at = offset_now(r);
         bool inside = r->open && (!r->wrapped || r->open->parent);
 
@@ -247,12 +270,12 @@ static void parser_error(struct reader *r)
                        code == XML_ERROR_UNCLOSED_TOKEN || code == XML_ERROR_UNCLOSED_CDATA_SECTION)) {
                 _cleanup_free_ char *shown = text_printable(r->open->name);
 
-                fail(r, at, "not XML: %s; <%s> of line %u is open", XML_ErrorString(code), shown,
+                fail(r, at, "not XML: %s; <%s> of line %u is open", expat.XML_ErrorString(code), shown,
                      r->open->pos.line);
         } else if (r->wrapped && r->open && code == XML_ERROR_TAG_MISMATCH) {
                 fail(r, at, "not XML: an end tag, and no element is open");
         } else {
-                fail(r, at, "not XML: %s", XML_ErrorString(code));
+                fail(r, at, "not XML: %s", expat.XML_ErrorString(code));
         }
 }
 
@@ -260,7 +283,7 @@ static bool feed(struct reader *r, const char *text, size_t length, bool is_fina
 {
         if (r->error)
                 return false;
-        if (XML_Parse(r->parser, text, (int)length, is_final) == XML_STATUS_OK)
+        if (expat.XML_Parse(r->parser, text, (int)length, is_final) == XML_STATUS_OK)
                 return true;
         if (!r->error)
                 parser_error(r);
@@ -277,18 +300,21 @@ int xml_tree_parse(struct locator *locator, const char *text, size_t length, boo
                 .length = length,
                 .wrapped = wrap ? strlen(wrap_start) : 0,
                 .data_starts = starts,
-                .parser = XML_ParserCreate("UTF-8"),
         };
         const char *nul = length ? memchr(text, '\0', length) : NULL;
 
+#define FUNCTION_NAME(name) #name "\0"
+        if (!expat.XML_Parse && library_load(LIBRARY, FUNCTIONS(FUNCTION_NAME), &expat, err) < 0)
+                return error_wrap(err, "read XML");
+        r.parser = expat.XML_ParserCreate("UTF-8");
         if (!r.parser)
                 abort();
-        XML_SetUserData(r.parser, &r);
-        XML_SetElementHandler(r.parser, on_start, on_end);
-        XML_SetCharacterDataHandler(r.parser, on_data);
-        XML_SetStartCdataSectionHandler(r.parser, on_cdata);
-        XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
-        XML_SetXmlDeclHandler(r.parser, on_declaration);
+        expat.XML_SetUserData(r.parser, &r);
+        expat.XML_SetElementHandler(r.parser, on_start, on_end);
+        expat.XML_SetCharacterDataHandler(r.parser, on_data);
+        expat.XML_SetStartCdataSectionHandler(r.parser, on_cdata);
+        expat.XML_SetStartDoctypeDeclHandler(r.parser, on_doctype);
+        expat.XML_SetXmlDeclHandler(r.parser, on_declaration);
         if (length > TEMPLATE_MAX_BYTES)
                 fail(&r, 0, "larger than %u MiB", TEMPLATE_MAX_BYTES >> 20);
         else if (nul)
@@ -298,7 +324,7 @@ int xml_tree_parse(struct locator *locator, const char *text, size_t length, boo
                        feed(&r, wrap_end, strlen(wrap_end), true));
         else
                 feed(&r, text, length, true);
-        XML_ParserFree(r.parser);
+        expat.XML_ParserFree(r.parser);
         text_done(&r.data);
         if (r.error) {
                 xml_tree_free(r.root);
