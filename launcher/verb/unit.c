@@ -151,7 +151,9 @@ int unit_start(const struct verb_context *context, const struct prepared *prepar
                 error_free(TAKE_PTR(*err));
         else if (vm_dir_is_locked(vm, NULL)) {
                 vm_dir_release(vm, true);
-                return vm_dir_lock(&context->site->paths, plan->name, &vm, err);
+                /* A reconcile will let go in a moment. */
+                if (vm_dir_lock(&context->site->paths, plan->name, &vm, err) < 0)
+                        return -1;
         }
         vm_dir_release(vm, true);
         vm = NULL;
