@@ -301,6 +301,28 @@ test_reconcile_gives_a_vm_its_unit_again() {
     assert_eq "$(status_of web verdict)" guest-off "verdict"
 }
 
+test_start_waits_for_a_reconcile_that_holds_the_vm() {
+    local reconcile start
+    define web
+    systemctl daemon-reload
+    expect 0 vmlaunch start web
+    expect 0 vmlaunch shutdown web
+    rm -f /run/vmlaunch/crash-reached
+    echo "vm-locked 1 stop" >/run/vmlaunch/crash-at
+    vmlaunch reconcile web &
+    reconcile=$!
+    await 20 test -e /run/vmlaunch/crash-reached
+    vmlaunch start web >"$WORK/start.out" 2>&1 &
+    start=$!
+    # As it does when it waits for the lock.
+    await 20 grep -q poll "/proc/$start/wchan"
+    kill -CONT "$reconcile"
+    wait "$start" || fail "start ended with $?: $(cat "$WORK/start.out")"
+    is_active web || fail "the unit is $(property vmlaunch@web ActiveState)"
+    wait "$reconcile"
+    expect 0 vmlaunch shutdown web
+}
+
 # dies_at MOMENT COMMAND...: whoever comes to it is killed, and the command may fail
 dies_at() {
     local moment=$1
