@@ -264,8 +264,8 @@ test_answers_that_are_wrong_again_and_again_fill_neither_memory_nor_log() {
         faults+="{\"fault\":\"huge-reply\",\"command\":\"$command\",\"count\":12,\"times\":0},"
     done
     for ((i = 0; i < 400; i++)); do
-        stops+="${stops:+,}{\"after\":\"cont\",\"ms\":1000,\"event\":\"STOP\",\"data\":{}}"
-        stops+=",{\"after\":\"cont\",\"ms\":1000,\"event\":\"RTC_CHANGE\",\"data\":{\"offset\":$i}}"
+        stops+="${stops:+,}{\"after\":\"system_wakeup\",\"event\":\"STOP\",\"data\":{}}"
+        stops+=",{\"after\":\"system_wakeup\",\"event\":\"RTC_CHANGE\",\"data\":{\"offset\":$i}}"
     done
     install -m 755 "$FAKE_QEMU" "$WORK/fake"
     fake wild "{\"faults\":[$faults{\"fault\":\"return-odd\",\"command\":\"query-status\",\"times\":0}],\"events\":[$stops]}"
@@ -274,6 +274,7 @@ test_answers_that_are_wrong_again_and_again_fill_neither_memory_nor_log() {
     # What the guest makes of its clock cannot be kept.
     mkdir -p "$ROOT/var/lib/vmlaunch/wild/clock/in-the-way"
     pid=$(field wild supervisor_pid)
+    expect 0 vml qmp wild '{"execute":"system_wakeup"}'
     await 10 grep -q "clock is not kept" "$ROOT/var/log/vmlaunch/wild.log"
     # Which of QEMU's wrong answers comes first is not said.
     await 20 compared_too_large wild
@@ -285,17 +286,23 @@ test_answers_that_are_wrong_again_and_again_fill_neither_memory_nor_log() {
     expect 0 vml destroy wild
 }
 
-# talk FAULT LINES: what a fake with this fault answers on QMP within a second
+# hear SOCKET WORD: sends stdin there, and quit once WORD was heard; all that was heard is in $WORK/said
+hear() {
+    # It may not listen yet.
+    { hold_until "$2" && echo '{"execute":"quit"}'; } |
+        timeout 90 socat -t 20 - "UNIX-CONNECT:$1,retry=400,interval=0.05" >>"$WORK/said" 2>/dev/null
+}
+# talk FAULT LINES: what a fake with this fault answers on QMP until a job that was begun last has ended. That takes 50 ms, and
+# a guest gives a device back in 20.
 talk() {
-    local sock=$WORK/talk.sock pid said
+    local sock=$WORK/talk.sock pid
     rm -f "$sock"
     "$FAKE_QEMU" --qmp "$sock" --agent "$WORK/talk-agent.sock" --fault "$1" &
     pid=$!
-    # It may not listen yet.
-    said=$( (printf '%s\n' '{"execute":"qmp_capabilities"}' "$2"; sleep 0.5) |
-        timeout 10 socat - "UNIX-CONNECT:$sock,retry=100,interval=0.05" 2>/dev/null)
-    kill "$pid" && wait "$pid"
-    echo "$said"
+    printf '%s\n' '{"execute":"qmp_capabilities"}' "$2" '{"execute":"block-stream","arguments":{"device":"last"}}' |
+        hear "$sock" concluded || kill "$pid"
+    wait "$pid"
+    cat "$WORK/said"
 }
 test_unplug_faults_show_on_the_wire() {
     local words='{"execute":"device_add","arguments":{"driver":"virtio-rng-pci","id":"rng7"}}
@@ -308,7 +315,7 @@ test_unplug_faults_show_on_the_wire() {
 }
 
 test_a_scenario_scripts_replies_events_and_expectations() {
-    local sock=$WORK/talk.sock pid status=0 said
+    local sock=$WORK/talk.sock pid status=0
     cat >"$WORK/scenario.json" <<'END'
 { "replies": [ { "command": "query-pci", "return": ["scripted"], "times": 1 } ],
   "events":  [ { "after": "cont", "ms": 10, "event": "WATCHDOG", "data": { "action": "pause" } } ],
@@ -316,13 +323,11 @@ test_a_scenario_scripts_replies_events_and_expectations() {
 END
     "$FAKE_QEMU" --qmp "$sock" -S --scenario "$WORK/scenario.json" 2>"$WORK/err" &
     pid=$!
-    said=$( (printf '{"execute":"%s"}\n' qmp_capabilities query-pci query-pci cont; sleep 0.3
-        echo '{"execute":"quit"}'; sleep 0.2) | timeout 10 socat - "UNIX-CONNECT:$sock,retry=100,interval=0.05" 2>/dev/null)
+    printf '{"execute":"%s"}\n' qmp_capabilities query-pci query-pci cont | hear "$sock" WATCHDOG || fail "no event"
     wait "$pid" || status=$?
     assert_eq "$status" 3 "exit status with an expectation unmet"
     assert_contains "$(<"$WORK/err")" "expectation 2 of 2 did not come: balloon"
-    assert_eq "$(grep -c scripted <<<"$said")" 1 "scripted replies"
-    assert_contains "$said" WATCHDOG
+    assert_eq "$(grep -c scripted "$WORK/said")" 1 "scripted replies"
     echo '{"fault":[]}' >"$WORK/scenario.json"
     expect 2 "$FAKE_QEMU" --qmp "$sock" --scenario "$WORK/scenario.json"
     assert_contains "$ERR" "no member 'fault'"

@@ -146,6 +146,13 @@ await() {
         sleep 0.05
     done
 }
+# hold_until WORD: passes its stdin on, and the end of it when $WORK/said has the word, where the peer's answers go. A peer may
+# drop what it has not done or answered when it is hung up on.
+hold_until() {
+    : >"$WORK/said"
+    cat
+    await 20 grep -q "$1" "$WORK/said"
+}
 # make_ready [IMAGE [PREPARE]]: the guest of the template will go on from where a guest of the same argv was saved, in
 # 0.3 s instead of the 3 s of a boot. The first one of its kind boots until its agent answers (or, without one, it is
 # READY), is prepared by the function PREPARE, and is saved in build/guest/saved. IMAGE is a writable disk of the template's:
@@ -189,11 +196,11 @@ start_ready() {
         expect 0 vml --timeout 60 wait "$VM" --for=agent
     fi
 }
-# qemu_says QUERY: QEMU's answer, as the verb prints it. A question may be asked again: half a second, a query's deadline,
-# is short on a machine that does much else.
+# qemu_says QUERY [ARGUMENTS]: QEMU's answer, as the verb prints it. A question may be asked again: half a second, a query's
+# deadline, is short on a machine that does much else.
 qemu_says() {
     local said status=0 end=$((SECONDS + 30))
-    while said=$(vml qmp "$VM" "{\"execute\":\"$1\"}"); status=$?; ((status == 7 && SECONDS < end)); do :; done
+    while said=$(vml qmp "$VM" "{\"execute\":\"$1\"${2:+,\"arguments\":$2}}"); status=$?; ((status == 7 && SECONDS < end)); do :; done
     printf '%s\n' "$said"
     return "$status"
 }
@@ -277,6 +284,9 @@ tell_guest() {
     kill "$pid"
     wait "$pid" || true
 }
+# tell_guest_last COMMAND: what its shell or the guest does not survive. That it was told is heard before it is done, however
+# slow the guest is.
+tell_guest_last() { tell_guest "echo ALL''SAID; usleep 100000; $1"; }
 
 # One connection to the control socket per VM: a client that ends its side early loses its replies.
 qmp_open() {
@@ -396,13 +406,11 @@ leftovers() {
     return 0
 }
 assert_clean() {
-    local left
-    for _ in $(seq 40); do
-        left=$(leftovers)
-        [[ -z $left ]] && return
+    local left end=$((SECONDS + 15))
+    while left=$(leftovers) && [[ -n $left ]]; do
+        ((SECONDS < end)) || fail "left behind: $left"
         sleep 0.05
     done
-    fail "left behind: $left"
 }
 
 # What the host's QEMU can do is asked once for all tests; a cache of another QEMU is not read.

@@ -38,8 +38,8 @@ test_console_shows_what_the_guest_writes() {
     template
     start_ready
     # shellcheck disable=SC2016 # the guest's shell computes it
-    printf 'echo "sum $((40 + 2))"\n' | vml --timeout 1 console "$VM" >"$WORK/console"
-    grep -q 'sum 42' "$WORK/console" || fail "the console said: $(cat "$WORK/console")"
+    printf 'echo "sum $((40 + 2))"\n' | hold_until 'sum 42' | vml --timeout 1 console "$VM" >>"$WORK/said" ||
+        fail "the console said: $(<"$WORK/said")"
     expect 0 vml destroy "$VM"
 }
 

@@ -73,7 +73,7 @@ test_the_guest_reads_what_raw_says_of_the_board() {
     assert_eq "$(<"$ROOT/channel.txt")" "from the guest" "what came through the channel"
     qmp_close
     # on_reboot destroy: a guest that starts itself again is at its end.
-    tell_guest '(sleep 1; reboot -f) &'
+    tell_guest_last 'reboot -f'
     expect 0 vml --timeout 60 wait "$VM" --for=stopped
     assert_eq "$(status_of verdict)" guest-off "the end of a guest that restarted"
 }
