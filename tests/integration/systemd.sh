@@ -27,7 +27,8 @@ expect() { # STATUS COMMAND...
     ((got == want)) || fail "'$*' ended with $got, expected $want: $OUT $ERR"
 }
 await() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
+    # As in lib.sh.
+    local end=$((SECONDS + 3 * $1))
     shift
     until "$@" >/dev/null 2>&1; do
         ((SECONDS < end)) || fail "'$*' did not become true"

@@ -13,7 +13,7 @@ no_process() {
     for pid; do [[ ! -e /proc/$pid ]] || return 1; done
 }
 test_helpers_have_the_vms_group_and_fate() {
-    local qemu helper child
+    local qemu helper child supervisor
     stubborn_helper
     define web 'TPM = [ MODEL = "tpm-crb" ]'
     cp "$VMS/web.tmpl" /root/hand.tmpl
@@ -25,8 +25,9 @@ test_helpers_have_the_vms_group_and_fate() {
     child=$(pgrep -P "$helper")
     assert_eq "$(<"/proc/$helper/cgroup")" "$(<"/proc/$qemu/cgroup")" "the helper's groups"
     assert_contains "$(<"/proc/$qemu/cgroup")" "/machine.slice/vmlaunch@web.service$(by_version /vm "")" "QEMU's group"
-    kill -KILL "$(main_pid web)"
-    await 30 is_replaced web 0
+    supervisor=$(main_pid web)
+    kill -KILL "$supervisor"
+    await 30 is_replaced web "$supervisor"
     await 30 is_active web
     assert_eq "$(status_of web 'helpers[0].pid')" "$helper" "the helper of a successor"
     expect 0 systemctl stop vmlaunch@web
@@ -54,7 +55,7 @@ test_limits_that_systemd_does_not_know_yet_are_set_at_the_start() {
 }
 
 test_limits_of_a_running_vm_change_with_its_template() {
-    local unit
+    local unit supervisor
     EMULATOR=/usr/bin/vmlaunch-fake-qemu define web "${EVERY_LIMIT[@]}"
     sed 's/"web"/"hand"/' "$VMS/web.tmpl" >/root/hand.tmpl
     systemctl daemon-reload
@@ -70,8 +71,9 @@ test_limits_of_a_running_vm_change_with_its_template() {
     assert_eq "$(status_of web 'pending | length')" 0 "what is pending"
     # A reload is no way back, nor is the supervisor's death.
     systemctl daemon-reload
-    kill -KILL "$(main_pid web)"
-    await 30 is_replaced web "$(main_pid web)"
+    supervisor=$(main_pid web)
+    kill -KILL "$supervisor"
+    await 30 is_replaced web "$supervisor"
     await 30 is_active web
     assert_eq "$(limit vmlaunch@web.service pids pids.max)" 250 "limit after a reload"
     expect 0 vmlaunch destroy hand
