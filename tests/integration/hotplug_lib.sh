@@ -29,15 +29,20 @@ all_agree() {
     differences=$(vml -o json status "$VM" --compare | jq -c .differences)
     [[ $differences == '[]' ]] || fail "after $1: $differences"
 }
+# Nobody has hung up whose connection the supervisor still has: its fds are those of the VM and of who is there.
+hung_up_is_seen() { ! grep -q '\* 0 *$' <<<"$(ss -xH src "$RUN_DIR/control.sock")"; }
 # Everything that a change could leave behind.
 holdings() {
+    local supervisor
     qemu_says query-named-block-nodes | jq -r '.return[]."node-name"' | sort
     qemu_says query-fdsets | jq -c '[.return[].fds | length]'
     qemu_says query-chardev | jq -r '.return[].label' | sort
-    vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}' | jq -r '.return[].name' | sort
-    vml qmp "$VM" '{"execute":"qom-list","arguments":{"path":"/objects"}}' | jq -r '.return[].name' | sort
+    qemu_says qom-list '{"path":"/machine/peripheral"}' | jq -r '.return[].name' | sort
+    qemu_says qom-list '{"path":"/objects"}' | jq -r '.return[].name' | sort
+    supervisor=$(status_of supervisor_pid)
+    await 10 hung_up_is_seen
     find "/proc/$QEMU/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
-    find "/proc/$(status_of supervisor_pid)/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
+    find "/proc/$supervisor/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
     ip -o link show | awk -F': ' '{ print $2 }' | sort
     find "$ROOT/run/vmlaunch/images" -type f 2>/dev/null | sort
     group_dirs | sort
