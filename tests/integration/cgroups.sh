@@ -80,6 +80,8 @@ test_whoever_is_in_the_group_goes_with_the_vm() {
 # work: the stand-in begins what the words on its command line say
 work() { vml qmp "${1:-$VM}" '{"execute":"inject-nmi"}' >/dev/null || true; }
 cpu_of() { cat "/sys/fs/cgroup/cpuacct/machine.slice/vmlaunch-$1/cpuacct.usage"; }
+# In one look, or the second one has had more time.
+cpu_of_both() { cat /sys/fs/cgroup/cpuacct/machine.slice/vmlaunch-{"$VM","$OTHER"}/cpuacct.usage; }
 # second_vm CPU: another VM of the same template in $OTHER, with this share
 second_vm() {
     OTHER=$VM-b
@@ -94,7 +96,7 @@ pin() { # VM CPU
 
 test_two_busy_vms_share_a_cpu_as_their_templates_say() {
     need_v1 cpu cpuacct
-    local begun=() a b ratio
+    local begun=() now=() a b ratio
     MANNER=fake.spin fake_template
     second_vm 2
     expect 0 vml start "$TEMPLATE"
@@ -103,16 +105,17 @@ test_two_busy_vms_share_a_cpu_as_their_templates_say() {
     work
     work "$OTHER"
     # The threads that compute have their parent's CPU. A scheduler needs some of its periods to be fair.
-    begun=("$(cpu_of "$VM")" "$(cpu_of "$OTHER")")
+    mapfile -t begun < <(cpu_of_both)
     # What both have had is what counts, however long that takes beside others: a second and a half of CPU time.
-    await 60 has_computed $((begun[0] + begun[1] + 1500000000))
-    a=$(($(cpu_of "$VM") - begun[0])) b=$(($(cpu_of "$OTHER") - begun[1]))
+    await 60 have_computed $((begun[0] + begun[1] + 1500000000))
+    mapfile -t now < <(cpu_of_both)
+    a=$((now[0] - begun[0])) b=$((now[1] - begun[1]))
     ratio=$((b * 100 / a))
     ((ratio >= 180 && ratio <= 220)) || fail "shares of 1 and 2 became 1 : $ratio/100 (CPU time $a and $b ns)"
     expect 0 vml destroy "$OTHER"
     expect 0 vml destroy "$VM"
 }
-has_computed() { (($(cpu_of "$VM") + $(cpu_of "$OTHER") >= $1)); }
+have_computed() { (($(cpu_of_both | paste -sd+) >= $1)); }
 
 throttled() { (($(group_file cpu cpu.stat | awk '/^nr_throttled/ { print $2 }') >= 5)); }
 test_a_quota_holds_a_busy_vm_back() {
