@@ -167,7 +167,7 @@ strike() {
         [[ -z $(qemu_pids) ]] || QEMU_LIVED=1
         return 0
     fi
-    for ((i = 0; i < 1000; i++)); do
+    for ((i = 0; i < 5000; i++)); do
         is_stopped "$AT" && break
         nap 0.002
     done
@@ -199,7 +199,7 @@ strike() {
         for name in $KILLED; do kill -KILL "$name" 2>/dev/null || true; done
         # Before anybody looks: the record of a QEMU that is about to die says that all is well.
         for name in $KILLED; do
-            for ((i = 0; i < 1000; i++)); do
+            for ((i = 0; i < 5000; i++)); do
                 is_alive "$name" || break
                 nap 0.002
             done
@@ -213,7 +213,7 @@ running() {
     local i
     arm -
     vml -q start "$TEMPLATE" >"$ROOT/out" 2>&1 || fail "$WHERE: the start before: $(<"$ROOT/out")"
-    for ((i = 0; i < 1000; i++)); do
+    for ((i = 0; i < 5000; i++)); do
         look
         [[ $AGENT != answering ]] || break
         nap 0.005
@@ -309,7 +309,7 @@ live() { # LIFE WORDS
 
 # 0: somebody looks after the VM, and it is well; 1: nobody is left. QEMU without anybody: $ORPHAN.
 settle() {
-    local end=$((SECONDS + 8))
+    local end=$((SECONDS + 30))
     while ((SECONDS < end)); do
         look
         # $RUN may not have become the program yet.
@@ -425,7 +425,7 @@ check() { # LIFE
         WAS_RUNNING=1
         check_running "$1"
         # Its supervisor is about to end.
-        for ((i = 0; i < 500; i++)); do
+        for ((i = 0; i < 2000; i++)); do
             [[ -n $(our_pids) ]] || break
             nap 0.01
         done
@@ -449,11 +449,11 @@ check() { # LIFE
         VICTIM=$VICTIM_BEFORE
     fi
     out=$(vml reconcile "$VM" 2>&1) || [[ $out == *"no VM"* ]] || fail "$WHERE: reconcile: $out"
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 500; i++)); do
         [[ -n $(residue) ]] || break
         nap 0.02
     done
-    ((i < 100)) || fail "$WHERE: left behind: $(residue)"$'\n'"$out"
+    ((i < 500)) || fail "$WHERE: left behind: $(residue)"$'\n'"$out"
     look
     [[ $1 != start || $WAS_RUNNING == 1 ]] || FELL_THROUGH=1
     allowed=$(verdicts "$1")
@@ -465,10 +465,22 @@ check() { # LIFE
 
 # --- the table -----------------------------------------------------------------------------------------------------
 
+# Until nobody is left, or nothing has been added to FILE for some time, half a second or more.
+until_quiet() { # FILE
+    local i now before=''
+    for ((i = 0; i < 25; i++)); do
+        [[ -n $(our_pids) ]] || break
+        now=$(stat -c %s "$1" 2>/dev/null) || true
+        [[ $now == "$before" ]] || i=0
+        before=$now
+        nap 0.01
+    done
+}
 # Every moment of a life and how often, in their order: "MOMENT TIMES".
 moments_of() { # LIFE
     WHERE="$1, traced" VICTIM=nobody
-    live "$1" '* 0 trace' 30
+    live "$1" '* 0 trace' 0
+    until_quiet "$RUN_DIR/crash-trace"
     arm -
     [[ -z $(qemu_pids) ]] || vml -q shutdown "$VM" >/dev/null 2>&1 || true
     vml reconcile "$VM" >/dev/null 2>&1 || true
@@ -657,7 +669,7 @@ test_who_dies_at_random_times_leaves_nothing_behind() {
         [[ -z $pids ]] || { kill -KILL $pids 2>/dev/null && killed[$victim]=$((${killed[$victim]:-0} + 1)); } || true
         wait "$life" || true
         WHERE="kill $i after $delay ms, victim $victim, seed $CRASH_SEED"
-        for ((j = 0; j < 400; j++)); do
+        for ((j = 0; j < 1500; j++)); do
             [[ -n $(our_pids) ]] || break
             ! is_looked_after || break
             nap 0.02
@@ -673,7 +685,7 @@ test_who_dies_at_random_times_leaves_nothing_behind() {
             # It may have ended by itself meanwhile.
             ((status == 0 || status == 3)) || fail "$WHERE: the next shutdown: $out"
         fi
-        for ((j = 0; j < 100; j++)); do
+        for ((j = 0; j < 500; j++)); do
             [[ -n $(residue) ]] || break
             nap 0.02
         done
