@@ -50,13 +50,15 @@ static inline void peer_spin_until(struct loop *loop, const unsigned *counter, u
         assert_true(*counter >= wanted);
 }
 
-/* Runs the loop until nothing happens any more for ms. */
+/* Runs the loop for ms, and on until all is done that there was to do by then, however little of the time was ours. */
 static inline void peer_settle(struct loop *loop, int ms)
 {
         long long deadline = fd_now_ms() + ms;
 
         while (fd_now_ms() < deadline)
                 loop_step(loop, (int)(deadline - fd_now_ms()) + 1);
+        for (int i = 0; i < 32; i++)
+                loop_step(loop, 0);
 }
 
 /* The next line the module sent, without its newline; owned by the caller. */
