@@ -180,7 +180,7 @@ test_a_client_that_goes_before_its_commit_leaves_nothing() {
         wait "$CLIENT" 2>/dev/null || true
         exec 9>&-
         await 5 is_unchanged
-        story_has "is undone: the client has gone" || fail "$each: not in the story"
+        await 5 story_has "is undone: the client has gone"
         nothing_changed "$each, client killed"
         vml __apply --ask "$VM" "$WORK/fragment.$each" "${arguments[@]}" </dev/null >/dev/null 2>&1 && fail "$each: end of file was a commit"
         await 5 is_unchanged
@@ -190,6 +190,7 @@ test_a_client_that_goes_before_its_commit_leaves_nothing() {
     sleep 10 | vml --timeout 0.2 __apply --ask "$VM" "$WORK/fragment" >/dev/null 2>&1 &
     local waiting=$!
     await 5 story_has "no commit came in"
+    await 5 is_unchanged
     nothing_changed "no commit"
     kill "$waiting" 2>/dev/null || true
     begin commit "$NIC"
@@ -241,7 +242,7 @@ test_a_step_that_qemu_does_not_answer_is_owed_and_settled_later() {
     # 5 s for netdev_add and 0.5 s for the question whether it was done.
     local begin=$SECONDS
     apply 7 "$NIC"
-    ((SECONDS - begin <= 8)) || fail "it took $((SECONDS - begin)) s"
+    ((SECONDS - begin <= 15)) || fail "it took $((SECONDS - begin)) s"
     assert_contains "$ERR" "step 6 (qmp netdev_add)"
     assert_contains "$ERR" "not yet undone"
     # Who would change the same has to wait.
@@ -255,7 +256,7 @@ test_a_step_that_qemu_does_not_answer_is_owed_and_settled_later() {
 }
 
 test_a_device_that_the_guest_gives_back_late_keeps_what_is_below_it() {
-    fake_vm '{"faults":[{"fault":"device-deleted-late","command":"device_del","ms":6500,"nth":1,"times":1}]}'
+    fake_vm '{"faults":[{"fault":"device-deleted-late","command":"device_del","ms":8500,"nth":1,"times":1}]}'
     start_vm
     fragments
     remember

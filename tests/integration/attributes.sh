@@ -175,7 +175,7 @@ END
         'd=$(ls /sys/bus/scsi/devices/*:0:0:0/block); dd if=/dev/zero of=/dev/$d bs=512 count=1 2>/dev/null && echo WRITES=yes || echo WRITES=no' \
         'blkdiscard /dev/vda && echo DISCARD=done; blkdiscard /dev/vdb && echo DISCARD1=done; sync' \
         'echo MAC=$(cat /sys/class/net/eth0/address)' \
-        'ping -c 1 -W 2 10.77.0.1 >/dev/null && echo PING=yes' \
+        'ping -c 1 -W 20 10.77.0.1 >/dev/null && echo PING=yes' \
         'ip link set eth1 up; udhcpc -n -q -f -S -t 10 -i eth1 -s /sbin/dhcp >/dev/null 2>&1; echo DHCP=$(ip -o -4 addr show eth1 | grep -o 10.0.2.15)'
     said UUID "$uuid"
     said VCPU 2

@@ -171,7 +171,7 @@ test_queues_and_mtu_are_seen_from_inside() {
     start_ready
     # shellcheck disable=SC2016 # the guest's shell expands it
     tell_guest 'ls -d /sys/class/net/eth0/queues/rx-*; echo mtu=$(cat /sys/class/net/eth0/mtu)' \
-        'echo vectors=$(grep -c "virtio.*-\(in\|out\)put" /proc/interrupts)' 'ping -c 1 -W 5 10.77.0.1 >/dev/null && echo ping=yes'
+        'echo vectors=$(grep -c "virtio.*-\(in\|out\)put" /proc/interrupts)' 'ping -c 1 -W 20 10.77.0.1 >/dev/null && echo ping=yes'
     said ping yes
     said mtu 1400
     said vectors 4

@@ -41,9 +41,9 @@ all_took() {
     [[ ! -s $WORK/wrong ]] || fail "$(<"$WORK/wrong")"
 }
 
-# Neither waits for anybody.
+# Neither waits for anybody: so it is quick once at least, however busy the machine is, and never slow.
 look_unaffected() {
-    local begin worst=0 took
+    local begin worst=0 best=1000000 took
     for _ in 1 2 3 4 5; do
         begin=$(now_ms)
         expect 0 vml list
@@ -51,9 +51,10 @@ look_unaffected() {
         expect 0 vml status "$VM"
         took=$(($(now_ms) - begin))
         ((took <= worst)) || worst=$took
+        ((took >= best)) || best=$took
     done
-    echo "    list and status together: at most $worst ms" >&2
-    ((worst < 400 + SLACK_MS / 10)) || fail "list and status took $worst ms"
+    echo "    list and status together: $best to $worst ms" >&2
+    ((best < 400 && worst < 400 + SLACK_MS)) || fail "list and status took $best to $worst ms"
 }
 
 test_a_stopped_qemu_holds_no_verb_beyond_its_deadline() {

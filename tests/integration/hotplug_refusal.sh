@@ -41,7 +41,7 @@ test_guest_that_refuses_is_asked_again() {
 }
 
 test_guest_that_lets_go_late_is_not_asked_again() {
-    local SCENARIO='{"faults":[{"fault":"device-deleted-late","ms":3000}]}'
+    local SCENARIO='{"faults":[{"fault":"device-deleted-late","ms":5000}]}'
     fake_with_disk
     expect 7 vml --timeout 1 detach disk "$VM" vdb
     assert_contains "$ERR" "it is unplug-pending"
@@ -182,7 +182,7 @@ test_agent_brings_online_what_the_guest_leaves_offline() {
     assert_contains "$OUT" "in the guest, memory that it does not bring online itself"
     online() { in_guest '{"execute":"guest-get-vcpus"}' | jq '[.[] | select(.online)] | length'; }
     assert_eq "$(online)" 1 "vCPUs that it uses by itself"
-    expect 0 vml resize "$VM" --vcpu 3 --memory 512 --online
+    expect 0 vml --timeout 60 resize "$VM" --vcpu 3 --memory 512 --online
     assert_eq "$(online)" 3 "vCPUs that it uses"
     assert_eq "$(blocks_in_guest)" 4 "blocks of memory that it uses"
     # Those it has, fewer of them in use.
@@ -193,7 +193,7 @@ test_agent_brings_online_what_the_guest_leaves_offline() {
     all_agree "vCPUs that are not used"
     # A guest that found it already has nothing to do for a rescan.
     truncate -s 1M "$ROOT/a.raw"
-    expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/a.raw,TARGET=vdb" --online
+    expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/a.raw,TARGET=vdb" --online --timeout 60
     expect 0 vml detach disk "$VM" vdb
     ended
 }

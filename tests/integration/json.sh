@@ -102,7 +102,7 @@ test_documents_of_agent_events_and_recorder_are_as_docs_json_md_says() {
     assert_match "$OUT" $'(^|\n)result\tanswers(\n|$)'
     expect 0 vml -o tsv agent "$VM" info
     assert_match "$OUT" $'(^|\n)guest-ping\t'yes
-    expect 7 vml -o json --timeout 0.2 agent "$VM" freeze
+    expect 7 vml -o json --timeout 1.5 agent "$VM" freeze
     holds agent "$(jq -s '.[0]' <<<"$OUT")"
     holds agent "$(jq -s '.[1]' <<<"$OUT")"
     assert_eq "$(jq -rs 'map(.result) | join(" ")' <<<"$OUT")" "frozen thawed"
@@ -111,7 +111,7 @@ test_documents_of_agent_events_and_recorder_are_as_docs_json_md_says() {
     holds errors "$ERR"
     # Lines for people or documents: neither has a table.
     expect 2 vml -o tsv events "$VM"
-    vml -o json --timeout 20 events "$VM" >"$WORK/events" &
+    vml -o json --timeout 120 events "$VM" >"$WORK/events" &
     local events=$! line
     await 5 is_heard
     expect 0 vml destroy "$VM"

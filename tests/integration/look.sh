@@ -57,7 +57,7 @@ test_a_port_is_waited_for_at_the_address_of_the_template_or_of_the_agent() {
     IP=192.0.2.7 fake_vm
     # The template's word counts; nobody is there yet.
     ip addr add 192.0.2.7/32 dev lo
-    took_at_most 1600 expect 7 vml --timeout 1 wait "$VM" --for=port:2222
+    took_at_most 5000 expect 7 vml --timeout 1 wait "$VM" --for=port:2222
     assert_contains "$ERR" "to answer at port 2222"
     "$VMLAUNCH" --root "$ROOT" --timeout 20 wait "$VM" --for=port:2222 >"$WORK/waited" 2>&1 &
     local waiter=$! listener

@@ -209,6 +209,8 @@ test_lease_or_a_shutdown_is_waited_for_by_somebody_and_refuses_it() {
     WANT=9 refused "pause"
     kill "$holder"
     await 5 status_is state running
+    # The guest goes on before it is known to.
+    await 5 status_is 'leases | length' 0
     expect 0 vml reexec "$VM"
     expect 0 vml --timeout 30 shutdown "$VM"
 }

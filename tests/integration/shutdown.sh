@@ -12,7 +12,7 @@ test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
     watch_console
     local pid
     pid=$(status_of pid)
-    expect 0 vml --timeout 30 reboot "$VM"
+    expect 0 vml --timeout 90 reboot "$VM"
     assert_contains "$OUT" "has restarted"
     assert_story "pressing the power button (ACPI), so that the guest will reboot"
     assert_story "the guest is off, starting it again"
@@ -22,7 +22,7 @@ test_reboot_by_the_button_keeps_the_same_qemu_and_the_guest_comes_up_again() {
     assert_eq "$(status_of state)" running
     kill "$CONSOLE" 2>/dev/null || true
     # The next power-off is one again.
-    expect 0 vml --timeout 30 shutdown "$VM"
+    expect 0 vml --timeout 90 shutdown "$VM"
     assert_eq "$(status_of verdict)" guest-off
 }
 
@@ -42,7 +42,7 @@ test_agent_acknowledges_the_shutdown_it_dies_of() {
     need_root
     template
     start_ready
-    expect 0 vml --timeout 30 shutdown --mode agent "$VM"
+    expect 0 vml --timeout 90 shutdown --mode agent "$VM"
     assert_eq "$(status_of verdict)" guest-off
     assert_story "asking the guest by its agent to power off"
     refute_story "the agent did not take it"
@@ -54,11 +54,11 @@ test_guest_whose_agent_only_says_yes_is_asked_by_the_button_at_half_time() {
     CMDLINE="guest.ignore_agent_shutdown" template
     start_ready
     local begin=$SECONDS
-    expect 0 vml --timeout 8 shutdown "$VM"
-    ((SECONDS - begin >= 3)) || fail "the guest was off after $((SECONDS - begin)) s"
+    expect 0 vml --timeout 14 shutdown "$VM"
+    ((SECONDS - begin >= 6)) || fail "the guest was off after $((SECONDS - begin)) s"
     assert_eq "$(status_of verdict)" guest-off
     refute_story "the agent did not take it"
-    assert_story "half of 8 s has passed"
+    assert_story "half of 14 s has passed"
     assert_story "pressing the power button (ACPI)"
 }
 

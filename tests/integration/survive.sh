@@ -103,7 +103,8 @@ test_client_killed_or_without_stdout_during_a_start_does_not_matter() {
     kill -9 "$start"
     wait "$start" 2>/dev/null || true
     # Killed before the fork nothing has begun, after it the VM runs.
-    if timeout 1 bash -c "until '$VMLAUNCH' --root '$ROOT' status '$VM'; do sleep 0.05; done" >/dev/null 2>&1; then
+    while ! vml status "$VM" >/dev/null 2>&1 && pgrep -f "$ROOT/$VM.tmpl|__keeper .*$VM\$" >/dev/null; do sleep 0.05; done
+    if vml status "$VM" >/dev/null 2>&1; then
         expect 0 vml --timeout 20 wait "$VM" --for=started
         expect 0 vml destroy "$VM"
     fi
@@ -230,7 +231,7 @@ test_qemu_that_cannot_be_killed_is_said_to_be_stuck_and_cleaned_up_after_its_end
     assert_contains "$(status_of reason)" stuck-in-kernel
     expect 9 vml start "$TEMPLATE"
     echo THAWED >"$state"
-    expect 0 vml --timeout 5 wait "$VM" --for=stopped
+    expect 0 vml --timeout 60 wait "$VM" --for=stopped
     assert_eq "$(status_of verdict)" asked
 }
 
