@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/fd.h"
 #include "base/json_member.h"
 #include "base/text.h"
 #include "launcher/run/effects.h"
@@ -21,7 +22,7 @@ static rlim_t from_json(json_int_t number)
         return number == NO_LIMIT ? RLIM_INFINITY : (rlim_t)number;
 }
 
-int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, struct error **err)
+int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, int *ret_pidfd, struct error **err)
 {
         json_auto_t *steps = NULL;
         json_t *step;
@@ -32,15 +33,20 @@ int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, struct error 
         *ret = 0;
         json_array_foreach (steps, i, step) {
                 const json_t *learned = json_object_get(step, "learned");
+                _cleanup_close_ int pidfd = -1;
                 int alive;
 
                 if (strcmp(json_member_string(step, "effect"), plan_effect_name(EFFECT_SPAWN)) != 0)
                         continue;
-                alive = qemu_prove(learned, generation, NULL, err);
+                alive = qemu_prove(learned, generation, &pidfd, err);
                 if (alive < 0)
                         return -1;
-                if (alive)
-                        *ret = (pid_t)json_member_integer(learned, "pid");
+                if (!alive)
+                        continue;
+                *ret = (pid_t)json_member_integer(learned, "pid");
+                if (ret_pidfd)
+                        *ret_pidfd = TAKE_FD(pidfd);
+                break;
         }
         return 0;
 }
@@ -62,7 +68,7 @@ int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct err
 
         if (!bytes || !text_parse_u64(bytes, &wanted))
                 return error_set(err, ERROR_FAILED, "step memory-lock: bytes");
-        if (spawned_find(run->vm->fd, run->generation, &qemu, err) < 0)
+        if (spawned_find(run->vm->fd, run->generation, &qemu, NULL, err) < 0)
                 return -1;
         if (!qemu)
                 return error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
@@ -91,7 +97,7 @@ int memory_lock_undo(struct effect_undo *undo, const json_t *args, const json_t 
         (void)args;
         if (json_unpack((json_t *)learned, "{s:I, s:I}", "soft", &soft, "hard", &hard) < 0)
                 return 0;
-        if (spawned_find(undo->vm_dirfd, undo->generation, &qemu, err) < 0)
+        if (spawned_find(undo->vm_dirfd, undo->generation, &qemu, NULL, err) < 0)
                 return -1;
         if (!qemu)
                 return 0;

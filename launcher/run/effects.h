@@ -222,8 +222,8 @@ int spawn_wait_settled(int vm_dirfd, struct error **err);
  * QEMU can overwrite, the former it cannot). 1: yes, with a pidfd; 0: no; -1: *err. ret_pidfd may be NULL.
  */
 int qemu_prove(const json_t *learned, const char *generation, int *ret_pidfd, struct error **err);
-/* The run's QEMU by its journal, proven so; 0: it is gone. */
-int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, struct error **err);
+/* The run's QEMU by its journal, proven so; 0, and no pidfd: it is gone. ret_pidfd may be NULL. */
+int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, int *ret_pidfd, struct error **err);
 /* The same of a helper process, by pid, start time, and uid or the words of its argv. */
 int helper_prove(const json_t *args, const json_t *learned, int *ret_pidfd, struct error **err);
 /* Has every id in /proc/PID/status this uid? */

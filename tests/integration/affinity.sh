@@ -112,6 +112,23 @@ test_a_change_that_fails_puts_threads_back() {
     ended
 }
 
+test_a_thread_of_another_process_is_not_pinned_whatever_qemu_says() {
+    need_two_cpus
+    local victim
+    sleep 1000 &
+    victim=$!
+    bare_template 'VCPU = "1"' 'CPUTUNE = [ VCPUPIN = "0:1" ]'
+    install -m 755 "${FAKE_QEMU:-$TOP/build/vmlaunch-fake-qemu}" "$WORK/fake"
+    printf 'EMULATOR = "%s"\n' "$WORK/fake" >>"$TEMPLATE"
+    echo "{\"replies\":[{\"command\":\"query-cpus-fast\",\"return\":[{\"cpu-index\":0,\"thread-id\":$victim}]}]}" \
+        >"$WORK/fake.scenario.json"
+    chmod a+r "$WORK/fake.scenario.json"
+    expect 1 vml start "$TEMPLATE"
+    assert_contains "$ERR" "QEMU has no thread $victim" "the pin"
+    assert_eq "$(awk '/^Cpus_allowed_list/ { print $2 }' "/proc/$victim/status")" 0-1 "CPUs of another process"
+    kill "$victim"
+}
+
 test_cpuset_is_for_all_and_restrictive_for_all_memory() {
     need_two_cpus
     bare_template 'VCPU = "2"' 'CPUTUNE = [ CPUSET = "0-1,^0", VCPUPIN = "1:0" ]' \

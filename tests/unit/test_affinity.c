@@ -1,15 +1,25 @@
 /* Which threads an affinity step is about, by what QEMU says; its answers may be anything. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "base/fd.h"
 #include "base/mem.h"
 #include "launcher/run/affinity.h"
+#include "launcher/run/thread_cpus.h"
 
 /* {"TID":CPUS} of wanted by the reply, or the error's text; new string. */
 static char *threads_of(const char *wanted, const char *reply, bool iothreads)
@@ -83,11 +93,114 @@ static void what_qemu_does_not_say_is_an_error(void **state)
         }
 }
 
+/* A child that waits for its end; with the number pid, 0: any. -1 and errno. */
+static pid_t child_of_pid(pid_t pid)
+{
+        struct clone_args args = { .exit_signal = SIGCHLD,
+                                   .set_tid = pid ? (uintptr_t)&pid : 0,
+                                   .set_tid_size = pid ? 1 : 0 };
+        pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+        if (child == 0) {
+                prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        pause();
+        }
+        return child;
+}
+
+static void end_child(pid_t pid)
+{
+        assert_true(pid > 0);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Those of a process, by whatever number it has now; new string. */
+static char *cpus_of(pid_t pid)
+{
+        _cleanup_free_ char *path = xasprintf("/proc/%d/task", (int)pid);
+        _cleanup_close_ int fd = open(path, O_DIRECTORY | O_CLOEXEC);
+
+        return thread_cpus_read(fd, pid);
+}
+
+static void open_child(pid_t *ret_pid, int *ret_threads)
+{
+        _cleanup_close_ int pidfd = -1;
+
+        *ret_pid = child_of_pid(0);
+        assert_true(*ret_pid > 0);
+        pidfd = fd_pidfd_open(*ret_pid);
+        assert_true(pidfd >= 0);
+        assert_int_equal(thread_cpus_open(*ret_pid, pidfd, ret_threads), 0);
+}
+
+/* The last CPU of this process alone, which is less than all on most machines; new string. */
+static char *last_cpu(void)
+{
+        _cleanup_free_ char *all = cpus_of(getpid());
+        const char *last = all + strlen(all);
+
+        while (last > all && last[-1] != ',' && last[-1] != '-')
+                last--;
+        return xstrdup(last);
+}
+
+static void a_thread_of_another_process_is_not_pinned(void **state)
+{
+        _cleanup_free_ char *cpu = last_cpu(), *before = NULL, *after = NULL, *pinned = NULL;
+        _cleanup_close_ int threads = -1;
+        pid_t child, other = child_of_pid(0);
+
+        (void)state;
+        assert_true(other > 0);
+        open_child(&child, &threads);
+        before = cpus_of(other);
+        assert_int_equal(thread_cpus_set(threads, other, cpu), -1);
+        assert_int_equal(errno, ESRCH);
+        assert_null(thread_cpus_read(threads, other));
+        after = cpus_of(other);
+        assert_string_equal(after, before);
+        assert_int_equal(thread_cpus_set(threads, child, cpu), 0);
+        pinned = cpus_of(child);
+        assert_string_equal(pinned, cpu);
+        end_child(child);
+        end_child(other);
+}
+
+static void a_process_that_got_the_number_of_one_that_has_ended_is_not_pinned(void **state)
+{
+        _cleanup_free_ char *cpu = last_cpu(), *before = NULL, *after = NULL;
+        _cleanup_close_ int threads = -1, pidfd = -1, late = -1;
+        pid_t child, again;
+
+        (void)state;
+        open_child(&child, &threads);
+        pidfd = fd_pidfd_open(child);
+        end_child(child);
+        again = child_of_pid(child);
+        /* Numbers are chosen with CAP_CHECKPOINT_RESTORE. */
+        if (again < 0)
+                skip();
+        assert_int_equal(again, child);
+        before = cpus_of(again);
+        assert_int_equal(thread_cpus_set(threads, child, cpu), -1);
+        assert_int_equal(errno, ESRCH);
+        assert_int_equal(thread_cpus_open(child, pidfd, &late), -1);
+        assert_int_equal(errno, ESRCH);
+        after = cpus_of(again);
+        assert_string_equal(after, before);
+        end_child(again);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(vcpus_and_iothreads_are_found_by_number),
                 cmocka_unit_test(what_qemu_does_not_say_is_an_error),
+                cmocka_unit_test(a_thread_of_another_process_is_not_pinned),
+                cmocka_unit_test(a_process_that_got_the_number_of_one_that_has_ended_is_not_pinned),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
