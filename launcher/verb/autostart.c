@@ -21,6 +21,21 @@ void autostart_free(struct autostart_vm *vms, size_t n)
         free(vms);
 }
 
+int autostart_check_name(const struct template *template, const char *file_name, struct error **err)
+{
+        size_t start = 0;
+        const struct template_attribute *given = template_next(template, "NAME", false, &start);
+        _cleanup_free_ char *shown = NULL;
+
+        if (!given || !*given->value || strcmp(given->value, file_name) == 0)
+                return 0;
+        shown = text_printable(given->value);
+        error_at(err, &given->value_pos,
+                 "NAME: '%s' is not the file's name, '%s', by which it is started at boot", shown, file_name);
+        template_add_excerpt(template, *err);
+        return error_hint(err, "name the file after the VM, or leave NAME out");
+}
+
 static int compare(const void *a, const void *b)
 {
         const struct autostart_vm *one = a, *other = b;

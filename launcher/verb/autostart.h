@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "conf/template.h"
 #include "launcher/verb/verbs.h"
 
 struct autostart_vm {
@@ -17,6 +18,9 @@ int autostart_enabled(const struct site *site, struct autostart_vm **ret, size_t
 /* What runs, by its live.tmpl. */
 int autostart_running(const struct site *site, struct autostart_vm **ret, size_t *ret_n, struct error **err);
 void autostart_free(struct autostart_vm *vms, size_t n);
+
+/* At boot a VM goes by the name of its template's file in ETC/vms, so one that gives another NAME is an error. */
+int autostart_check_name(const struct template *template, const char *file_name, struct error **err);
 
 /* start --autostart: one after the other; goes on after one that cannot be started. */
 int autostart_all(struct verb_context *context, struct error **err);

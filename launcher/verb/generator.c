@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "conf/spec_build.h"
 #include "launcher/run/unit_text.h"
+#include "launcher/verb/autostart.h"
 #include "launcher/verb/verbs.h"
 
 #define SUFFIX ".tmpl"
@@ -56,12 +57,9 @@ static int read_spec(const struct site *site, int dirfd, const char *file, const
                 return error_os(err, errno, "open '%s'", path);
         if (fd_read_all(fd, path, TEMPLATE_MAX_BYTES, &text, &length, err) < 0 ||
             template_parse(path, text, length, &template, err) < 0 ||
-            spec_build(template, site, base_dir, name, ret, err) < 0)
+            autostart_check_name(template, name, err) < 0)
                 return -1;
-        if (strcmp((*ret)->name, name) == 0)
-                return 0;
-        vm_spec_free(TAKE_PTR(*ret));
-        return error_set(err, ERROR_INVALID, "%s: NAME is not the file's name, by which its unit goes", path);
+        return spec_build(template, site, base_dir, name, ret, err);
 }
 
 /* One line: systemd gives its generators nobody to talk to, so they talk to the kernel's log, which the journal reads. One

@@ -18,6 +18,7 @@
 #include "launcher/run/reconcile.h"
 #include "launcher/run/unit.h"
 #include "launcher/state/state_dir.h"
+#include "launcher/verb/autostart.h"
 #include "launcher/verb/instance.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/prepare.h"
@@ -216,6 +217,20 @@ static int set_link(const struct paths *paths, const char *name, bool enable, st
         return symlink(target, path) == 0 || errno == EEXIST ? 0 : error_os(err, errno, "create '%s'", path);
 }
 
+/* What else is wrong with its template is the start's to say, as it may be put right until then. */
+static int check_name(const char *path, const char *name, struct error **err)
+{
+        _cleanup_(template_freep) struct template *template = NULL;
+        _cleanup_error_ struct error *ignored = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t length;
+
+        if (fd_read_file_at(AT_FDCWD, path, TEMPLATE_MAX_BYTES, &text, &length, &ignored) < 0 ||
+            template_parse(path, text, length, &template, &ignored) < 0)
+                return 0;
+        return autostart_check_name(template, name, err);
+}
+
 static int set_autostart(struct verb_context *context, bool enable, struct error **err)
 {
         const struct paths *paths = &context->site->paths;
@@ -230,6 +245,8 @@ static int set_autostart(struct verb_context *context, bool enable, struct error
                 error_set(err, ERROR_NO_SUCH_VM, "'%s' has no template in %s/vms", shown, paths->etc);
                 return error_hint(err, "a VM that is started at boot is found by its name there");
         }
+        if (enable && check_name(path, name, err) < 0)
+                return -1;
         if (!systemd_has_unit(paths)) {
                 if (set_link(paths, name, enable, err) < 0)
                         return -1;

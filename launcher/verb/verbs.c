@@ -177,8 +177,8 @@ const struct verb verbs[] = {
           .min_args = 1,
           .max_args = 1,
           .tsv = true,
-          .more = "The same as 'systemctl enable vmlaunch@NAME'. Without systemd 'start --autostart' starts what is "
-                  "enabled.\nSTART_ORDER and START_DELAY say in which order.",
+          .more = "The same as 'systemctl enable vmlaunch@NAME', and the template's file has to have the VM's name. Without "
+                  "systemd 'start --autostart' starts what is enabled.\nSTART_ORDER and START_DELAY say in which order.",
           .ends_within_s = 31,
           .run = verb_enable },
         { .name = "disable",

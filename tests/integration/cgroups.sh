@@ -297,6 +297,9 @@ END
     printf 'START_ORDER = "1"\n' >>"$ROOT/etc/vmlaunch/vms/${VM}b.tmpl"
     echo 'CPU = "nonsense"' >>"$ROOT/etc/vmlaunch/vms/${VM}d.tmpl"
     for name in a b c d; do expect 0 vml enable "$VM$name"; done
+    cp "$ROOT/etc/vmlaunch/vms/${VM}a.tmpl" "$ROOT/etc/vmlaunch/vms/other.tmpl"
+    expect 6 vml enable other
+    assert_contains "$ERR" "vms/other.tmpl:1:8: NAME: '${VM}a' is not the file's name, 'other'" "enable"
     expect 0 vml disable "${VM}c"
     expect 0 vml enable "${VM}c"
     assert_eq "$OUT" "${VM}c is started by 'vmlaunch start --autostart'" "enable"

@@ -216,7 +216,10 @@ test_template_whose_vm_has_another_unit_is_refused_by_this_one() {
     cp "$VMS/other.tmpl" "$VMS/.#other.tmpl"
     journalctl --rotate -q && journalctl --vacuum-time=1s -q
     systemctl daemon-reload
-    await 20 generator_says "$VMS/other.tmpl: NAME is not the file's name"
+    await 20 generator_says "$VMS/other.tmpl:1:8: NAME: 'web' is not the file's name, 'other'"
+    expect 6 vmlaunch enable other
+    assert_contains "$ERR" "$VMS/other.tmpl:1:8: NAME: 'web' is not the file's name" "enable"
+    ! systemctl -q is-enabled vmlaunch@other || fail "its unit is enabled"
     await 20 generator_says "$VMS/a b.tmpl: has no unit"
     ! generator_says '#' || fail "an editor's file is complained of"
     expect 1 systemctl start vmlaunch@other
