@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "base/fd.h"
+#include "base/json_member.h"
 #include "base/json_text.h"
 #include "launcher/state/crash_point.h"
 #include "launcher/state/state_dir.h"
@@ -51,4 +52,13 @@ int record_read(int vm_dirfd, json_t **ret, struct error **err)
                                  schema);
         *ret = TAKE_PTR(record);
         return 0;
+}
+
+bool record_says_qemu_lives(const json_t *record)
+{
+        pid_t pid = (pid_t)json_member_integer(record, "pid");
+
+        /* A zombie is one whose new parent has not looked yet. */
+        return pid > 0 && (json_int_t)process_start_time(pid) == json_member_integer(record, "pid_start") &&
+               process_state(pid) != 'Z';
 }

@@ -74,6 +74,8 @@ int journal_clear(int vm_dirfd, struct error **err);
 int record_write(int vm_dirfd, const json_t *record, struct error **err);
 /* ERROR_NO_SUCH_VM when there is none. Bounded and checked: schema 1 and an object. */
 int record_read(int vm_dirfd, json_t **ret, struct error **err);
+/* Of a VM that nobody holds: does the process that its record calls QEMU still run? */
+bool record_says_qemu_lives(const json_t *record);
 /* Not looked at yet. */
 int record_read_text(int vm_dirfd, char **ret, size_t *ret_length, struct error **err);
 

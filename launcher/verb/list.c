@@ -60,7 +60,7 @@ static void add_vm(const struct paths *paths, const char *name, bool all, json_t
         } else if (!supervised) {
                 state = "unsupervised";
                 /* systemd, for one, has ended all of a scope. */
-                if ((json_int_t)process_start_time((pid_t)pid) != json_member_integer(record, "pid_start"))
+                if (!record_says_qemu_lives(record))
                         pid = 0;
         }
         json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:O?, s:O?, s:O?}", "name", name, "state",

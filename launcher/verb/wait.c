@@ -189,18 +189,28 @@ static int await_change(int inotify_fd, long long deadline, struct error **err)
         return 0;
 }
 
-/* Nobody listens, but somebody has the VM's lock: a keeper whose next supervisor is late, or one that ends. */
+/* Nobody listens, but it has not ended: somebody has the VM's lock, a keeper whose next supervisor is late or one that ends;
+ * or both are gone and QEMU is not. */
 static bool is_kept(const struct paths *paths, const char *name)
 {
         _cleanup_error_ struct error *ignored = NULL;
+        json_auto_t *record = NULL;
         struct vm_dir *vm = NULL;
-        bool locked;
+        bool kept;
 
         if (vm_dir_open(paths, name, &vm, &ignored) < 0)
                 return false;
-        locked = vm_dir_is_locked(vm, NULL);
+        kept = vm_dir_is_locked(vm, NULL) ||
+               (record_read(vm->fd, &record, &ignored) == 0 && record_says_qemu_lives(record));
         vm_dir_release(vm, true);
-        return locked;
+        return kept;
+}
+
+/* why: what it was like at last. */
+static int too_late(const struct error *why, struct error **err)
+{
+        error_set(err, ERROR_DEADLINE, "the deadline passed");
+        return why->hint ? error_hint(err, "%s: %s", why->message, why->hint) : -1;
 }
 
 static int wait_for(const struct paths *paths, const char *name, struct wait_goal *goal, long long deadline,
@@ -209,7 +219,7 @@ static int wait_for(const struct paths *paths, const char *name, struct wait_goa
         _cleanup_close_ int inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
         _cleanup_free_ char *directory = xasprintf("%s/%s", paths->run, name);
         struct watch watch = { .goal = goal };
-        bool kept;
+        bool may_end, kept;
 
         if (inotify_fd < 0)
                 return error_os(err, errno, "watch '%s'", directory);
@@ -225,11 +235,13 @@ static int wait_for(const struct paths *paths, const char *name, struct wait_goa
                         return -1;
                 }
                 if (fd_now_ms() >= deadline)
-                        return error_set(err, ERROR_DEADLINE, "the deadline passed");
+                        return too_late(error, err);
                 if (error->code == ERROR_DISCONNECTED)
                         continue;
-                kept = watch.seen && is_kept(paths, name);
-                if (!kept && (watch.seen || goal->kind == WAIT_STOPPED)) {
+                /* Others may be waited for before it runs. */
+                may_end = watch.seen || goal->kind == WAIT_STOPPED;
+                kept = may_end && is_kept(paths, name);
+                if (may_end && !kept) {
                         ended(goal);
                         return 0;
                 }

@@ -188,6 +188,8 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
     await 5 is_gone "$SUPERVISOR"
     expect 0 vml reconcile --dry-run "$VM"
     assert_contains "$OUT" "runs without its supervisor"
+    vml --timeout 60 wait "$VM" --for=stopped &
+    local waiter=$!
     vml run "$VM" 2>"$WORK/run.err" &
     local run=$! status=0
     await 5 adopted_after "$SUPERVISOR"
@@ -195,6 +197,25 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
     kill -9 "$QEMU"
     wait "$run" || status=$?
     assert_eq "$status" 15 "exit status of run"
+    assert_eq "$(status_of verdict)" lost
+    wait "$waiter" || fail "wait --for=stopped ended with $?"
+}
+
+test_wait_for_the_end_of_a_qemu_that_nobody_supervises_ends_with_it() {
+    need_root
+    install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
+    template "EMULATOR = \"$ROOT/fake-qemu\""
+    expect 0 vml start "$TEMPLATE"
+    QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid) KEEPER=$(keeper_of)
+    kill -9 "$KEEPER" "$SUPERVISOR"
+    await 5 is_gone "$SUPERVISOR"
+    expect 7 vml --timeout 1 wait "$VM" --for=stopped
+    assert_contains "$ERR" "the supervisor of '$VM' is gone: vmlaunch reconcile $VM" "why it is not stopped"
+    vml --timeout 60 wait "$VM" --for=stopped &
+    local waiter=$!
+    kill -9 "$QEMU"
+    wait "$waiter" || fail "wait --for=stopped ended with $?"
+    expect 0 vml reconcile "$VM"
     assert_eq "$(status_of verdict)" lost
 }
 
