@@ -368,7 +368,8 @@ static void what_is_larger_than_a_client_may_leave_unread_does_not_end_it(void *
         greet(f);
         client = negotiated_client(f);
         write_all(f, event);
-        peer_write(client, "{\"execute\":\"query-name\",\"id\":7}\n");
+        /* One that has 30 s: so long a line takes its time. */
+        peer_write(client, "{\"execute\":\"screendump\",\"id\":7}\n");
         peer_settle(f->loop, 5);
         json_auto_t *command = peer_read_json(f->qemu);
         answer = xasprintf("{\"return\":\"%s\",\"id\":%lld}\n", filler,
