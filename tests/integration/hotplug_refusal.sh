@@ -104,11 +104,13 @@ guest_that_still_boots() {
     expect 0 vml start "$TEMPLATE"
     RUN_DIR=$ROOT/run/vmlaunch/$VM
     QEMU=$(status_of pid)
-    # It finds it when it looks for its devices, and hears no request before.
+    # It finds it when it looks for its devices, and hears no request before. It waits, or who is slow here would come later.
+    expect 0 vml suspend "$VM"
     expect 0 vml attach disk "$VM" --disk "SOURCE=$ROOT/a.raw,TARGET=vdb"
     expect 7 vml --timeout 1 detach disk "$VM" vdb
     assert_eq "$(device_state disk0)" unplug-pending "state"
     has_backend disk0
+    expect 0 vml resume "$VM"
     expect 0 vml --timeout 90 wait "$VM" --for=agent
     has_disk vda || fail "the guest has no disk"
     expect 0 vml detach disk "$VM" vdb
