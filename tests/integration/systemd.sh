@@ -74,6 +74,8 @@ assert_every_limit() { # UNIT
     done
     [[ $HIERARCHY == v1 ]] || assert_eq "$(limit "$1" cpu cgroup.subtree_control)" "" "controllers enabled below $1"
 }
+# journald takes what it is told when it comes to it; here all of that is there.
+journalctl() { command journalctl --sync && command journalctl "$@"; }
 status_of() { vmlaunch -o json status "$1" | jq -r ".$2"; }
 property() { systemctl show -p "$2" --value "$1"; }
 is_active() { [[ $(property "vmlaunch@$1" ActiveState) == "${2:-active}" ]]; }
