@@ -50,8 +50,9 @@ run_guest() { # KERNEL-WORDS QEMU-WORDS...
     done
     coproc TALK { exec socat - "UNIX-CONNECT:$DIR/talk"; }
 }
-boot_guest() { # KERNEL-WORDS
-    run_guest "$1"
+new_disk() { qemu-img create -q -f qcow2 -b "$GUEST/systemd.img" -F raw "$DIR/disk"; }
+boot_guest() { # KERNEL-WORDS QEMU-WORDS...
+    run_guest "$@"
     hear READY 240
 }
 # restore_guest: as it was after a boot on v2
@@ -73,7 +74,7 @@ save() { # DIRECTORY
     # Those of images that are no more.
     find "$GUEST/saved" -mindepth 1 -maxdepth 1 -name 'systemd-*' -exec rm -rf {} +
     mkdir -p "$saved"
-    qemu-img create -q -f qcow2 -b "$GUEST/systemd.img" -F raw "$DIR/disk"
+    new_disk
     boot_guest "$V2"
     ask 120 "{ $WARM; } >/dev/null 2>&1; sync"
     printf 'migrate "exec:cat >%s/state"\nquit\n' "$saved" | socat -t 120 - "UNIX-CONNECT:$DIR/monitor" >/dev/null
