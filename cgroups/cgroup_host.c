@@ -5,7 +5,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #include "base/fd.h"
 #include "base/text.h"
@@ -14,6 +18,8 @@
 #define SMALL_FILE_MAX      65536
 #define HIERARCHIES_MAX     16
 #define SWAP_MAX            "memory.swap.max"
+/* file-hierarchy(7) */
+#define UNIFIED_MOUNT "/sys/fs/cgroup"
 
 static const char *const kind_names[] = {
         [CGROUP_NONE] = "none",
@@ -300,7 +306,7 @@ static const char *mount_of(const struct cgroup_host *host, bool v2, const char 
  * A file's presence, told by one that the same part of the kernel puts into the root group, else, as most files are in no
  * root group, by the first one below that has the controller: with it come the file beside and what all the others have.
  */
-static void find_files(const char *root, struct cgroup_host *host)
+void cgroup_host_find_files(const char *root, struct cgroup_host *host)
 {
         static const struct {
                 bool v2;
@@ -334,34 +340,70 @@ static void find_files(const char *root, struct cgroup_host *host)
                 }
                 text_addf(&files, " %s", rows[i].file);
         }
+        free(host->files);
         host->files = files.length ? xstrdup(text_str(&files) + 1) : NULL;
 }
 
-int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **err)
+/*
+ * The unified hierarchy where every host has it. 1: it has all the controllers that a VM's limits use, so no hierarchy of v1
+ * has one of them, and mountinfo, which is long, need not be asked; 0: it has to be; -1: *err.
+ */
+static int read_unified(const char *root, struct cgroup_host *host, struct error **err)
 {
-        _cleanup_free_ char *mountinfo = NULL, *proc_cgroups = NULL, *v2_controllers = NULL;
-        struct cgroup_host host;
+        static const char *const limits[] = { "cpu", "cpuset", "memory", "io", "pids" };
+        _cleanup_free_ char *path = xasprintf("%s" UNIFIED_MOUNT, root), *controllers = NULL;
+        struct statfs fs;
+        int there;
+
+        if (statfs(path, &fs) < 0 || fs.f_type != CGROUP2_SUPER_MAGIC)
+                return 0;
+        there = read_below(root, UNIFIED_MOUNT "/cgroup.controllers", SMALL_FILE_MAX, &controllers, err);
+        if (there <= 0)
+                return there;
+        controllers[strcspn(controllers, "\n")] = '\0';
+        for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+                if (!cgroup_has_word(controllers, " ", limits[i]))
+                        return 0;
+        *host = (struct cgroup_host){ .kind = CGROUP_V2,
+                                      .v2_mount = xstrdup(UNIFIED_MOUNT),
+                                      .v2_controllers = TAKE_PTR(controllers),
+                                      /* Of the mount or of the file system behind it (statfs(2)). */
+                                      .v2_writable = !(fs.f_flags & ST_RDONLY) };
+        return 1;
+}
+
+static int read_mounts(const char *root, struct cgroup_host *host, struct error **err)
+{
+        _cleanup_free_ char *mountinfo = NULL, *proc_cgroups = NULL, *controllers = NULL, *path = NULL;
 
         /* /proc/cgroups tells controllers of v1 from mount options. */
         if (read_below(root, "/proc/self/mountinfo", MOUNTINFO_BYTES_MAX, &mountinfo, err) < 0 ||
             (mountinfo && strstr(mountinfo, " - cgroup ") &&
              read_below(root, "/proc/cgroups", SMALL_FILE_MAX, &proc_cgroups, err) < 0))
                 return -1;
-        cgroup_host_parse(mountinfo ? mountinfo : "", proc_cgroups ? proc_cgroups : "", NULL, &host);
-        if (host.v2_mount) {
-                _cleanup_free_ char *path = xasprintf("%s/cgroup.controllers", host.v2_mount);
-
-                if (read_below(root, path, SMALL_FILE_MAX, &v2_controllers, err) < 0) {
-                        cgroup_host_done(&host);
-                        return -1;
-                }
-                if (v2_controllers) {
-                        v2_controllers[strcspn(v2_controllers, "\n")] = '\0';
-                        free(host.v2_controllers);
-                        host.v2_controllers = TAKE_PTR(v2_controllers);
-                }
+        cgroup_host_parse(mountinfo ? mountinfo : "", proc_cgroups ? proc_cgroups : "", NULL, host);
+        if (!host->v2_mount)
+                return 0;
+        path = xasprintf("%s/cgroup.controllers", host->v2_mount);
+        if (read_below(root, path, SMALL_FILE_MAX, &controllers, err) < 0)
+                return -1;
+        if (controllers) {
+                controllers[strcspn(controllers, "\n")] = '\0';
+                free(host->v2_controllers);
+                host->v2_controllers = TAKE_PTR(controllers);
         }
-        find_files(root, &host);
+        return 0;
+}
+
+int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **err)
+{
+        struct cgroup_host host = { 0 };
+        int known = read_unified(root, &host, err);
+
+        if (known < 0 || (!known && read_mounts(root, &host, err) < 0)) {
+                cgroup_host_done(&host);
+                return -1;
+        }
         *ret = host;
         return 0;
 }

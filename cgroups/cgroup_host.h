@@ -1,7 +1,7 @@
 /*
  * cgroup_host - which control group hierarchies this host has: part of the host facts.
  *
- * Parsing is pure; cgroup_host_read() is the only function that opens files. Writable means the mount's
+ * Parsing is pure; cgroup_host_read() and cgroup_host_find_files() open files. Writable means the mount's
  * flags: whether the caller may write there is not looked at, so that a plan does not depend on who
  * prints it. Mounts below another cgroup mount's root (a container's bind) count like others.
  */
@@ -36,7 +36,7 @@ struct cgroup_host {
         char *v2_controllers; /* blank-separated as in cgroup.controllers; NULL without v2 */
         bool v2_writable;
         /* Blank-separated: those of memory.memsw.limit_in_bytes, blkio.weight, blkio.bfq.weight (v1), memory.swap.max,
-         * io.weight, io.bfq.weight (v2) that this kernel has. NULL: none. */
+         * io.weight, io.bfq.weight (v2) that this kernel has. NULL: none, or nobody has looked. */
         char *files;
 };
 
@@ -63,9 +63,14 @@ const struct cgroup_hierarchy *cgroup_host_v1(const struct cgroup_host *host, co
  */
 void cgroup_host_parse(const char *mountinfo, const char *proc_cgroups, const char *v2_controllers,
                        struct cgroup_host *ret);
-/* Reads these files below root ("" for this host), and looks which control files there are. No /proc at all is
- * CGROUP_NONE. */
+/*
+ * The host below root ("": this one), its control files not looked for. No /proc at all is CGROUP_NONE. Where
+ * /sys/fs/cgroup has all the controllers of a VM's limits in a unified hierarchy, it is CGROUP_V2 whatever else of v1 is
+ * mounted somewhere, as it is to systemd.
+ */
 int cgroup_host_read(const char *root, struct cgroup_host *ret, struct error **err);
+/* Looks which control files there are: only limits of I/O and swap depend on them. */
+void cgroup_host_find_files(const char *root, struct cgroup_host *host);
 
 /* {"kind":"hybrid","v1":[{"controllers":["cpu","cpuacct"],"mount":M,"writable":true}],
  *  "v2":{"mount":M,"controllers":[],"writable":true} or null, "files":["blkio.weight"]}; new reference. Without

@@ -106,7 +106,8 @@ int host_claims_read(const struct paths *paths, struct host_facts *facts, struct
 
 unsigned host_facts_needed(const struct vm_spec *spec)
 {
-        return (spec->accel != ACCEL_TCG ? HOST_FACTS_CPU : 0) |
+        return (spec->accel != ACCEL_TCG ? HOST_FACTS_CPU | HOST_FACTS_KVM : 0) |
+               (spec->blkiotune.weight || spec->memtune.swap_hard_limit ? HOST_FACTS_CGROUP_FILES : 0) |
                (vm_spec_has_hugepages(spec) || spec->n_numatunes || spec->memory_encryption.type
                         ? HOST_FACTS_MEMORY
                         : 0);
@@ -125,8 +126,8 @@ int host_facts_read(unsigned needed, struct host_facts **ret, struct error **err
                 return -1;
         facts->cpus = number_list_count(&facts->online);
         facts->cpu_has_virt = true;
-        if (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0 ||
-            file_facts_read(VHOST_NODE, &facts->vhost_net, err) < 0)
+        if ((needed & HOST_FACTS_KVM) && (file_facts_read(KVM_NODE, &facts->kvm_node, err) < 0 ||
+                                          file_facts_read(VHOST_NODE, &facts->vhost_net, err) < 0))
                 return -1;
         if ((needed & HOST_FACTS_CPU) && facts->kvm_node.exists &&
             (strcmp(facts->arch, "x86_64") == 0 || strcmp(facts->arch, "i686") == 0) &&
@@ -141,6 +142,8 @@ int host_facts_read(unsigned needed, struct host_facts **ret, struct error **err
                 facts->sev_group = group_name(facts->sev.node.gid);
         if (cgroup_host_read("", &facts->cgroup, err) < 0)
                 return -1;
+        if (needed & HOST_FACTS_CGROUP_FILES)
+                cgroup_host_find_files("", &facts->cgroup);
         *ret = TAKE_PTR(facts);
         return 0;
 }

@@ -69,8 +69,14 @@ struct host_facts {
         struct error *warnings; /* a machine.lock that cannot be read: its uid is not known; not in JSON */
 };
 
-/* What only some plans depend on: the processor's flags; huge pages, memory nodes and SEV. */
-enum host_facts_part { HOST_FACTS_CPU = 1, HOST_FACTS_MEMORY = 2, HOST_FACTS_ALL = 3 };
+/* What only some plans depend on. */
+enum host_facts_part {
+        HOST_FACTS_CPU = 1 << 0,          /* the processor's flags */
+        HOST_FACTS_KVM = 1 << 1,          /* /dev/kvm, /dev/vhost-net */
+        HOST_FACTS_MEMORY = 1 << 2,       /* huge pages, memory nodes, SEV */
+        HOST_FACTS_CGROUP_FILES = 1 << 3, /* cgroup_host_find_files() */
+        HOST_FACTS_ALL = 0xf,
+};
 
 /* The parts that a plan of spec depends on. */
 unsigned host_facts_needed(const struct vm_spec *spec);

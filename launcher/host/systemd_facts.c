@@ -40,10 +40,14 @@ bool slice_is_known(const char *slice)
 void systemd_facts_read(struct systemd_facts *ret)
 {
         ret->runs = access(RUNS, F_OK) == 0;
-        if (!ret->runs)
+}
+
+void systemd_bus_read(struct systemd_facts *facts)
+{
+        if (!facts->runs)
                 return;
-        ret->has_bus = access("/run/dbus/system_bus_socket", F_OK) == 0;
-        ret->has_client = bus_has_client();
+        facts->has_bus = access("/run/dbus/system_bus_socket", F_OK) == 0;
+        facts->has_client = bus_has_client();
 }
 
 bool systemd_has_unit(const struct paths *paths)

@@ -11,11 +11,14 @@
 /* The host's systemd; runs false: another init, the rest says nothing then. */
 struct systemd_facts {
         bool runs;
+        /* Read by systemd_bus_read(): */
         bool has_bus;    /* the system's D-Bus is there */
         bool has_client; /* libsystemd or busctl is, to talk to it */
 };
 
 void systemd_facts_read(struct systemd_facts *ret);
+/* Can systemd be asked for something? Where a plan needs a scope. */
+void systemd_bus_read(struct systemd_facts *facts);
 /* A member "systemd" of the host facts; none where it does not run. */
 void systemd_facts_to_json(const struct systemd_facts *facts, json_t *host);
 void systemd_facts_from_json(const json_t *json, struct systemd_facts *ret);

@@ -180,8 +180,8 @@ static int read_facts(const struct verb_context *context, const struct vm_spec *
         if (facts->host)
                 return 0;
         /* One that runs has its accelerator. What its template may become is not known yet. */
-        if (host_facts_read(facts->is_running ? HOST_FACTS_MEMORY : host_facts_needed(spec), &facts->host,
-                            err) < 0 ||
+        if (host_facts_read(facts->is_running ? HOST_FACTS_ALL & ~HOST_FACTS_CPU : host_facts_needed(spec),
+                            &facts->host, err) < 0 ||
             machine_lock_read(paths->state, spec->name, &facts->lock, err) < 0)
                 return -1;
         if (qemu_find(spec, &emulator, err) < 0 ||
@@ -326,6 +326,8 @@ int prepare_plan(const struct verb_context *context, const struct template *temp
         input.lock = facts->lock;
         input.running = facts->is_running;
         choose_group(context, template, prepared, facts, &input);
+        if (input.group == PLAN_GROUP_SCOPE && !input.unit_group)
+                systemd_bus_read(&facts->host->systemd);
         if (!facts->is_running && check_unit(prepared, err) < 0)
                 return -1;
         return plan_build(&input, &prepared->plan, err);

@@ -38,6 +38,7 @@ int main(int argc, char **argv)
         if (host_facts_read(HOST_FACTS_ALL, &host, &err) < 0 ||
             qemu_facts_get(path, &paths, false, &qemu, &err) < 0)
                 return fail(err);
+        systemd_bus_read(&host->systemd);
         if (firmware_list_read(firmware_dirs, firmware_files, &firmware, &err) < 0)
                 return fail(err);
         json = json_pack("{s:o, s:o, s:o}", "host", host_facts_to_json(host), "qemu",

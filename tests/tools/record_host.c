@@ -30,6 +30,7 @@ int main(int argc, char **argv)
         if (host_facts_read(HOST_FACTS_ALL, &host, &err) < 0 ||
             qemu_facts_get(argv[1], &paths, false, &qemu, &err) < 0)
                 return complain(err);
+        systemd_bus_read(&host->systemd);
         json = json_pack("{s:o, s:o}", "host", host_facts_to_json(host), "qemu", qemu_facts_to_json(qemu));
         json_dumpf(json, stdout, JSON_INDENT(1));
         putchar('\n');

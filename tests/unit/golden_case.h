@@ -320,10 +320,20 @@ static inline int read_devices(struct golden_case *golden, struct error **err)
 }
 
 /* What a start does not read for such a plan: it has to be the same without. */
-static inline void forget_facts(struct host_facts *host, unsigned needed)
+static inline void forget_facts(struct host_facts *host, const struct plan_input *input)
 {
+        unsigned needed = host_facts_needed(input->spec);
+
         if (!(needed & HOST_FACTS_CPU))
                 host->cpu_has_virt = true;
+        if (!(needed & HOST_FACTS_KVM)) {
+                host->kvm_node = host->vhost_net = (struct file_facts){ 0 };
+                free(TAKE_PTR(host->kvm_group));
+        }
+        if (!(needed & HOST_FACTS_CGROUP_FILES))
+                free(TAKE_PTR(host->cgroup.files));
+        if (input->group != PLAN_GROUP_SCOPE || input->unit_group)
+                host->systemd.has_bus = host->systemd.has_client = false;
         if (needed & HOST_FACTS_MEMORY)
                 return;
         host->n_hugepage_sizes = 0;
@@ -349,7 +359,6 @@ static inline int build_plan(struct golden_case *golden, const char *template_te
             read_site(golden, driver, cluster, host_conf, kvmrc, err) < 0 ||
             spec_build(golden->template, golden->site, "/vm", golden->name, &golden->spec, err) < 0)
                 return -1;
-        forget_facts(golden->host, host_facts_needed(golden->spec));
         read_clock(golden);
         if (lock && machine_lock_parse("machine.lock", lock, &golden->lock, err) < 0)
                 return -1;
@@ -370,6 +379,7 @@ static inline int build_plan(struct golden_case *golden, const char *template_te
                 .clock = golden->clock,
         };
         choose_group(golden);
+        forget_facts(golden->host, &golden->input);
         read_file_facts(golden, golden->spec->os.kernel, &golden->input.kernel);
         read_file_facts(golden, golden->spec->os.initrd, &golden->input.initrd);
         return read_devices(golden, err) < 0 ? -1 : plan_build(&golden->input, ret, err);

@@ -225,6 +225,8 @@ static void assert_files(const char *files)
         struct error *err = NULL;
 
         assert_int_equal(cgroup_host_read(root_dir, &host, &err), 0);
+        assert_null(host.files);
+        cgroup_host_find_files(root_dir, &host);
         assert_string_equal(host.files ? host.files : "", files);
 }
 

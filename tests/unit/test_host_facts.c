@@ -38,6 +38,7 @@ static struct host_facts *facts(struct fixture *f)
 
                 fail_msg("%s", text);
         }
+        systemd_bus_read(&host->systemd);
         return host;
 }
 
@@ -117,6 +118,7 @@ static void facts_are_the_same_for_root_and_another_user(void **state)
                     host_facts_read(HOST_FACTS_ALL, &other, &err) < 0 ||
                     host_claims_read(&f->paths, other, &err) < 0)
                         _exit(1);
+                systemd_bus_read(&other->systemd);
                 text = json_dumps(host_facts_to_json(other), JSON_COMPACT);
                 _exit(fd_write_all(fds[1], "pipe", text, strlen(text), &err) < 0);
         }
