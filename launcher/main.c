@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,6 +28,16 @@ static void fill_standard_fds(void)
         while (fd >= 0 && fd <= STDERR_FILENO);
         if (fd >= 0)
                 close(fd);
+}
+
+static void prepare_json(void)
+{
+        size_t seed;
+
+        json_set_alloc_funcs(xmalloc, free);
+        /* Jansson opens /dev/urandom for it, and takes half of it from there. */
+        if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed))
+                json_object_seed(seed);
 }
 
 static void show_help(const struct verb_context *context)
@@ -79,7 +90,7 @@ int main(int argc, char **argv)
         if (argc > 1 && text_ends_with(argv[0], "vmlaunch-generator"))
                 argv = generator_argv(&argc, argv);
         fill_standard_fds();
-        json_set_alloc_funcs(xmalloc, free);
+        prepare_json();
         /* A client that goes away is an error of its own write(), not a signal. */
         signal(SIGPIPE, SIG_IGN);
         switch (command_line_parse(argc, argv, getenv("VMLAUNCH_ROOT"), &context, &err)) {

@@ -22,8 +22,8 @@ bool orphan_exists(const struct site *site, const char *name)
         _cleanup_error_ struct error *ignored = NULL;
         pid_t pid;
 
-        return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !vm_dir_is_locked(vm, NULL) &&
-               vm_qemu_lives(site, vm, 0, &pid, NULL, &ignored) > 0;
+        return vm_dir_open(&site->paths, name, &vm, &ignored) == 0 && !vm_dir_is_at_rest(vm) &&
+               !vm_dir_is_locked(vm, NULL) && vm_qemu_lives(site, vm, 0, &pid, NULL, &ignored) > 0;
 }
 
 /* The undo below works by the journal alone. */

@@ -280,12 +280,14 @@ void supervisor_start_failed(struct supervisor *s, struct error *error)
 
 void supervisor_open_log(struct supervisor *s)
 {
+        const int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
         _cleanup_free_ char *copy = xstrdup(s->plan->log_path);
         _cleanup_error_ struct error *err = NULL;
 
-        if (fd_mkdir_p(AT_FDCWD, dirname(copy), 0755, &err) == 0)
-                s->log_fd = open(s->plan->log_path,
-                                 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
+        s->log_fd = open(s->plan->log_path, flags, 0640);
+        /* The host's first VM. */
+        if (s->log_fd < 0 && errno == ENOENT && fd_mkdir_p(AT_FDCWD, dirname(copy), 0755, &err) == 0)
+                s->log_fd = open(s->plan->log_path, flags, 0640);
         if (s->log_fd < 0)
                 log_warning("%s: open '%s': %s; logging to stderr only", s->plan->name, s->plan->log_path,
                             strerror(errno));

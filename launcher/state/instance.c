@@ -20,9 +20,10 @@
 #define FILE_MAX     4096
 
 /* What is in it does not matter, only that it is there: a file cut short is as good. 1: *ret; 0: no file; -1: *err. */
-static int read_id(int dirfd, char **ret, struct error **err)
+static int read_id(const struct paths *paths, char **ret, struct error **err)
 {
-        _cleanup_close_ int fd = openat(dirfd, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_free_ char *path = xasprintf("%s/" FILE_NAME, paths->state);
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         _cleanup_text_ struct text all = TEXT_INIT;
         _cleanup_free_ char *content = NULL;
         struct stat st;
@@ -43,14 +44,19 @@ static int read_id(int dirfd, char **ret, struct error **err)
 }
 
 /* Whole or not at all: of two first starts one makes it, and both read it. */
-static int make_file(int dirfd, struct error **err)
+static int make_file(const struct paths *paths, struct error **err)
 {
         _cleanup_free_ char *temporary = xasprintf(NEW_PREFIX "%d", (int)getpid());
         unsigned char bytes[RANDOM_BYTES];
         char digits[2 * RANDOM_BYTES + 2];
-        _cleanup_close_ int fd = -1;
+        _cleanup_close_ int fd = -1, dirfd = -1;
         int result = 0;
 
+        if (fd_mkdir_p(AT_FDCWD, paths->state, 0755, err) < 0)
+                return -1;
+        dirfd = open(paths->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dirfd < 0)
+                return error_os(err, errno, "open '%s'", paths->state);
         if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
                 return error_os(err, errno, "draw random bytes");
         for (size_t i = 0; i < sizeof(bytes); i++)
@@ -73,20 +79,9 @@ static int make_file(int dirfd, struct error **err)
 
 int instance_id(const struct paths *paths, bool make, char **ret, struct error **err)
 {
-        _cleanup_close_ int dir = -1;
-        int found;
+        int found = read_id(paths, ret, err);
 
-        if (make && fd_mkdir_p(AT_FDCWD, paths->state, 0755, err) < 0)
-                return -1;
-        dir = open(paths->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir < 0 && errno == ENOENT && !make) {
-                *ret = NULL;
-                return 0;
-        }
-        if (dir < 0)
-                return error_os(err, errno, "open '%s'", paths->state);
-        found = read_id(dir, ret, err);
-        if (found == 0 && make && make_file(dir, err) == 0 && (found = read_id(dir, ret, err)) == 0)
+        if (found == 0 && make && make_file(paths, err) == 0 && (found = read_id(paths, ret, err)) == 0)
                 error_set(err, ERROR_FAILED, "it is removed all the time");
         if (*err)
                 return error_wrap(err, "the instance's id in '%s'", paths->state);
