@@ -123,7 +123,7 @@ static int read_uid_range(struct site *site, struct error **err)
         const struct template *layer = NULL;
         const struct template_attribute *single = find_setting(site, "UID_RANGE", &layer);
         const char *value = single ? single->value : attr_find(&attr_vm, "UID_RANGE")->dflt;
-        _cleanup_free_ char *first = xstrdup(value), *shown = text_printable(value);
+        _cleanup_free_ char *first = xstrdup(value), *shown = NULL;
         char *dash = strchr(first, '-');
         uint32_t from, to;
 
@@ -136,6 +136,7 @@ static int read_uid_range(struct site *site, struct error **err)
         /* The last two ids mean "nobody" and "no change" to the kernel. */
         if (!dash || !text_parse_u32(first, &from) || !text_parse_u32(dash + 1, &to) || from == 0 ||
             from > to || to >= UINT32_MAX - 1) {
+                shown = text_printable(value);
                 error_at(err, &single->value_pos,
                          "UID_RANGE: '%s' is not a range of user ids (try UID_RANGE = \"%s\")", shown,
                          attr_find(&attr_vm, "UID_RANGE")->dflt);
@@ -244,16 +245,23 @@ struct site_texts {
         size_t driver_length, cluster_length, host_length, kvmrc_length;
 };
 
-static int site_build(const char *root, const struct owner *owner, const struct site_texts *texts,
-                      struct site **ret, struct error **err)
+static struct site *site_new(const char *root, const struct owner *owner)
 {
-        _cleanup_(site_freep) struct site *site = xcalloc(1, sizeof(*site));
-        _cleanup_free_ char *kvmrc = NULL;
+        struct site *site = xcalloc(1, sizeof(*site));
 
         paths_init(&site->paths, root, owner);
         if (owner)
                 owner_copy(owner, &site->owner);
         kvmrc_init(&site->kvmrc);
+        return site;
+}
+
+static int site_build(struct site *site_consume, const struct site_texts *texts, struct site **ret,
+                      struct error **err)
+{
+        _cleanup_(site_freep) struct site *site = site_consume;
+        _cleanup_free_ char *kvmrc = NULL;
+
         if (parse_layer(site, LAYER_DRIVER, "vmm_exec_kvm.conf", texts->driver, texts->driver_length,
                         &site->driver, err) < 0 ||
             parse_layer(site, LAYER_CLUSTER, "cluster.conf", texts->cluster, texts->cluster_length,
@@ -286,24 +294,22 @@ static int read_optional(const char *directory, const char *name, size_t max, ch
 
 int site_load(const char *root, const struct owner *owner, struct site **ret, struct error **err)
 {
+        _cleanup_(site_freep) struct site *site = site_new(root, owner);
+        const char *etc = site->paths.etc;
         struct site_texts texts = { 0 };
-        struct paths paths;
         int result = -1;
 
-        paths_init(&paths, root, owner);
-        if (read_optional(paths.etc, "vmm_exec_kvm.conf", TEMPLATE_MAX_BYTES, &texts.driver,
-                          &texts.driver_length, err) == 0 &&
-            read_optional(paths.etc, "cluster.conf", TEMPLATE_MAX_BYTES, &texts.cluster,
-                          &texts.cluster_length, err) == 0 &&
-            read_optional(paths.etc, "host.conf", TEMPLATE_MAX_BYTES, &texts.host, &texts.host_length, err) ==
-                    0 &&
-            read_optional(paths.etc, "kvmrc", MAX_KVMRC_BYTES, &texts.kvmrc, &texts.kvmrc_length, err) == 0)
-                result = site_build(root, owner, &texts, ret, err);
+        if (read_optional(etc, "vmm_exec_kvm.conf", TEMPLATE_MAX_BYTES, &texts.driver, &texts.driver_length,
+                          err) == 0 &&
+            read_optional(etc, "cluster.conf", TEMPLATE_MAX_BYTES, &texts.cluster, &texts.cluster_length,
+                          err) == 0 &&
+            read_optional(etc, "host.conf", TEMPLATE_MAX_BYTES, &texts.host, &texts.host_length, err) == 0 &&
+            read_optional(etc, "kvmrc", MAX_KVMRC_BYTES, &texts.kvmrc, &texts.kvmrc_length, err) == 0)
+                result = site_build(TAKE_PTR(site), &texts, ret, err);
         free(texts.driver);
         free(texts.cluster);
         free(texts.host);
         free(texts.kvmrc);
-        paths_done(&paths);
         return result;
 }
 
@@ -321,7 +327,7 @@ int site_from_text(const char *root, const char *driver, const char *cluster, co
                 .kvmrc_length = kvmrc ? strlen(kvmrc) : 0,
         };
 
-        return site_build(root, NULL, &texts, ret, err);
+        return site_build(site_new(root, NULL), &texts, ret, err);
 }
 
 int site_of_user(const char *root, const struct owner *owner, const char *host, struct site **ret,
@@ -329,5 +335,5 @@ int site_of_user(const char *root, const struct owner *owner, const char *host, 
 {
         const struct site_texts texts = { .host = (char *)host, .host_length = host ? strlen(host) : 0 };
 
-        return site_build(root, owner, &texts, ret, err);
+        return site_build(site_new(root, owner), &texts, ret, err);
 }

@@ -25,30 +25,38 @@ static const char *package_of(const char *arch)
         return "qemu-system-misc";
 }
 
+static int unusable(const char *given, const char *why, struct error **err)
+{
+        _cleanup_free_ char *shown = text_printable(given);
+
+        return error_set(err, ERROR_HOST, "EMULATOR '%s' %s", shown, why);
+}
+
 static int check_given(const char *given, const char *path, struct error **err)
 {
+        _cleanup_free_ char *shown = NULL;
         struct stat st;
+        int why;
 
         if (stat(path, &st) < 0) {
-                if (errno == ENOENT || errno == ENOTDIR)
-                        return error_set(err, ERROR_HOST, "EMULATOR '%s' does not exist", given);
-                return error_os(err, errno, "look at EMULATOR '%s'", given);
+                why = errno;
+                if (why == ENOENT || why == ENOTDIR)
+                        return unusable(given, "does not exist", err);
+                shown = text_printable(given);
+                return error_os(err, why, "look at EMULATOR '%s'", shown);
         }
         if (!S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-                return error_set(err, ERROR_HOST, "EMULATOR '%s' is not a program", given);
+                return unusable(given, "is not a program", err);
         return 0;
 }
 
 static int find_given(const struct vm_spec *spec, char **ret, struct error **err)
 {
-        _cleanup_free_ char *given = text_printable(spec->emulator), *path = NULL;
+        const char *given = spec->emulator;
+        _cleanup_free_ char *path = given[0] == '/' ? xstrdup(given) : program_find(given);
 
-        if (spec->emulator[0] == '/')
-                path = xstrdup(spec->emulator);
-        else
-                path = program_find(spec->emulator);
         if (!path)
-                return error_set(err, ERROR_HOST, "EMULATOR '%s' is not on this host", given);
+                return unusable(given, "is not on this host", err);
         if (check_given(given, path, err) < 0)
                 return -1;
         *ret = TAKE_PTR(path);
