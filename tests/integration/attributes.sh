@@ -15,7 +15,7 @@ clock_is() {
     local now clock difference
     qmp qom-get '{"path":"/machine","property":"rtc-time"}'
     clock=$(jq '.tm_hour * 60 + .tm_min' <<<"$REPLY_JSON")
-    now=$((10#$(date -u +%H) * 60 + 10#$(date -u +%M) + $1))
+    now=$(($(date -u '+10#%H * 60 + 10#%M') + $1))
     difference=$(((now - clock + 1440 + 2) % 1440))
     ((difference <= 4)) || fail "the machine's clock is $((difference - 2)) minutes off"
 }
@@ -204,7 +204,7 @@ END
 
 test_attributes_of_a_pc_guest() {
     need_root
-    local uuid=6ba7b811-9dad-11d1-80b4-00c04fd430c8 machine
+    local uuid=6ba7b811-9dad-11d1-80b4-00c04fd430c8 machine day
     # An older one by its full name.
     machine=$(qemu-system-x86_64 -machine help | awk '/^pc-i440fx-/ && !/deprecated/ { print $1 }' | sort -V | tail -2 | head -1)
     echo "these words are on the CD" >"$ROOT/cd.iso"
@@ -264,6 +264,7 @@ END
     expect 8 vml shutdown --mode acpi "$VM"
 
     expect 0 vml --timeout 60 wait "$VM" --for=agent
+    day=$(date -u +%Y-%m-%d)
     # shellcheck disable=SC2016 # the guest's shell expands it
     tell_guest \
         'echo UUID=$(cat /sys/class/dmi/id/product_uuid)' \
@@ -278,7 +279,8 @@ END
     said ACPI ""
     said CD "these words are on the CD"
     said sda "$((5 << 11)),0"
-    said CLOCK "$(date -u +%Y-%m-%d)"
+    # Or it was asked before midnight.
+    [[ $SAID == *"CLOCK=$day"* ]] || said CLOCK "$(date -u +%Y-%m-%d)"
     said NICS 2
     ended
 }
