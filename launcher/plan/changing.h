@@ -8,8 +8,6 @@
 #include "launcher/plan/plan_change.h"
 #include "launcher/plan/plan_parts.h"
 
-#include "launcher/plan/plan_parts.h"
-
 struct changing {
         const struct plan_change_options *options;
         struct plan_parts was, wanted;
@@ -44,6 +42,8 @@ bool changing_handles_image(const struct changing *c, const struct plan_step *st
 const char *changing_secret(const struct plan_part *part);
 
 /* plan_change_host.c */
+/* Have both this member with the same value, or none of them? */
+bool changing_is_same(const json_t *a, const json_t *b, const char *member);
 void changing_add_file(struct changing *c, const json_t *args);
 /* What the VM's group is to allow, as far as that changes. */
 void changing_add_limit_steps(struct changing *c);

@@ -34,11 +34,11 @@ static const char *known_by(enum plan_effect effect)
         }
 }
 
-/* json_equal() of two that are absent is false. */
-static bool is_same_member(const json_t *a, const json_t *b, const char *member)
+bool changing_is_same(const json_t *a, const json_t *b, const char *member)
 {
         const json_t *one = json_object_get(a, member), *other = json_object_get(b, member);
 
+        /* json_equal() of two that are absent is false. */
         return one == other || json_equal(one, other);
 }
 
@@ -49,8 +49,8 @@ static const struct plan_step *counterpart(const struct launch_plan *plan, const
 
         for (size_t i = 0; member && i < plan->n_steps; i++)
                 if (plan->steps[i].effect == step->effect &&
-                    is_same_member(plan->steps[i].args, step->args, member) &&
-                    is_same_member(plan->steps[i].args, step->args, "op"))
+                    changing_is_same(plan->steps[i].args, step->args, member) &&
+                    changing_is_same(plan->steps[i].args, step->args, "op"))
                         return &plan->steps[i];
         return NULL;
 }

@@ -35,12 +35,6 @@ bool changing_handles_net(const struct changing *c, const struct plan_step *step
                                      find_net(c->wanted_plan, "tap-create", ifname));
 }
 
-/* Both or none are there. */
-static bool same(const json_t *a, const json_t *b)
-{
-        return a == b || json_equal(a, b);
-}
-
 void changing_bridges(struct changing *c)
 {
         for (size_t i = 0; i < c->wanted_plan->n_steps; i++) {
@@ -54,10 +48,8 @@ void changing_bridges(struct changing *c)
                 was = find_net(c->was_plan, "bridge-join", ifname);
                 wanted = find_net(c->wanted_plan, "bridge-join", ifname);
                 if ((!was && !wanted) ||
-                    (was && wanted &&
-                     json_equal(json_object_get(was->args, "bridge"),
-                                json_object_get(wanted->args, "bridge")) &&
-                     same(json_object_get(was->args, "ovs"), json_object_get(wanted->args, "ovs"))))
+                    (was && wanted && changing_is_same(was->args, wanted->args, "bridge") &&
+                     changing_is_same(was->args, wanted->args, "ovs")))
                         continue;
                 ovs = was ? json_object_get(was->args, "ovs") : NULL;
                 args = wanted ? json_copy(wanted->args)
