@@ -10,7 +10,7 @@
  * Getting in costs: writing a pid to cgroup.procs makes the kernel wait for an RCU grace period (5 to 12 ms
  * measured, once for all hierarchies). A single-threaded child that writes "0" to `tasks` itself (v1), or is
  * born in the group by clone3(CLONE_INTO_CGROUP) (v2), does not (0.03 ms per hierarchy). So QEMU enters by
- * a struct cgroup_entry; cgroup_attach() is for processes that run already.
+ * a struct cgroup_entry.
  */
 #pragma once
 
@@ -64,9 +64,6 @@ int cgroup_write(const struct cgroup_host *host, const char *path, const char *c
 /* The file's text without its last newline; at most 64 KiB. controller NULL on v1: the first hierarchy. */
 int cgroup_read(const struct cgroup_host *host, const char *path, const char *controller, const char *file,
                 char **ret_text, struct error **err);
-
-/* Moves a process, with all its threads, in every hierarchy of the group. */
-int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, struct error **err);
 
 /* The way in for a child that is about to be forked. */
 #define CGROUP_HIERARCHIES_MAX 16

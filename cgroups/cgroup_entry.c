@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,32 +12,6 @@
 
 /* Before its exec a child waits for nobody but the kernel. */
 #define KILL_WAIT_MS 1000
-
-int cgroup_attach(const struct cgroup_host *host, const char *path, pid_t pid, struct error **err)
-{
-        _cleanup_cgroup_places_ struct cgroup_places places = { 0 };
-        char digits[16];
-        size_t entered = 0;
-
-        if (cgroup_places_find(host, path, &places, err) < 0)
-                return -1;
-        snprintf(digits, sizeof(digits), "%d", (int)pid);
-        for (size_t i = 0; i < places.n; i++) {
-                if (cgroup_dir_write(places.at[i].dir, "cgroup.procs", digits, err) < 0) {
-                        /* A hierarchy that cgroup_create() could do nothing in. */
-                        if ((*err)->os_errno == ENOENT && access(places.at[i].dir, F_OK) < 0) {
-                                error_free(*err);
-                                *err = NULL;
-                                continue;
-                        }
-                        return error_wrap(err, "move process %d", (int)pid);
-                }
-                entered++;
-        }
-        if (!entered)
-                return error_set(err, ERROR_FAILED, "there is no control group '%s'", path);
-        return 0;
-}
 
 /* *ret is -1 when there is no such file. */
 static int open_in(const char *dir, const char *file, int flags, int *ret, struct error **err)

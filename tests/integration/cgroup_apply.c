@@ -79,6 +79,15 @@ static void assert_killed(pid_t pid)
         assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
+static pid_t sleeper_inside(void)
+{
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
+        struct error *err = NULL;
+
+        assert_int_equal(cgroup_entry_open(&host, path, &entry, &err), 0);
+        return sleeper(&entry);
+}
+
 static bool in_group(const struct cgroup_host *h, const char *controller, pid_t pid)
 {
         _cleanup_free_ char *procs = NULL, *framed = NULL, *wanted = xasprintf("\n%d\n", (int)pid);
@@ -131,15 +140,15 @@ static void group_is_made_limited_and_removed_in_every_hierarchy(void **state)
         assert_int_equal(cgroup_remove(&host, path, 1000, &err), 0);
 }
 
-static void attached_process_is_killed_by_remove(void **state)
+static void process_inside_is_killed_by_remove(void **state)
 {
         _cleanup_free_ char *cpus = NULL;
         struct error *err = NULL;
-        pid_t pid = sleeper(NULL);
+        pid_t pid;
 
         (void)state;
         assert_int_equal(cgroup_create(&host, path, NULL, &err), 0);
-        assert_int_equal(cgroup_attach(&host, path, pid, &err), 0);
+        pid = sleeper_inside();
         assert_true(in_group(&host, NULL, pid));
         if (cgroup_host_v1(&host, "freezer"))
                 assert_true(in_group(&host, "freezer", pid));
@@ -246,11 +255,11 @@ static void a_group_with_processes_is_busy_and_left_alone(void **state)
 {
         _cleanup_free_ char *number = NULL;
         struct error *err = NULL;
-        pid_t pid = sleeper(NULL);
+        pid_t pid;
 
         (void)state;
         assert_int_equal(cgroup_create(&host, path, NULL, &err), 0);
-        assert_int_equal(cgroup_attach(&host, path, pid, &err), 0);
+        pid = sleeper_inside();
         assert_int_equal(cgroup_create(&host, path, NULL, &err), -1);
         assert_int_equal(err->code, ERROR_BUSY);
         number = xasprintf("processes: %d", (int)pid);
@@ -265,6 +274,7 @@ static void a_group_with_processes_is_busy_and_left_alone(void **state)
 static void what_is_not_there_is_said_by_name(void **state)
 {
         const struct cgroup_host none = { 0 };
+        struct cgroup_entry entry;
         struct error *err = NULL;
         char *text;
 
@@ -278,7 +288,7 @@ static void what_is_not_there_is_said_by_name(void **state)
         assert_int_equal(err->code, ERROR_INVALID);
         error_free(err);
         err = NULL;
-        assert_int_equal(cgroup_attach(&host, path, getpid(), &err), -1);
+        assert_int_equal(cgroup_entry_open(&host, path, &entry, &err), -1);
         assert_int_equal(err->code, ERROR_FAILED);
         error_free(err);
         err = NULL;
@@ -338,7 +348,7 @@ static void on_v2_a_kernel_without_clone3_lets_the_child_move_itself(void **stat
 
 static void the_costs_are_printed(void **state)
 {
-        double create = 0, entry_open = 0, enter = 0, attach = 0, empty_remove = 0, kill_remove = 0;
+        double create = 0, entry_open = 0, enter = 0, empty_remove = 0, kill_remove = 0;
         enum { ROUNDS = 3 };
 
         (void)state;
@@ -365,19 +375,16 @@ static void the_costs_are_printed(void **state)
                 empty_remove += (now_ms() - start) / ROUNDS;
 
                 assert_int_equal(cgroup_create(&host, path, NULL, &err), 0);
-                pid = sleeper(NULL);
+                pid = sleeper_inside();
                 rest_ms(100);
-                start = now_ms();
-                assert_int_equal(cgroup_attach(&host, path, pid, &err), 0);
-                attach += (now_ms() - start) / ROUNDS;
                 start = now_ms();
                 assert_int_equal(cgroup_remove(&host, path, 5000, &err), 0);
                 kill_remove += (now_ms() - start) / ROUNDS;
                 assert_killed(pid);
         }
-        print_message("create %.2f ms, entry open %.2f, fork and enter %.2f, attach %.2f; "
+        print_message("create %.2f ms, entry open %.2f, fork and enter %.2f; "
                       "remove empty %.2f, with kill %.2f\n",
-                      create, entry_open, enter, attach, empty_remove, kill_remove);
+                      create, entry_open, enter, empty_remove, kill_remove);
 }
 
 int main(void)
@@ -385,7 +392,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_teardown(f, remove_group)
         const struct CMUnitTest tests[] = {
                 TEST(group_is_made_limited_and_removed_in_every_hierarchy),
-                TEST(attached_process_is_killed_by_remove),
+                TEST(process_inside_is_killed_by_remove),
                 TEST(child_that_enters_is_inside_everywhere),
                 TEST(a_fork_bomb_is_killed_to_the_last_process),
                 TEST(sub_groups_go_with_the_group),

@@ -170,14 +170,24 @@ static void write_begun_group(struct fixture *f)
 static void group_that_another_instance_has_made_is_not_emptied(void **state)
 {
         struct fixture *f = *state;
+        _cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
         struct error *err = NULL;
-        pid_t pid = fork();
+        pid_t pid;
+        int status;
 
-        if (pid == 0)
-                for (;;)
-                        pause();
         assert_int_equal(cgroup_create(&f->cgroup, f->group, NULL, &err), 0);
-        assert_int_equal(cgroup_attach(&f->cgroup, f->group, pid, &err), 0);
+        assert_int_equal(cgroup_entry_open(&f->cgroup, f->group, &entry, &err), 0);
+        pid = cgroup_entry_fork(&entry, NULL);
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                if (cgroup_entry_enter(&entry) < 0)
+                        _exit(1);
+                for (;;)
+                        raise(SIGSTOP);
+        }
+        /* It is inside when it stops. */
+        assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+        assert_true(WIFSTOPPED(status));
         write_begun_group(f);
         undo_all(f);
         assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
