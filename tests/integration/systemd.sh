@@ -100,6 +100,12 @@ real() {
     EMULATOR=/usr/bin/qemu-system-x86_64 define "$name" "DISK = [ SOURCE = \"$image\", FORMAT = \"raw\", TARGET = \"vda\" ]" \
         'OS = [ MACHINE = "pc" ]' 'FEATURES = [ GUEST_AGENT = "no" ]' "$@"
 }
+# web_has SECTION LINES...: in the unit of web, for this test
+web_has() {
+    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
+    printf '%s\n' "[$1]" "${@:2}" >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    systemctl daemon-reload
+}
 kvmrc() { printf '%s\n' "$@" >/etc/vmlaunch/kvmrc; }
 
 leftovers() {

@@ -36,9 +36,7 @@ is_registered() { grep -q "^$1 *vm *vmlaunch" <<<"$(machinectl list --no-legend)
 test_machine_is_gone_before_its_unit_is_and_only_ours() {
     local foreign
     define web
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nExecStopPost=/usr/bin/bash -c "machinectl list --no-legend >/run/machines-at-stop"\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service 'ExecStopPost=/usr/bin/bash -c "machinectl list --no-legend >/run/machines-at-stop"'
     expect 0 systemctl start vmlaunch@web
     await 20 is_registered web
     expect 0 systemctl stop vmlaunch@web
@@ -78,9 +76,7 @@ test_guest_that_stays_is_destroyed_inside_the_units_deadline() {
     assert_eq "$(status_of web verdict) $(property vmlaunch@web Result)" "asked success" "verdict, result"
     # Without FORCE_DESTROY the guest runs on, until systemd loses its patience: nothing of it may stay then.
     kvmrc
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nTimeoutStopSec=5\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service 'TimeoutStopSec=5'
     expect 0 systemctl start vmlaunch@web
     expect 0 systemctl stop vmlaunch@web
     assert_eq "$(status_of web verdict) $(property vmlaunch@web Result)" "asked timeout" "verdict, result"
@@ -116,9 +112,7 @@ test_killed_supervisor_comes_back_to_the_same_qemu_and_limits() {
 
 test_hung_supervisor_is_replaced_by_the_watchdog() {
     define web
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nWatchdogSec=4\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service 'WatchdogSec=4'
     expect 0 systemctl start vmlaunch@web
     local qemu supervisor
     qemu=$(status_of web pid) supervisor=$(main_pid web)
@@ -184,8 +178,7 @@ test_changed_template_is_pending_and_a_bad_one_disturbs_nobody() {
 journal_of_broken() { journalctl -b -u vmlaunch@broken -t vmlaunch -o cat; }
 
 test_start_that_somebody_asks_for_is_not_counted_and_what_systemd_refuses_is_said() {
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Unit]\nStartLimitBurst=1\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
+    web_has Unit 'StartLimitBurst=1'
     define web
     # It counts as long as systemd has the unit in memory.
     expect 0 vmlaunch enable web
@@ -270,9 +263,7 @@ test_order_and_delay_are_the_units() {
 
 test_frozen_guest_thaws_though_its_unit_is_not_started_again() {
     EMULATOR=/usr/bin/vmlaunch-fake-qemu define web
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nRestart=no\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service 'Restart=no'
     expect 0 systemctl start vmlaunch@web
     expect 0 vmlaunch --timeout 30 wait web --for=agent
     expect 0 vmlaunch --timeout 600 agent web freeze --detach
@@ -289,9 +280,7 @@ test_frozen_guest_thaws_though_its_unit_is_not_started_again() {
 test_reconcile_gives_a_vm_its_unit_again() {
     local qemu
     define web
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nRestart=no\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service 'Restart=no'
     expect 0 systemctl start vmlaunch@web
     qemu=$(status_of web pid)
     kill -KILL "$(main_pid web)"

@@ -48,9 +48,7 @@ test_without_d_bus_the_vm_runs_without_group_and_with_one_warning() {
     expect 0 vmlaunch destroy web
     # A unit whose limits systemd has read needs nobody to talk to; one whose limits it has not is told what to do.
     mv /root/web.tmpl "$VMS/web.tmpl"
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nTemporaryFileSystem=/run/dbus\n' >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service 'TemporaryFileSystem=/run/dbus'
     expect 0 vmlaunch start web
     assert_every_limit vmlaunch@web.service
     expect 0 vmlaunch shutdown web
@@ -90,9 +88,7 @@ test_busctl_stands_in_for_libsystemd_and_neither_is_said() {
     expect 0 vmlaunch destroy web
     # A unit has its limits all the same, and a change of them is refused.
     mv /root/web.tmpl "$VMS/web.tmpl"
-    mkdir -p /etc/systemd/system/vmlaunch@web.service.d
-    printf '[Service]\nInaccessiblePaths=%s\n' "$library" /usr/bin/busctl >/etc/systemd/system/vmlaunch@web.service.d/50-test.conf
-    systemctl daemon-reload
+    web_has Service "InaccessiblePaths=$library" InaccessiblePaths=/usr/bin/busctl
     expect 0 systemctl start vmlaunch@web
     sed -i 's/^PIDS_LIMIT.*/PIDS_LIMIT = "400"/' "$VMS/web.tmpl"
     expect 10 vmlaunch update web --file "$VMS/web.tmpl"
