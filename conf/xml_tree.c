@@ -305,7 +305,7 @@ int xml_tree_parse(struct locator *locator, const char *text, size_t length, boo
 
 #define FUNCTION_NAME(name) #name "\0"
         if (!expat.XML_Parse && library_load(LIBRARY, FUNCTIONS(FUNCTION_NAME), &expat, err) < 0)
-                return error_wrap(err, "read XML");
+                return error_wrap(err, "XML needs expat here (Debian: apt-get install libexpat1)");
         r.parser = expat.XML_ParserCreate("UTF-8");
         if (!r.parser)
                 abort();

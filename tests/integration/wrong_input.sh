@@ -185,6 +185,23 @@ END
         assert_no_trace
     done
 }
+test_without_expat_xml_is_refused_by_its_package_and_text_is_read() {
+    need_root
+    cat >"$WORK/without.sh" <<'END'
+for library in /lib/*/libexpat.so.1 /usr/lib*/libexpat.so.1 /lib*/libexpat.so.1; do
+    [ ! -e "$library" ] || mount --bind /dev/null "$(readlink -f "$library")" || exit 77
+done
+exec "$@"
+END
+    unshare -m sh "$WORK/without.sh" true || skip "no mount namespaces here"
+    printf '<VM><NAME>%s</NAME><TEMPLATE><MEMORY>64</MEMORY><ACCEL>tcg</ACCEL></TEMPLATE></VM>' "$VM" >"$ROOT/vm.xml"
+    template
+    expect 0 vml plan "$ROOT/vm.xml"
+    expect 10 unshare -m sh "$WORK/without.sh" "$VMLAUNCH" --root "$ROOT" plan "$ROOT/vm.xml"
+    assert_contains "$ERR" "apt-get install libexpat1"
+    assert_eq "$OUT" "" "stdout"
+    expect 0 unshare -m sh "$WORK/without.sh" "$VMLAUNCH" --root "$ROOT" plan "$TEMPLATE"
+}
 test_several_errors_are_reported_at_once_and_as_json() {
     need_root
     template 'MEMROY = "1"' 'VCPU = "none"' 'NIC = [ BRIGDE = "x" ]'
