@@ -79,22 +79,12 @@ void log_set_journal(const char *vm, const char *generation)
                                    generation);
 }
 
-/* What the journal gets before the next line; message NULL: nothing. */
-static struct {
-        enum log_level level;
-        char *when, *message;
-} held;
-static bool hold_next;
-
-/* "FIELD=value" lines (systemd.io/JOURNAL_NATIVE_PROTOCOL); false: it could not be sent. when NULL: now. */
-static bool write_journal(enum log_level level, const char *when, const char *message)
+/* "FIELD=value" lines (systemd.io/JOURNAL_NATIVE_PROTOCOL); false: it could not be sent. */
+static bool write_journal(enum log_level level, const char *message)
 {
         _cleanup_text_ struct text entry = TEXT_INIT;
 
-        text_addf(&entry, "%sPRIORITY=%d\n", journal_fields, (int)level);
-        if (when)
-                text_addf(&entry, "VMLAUNCH_TIME=%s\n", when);
-        text_add(&entry, "MESSAGE=");
+        text_addf(&entry, "%sPRIORITY=%d\nMESSAGE=", journal_fields, (int)level);
         for (; *message; message++)
                 text_add_bytes(&entry, *message == '\n' ? " " : message, 1);
         text_add(&entry, "\n");
@@ -109,72 +99,6 @@ static void write_line(int fd, const struct text *line)
         ssize_t n = write(fd, line->data, line->length);
 
         (void)n;
-}
-
-static void write_stderr(enum log_level level, const char *message)
-{
-        _cleanup_text_ struct text line = TEXT_INIT;
-
-        if (log_stderr_is_journal())
-                text_addf(&line, "<%d>%s\n", (int)level, message);
-        else
-                text_addf(&line, "vmlaunch: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "", message);
-        write_line(STDERR_FILENO, &line);
-}
-
-/* "2026-11-21T09:00:00.000Z" */
-static char *time_now(void)
-{
-        struct timespec now;
-        struct tm tm;
-        char stamp[32];
-
-        clock_gettime(CLOCK_REALTIME, &now);
-        gmtime_r(&now.tv_sec, &tm);
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-        return xasprintf("%s.%03ldZ", stamp, now.tv_nsec / 1000000);
-}
-
-void log_belated(enum log_level level, const char *when, const char *message)
-{
-        /* It is stderr that takes what the journal's socket does not. */
-        if (journal_fields && !write_journal(level, when, message) && to_stderr && level <= max_level &&
-            log_stderr_is_journal())
-                write_stderr(level, message);
-}
-
-void log_hold_next(void)
-{
-        hold_next = journal_fields != NULL;
-}
-
-bool log_holds(void)
-{
-        return held.message != NULL;
-}
-
-void log_release(void)
-{
-        hold_next = false;
-        if (!held.message)
-                return;
-        log_belated(held.level, held.when, held.message);
-        free(TAKE_PTR(held.message));
-        free(TAKE_PTR(held.when));
-}
-
-/* true: it is, or will be, in the journal. */
-static bool tell_journal(enum log_level level, const char *message)
-{
-        bool hold = hold_next;
-
-        log_release();
-        if (!hold)
-                return write_journal(level, NULL, message);
-        held.level = level;
-        held.when = time_now();
-        held.message = xstrdup(message);
-        return true;
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -196,14 +120,28 @@ void log_line(enum log_level level, const char *format, ...)
                         *c = ' ';
 
         if (journal_fields && level <= LOG_LEVEL_INFO)
-                in_journal = tell_journal(level, text_str(&message));
-        if (to_stderr && level <= max_level && !(in_journal && log_stderr_is_journal()))
-                write_stderr(level, text_str(&message));
+                in_journal = write_journal(level, text_str(&message));
+        if (to_stderr && level <= max_level && !(in_journal && log_stderr_is_journal())) {
+                _cleanup_text_ struct text line = TEXT_INIT;
+
+                if (log_stderr_is_journal())
+                        text_addf(&line, "<%d>%s\n", (int)level, text_str(&message));
+                else
+                        text_addf(&line, "vmlaunch: %s%s\n", level == LOG_LEVEL_WARNING ? "warning: " : "",
+                                  text_str(&message));
+                write_line(STDERR_FILENO, &line);
+        }
         if (log_file >= 0) {
                 _cleanup_text_ struct text line = TEXT_INIT;
-                _cleanup_free_ char *now = time_now();
+                struct timespec now;
+                struct tm tm;
+                char stamp[32];
 
-                text_addf(&line, "%s %s: %s\n", now, names[level], text_str(&message));
+                clock_gettime(CLOCK_REALTIME, &now);
+                gmtime_r(&now.tv_sec, &tm);
+                strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
+                text_addf(&line, "%s.%03ldZ %s: %s\n", stamp, now.tv_nsec / 1000000, names[level],
+                          text_str(&message));
                 write_line(log_file, &line);
         }
 }

@@ -33,16 +33,6 @@ void log_set_stderr(int on);
  * VMLAUNCH_GENERATION, instead of to stderr when that is the journal too.
  */
 void log_set_journal(const char *vm, const char *generation);
-/*
- * The next line gets into the journal later: with log_release(), or ahead of the line after it. Its field VMLAUNCH_TIME has
- * when it was said. Wherever else lines go it is at once.
- */
-void log_hold_next(void);
-void log_release(void);
-/* Has the journal still to get a line? */
-bool log_holds(void);
-/* To the journal alone, what another process has said before: when is its VMLAUNCH_TIME. */
-void log_belated(enum log_level level, const char *when, const char *message);
 
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -15,13 +15,7 @@
 
 struct machined;
 
-/*
- * While a host starts many VMs, each that is registered is one more that systemd-machined is told of what systemd does, and
- * asks back: a tenth of what a unit's start costs, of the starts that others wait for.
- */
-#define MACHINED_LATER_MS 3000u
-
-/* Begins it, so much later, for the plan's step "machined", whose note is made by execution; NULL: there is none.
+/* Begins it, half a second later, for the plan's step "machined", whose note is made by execution; NULL: there is none.
  * What goes wrong is a line in the log. loop is borrowed until machined_free(), which ends it wherever it is and accepts
  * NULL. */
 struct machined *machined_begin(struct loop *loop, struct execution *execution,

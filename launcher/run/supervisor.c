@@ -124,8 +124,7 @@ static void tell_ready(struct supervisor *s)
 
         /* One record with all of it. It alone says already that the guest has run, should we die before the mark. */
         s->end.ready = true;
-        unit_say_later(s);
-        supervisor_story(s, GUEST_RUNS "QEMU pid %d, generation %s", (int)s->pid, s->generation);
+        supervisor_story(s, "the guest runs: QEMU pid %d, generation %s", (int)s->pid, s->generation);
         supervisor_changed(s);
         if (execution_mark_started(s->execution, &err) < 0)
                 log_warning("%s: %s", s->plan->name, err->message);
@@ -475,7 +474,6 @@ static void done(struct supervisor *s, bool keep)
         supervisor_leave_directory(s, keep);
         /* Last of all: whoever waits for the connection's end may start the VM, or another with its images. */
         control_free(s->control);
-        log_release();
         if (s->end.ready && s->options->site->kvmrc.cleanup_on_stop)
                 memory_cleanup_of(s->options->site, s->plan->name, 0);
         log_set_file(-1);
@@ -507,7 +505,7 @@ int supervisor_loop(struct supervisor *s, bool keep_directory)
 
         /* A start takes 2 MiB, an adoption a template and all of QEMU's answers, each with code that is not needed
          * again for days: a supervisor is small while nothing happens. */
-        loop_set_rest(s->loop, s->plan->unit ? MACHINED_LATER_MS + REST_MS : REST_MS, mem_give_back);
+        loop_set_rest(s->loop, REST_MS, mem_give_back);
         pressure_begin(s);
         status = loop_run(s->loop);
         flush_clients(s);

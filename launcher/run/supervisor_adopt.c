@@ -205,7 +205,6 @@ static void begin(struct supervisor *s, struct adoption *adoption)
         int repaired;
 
         crash_point(CRASH_ADOPT_BEGIN);
-        unit_say_belated(s, adoption->record);
         s->warnings = json_is_array(warnings) ? json_incref(warnings) : json_array();
         s->execution = execution_adopt(s->plan, &how, adoption->pid, TAKE_FD(adoption->pidfd),
                                        TAKE_FD(adoption->stderr_fd), adoption->journal.locks, &lost);

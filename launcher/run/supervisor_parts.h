@@ -106,7 +106,6 @@ struct supervisor {
         struct loop_source
                 *holding; /* clients wait at the socket until QEMU answers; NULL: they are let in */
         struct loop_source *watchdog, *agent_ready; /* what a unit waits for */
-        struct loop_source *unit_later;             /* unit_say_later() */
         char *unit_status;                          /* what it is told next; NULL: nothing is due */
         bool unit_ready;                            /* it has been told that the VM is */
         int unit_listener;                          /* borrowed: to be stored with the next word; -1: none */
@@ -234,15 +233,6 @@ void adopt_resume_request(struct supervisor *s);
 void unit_begin(struct supervisor *s);
 /* Lines of the log go to the journal with VM and generation. */
 void unit_log(const struct supervisor *s);
-/*
- * The next line of the log, that the guest runs, is nothing that somebody waits for: systemd says itself that the unit is
- * started. journald reads a dozen files of /proc for each process that it hears of, so it hears of this one later, when
- * the host that starts many VMs has done so.
- */
-#define GUEST_RUNS "the guest runs: "
-void unit_say_later(struct supervisor *s);
-/* The supervisor that died has not come to it: what its record says is done now. After unit_log(). */
-void unit_say_belated(const struct supervisor *s, const json_t *record);
 /* For the next main process of the unit, with the next word to systemd: QEMU's pidfd and the control socket's listener. */
 void unit_store(struct supervisor *s, int control_fd);
 /* That listener; -1: none, or it is of no use. The caller's. */

@@ -79,7 +79,7 @@ json_t *supervisor_record(const struct supervisor *s)
         /* A pid that is no more is nobody's: it may be another's already. Nothing in this version works in the background. */
         return json_pack(
                 "{s:i, s:s?, s:s?, s:s?, s:s, s:o, s:s?, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, "
-                "s:[], s:b, s:I, s:O?, s:s?, s:s, s:o, s:o, s:O?, s:o, s:o, s:b, s:s?, s:s?, s:O, s:o}",
+                "s:[], s:b, s:I, s:O?, s:s?, s:s, s:o, s:o, s:O?, s:o, s:o, s:s?, s:s?, s:O, s:o}",
                 "schema", 1, "name", plan->name, "uuid", plan->uuid, "generation", s->generation, "state",
                 state_now(s), "reason", story_string(reason_now(s)), "verdict",
                 judged ? verdict_name(s->verdict.kind) : NULL, "exit_status",
@@ -100,8 +100,8 @@ json_t *supervisor_record(const struct supervisor *s)
                 "compared", s->compared, "agent", agent_state_name(s->agent), "devices",
                 plan->devices ? json_incref(plan->devices) : json_array(), "helpers", helpers_json(s),
                 "warnings", s->warnings, "policy", plan_policy_to_json(&plan->policy), "end",
-                adopt_end_to_json(s), "journal_due", (int)log_holds(), "started", s->started, "ended",
-                s->ended, "story", s->story, "stderr", story_string(s->stderr_text));
+                adopt_end_to_json(s), "started", s->started, "ended", s->ended, "story", s->story, "stderr",
+                story_string(s->stderr_text));
 }
 
 void supervisor_flush(struct supervisor *s)

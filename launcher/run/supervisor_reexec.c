@@ -18,7 +18,6 @@
 #include <linux/close_range.h>
 
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
@@ -261,8 +260,6 @@ static int execute(const struct reexec *reexec, struct error **err)
         _cleanup_close_ int state_fd = -1;
         int saved;
 
-        /* Lines that wait are nothing that the other program knows of. */
-        log_release();
         handover_init(&handover);
         if (supervisor_write_state(s, reexec->call, reexec->who, &handover, err) < 0 ||
             handover_write(&handover, &state_fd, err) < 0)

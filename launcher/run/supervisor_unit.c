@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "base/fd.h"
-#include "base/json_member.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "launcher/run/machined.h"
 #include "launcher/run/sd_notify.h"
 #include "launcher/run/supervisor_parts.h"
 
@@ -32,40 +30,6 @@ void unit_log(const struct supervisor *s)
 {
         if (s->plan->unit)
                 log_set_journal(s->plan->name, s->generation);
-}
-
-static void on_later(void *data)
-{
-        struct supervisor *s = data;
-
-        s->unit_later = NULL;
-        log_release();
-        /* It says that the journal has it now. */
-        supervisor_flush(s);
-}
-
-void unit_say_later(struct supervisor *s)
-{
-        if (!s->plan->unit)
-                return;
-        log_hold_next();
-        s->unit_later = loop_add_deadline(s->loop, MACHINED_LATER_MS, on_later, s);
-}
-
-void unit_say_belated(const struct supervisor *s, const json_t *record)
-{
-        json_t *entry;
-        size_t i;
-
-        if (!json_member_is_true(record, "journal_due"))
-                return;
-        json_array_foreach (s->story, i, entry) {
-                const char *text = json_member_string(entry, "text");
-                _cleanup_free_ char *line = xasprintf("%s: %s", s->plan->name, text);
-
-                if (text_starts_with(text, GUEST_RUNS))
-                        log_belated(LOG_LEVEL_INFO, json_member_string(entry, "time"), line);
-        }
 }
 
 void unit_store(struct supervisor *s, int control_fd)

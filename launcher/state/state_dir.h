@@ -70,8 +70,7 @@ int journal_clear(int vm_dirfd, struct error **err);
 /* record.json: {"schema":1,"name","uuid","generation","state","reason","verdict","exit_status","pid","pid_start",
  * "supervisor_pid","uid","cgroup","template","frozen","jobs","changed_by_hand","last_change","differences","compared","agent",
  * "devices","warnings","policy" (as in a plan),"end":{"asked","guest_off","panicked","quit","killed","request"},
- * "journal_due" (systemd's journal has still to get the story's line that the guest runs),"started","ended",
- * "story":[{"time","text"}],"stderr"}. Written by rename. */
+ * "started","ended","story":[{"time","text"}],"stderr"}. Written by rename. */
 int record_write(int vm_dirfd, const json_t *record, struct error **err);
 /* ERROR_NO_SUCH_VM when there is none. Bounded and checked: schema 1 and an object. */
 int record_read(int vm_dirfd, json_t **ret, struct error **err);

@@ -7,7 +7,7 @@
 # Prints a line a storm, "ours all N GROUP N ... rest N later N" or "bare all N ...", in thousands of instructions of the
 # guest outside idle. "all" is from systemctl's start until all units are active: the time that run queues have given to
 # tasks, in /proc/schedstat, which is exact (the root group's cpu.stat is sampled at ticks). Then what of it was in which
-# control group, and the rest, kernel threads and systemctl. "later", not in it, are the five seconds that follow: machined
+# control group, and the rest, kernel threads and systemctl. "later", not in it, are the two seconds that follow: machined
 # hears of the VMs then, and logs are written.
 # Each storm begins in the same state, saved after one of ours and one of bare that are not counted: the first of them
 # reads programs and libraries from the disk, and systemd, D-Bus and journald grow to what fifty units need.
@@ -86,7 +86,7 @@ storm() { # TARGET PATTERN
         used=$((used - before[$group])) rest=$((rest - used))
         line+=" ${group##*/} $used"
     done
-    sleep 5
+    sleep 2
     all_cpus
     echo "$line rest $rest later $((used - end))"
     must_run "$2"

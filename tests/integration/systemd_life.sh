@@ -16,9 +16,10 @@ test_unit_is_active_when_its_vm_runs_and_everybody_shows_it() {
     assert_eq "$(status_of web 'warnings | length')" "$(by_version 0 1)" "warnings"
     assert_contains "$(systemctl status vmlaunch@web)" "Status: \"running\"" "systemctl status"
     assert_contains "$(systemd-cgls "/machine.slice/vmlaunch@web.service")" "guest=web" "cgls"
+    assert_contains "$(journalctl -b -o cat "VMLAUNCH_VM=web" "VMLAUNCH_GENERATION=$(status_of web generation)")" \
+        "web: the guest runs" "journal by VM and generation"
+    assert_contains "$(journalctl -b -o cat -u vmlaunch@web)" "web: the guest runs" "journal by unit"
     assert_contains "$(vmlaunch log web)" "the guest runs" "log"
-    await 20 run_has_told web "web: the guest runs"
-    await 20 journal_has_told web "web: the guest runs"
     await 20 is_registered web
     assert_eq "$(machinectl show web -p Leader -p Class -p Unit | sort | xargs)" \
         "Class=vm Leader=$(status_of web pid) Unit=vmlaunch@web.service" "machinectl show"
@@ -29,37 +30,7 @@ test_unit_is_active_when_its_vm_runs_and_everybody_shows_it() {
     assert_eq "$(property vmlaunch@web Result)" success "result of the unit"
     ! is_registered web || fail "machinectl lists a VM that is gone"
 }
-run_has_told() { run_journal "$1" | grep -q "^$2"; }
-run_journal() { journalctl -b -o cat "VMLAUNCH_VM=$1" "VMLAUNCH_GENERATION=$(status_of "$1" generation)"; }
 is_registered() { grep -q "^$1 *vm *vmlaunch" <<<"$(machinectl list --no-legend)"; }
-
-# That the guest runs the journal hears when the host has done with its starts.
-test_journal_hears_once_that_the_guest_runs_whoever_ends() {
-    local time
-    define web
-    systemctl daemon-reload
-    # Before it has heard.
-    expect 0 systemctl start vmlaunch@web
-    expect 0 systemctl stop vmlaunch@web
-    assert_match "$(run_journal web | xargs -d '\n')" "^web: the guest runs: .* web: shutdown asked for .* web: QEMU has ended, " "lines of a run"
-    expect 0 systemctl start vmlaunch@web
-    kill -KILL "$(main_pid web)"
-    await 30 run_has_told web "web: adopted by supervisor"
-    await 20 is_registered web
-    assert_eq "$(told_times)" 1 "times that it was told"
-    assert_match "$(run_journal web | head -n 1)" "^web: the guest runs: QEMU pid $(status_of web pid), " "its first line"
-    # What it heard later says when that was.
-    time=$(journalctl -b -o json "VMLAUNCH_VM=web" "VMLAUNCH_GENERATION=$(status_of web generation)" | jq -r 'select(.MESSAGE | contains("the guest runs")).VMLAUNCH_TIME')
-    assert_contains "$(status_of web 'story[] | .time + .text')" "${time}the guest runs" "time of the line, in the story"
-    # Nor again, when it is known.
-    await 20 jq -e '.journal_due == false' /run/vmlaunch/web/record.json
-    kill -KILL "$(main_pid web)"
-    await 30 is_adopted_again web
-    expect 0 systemctl stop vmlaunch@web
-    assert_eq "$(told_times)" 1 "times that it was told"
-}
-told_times() { run_journal web | grep -c "the guest runs"; }
-is_adopted_again() { (($(run_journal "$1" | grep -c "adopted by") == 2)); }
 
 # A machine whose unit is inactive is one that systemd-machined ends, by stopping that unit: perhaps its next run.
 test_machine_is_gone_before_its_unit_is_and_only_ours() {

@@ -18,7 +18,8 @@ test_vm_that_is_started_by_hand_has_a_scope_that_goes_with_it() {
     assert_eq "$(status_of web unit)" vmlaunch-web.scope "unit"
     assert_every_limit vmlaunch-web.scope
     assert_contains "$(systemctl status vmlaunch-web.scope)" "guest=web" "systemctl status"
-    await 20 run_has_told web "web: the guest runs"
+    assert_contains "$(journalctl -b -o cat "VMLAUNCH_VM=web" "VMLAUNCH_GENERATION=$(status_of web generation)")" \
+        "web: the guest runs" "journal by VM and generation"
     await 20 is_registered web
     local qemu supervisor
     qemu=$(status_of web pid) supervisor=$(status_of web supervisor_pid)
