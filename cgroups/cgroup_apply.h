@@ -70,11 +70,10 @@ int cgroup_read(const struct cgroup_host *host, const char *path, const char *co
 struct cgroup_entry {
         int task_fds[CGROUP_HIERARCHIES_MAX]; /* v1: the tasks files, n of them, open for writing */
         size_t n;
-        int v2_dir_fd;   /* the v2 directory, -1: none */
-        int v2_procs_fd; /* its cgroup.procs, for a kernel without CLONE_INTO_CGROUP (before 5.7) */
-        bool inside_v2;  /* set in the child that was born there */
+        int v2_dir_fd;  /* the v2 directory, -1: none */
+        bool inside_v2; /* set in the child that was born there */
 };
-#define CGROUP_ENTRY_INIT ((struct cgroup_entry){ .v2_dir_fd = -1, .v2_procs_fd = -1 })
+#define CGROUP_ENTRY_INIT ((struct cgroup_entry){ .v2_dir_fd = -1 })
 int cgroup_entry_open(const struct cgroup_host *host, const char *path, struct cgroup_entry *ret,
                       struct error **err);
 /* Closes the fds; in the child they go at exec. */

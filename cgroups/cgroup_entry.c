@@ -28,11 +28,8 @@ static int open_entry(const struct cgroup_place *place, struct cgroup_entry *ent
 {
         int fd;
 
-        if (place->v2) {
-                if (open_in(place->dir, "", O_RDONLY | O_DIRECTORY, &entry->v2_dir_fd, err) < 0)
-                        return -1;
-                return open_in(place->dir, "cgroup.procs", O_WRONLY, &entry->v2_procs_fd, err);
-        }
+        if (place->v2)
+                return open_in(place->dir, "", O_PATH | O_DIRECTORY, &entry->v2_dir_fd, err);
         if (open_in(place->dir, "tasks", O_WRONLY, &fd, err) < 0)
                 return -1;
         if (fd >= 0)
@@ -50,7 +47,7 @@ int cgroup_entry_open(const struct cgroup_host *host, const char *path, struct c
                 return -1;
         for (size_t i = 0; i < places.n && !*err; i++)
                 open_entry(&places.at[i], &entry, err);
-        if (!*err && entry.n == 0 && (entry.v2_dir_fd < 0 || entry.v2_procs_fd < 0))
+        if (!*err && entry.n == 0 && entry.v2_dir_fd < 0)
                 error_set(err, ERROR_FAILED, "there is no control group '%s'", path);
         if (*err) {
                 cgroup_entry_done(&entry);
@@ -65,7 +62,6 @@ void cgroup_entry_done(struct cgroup_entry *entry)
         while (entry->n)
                 fd_close(&entry->task_fds[--entry->n]);
         fd_close(&entry->v2_dir_fd);
-        fd_close(&entry->v2_procs_fd);
 }
 
 pid_t cgroup_entry_fork(struct cgroup_entry *entry, int *ret_pidfd)
@@ -107,12 +103,18 @@ pid_t cgroup_entry_fork(struct cgroup_entry *entry, int *ret_pidfd)
         return pid;
 }
 
+static int write_own(int fd)
+{
+        return fd >= 0 && write(fd, "0", 1) == 1 ? 0 : -1;
+}
+
 int cgroup_entry_enter(const struct cgroup_entry *entry)
 {
         for (size_t i = 0; i < entry->n; i++)
-                if (write(entry->task_fds[i], "0", 1) != 1)
+                if (write_own(entry->task_fds[i]) < 0)
                         return -1;
-        if (entry->v2_procs_fd >= 0 && !entry->inside_v2 && write(entry->v2_procs_fd, "0", 1) != 1)
-                return -1;
-        return 0;
+        if (entry->v2_dir_fd < 0 || entry->inside_v2)
+                return 0;
+        /* Closed at exec. */
+        return write_own(openat(entry->v2_dir_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC));
 }

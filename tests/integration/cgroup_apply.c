@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -328,22 +331,50 @@ static void on_v2_a_child_is_born_in_the_group_and_killed_with_it(void **state)
         assert_killed(pid);
 }
 
+/* For this process and its children the kernel is one from before Linux 5.3. */
+static int lose_clone3(void)
+{
+        struct sock_filter filter[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const struct sock_fprog program = { .len = ARRAY_SIZE(filter), .filter = filter };
+
+        return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 static void on_v2_a_kernel_without_clone3_lets_the_child_move_itself(void **state)
 {
         _cleanup_cgroup_entry_ struct cgroup_entry entry = CGROUP_ENTRY_INIT;
         struct error *err = NULL;
-        pid_t pid;
+        int moved[2], status;
+        pid_t parent, pid;
 
         (void)state;
         if (!unified.kind)
                 skip();
         assert_int_equal(cgroup_create(&unified, path, NULL, &err), 0);
         assert_int_equal(cgroup_entry_open(&unified, path, &entry, &err), 0);
-        fd_close(&entry.v2_dir_fd);
-        pid = sleeper(&entry);
+        assert_int_equal(pipe2(moved, O_CLOEXEC), 0);
+        parent = fork();
+        assert_true(parent >= 0);
+        if (parent == 0) {
+                if (lose_clone3() < 0)
+                        _exit(97);
+                pid = sleeper(&entry);
+                if (write(moved[1], &pid, sizeof(pid)) != sizeof(pid) || waitpid(pid, &status, 0) != pid)
+                        _exit(96);
+                _exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? 0 : 95);
+        }
+        close(moved[1]);
+        assert_int_equal(read(moved[0], &pid, sizeof(pid)), sizeof(pid));
+        close(moved[0]);
         assert_true(in_group(&unified, NULL, pid));
         assert_int_equal(cgroup_remove(&unified, path, 5000, &err), 0);
-        assert_killed(pid);
+        assert_int_equal(waitpid(parent, &status, 0), parent);
+        assert_int_equal(status, 0);
 }
 
 static void the_costs_are_printed(void **state)
