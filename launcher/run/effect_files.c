@@ -232,15 +232,21 @@ static const char *path_in_run(const char *run_dir, const char *path, struct err
         return below;
 }
 
-/* Mode and owner of a directory just made, whatever the umask. */
-static int settle_directory(int dirfd, const char *path, mode_t mode, uid_t uid, gid_t gid,
-                            struct error **err)
+/* What is made until umask() is called with what this gives has exactly this mode. */
+static mode_t umask_for(mode_t mode)
 {
-        _cleanup_close_ int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return umask(0777 & ~mode);
+}
 
-        if (fd < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
-                return error_os(err, errno, "set owner and mode of '%s'", path);
-        return 0;
+/*
+ * Gives away what we have just made, unless it is for ourselves (or -1): then it is ours already, but for the group in a
+ * directory with the set-group-ID bit, which only matters to a mode that gives groups anything. 0 or -1 and errno.
+ */
+static int give_to(int dirfd, const char *path, uid_t uid, gid_t gid)
+{
+        if ((uid == (uid_t)-1 || uid == geteuid()) && (gid == (gid_t)-1 || gid == getegid()))
+                return 0;
+        return fchownat(dirfd, path, uid, gid, AT_SYMLINK_NOFOLLOW);
 }
 
 int directory_carry_out(struct effect_run *run, const json_t *args, struct error **err)
@@ -248,6 +254,8 @@ int directory_carry_out(struct effect_run *run, const json_t *args, struct error
         json_int_t mode, uid = -1, gid = -1;
         const char *path, *below;
         json_error_t why;
+        mode_t umask_was;
+        int made;
 
         if (json_unpack_ex((json_t *)args, &why, 0, "{s:s, s:I, s?I, s?I}", "path", &path, "mode", &mode,
                            "uid", &uid, "gid", &gid) < 0)
@@ -255,12 +263,18 @@ int directory_carry_out(struct effect_run *run, const json_t *args, struct error
         below = path_in_run(run->vm->path, path, err);
         if (!below)
                 return -1;
+        umask_was = umask_for((mode_t)mode);
         /* What is there already is of an earlier run: nobody may have left something in it. */
-        if (fd_remove_tree(run->vm->fd, below, err) < 0)
+        while ((made = mkdirat(run->vm->fd, below, (mode_t)mode)) < 0 && errno == EEXIST)
+                if (fd_remove_tree(run->vm->fd, below, err) < 0)
+                        break;
+        umask(umask_was);
+        if (*err)
                 return -1;
-        if (mkdirat(run->vm->fd, below, 0700) < 0)
+        if (made < 0)
                 return error_os(err, errno, "create directory '%s'", path);
-        if (settle_directory(run->vm->fd, below, (mode_t)mode, (uid_t)uid, (gid_t)gid, err) < 0) {
+        if (give_to(run->vm->fd, below, (uid_t)uid, (gid_t)gid) < 0) {
+                error_os(err, errno, "set the owner of '%s'", path);
                 unlinkat(run->vm->fd, below, AT_REMOVEDIR);
                 return -1;
         }
@@ -322,16 +336,15 @@ int listen_carry_out(struct effect_run *run, const json_t *args, struct error **
                 return -1;
         if (fd < 0)
                 return error_os(err, errno, "make a socket for '%s'", path);
-        /* Born without permissions for anybody: nobody connects before it is settled. */
-        umask_was = umask(0777);
+        /* Nobody connects before it has its owner: it does not listen yet. */
+        umask_was = umask_for((mode_t)mode);
         while ((bound = bind(fd, (struct sockaddr *)&address, sizeof(address))) < 0 && errno == EADDRINUSE &&
                unlinkat(run->vm->fd, below, 0) == 0)
                 ;
         umask(umask_was);
         if (bound < 0)
                 return error_os(err, errno, "bind '%s'", path);
-        if (fchownat(run->vm->fd, below, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-            fchmodat(run->vm->fd, below, (mode_t)mode, 0) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+        if (give_to(run->vm->fd, below, (uid_t)uid, (gid_t)gid) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
                 error_os(err, errno, "listen on '%s'", path);
                 unlinkat(run->vm->fd, below, 0);
                 return -1;

@@ -41,16 +41,27 @@ static bool line_is_held(int fd, unsigned i)
         return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-static int write_line(int fd, off_t start, const char *text, struct error **err)
+static int make_line(char line[static LINE_BYTES], const char *text, struct error **err)
 {
-        char line[LINE_BYTES];
-        int n = snprintf(line, sizeof(line), "%s", text);
+        int n = snprintf(line, LINE_BYTES, "%s", text);
 
-        if (n < 0 || (size_t)n >= sizeof(line))
+        if (n < 0 || n >= LINE_BYTES)
                 return error_set(err, ERROR_FAILED, "'%s' is too long for a lock file", text);
-        memset(line + n, ' ', sizeof(line) - (size_t)n - 1);
-        line[sizeof(line) - 1] = '\n';
-        if (pwrite(fd, line, sizeof(line), start) != (ssize_t)sizeof(line))
+        memset(line + n, ' ', LINE_BYTES - (size_t)n - 1);
+        line[LINE_BYTES - 1] = '\n';
+        return 0;
+}
+
+/* The first one writes the header too. */
+static int write_line(int fd, unsigned i, const char *text, struct error **err)
+{
+        char lines[2][LINE_BYTES];
+        const size_t from = i ? 1 : 0, n = sizeof(lines) - from * LINE_BYTES;
+
+        if (make_line(lines[0], "# vmlaunch: one line per holder", err) < 0 ||
+            make_line(lines[1], text, err) < 0)
+                return -1;
+        if (pwrite(fd, lines[from], n, i ? line_start(i) : 0) != (ssize_t)n)
                 return error_os(err, errno ? errno : EIO, "write to the lock file");
         return 0;
 }
@@ -92,11 +103,8 @@ static bool is_current(int run_dirfd, const char *name, int fd)
 
 static int make_directory(int run_dirfd, const char *name, struct error **err)
 {
-        const char *slash = strchr(name, '/');
-        _cleanup_free_ char *dir = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;
+        _cleanup_free_ char *dir = xstrndup(name, strcspn(name, "/"));
 
-        if (!dir)
-                return 0;
         if (mkdirat(run_dirfd, dir, 0755) == 0) {
                 /* Whatever umask the caller has. */
                 if (fchmodat(run_dirfd, dir, 0755, 0) < 0)
@@ -114,21 +122,30 @@ static int claim_line(int fd, const struct lock_request *request, struct error *
 
         for (unsigned i = 0; i < MAX_HOLDERS; i++) {
                 if (set_lock(fd, F_WRLCK, line_start(i), LINE_BYTES) == 0)
-                        return write_line(fd, line_start(i), text, err);
+                        return write_line(fd, i, text, err);
                 if (errno != EAGAIN && errno != EACCES)
                         return error_os(err, errno, "lock");
         }
         return error_set(err, ERROR_BUSY, "more than %u VMs use it", MAX_HOLDERS);
 }
 
+static int open_or_make(int run_dirfd, const char *name)
+{
+        return openat(run_dirfd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
 /* 1: taken; 0: try again; -1: *err. */
 static int try_take(int run_dirfd, const struct lock_request *request, bool last, int *ret_fd,
                     struct error **err)
 {
-        _cleanup_close_ int fd =
-                openat(run_dirfd, request->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        _cleanup_close_ int fd = open_or_make(run_dirfd, request->name);
         _cleanup_free_ char *who = NULL;
 
+        if (fd < 0 && errno == ENOENT && strchr(request->name, '/')) {
+                if (make_directory(run_dirfd, request->name, err) < 0)
+                        return -1;
+                fd = open_or_make(run_dirfd, request->name);
+        }
         if (fd < 0)
                 return error_os(err, errno, "open the lock file '%s'", request->name);
         if (set_lock(fd, request->shared ? F_RDLCK : F_WRLCK, 0, 1) < 0) {
@@ -146,8 +163,7 @@ static int try_take(int run_dirfd, const struct lock_request *request, bool last
                 return error_set(err, ERROR_BUSY, "%s: the lock file '%s' is removed all the time",
                                  request->what, request->name);
         }
-        if (write_line(fd, 0, "# vmlaunch: one line per holder", err) < 0 ||
-            claim_line(fd, request, err) < 0) {
+        if (claim_line(fd, request, err) < 0) {
                 /* Not even an empty file stays, on a full file system say. */
                 lock_file_release(run_dirfd, request->name, TAKE_FD(fd));
                 return error_wrap(err, "%s", request->what);
@@ -159,8 +175,6 @@ static int try_take(int run_dirfd, const struct lock_request *request, bool last
 
 int lock_file_take(int run_dirfd, const struct lock_request *request, int *ret_fd, struct error **err)
 {
-        if (make_directory(run_dirfd, request->name, err) < 0)
-                return -1;
         for (unsigned i = 1;; i++) {
                 int taken = try_take(run_dirfd, request, i == MAX_TRIES, ret_fd, err);
 

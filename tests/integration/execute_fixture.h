@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -110,6 +111,8 @@ static inline void make_plan(struct fixture *f)
         _cleanup_free_ char *kernel = below(f, "kernel");
         _cleanup_free_ char *private_dir = xasprintf("%s/private", f->vm->path);
         _cleanup_free_ char *qmp = xasprintf("%s/private/qmp.sock", f->vm->path);
+        _cleanup_free_ char *guests = xasprintf("%s/guests", f->vm->path);
+        _cleanup_free_ char *guests_sock = xasprintf("%s/guests/a.sock", f->vm->path);
         _cleanup_free_ char *lock = xasprintf("%s/web/machine.lock", f->site.paths.state);
         _cleanup_free_ char *live = xasprintf("%s/live.tmpl", f->vm->path);
         bool v1 = cgroup_host_version(&f->cgroup) == 1;
@@ -134,6 +137,12 @@ static inline void make_plan(struct fixture *f)
         add_step(plan, EFFECT_LISTEN,
                  json_pack("{s:s, s:i, s:i, s:i, s:s}", "path", qmp, "mode", 0600, "uid", 0, "gid", 0, "fd",
                            "qmp"));
+        add_step(plan, EFFECT_DIRECTORY,
+                 json_pack("{s:s, s:i, s:i, s:i}", "path", guests, "mode", 0710, "uid", VM_UID, "gid",
+                           VM_UID));
+        add_step(plan, EFFECT_LISTEN,
+                 json_pack("{s:s, s:i, s:i, s:s}", "path", guests_sock, "mode", 0660, "gid", VM_UID, "fd",
+                           "guests"));
         add_step(plan, EFFECT_STDERR, json_pack("{s:s, s:i}", "fd", "stderr", "max", STDERR_MAX));
         add_step(plan, EFFECT_MACHINE_LOCK, json_pack("{s:s, s:s}", "path", lock, "text", "LAYOUT = 1\n"));
         add_nic(plan);

@@ -181,6 +181,35 @@ static void only_what_is_below_the_vms_directory_is_touched(void **state)
                 assert_null(effect_path_in_run("/run/web", outside[i]));
 }
 
+static void files_have_the_mode_of_their_step_whatever_the_umask(void **state)
+{
+        static const mode_t umasks[] = { 0, 022, 077 };
+        struct fixture *f = *state;
+        struct error *err = NULL;
+        struct stat st;
+
+        add_directory(f, "a");
+        add_directory(f, "b");
+        json_object_set_new(f->plan.steps[1].args, "mode", json_integer(0755));
+        add(f, EFFECT_LISTEN,
+            json_pack("{s:o, s:i, s:s}", "path", json_sprintf("%s/a/sock", f->vm->path), "mode", 0620, "fd",
+                      "qmp"));
+        for (size_t i = 0; i < ARRAY_SIZE(umasks); i++) {
+                _cleanup_(execution_freep) struct execution *execution = new_execution(f, -1);
+                mode_t old = umask(umasks[i]);
+
+                assert_int_equal(execution_run(execution, &err), 0);
+                assert_int_equal(umask(old), umasks[i]);
+                assert_int_equal(fstatat(f->vm->fd, "a", &st, 0), 0);
+                assert_int_equal(st.st_mode & 07777, 0700);
+                assert_int_equal(fstatat(f->vm->fd, "b", &st, 0), 0);
+                assert_int_equal(st.st_mode & 07777, 0755);
+                assert_int_equal(fstatat(f->vm->fd, "a/sock", &st, 0), 0);
+                assert_int_equal(st.st_mode & 07777, 0620);
+                assert_int_equal(undo_journal(f->vm->fd, &f->cgroup, note, &f->undone, &err), 0);
+        }
+}
+
 static void step_is_in_the_journal_before_it_is_done(void **state)
 {
         struct fixture *f = *state;
@@ -591,6 +620,7 @@ int main(void)
                 cmocka_unit_test(every_effect_has_its_row),
                 cmocka_unit_test(generation_is_filled_in_wherever_it_stands),
                 cmocka_unit_test(only_what_is_below_the_vms_directory_is_touched),
+                TEST(files_have_the_mode_of_their_step_whatever_the_umask),
                 TEST(step_is_in_the_journal_before_it_is_done),
                 TEST(each_failing_step_undoes_those_before_it_and_begins_none_after),
                 TEST(failed_step_says_which_attribute_or_device_it_is_for),
