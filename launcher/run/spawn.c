@@ -107,33 +107,37 @@ static void receive_fds(const struct spawn_request *request, int sock, int above
         }
 }
 
+/* Ours, or a copy where ours is below; sock says that there is none. */
+static int moved_above(int fd, int above, int sock)
+{
+        int moved = fd >= above ? fd : fcntl(fd, F_DUPFD_CLOEXEC, above);
+
+        if (moved < 0)
+                give_up(sock, "arrange the fds");
+        return moved;
+}
+
 /*
- * All sources go above the highest number of the table first: no source is overwritten before it was used.
- * tmp has n_fds places. *sock moves too.
+ * All sources are above the highest number of the table, or go there first: no source is overwritten before it was
+ * used. tmp has n_fds places. *sock may move too.
  */
 static void arrange_fds(const struct spawn_request *request, int *sock, int *tmp)
 {
-        int above = 3, null_fd, moved;
+        int above = request->directory ? request->directory_fd + 1 : 3, null_fd;
 
         for (size_t i = 0; i < request->n_fds; i++)
                 if (request->fds[i].child_fd >= above)
                         above = request->fds[i].child_fd + 1;
-        moved = fcntl(*sock, F_DUPFD_CLOEXEC, above);
-        if (moved < 0)
-                give_up(*sock, "arrange the fds");
-        *sock = moved;
-        if (request->hold_fd >= 0 && fcntl(request->hold_fd, F_DUPFD_CLOEXEC, above) < 0)
-                give_up(*sock, "arrange the fds");
+        *sock = moved_above(*sock, above, *sock);
+        if (request->hold_fd >= 0)
+                moved_above(request->hold_fd, above, *sock);
         null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-        /* Ours may have been started without 0, 1 or 2. */
-        null_fd = null_fd < 0 ? -1 : fcntl(null_fd, F_DUPFD_CLOEXEC, above);
         if (null_fd < 0)
                 give_up(*sock, "open /dev/null");
-        for (size_t i = 0; i < request->n_fds; i++) {
-                tmp[i] = request->fds[i].fd < 0 ? -1 : fcntl(request->fds[i].fd, F_DUPFD_CLOEXEC, above);
-                if (request->fds[i].fd >= 0 && tmp[i] < 0)
-                        give_up(*sock, "arrange the fds");
-        }
+        /* Ours may have been started without 0, 1 or 2. */
+        null_fd = moved_above(null_fd, above, *sock);
+        for (size_t i = 0; i < request->n_fds; i++)
+                tmp[i] = request->fds[i].fd < 0 ? -1 : moved_above(request->fds[i].fd, above, *sock);
         receive_fds(request, *sock, above, null_fd, tmp);
         /* 2 before 0 and 1: its source may be one of them. */
         if (dup2(request->stderr_fd >= 0 ? request->stderr_fd : null_fd, 2) < 0)

@@ -22,6 +22,8 @@
 #define PROC_LOCKS_MAX (8u << 20)
 /* What is in the lock file of a holder that will let go by itself, behind its pid. */
 #define BRIEFLY "briefly\n"
+/* /proc/PID/stat, whose numbers have 20 digits at most. */
+#define STAT_MAX 1280
 
 static int check_name(const char *name, struct error **err)
 {
@@ -375,19 +377,24 @@ static const char *behind_name(const char *stat_text)
         return end ? end + 1 : NULL;
 }
 
-static char *read_stat(pid_t pid)
+/* 0, or -1: there is no such process. It is one record, so that one read() has it all. */
+static int read_stat(pid_t pid, char text[static STAT_MAX])
 {
-        _cleanup_free_ char *path = xasprintf("/proc/%d/stat", (int)pid);
-        _cleanup_error_ struct error *ignored = NULL;
-        char *text = NULL;
+        _cleanup_close_ int fd = -1;
+        char path[32];
+        ssize_t n;
 
-        return fd_read_file_at(AT_FDCWD, path, 4096, &text, NULL, &ignored) < 0 ? NULL : text;
+        snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, STAT_MAX - 1);
+        text[n > 0 ? n : 0] = '\0';
+        return n > 0 ? 0 : -1;
 }
 
 unsigned long long process_start_time(pid_t pid)
 {
-        _cleanup_free_ char *text = read_stat(pid);
-        const char *p = text ? behind_name(text) : NULL;
+        char text[STAT_MAX];
+        const char *p = read_stat(pid, text) == 0 ? behind_name(text) : NULL;
         unsigned long long start = 0;
 
         if (!p ||
@@ -407,7 +414,7 @@ char process_state_in(const char *stat_text)
 
 char process_state(pid_t pid)
 {
-        _cleanup_free_ char *text = read_stat(pid);
+        char text[STAT_MAX];
 
-        return text ? process_state_in(text) : '\0';
+        return read_stat(pid, text) == 0 ? process_state_in(text) : '\0';
 }

@@ -2,11 +2,10 @@
  * stand_in - takes QEMU's place: says on stderr what it was given, then waits to be killed.
  *
  * Lines: "fd N -> TARGET", "arg I TEXT", "env TEXT", "cwd PATH", "umask OCTAL", "sid 0|1 (is it the leader)",
- * "ignored N" and "blocked N" for signals, the lines of /proc/self/status about ids and capabilities, "end".
+ * the lines of /proc/self/status about ids, capabilities and signals that are blocked or ignored, "end".
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,8 @@ static void say_fds(void)
 
 static void say_status(void)
 {
-        static const char *const wanted[] = { "Uid:", "Gid:", "Groups:", "Cap", "NoNewPrivs:" };
+        static const char *const wanted[] = { "Uid:",        "Gid:",    "Groups:", "Cap",
+                                              "NoNewPrivs:", "SigBlk:", "SigIgn:" };
         FILE *status = fopen("/proc/self/status", "re");
         char line[512];
 
@@ -42,21 +42,6 @@ static void say_status(void)
                                 dprintf(2, "%s", line);
         if (status)
                 fclose(status);
-}
-
-static void say_signals(void)
-{
-        sigset_t blocked;
-
-        sigprocmask(SIG_BLOCK, NULL, &blocked);
-        for (int sig = 1; sig < NSIG; sig++) {
-                struct sigaction action;
-
-                if (sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-                        dprintf(2, "ignored %d\n", sig);
-                if (sigismember(&blocked, sig) > 0)
-                        dprintf(2, "blocked %d\n", sig);
-        }
 }
 
 int main(int argc, char **argv)
@@ -71,7 +56,6 @@ int main(int argc, char **argv)
                 dprintf(2, "env %s\n", *env);
         dprintf(2, "cwd %s\numask %03o\nsid %d\n", getcwd(cwd, sizeof(cwd)), (unsigned)mask,
                 getsid(0) == getpid());
-        say_signals();
         say_status();
         dprintf(2, "end\n");
         for (;;)
