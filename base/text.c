@@ -36,7 +36,7 @@ void text_add(struct text *text, const char *s)
         text_add_bytes(text, s, strlen(s));
 }
 
-#define MAX_DIGITS 20 /* of UINT64_MAX */
+#define MAX_DIGITS 20 /* of UINT64_MAX; a number with a sign has fewer */
 
 /* Writes the digits in front of end, returns where they begin. */
 static char *decimal(char *end, uint64_t number)
@@ -47,6 +47,14 @@ static char *decimal(char *end, uint64_t number)
         return end;
 }
 
+static char *hexadecimal(char *end, uint64_t number)
+{
+        do
+                *--end = "0123456789abcdef"[number & 15];
+        while ((number >>= 4));
+        return end;
+}
+
 void text_add_u64(struct text *text, uint64_t number)
 {
         char digits[MAX_DIGITS], *end = digits + sizeof(digits), *first = decimal(end, number);
@@ -54,48 +62,67 @@ void text_add_u64(struct text *text, uint64_t number)
         text_add_bytes(text, first, (size_t)(end - first));
 }
 
+/* The number of the directive at *f, which is passed by; false: it is another directive. Its digits end at end. */
+static bool take_number(const char **f, va_list *ap, char *end, char **ret_digits)
+{
+        const char *directive = *f + 1;
+        unsigned long long number;
+        int with_sign = 0;
+
+        if (*directive == 'd') {
+                with_sign = va_arg(*ap, int);
+                number = with_sign < 0 ? -(unsigned long long)with_sign : (unsigned long long)with_sign;
+        } else if (*directive == 'u' || *directive == 'x') {
+                number = va_arg(*ap, unsigned);
+        } else if (strncmp(directive, "zu", 2) == 0 || strncmp(directive, "lu", 2) == 0) {
+                number = va_arg(*ap, size_t);
+                directive++;
+        } else if (strncmp(directive, "llu", 3) == 0) {
+                number = va_arg(*ap, unsigned long long);
+                directive += 2;
+        } else {
+                return false;
+        }
+        *ret_digits = *directive == 'x' ? hexadecimal(end, number) : decimal(end, number);
+        if (with_sign < 0)
+                *--*ret_digits = '-';
+        *f = directive + 1;
+        return true;
+}
+
 size_t text_vformat(char *out, size_t room, const char *format, va_list ap)
 {
+        va_list rest;
         size_t length = 0, n;
-        va_list again;
         int all;
 
-        va_copy(again, ap);
+        va_copy(rest, ap);
         for (const char *f = format, *piece; *f; length += n) {
-                unsigned long long number;
-                char digits[MAX_DIGITS], *end = digits + sizeof(digits);
+                char digits[MAX_DIGITS], *end = digits + sizeof(digits), *first;
 
                 if (*f != '%') {
                         piece = f;
                         f = strchrnul(f, '%');
                         n = (size_t)(f - piece);
-                } else if (f[1] == 's' && (piece = va_arg(ap, const char *))) {
+                } else if (f[1] == 's' && (piece = va_arg(rest, const char *))) {
                         f += 2;
                         n = strlen(piece);
+                } else if (f[1] != 's' && take_number(&f, &rest, end, &first)) {
+                        piece = first;
+                        n = (size_t)(end - first);
                 } else {
-                        if (strncmp(f, "%u", 2) == 0)
-                                number = va_arg(ap, unsigned);
-                        else if (strncmp(f, "%zu", 3) == 0 || strncmp(f, "%lu", 3) == 0)
-                                number = va_arg(ap, size_t);
-                        else if (strncmp(f, "%llu", 4) == 0)
-                                number = va_arg(ap, unsigned long long);
-                        else
-                                goto other;
-                        f = strchr(f, 'u') + 1;
-                        piece = decimal(end, number);
-                        n = (size_t)(end - piece);
+                        all = vsnprintf(out, room, format, ap);
+                        length = all < 0 ? 0 : (size_t)all;
+                        goto done;
                 }
                 if (length + n < room)
                         memcpy(out + length, piece, n);
         }
         if (length < room)
                 out[length] = '\0';
-        va_end(again);
+done:
+        va_end(rest);
         return length;
-other:
-        all = vsnprintf(out, room, format, again);
-        va_end(again);
-        return all < 0 ? 0 : (size_t)all;
 }
 
 void text_vaddf(struct text *text, const char *format, va_list ap)

@@ -208,7 +208,10 @@ static void text_is_formatted_as_by_printf(void **state)
         formats_as_printf("%llu%%", ULLONG_MAX);
         formats_as_printf("%s is %d, %u", "x", -1, 7u);
         formats_as_printf("%u of %.3s and %5s", 7u, "four", "x");
+        formats_as_printf("%d,%d,%d,%d", 0, 12, INT_MIN, INT_MAX);
+        formats_as_printf("0x%x.0x%x %x%s", 0u, 0x1fu, UINT_MAX, "");
         formats_as_printf("%ld %x", -5l, 255u);
+        formats_as_printf("%d %5d %02x %lx", 7, 7, 7u, 7ul);
         formats_as_printf("%s after %s", "one", nothing);
 }
 
