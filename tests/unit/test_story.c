@@ -60,6 +60,18 @@ static void times_that_nobody_has_are_shown_too(void **state)
         assert_string_equal(early, "1969-12-31T23:59:59.000Z");
 }
 
+static void each_second_has_its_date(void **state)
+{
+        _cleanup_free_ char *first = story_time(86399, 7000000), *same = story_time(86399, 89999999),
+                            *next = story_time(86400, 999999), *back = story_time(86399, 0);
+
+        (void)state;
+        assert_string_equal(first, "1970-01-01T23:59:59.007Z");
+        assert_string_equal(same, "1970-01-01T23:59:59.089Z");
+        assert_string_equal(next, "1970-01-02T00:00:00.000Z");
+        assert_string_equal(back, "1970-01-01T23:59:59.000Z");
+}
+
 static void lines_beyond_the_pace_are_counted_and_not_said(void **state)
 {
         struct story_pace pace = { 0 };
@@ -83,6 +95,7 @@ int main(void)
                 cmocka_unit_test(a_line_that_is_no_utf8_is_escaped_not_lost),
                 cmocka_unit_test(times_are_rfc_3339_in_utc_with_milliseconds),
                 cmocka_unit_test(times_that_nobody_has_are_shown_too),
+                cmocka_unit_test(each_second_has_its_date),
                 cmocka_unit_test(lines_beyond_the_pace_are_counted_and_not_said),
         };
 
