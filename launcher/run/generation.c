@@ -125,12 +125,33 @@ char *rtc_fill(const char *text, time_t now)
         return xasprintf("base=%s%s", written, end + 1);
 }
 
+static bool has_placeholder(const json_t *json)
+{
+        json_t *value;
+        const char *key;
+        size_t i;
+
+        if (json_is_object(json)) {
+                json_object_foreach ((json_t *)json, key, value) {
+                        if (has_placeholder(value))
+                                return true;
+                }
+        }
+        json_array_foreach (json, i, value) {
+                if (has_placeholder(value))
+                        return true;
+        }
+        return json_is_string(json) && strstr(json_string_value(json), GENERATION_PLACEHOLDER);
+}
+
 json_t *generation_fill_json(const json_t *json, const char *generation)
 {
         json_t *copy, *value;
         const char *key;
         size_t i;
 
+        if (!has_placeholder(json))
+                return json_incref((json_t *)json);
         if (json_is_string(json)) {
                 _cleanup_free_ char *filled = generation_fill(json_string_value(json), generation);
 
@@ -143,12 +164,9 @@ json_t *generation_fill_json(const json_t *json, const char *generation)
                 }
                 return copy;
         }
-        if (json_is_array(json)) {
-                copy = json_array();
-                json_array_foreach ((json_t *)json, i, value) {
-                        json_array_append_new(copy, generation_fill_json(value, generation));
-                }
-                return copy;
+        copy = json_array();
+        json_array_foreach ((json_t *)json, i, value) {
+                json_array_append_new(copy, generation_fill_json(value, generation));
         }
-        return json_incref((json_t *)json);
+        return copy;
 }

@@ -29,5 +29,5 @@ bool generation_read_command_line(const char *words, size_t n, char **ret_vm, ch
 char *generation_fill(const char *text, const char *generation);
 /* The value of -rtc with base=@UTC+N@ replaced by that date, N seconds after now; new string. */
 char *rtc_fill(const char *text, time_t now);
-/* generation_fill() in every string value of json; new reference. */
+/* generation_fill() in every string value of json; a reference, to json itself where there is nothing to fill in. */
 json_t *generation_fill_json(const json_t *json, const char *generation);
