@@ -12,7 +12,9 @@ void argv_done(struct argv *argv)
 
 void argv_add_take(struct argv *argv, char *s)
 {
-        argv->items = xreallocarray(argv->items, argv->n + 2, sizeof(char *));
+        /* One more than there are, for the NULL: room is doubled when n + 1 is a power of two. */
+        if ((argv->n & (argv->n + 1)) == 0)
+                argv->items = xreallocarray(argv->items, (argv->n + 1) * 2, sizeof(char *));
         argv->items[argv->n++] = s;
         argv->items[argv->n] = NULL;
 }

@@ -26,15 +26,24 @@ static size_t printable_length(const char *s)
         return n;
 }
 
+#define SHOWN_BYTES 120
+
 char *text_printable(const char *s)
 {
         struct text out = TEXT_INIT;
+        size_t plain = 0;
 
+        /* Most are names and paths. */
+        while (plain < SHOWN_BYTES && s[plain] >= ' ' && s[plain] < 0x7f && s[plain] != '\'' &&
+               s[plain] != '\\')
+                plain++;
+        text_add_bytes(&out, s, plain);
+        s += plain;
         for (size_t n; *s; s += n) {
                 unsigned char c = (unsigned char)*s;
 
                 n = printable_length(s);
-                if (out.length >= 120) {
+                if (out.length >= SHOWN_BYTES) {
                         text_add(&out, "...");
                         break;
                 }

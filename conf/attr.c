@@ -47,7 +47,7 @@ static const struct attr *find_by_text(const struct attr_section *section, const
                         return found[slot];
         }
         for (size_t i = 0; i < section->n_rows; i++)
-                if (strcmp(section->rows[i].name, name) == 0)
+                if (*section->rows[i].name == *name && strcmp(section->rows[i].name, name) == 0)
                         return found[slot] = &section->rows[i];
         return NULL;
 }

@@ -241,24 +241,28 @@ void build_set_address(json_t *device, const char *address)
 
 void keyval_add(struct text *out, const char *key, const char *format, ...)
 {
-        _cleanup_text_ struct text value = TEXT_INIT;
+        _cleanup_free_ char *value = NULL;
+        size_t start;
         va_list ap;
 
-        va_start(ap, format);
-        text_vaddf(&value, format, ap);
-        va_end(ap);
         if (out->length)
-                text_add(out, ",");
+                text_add_char(out, ',');
         if (key)
-                text_addf(out, "%s=", key);
-        for (const char *p = text_str(&value); *p;) {
-                size_t n = strcspn(p, ",");
-
-                text_add_bytes(out, p, n);
-                p += n;
-                if (*p == ',') {
-                        text_add(out, ",,");
-                        p++;
-                }
+                text_add(out, key);
+        if (key)
+                text_add_char(out, '=');
+        start = out->length;
+        va_start(ap, format);
+        text_vaddf(out, format, ap);
+        va_end(ap);
+        /* Few have any. */
+        if (!strchr(out->data + start, ','))
+                return;
+        value = xstrdup(out->data + start);
+        text_cut(out, start);
+        for (const char *c = value; *c; c++) {
+                text_add_char(out, *c);
+                if (*c == ',')
+                        text_add_char(out, ',');
         }
 }

@@ -51,7 +51,7 @@ int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_
 {
         const char *name = plan_effect_name(effect);
         json_auto_t *entry = json_pack("{s:i, s:s, s:O}", "n", (int)n, "effect", name, "args", args);
-        json_auto_t *failed = json_pack("{s:i, s:b}", "n", (int)n, "failed", 1);
+        json_auto_t *failed = NULL;
         struct error *unwritten = NULL;
 
         if (more)
@@ -66,6 +66,7 @@ int effect_do(struct effect_run *run, unsigned n, enum plan_effect effect, json_
                 crash_point_effect(name, CRASH_DONE);
                 return 0;
         }
+        failed = json_pack("{s:i, s:b}", "n", (int)n, "failed", 1);
         if (effect_journal(run, failed, &unwritten) < 0)
                 error_append(err, unwritten);
         return -1;
