@@ -119,6 +119,8 @@ void loop_set_events(struct loop_source *source, uint32_t events)
         struct epoll_event event = { .events = events, .data.ptr = source };
 
         assert(source->kind == SOURCE_FD && !source->dead);
+        if (source->events == events)
+                return;
         source->events = events;
         if (!source->always_ready)
                 epoll_ctl(source->loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
