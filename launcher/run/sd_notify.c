@@ -16,7 +16,7 @@
 #define FIRST_PASSED 3
 #define PASSED_MAX   64
 /* All under one name: one message has one, and what they are is to be seen. */
-#define STORED       "vm"
+#define STORED "vm"
 
 static void send_state(const char *state, const int *fds, size_t n)
 {
