@@ -298,7 +298,8 @@ test_start_waits_for_a_reconcile_that_holds_the_vm() {
     define web
     systemctl daemon-reload
     expect 0 vmlaunch start web
-    expect 0 vmlaunch shutdown web
+    expect 0 systemctl stop vmlaunch@web
+    # That the unit has ended: unit-stopped would come to that moment, too.
     rm -f /run/vmlaunch/crash-reached
     echo "vm-locked 1 stop" >/run/vmlaunch/crash-at
     vmlaunch reconcile web &
@@ -312,7 +313,7 @@ test_start_waits_for_a_reconcile_that_holds_the_vm() {
     wait "$start" || fail "start ended with $?: $(cat "$WORK/start.out")"
     is_active web || fail "the unit is $(property vmlaunch@web ActiveState)"
     wait "$reconcile"
-    expect 0 vmlaunch shutdown web
+    expect 0 systemctl stop vmlaunch@web
 }
 
 # dies_at MOMENT COMMAND...: whoever comes to it is killed, and the command may fail
