@@ -8,10 +8,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/text.h"
+#include "base/utc.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
@@ -133,15 +133,10 @@ void log_line(enum log_level level, const char *format, ...)
         }
         if (log_file >= 0) {
                 _cleanup_text_ struct text line = TEXT_INIT;
-                struct timespec now;
-                struct tm tm;
-                char stamp[32];
+                char stamp[UTC_STAMP_SIZE];
 
-                clock_gettime(CLOCK_REALTIME, &now);
-                gmtime_r(&now.tv_sec, &tm);
-                strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-                text_addf(&line, "%s.%03ldZ %s: %s\n", stamp, now.tv_nsec / 1000000, names[level],
-                          text_str(&message));
+                utc_stamp_now(stamp);
+                text_addf(&line, "%s %s: %s\n", stamp, names[level], text_str(&message));
                 write_line(log_file, &line);
         }
 }

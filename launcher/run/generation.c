@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "base/utc.h"
 #include "conf/spec_build.h"
 #include "launcher/plan/launch_plan.h"
 #include "launcher/state/instance.h"
@@ -111,18 +112,16 @@ char *rtc_fill(const char *text, time_t now)
 {
         static const char start[] = "base=" CLOCK_PLACEHOLDER;
         const char *end;
-        struct tm date;
-        char written[64];
+        char date[UTC_DATE_SIZE];
         long long ahead;
 
         if (!text_starts_with(text, start) || sscanf(text + strlen(start), "%lld", &ahead) != 1)
                 return xstrdup(text);
         end = strchr(text + strlen(start), '@');
         now += (time_t)ahead;
-        if (!end || !gmtime_r(&now, &date) ||
-            strftime(written, sizeof(written), "%Y-%m-%dT%H:%M:%S", &date) == 0)
+        if (!end || !utc_date(date, now))
                 return xstrdup(text);
-        return xasprintf("base=%s%s", written, end + 1);
+        return xasprintf("base=%s%s", date, end + 1);
 }
 
 static bool has_placeholder(const json_t *json)

@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/process.h"
+#include "base/utc.h"
 
 /* Children that ended and were not the supervisor: QEMU, and helpers of a supervisor that was killed. */
 #define WORDS_MAX 16
@@ -67,17 +68,13 @@ static time_t now_s(void)
 /* A line as base/log writes it. */
 static void say(const struct keeper *keeper, const char *text)
 {
-        char line[512], stamp[32];
-        struct timespec now;
-        struct tm tm;
+        char line[512], stamp[UTC_STAMP_SIZE];
         ssize_t n;
 
         if (keeper->log < 0)
                 return;
-        clock_gettime(CLOCK_REALTIME, &now);
-        gmtime_r(&now.tv_sec, &tm);
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &tm);
-        snprintf(line, sizeof(line), "%s.%03ldZ warning: keeper: %s\n", stamp, now.tv_nsec / 1000000, text);
+        utc_stamp_now(stamp);
+        snprintf(line, sizeof(line), "%s warning: keeper: %s\n", stamp, text);
         n = write(keeper->log, line, strlen(line));
         (void)n;
 }

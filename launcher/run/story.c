@@ -1,40 +1,14 @@
 #include "launcher/run/story.h"
 
-#include <stdio.h>
-
 #include "base/text.h"
-
-/* Lent, until it is asked for another second: most of a start's lines are of one. */
-static const char *date_of(time_t seconds)
-{
-        static char date[64];
-        static time_t second;
-        struct tm tm;
-
-        if (*date && second == seconds)
-                return date;
-        /* QEMU's events have what QEMU likes. A year that no int holds is nobody's; counted from 1900 it may be one. */
-        if (!gmtime_r(&seconds, &tm))
-                tm = (struct tm){ .tm_mday = 1 };
-        second = seconds;
-        snprintf(date, sizeof(date), "%04lld-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900LL, tm.tm_mon + 1,
-                 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
-        return date;
-}
-
-char *story_time(time_t seconds, long nanoseconds)
-{
-        unsigned ms = (unsigned)(nanoseconds / 1000000) % 1000;
-
-        return xasprintf("%s.%u%u%uZ", date_of(seconds), ms / 100, ms / 10 % 10, ms % 10);
-}
+#include "base/utc.h"
 
 char *story_now(void)
 {
-        struct timespec now;
+        char now[UTC_STAMP_SIZE];
 
-        clock_gettime(CLOCK_REALTIME, &now);
-        return story_time(now.tv_sec, now.tv_nsec);
+        utc_stamp_now(now);
+        return xstrdup(now);
 }
 
 bool story_may_say(struct story_pace *pace, long long now_ms, unsigned *ret_unsaid)

@@ -8,13 +8,11 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <time.h>
 
 #define STORY_MAX 200
 
-/* RFC 3339 in UTC with milliseconds; new string. */
+/* utc_stamp_now(), as a new string. */
 char *story_now(void);
-char *story_time(time_t seconds, long nanoseconds);
 /* time and text are copied. Text that is no UTF-8 is escaped. */
 void story_add(json_t *story, const char *time, const char *text);
 

@@ -5,8 +5,8 @@
 #include "base/fd.h"
 #include "base/json_member.h"
 #include "base/text.h"
+#include "base/utc.h"
 #include "launcher/live/control_client.h"
-#include "launcher/run/story.h"
 #include "launcher/verb/output.h"
 #include "launcher/verb/verbs.h"
 #include "launcher/verb/vm_find.h"
@@ -28,15 +28,16 @@ static void print_event(const json_t *event, enum output_format format)
 {
         const json_t *stamp = json_object_get(event, "timestamp"), *data = json_object_get(event, "data");
         const char *name = json_member_string(event, "event");
-        _cleanup_free_ char *whole = json_dumps(event, JSON_COMPACT), *shown = NULL, *time = NULL;
+        _cleanup_free_ char *whole = json_dumps(event, JSON_COMPACT), *shown = NULL;
+        char time[UTC_STAMP_SIZE];
 
         if (format == OUTPUT_JSON) {
                 printf("%s\n", whole);
                 return;
         }
         shown = data ? json_dumps(data, JSON_COMPACT) : xstrdup("");
-        time = story_time((time_t)json_member_integer(stamp, "seconds"),
-                          (long)json_member_integer(stamp, "microseconds") % 1000000 * 1000);
+        utc_stamp(time, (time_t)json_member_integer(stamp, "seconds"),
+                  (long)json_member_integer(stamp, "microseconds") % 1000000 * 1000);
         printf("%s %s %s\n", time, name ? name : "-", shown);
 }
 
