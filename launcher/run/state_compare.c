@@ -9,7 +9,6 @@
 #include "launcher/plan/expander.h"
 #include "launcher/plan/memory.h"
 #include "launcher/run/state_parts.h"
-#include "qmp/ops_facts.h"
 
 static const char *const side_members[SIDES] = { "template", "qemu", "record" };
 
@@ -51,8 +50,7 @@ static void differ_between(struct state_comparison *c, const char *kind, const c
         state_set_side(difference, SIDE_QEMU, qemu);
 }
 
-/* QEMU's answer has not the shape it must have. */
-static void not_understood(struct state_comparison *c, enum machine_fact fact)
+void state_not_understood(struct state_comparison *c, enum machine_fact fact)
 {
         json_t *difference = state_differ(c, "question", machine_fact_name(fact), NULL);
 
@@ -62,8 +60,7 @@ static void not_understood(struct state_comparison *c, enum machine_fact fact)
 
 /* Facts. */
 
-/* The answer, lent; NULL: there is none, and that is a difference already. */
-static const json_t *fact(struct state_comparison *c, enum machine_fact which, json_type type)
+const json_t *state_fact(struct state_comparison *c, enum machine_fact which, json_type type)
 {
         const char *name = machine_fact_name(which);
         const json_t *answer = json_object_get(c->sides->facts, name);
@@ -72,7 +69,7 @@ static const json_t *fact(struct state_comparison *c, enum machine_fact which, j
         if (answer && json_typeof(answer) == type)
                 return answer;
         if (answer || !why) {
-                not_understood(c, which);
+                state_not_understood(c, which);
         } else {
                 json_t *difference = state_differ(c, "question", name, NULL);
 
@@ -318,7 +315,7 @@ static void compare_total(struct state_comparison *c, long long total)
 
 static void compare_memory(struct state_comparison *c)
 {
-        const json_t *memory = fact(c, FACT_MEMORY, JSON_OBJECT);
+        const json_t *memory = state_fact(c, FACT_MEMORY, JSON_OBJECT);
         const json_t *balloon = json_object_get(c->sides->facts, machine_fact_name(FACT_BALLOON));
         const json_t *base = json_object_get(memory, "base-memory");
         const json_t *actual = json_object_get(balloon, "actual");
@@ -329,12 +326,12 @@ static void compare_memory(struct state_comparison *c)
         if (c->spec->balloon.pressure_floor && (long long)c->spec->balloon.pressure_floor < least)
                 least = (long long)c->spec->balloon.pressure_floor;
         if (memory && !json_is_integer(base))
-                not_understood(c, FACT_MEMORY);
+                state_not_understood(c, FACT_MEMORY);
         else if (memory)
                 compare_total(c, total);
         /* No balloon is fine. The guest gives in its own time what is above MEMORY; what is below was asked for by others. */
         if (balloon && !json_is_integer(actual))
-                not_understood(c, FACT_BALLOON);
+                state_not_understood(c, FACT_BALLOON);
         else if (balloon &&
                  (!memory || json_integer_value(actual) < least || json_integer_value(actual) > total))
                 compare_bytes(c, "balloon", c->spec->memory, json_integer_value(actual));
@@ -342,8 +339,9 @@ static void compare_memory(struct state_comparison *c)
 
 static void compare_machine(struct state_comparison *c)
 {
-        const json_t *name = fact(c, FACT_NAME, JSON_OBJECT), *uuid = fact(c, FACT_UUID, JSON_OBJECT);
-        const json_t *type = fact(c, FACT_TYPE, JSON_STRING), *cpus = NULL;
+        const json_t *name = state_fact(c, FACT_NAME, JSON_OBJECT),
+                     *uuid = state_fact(c, FACT_UUID, JSON_OBJECT);
+        const json_t *type = state_fact(c, FACT_TYPE, JSON_STRING), *cpus = NULL;
         _cleanup_free_ char *machine = xasprintf("%s-machine", c->spec->os.machine);
         const char *is_machine = json_string_value(type);
 
@@ -354,7 +352,7 @@ static void compare_machine(struct state_comparison *c)
         if (type && strcmp(is_machine, machine) != 0)
                 differ_between(c, "machine", "type", NULL, c->spec->os.machine, is_machine);
         compare_memory(c);
-        cpus = fact(c, FACT_CPUS, JSON_ARRAY);
+        cpus = state_fact(c, FACT_CPUS, JSON_ARRAY);
         if (cpus && json_array_size(cpus) != c->spec->vcpu + c->spec->vcpu_plugged) {
                 _cleanup_free_ char *wanted = xasprintf("%u", c->spec->vcpu + c->spec->vcpu_plugged);
                 _cleanup_free_ char *found = xasprintf("%zu", json_array_size(cpus));
@@ -467,12 +465,12 @@ static void compare_nics(struct state_comparison *c, const json_t *there)
 
 static void compare_devices(struct state_comparison *c, const json_t *expected)
 {
-        const json_t *list = fact(c, FACT_DEVICES, JSON_ARRAY), *block = NULL;
-        const json_t *anonymous = fact(c, FACT_ANONYMOUS, JSON_ARRAY);
+        const json_t *list = state_fact(c, FACT_DEVICES, JSON_ARRAY), *block = NULL;
+        const json_t *anonymous = state_fact(c, FACT_ANONYMOUS, JSON_ARRAY);
         json_auto_t *there = list ? children(list) : NULL;
         json_auto_t *nameless = anonymous ? children(anonymous) : NULL;
 
-        block = fact(c, FACT_BLOCK, JSON_ARRAY);
+        block = state_fact(c, FACT_BLOCK, JSON_ARRAY);
         if (there) {
                 compare_lists(c, "device", json_object_get(expected, "devices"), there, is_root_port);
                 compare_disks(c, there, block);
@@ -483,7 +481,7 @@ static void compare_devices(struct state_comparison *c, const json_t *expected)
 
 static void compare_backends(struct state_comparison *c, const json_t *expected)
 {
-        const json_t *nodes = fact(c, FACT_NODES, JSON_ARRAY), *chardevs = NULL, *network = NULL,
+        const json_t *nodes = state_fact(c, FACT_NODES, JSON_ARRAY), *chardevs = NULL, *network = NULL,
                      *objects = NULL;
         json_auto_t *found_nodes = NULL, *found_chardevs = NULL, *found_netdevs = NULL, *found_objects = NULL;
 
@@ -491,93 +489,21 @@ static void compare_backends(struct state_comparison *c, const json_t *expected)
                 found_nodes = names_in(nodes, "node-name");
                 compare_lists(c, "node", json_object_get(expected, "nodes"), found_nodes, is_lower_node);
         }
-        chardevs = fact(c, FACT_CHARDEVS, JSON_ARRAY);
+        chardevs = state_fact(c, FACT_CHARDEVS, JSON_ARRAY);
         if (chardevs) {
                 found_chardevs = names_in(chardevs, "label");
                 compare_lists(c, "chardev", json_object_get(expected, "chardevs"), found_chardevs, NULL);
         }
-        network = fact(c, FACT_NETWORK, JSON_STRING);
+        network = state_fact(c, FACT_NETWORK, JSON_STRING);
         if (network) {
                 found_netdevs = netdevs_in(json_string_value(network));
                 compare_lists(c, "netdev", json_object_get(expected, "netdevs"), found_netdevs, NULL);
         }
-        objects = fact(c, FACT_OBJECTS, JSON_ARRAY);
+        objects = state_fact(c, FACT_OBJECTS, JSON_ARRAY);
         if (objects) {
                 found_objects = children(objects);
                 compare_lists(c, "object", json_object_get(expected, "objects"), found_objects, NULL);
         }
-}
-
-/* QEMU and what is written down. */
-
-/* What record_state says, in QEMU's words. NULL: neither the one nor the other, such as the end of a migration. */
-static const char *plain_state(const char *status)
-{
-        static const char *const paused[] = { "paused",      "io-error",  "internal-error",
-                                              "watchdog",    "debug",     "guest-panicked",
-                                              "prelaunch",   "preconfig", "shutdown",
-                                              "postmigrate", NULL };
-
-        if (strcmp(status, "running") == 0 || strcmp(status, "suspended") == 0)
-                return "running";
-        for (size_t i = 0; paused[i]; i++)
-                if (strcmp(status, paused[i]) == 0)
-                        return "paused";
-        return NULL;
-}
-
-static void compare_run_state(struct state_comparison *c)
-{
-        const json_t *answer = fact(c, FACT_STATUS, JSON_OBJECT);
-        const char *status = state_string(answer, "status"), *plain = status ? plain_state(status) : NULL;
-        json_t *difference;
-
-        if (answer && !status)
-                not_understood(c, FACT_STATUS);
-        if (!plain || !c->sides->record_state || strcmp(plain, c->sides->record_state) == 0)
-                return;
-        difference = state_differ(c, "state", "guest", NULL);
-        if (!difference)
-                return;
-        state_set_side(difference, SIDE_QEMU, status);
-        state_set_side(difference, SIDE_RECORD, c->sides->record_state);
-}
-
-/* What QEMU works at, and nobody follows. */
-static void compare_work(struct state_comparison *c, enum machine_fact which, const char *kind)
-{
-        const json_t *list = fact(c, which, JSON_ARRAY);
-
-        for (size_t i = 0; i < json_array_size(list) && i < STATE_LIST_MAX; i++) {
-                const json_t *entry = json_array_get(list, i);
-                const char *id = state_string(entry, "id"), *type = state_string(entry, "type");
-                const char *status = state_string(entry, "status");
-                _cleanup_free_ char *what =
-                        xasprintf("%s%s%s", type ? type : "one", status ? ", " : "", status ? status : "");
-                json_t *difference = state_differ(c, kind, id ? id : "-", NULL);
-
-                if (!difference)
-                        return;
-                state_set_side(difference, SIDE_QEMU, what);
-                state_set_side(difference, SIDE_RECORD, NULL);
-        }
-}
-
-static void compare_migration(struct state_comparison *c)
-{
-        static const char *const over[] = { "none", "completed", "failed", "cancelled", NULL };
-        const json_t *answer = fact(c, FACT_MIGRATION, JSON_OBJECT);
-        const char *status = state_string(answer, "status");
-        json_t *difference;
-
-        for (size_t i = 0; status && over[i]; i++)
-                if (strcmp(status, over[i]) == 0)
-                        return;
-        difference = status ? state_differ(c, "migration", "guest", NULL) : NULL;
-        if (!difference)
-                return;
-        state_set_side(difference, SIDE_QEMU, status);
-        state_set_side(difference, SIDE_RECORD, NULL);
 }
 
 json_t *state_compare(const struct state_sides *sides)
@@ -595,12 +521,8 @@ json_t *state_compare(const struct state_sides *sides)
                 compare_devices(&c, expected);
                 compare_backends(&c, expected);
         }
-        if (sides->facts) {
-                compare_run_state(&c);
-                compare_work(&c, FACT_JOBS, "job");
-                compare_work(&c, FACT_EXPORTS, "export");
-                compare_migration(&c);
-        }
+        if (sides->facts)
+                state_compare_work(&c);
         if (c.spec && sides->steps) {
                 state_compare_images(&c);
                 state_compare_taps(&c);
