@@ -1,35 +1,6 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/unit/plan_change_fixture.h"
 
-#include <cmocka.h>
-
-#include "launcher/plan/live_change.h"
-#include "launcher/plan/plan_change.h"
 #include "launcher/plan/plan_parts.h"
-
-/* A plan made by hand: option and value in turn. */
-static struct launch_plan *plan_of(const char *const *words, const char *live)
-{
-        struct launch_plan *plan = xcalloc(1, sizeof(*plan));
-
-        plan->name = xstrdup("web");
-        plan->uuid = xstrdup("u");
-        plan->devices = json_array();
-        for (size_t i = 0; words[i]; i++) {
-                ARRAY_GROW(plan->args, plan->n_args);
-                plan->args[plan->n_args++] = (struct plan_arg){ .text = xstrdup(words[i]),
-                                                                .because = xstrdup("DISK[1]/SOURCE"),
-                                                                .is_option = i % 2 == 0 };
-        }
-        ARRAY_GROW(plan->steps, plan->n_steps);
-        plan->steps[plan->n_steps++] = (struct plan_step){ .effect = EFFECT_LIVE_TEMPLATE,
-                                                           .args = json_pack("{s:s}", "text", live),
-                                                           .because = xstrdup("rule") };
-        return plan;
-}
 
 static void give_fd(struct launch_plan *plan, int number, const char *source)
 {
@@ -47,14 +18,6 @@ static void give_image(struct launch_plan *plan, const char *fd, const char *pat
                                                       "rw", "lock", "exclusive", "fd", fd, "direct", 1),
                                     .because = xstrdup("DISK[1]/SOURCE") };
 }
-
-#define LIVE_ONE "NAME = \"web\"\nDISK = [\n  TARGET = \"vda\",\n  DISK_ID = \"0\"\n]\n"
-#define LIVE_TWO LIVE_ONE "DISK = [\n  TARGET = \"vdb\",\n  DISK_ID = \"1\"\n]\n"
-
-#define NODE(n, set) \
-        "{\"driver\":\"file\",\"node-name\":\"disk" #n "-file\",\"filename\":\"/dev/fdset/" #set "\"}"
-#define DEVICE(n, more) \
-        "{\"driver\":\"virtio-blk-pci\",\"id\":\"disk" #n "\",\"drive\":\"disk" #n "-file\"" more "}"
 
 static const char *const one_disk[] = {
         "-add-fd", "fd=10,set=1,opaque=disk0-file", "-blockdev", NODE(0, 1),
@@ -88,21 +51,6 @@ static void pair_done(struct pair *pair)
         plan_change_done(&pair->change);
         launch_plan_free(pair->was);
         launch_plan_free(pair->wanted);
-}
-
-static const json_t *step(const struct plan_change *change, size_t i)
-{
-        return json_array_get(json_object_get(change->fragment, "steps"), i);
-}
-
-static void step_is(const struct plan_change *change, size_t i, const char *execute, const char *arguments)
-{
-        const json_t *args = json_object_get(step(change, i), "args");
-        _cleanup_free_ char *text =
-                json_dumps(json_object_get(args, "arguments"), JSON_COMPACT | JSON_SORT_KEYS);
-
-        assert_string_equal(json_string_value(json_object_get(args, "execute")), execute);
-        assert_string_equal(text, arguments);
 }
 
 static void what_is_new_is_added_as_argv_has_it(void **state)
@@ -288,113 +236,6 @@ static void roots_of_pci_express_come_and_go_with_a_start(void **state)
         }
 }
 
-static void limits_of_a_throttle_group_are_set_and_lifted(void **state)
-{
-        static const char *const was[] = {
-                "-object",
-                "{\"qom-type\":\"throttle-group\",\"id\":\"tg0\",\"limits\":{\"bps-read\":9,\"bps-read-max-length\":3}}",
-                NULL
-        };
-        static const char *const wanted[] = {
-                "-object", "{\"qom-type\":\"throttle-group\",\"id\":\"tg0\",\"limits\":{\"iops-total\":5}}",
-                NULL
-        };
-        const struct plan_change_options options = { .what = "update" };
-        struct plan_change change = { 0 };
-        struct launch_plan *a = plan_of(was, LIVE_ONE), *b = plan_of(wanted, LIVE_ONE);
-        struct error *err = NULL;
-
-        (void)state;
-        assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
-        assert_null(change.next_start);
-        step_is(&change, 0, "qom-set",
-                "{\"path\":\"/objects/tg0\",\"property\":\"limits\",\"value\":"
-                "{\"bps-read\":0,\"bps-read-max-length\":1,\"iops-total\":5}}");
-        plan_change_done(&change);
-        launch_plan_free(a);
-        launch_plan_free(b);
-}
-
-#define LIMITED(more)                                                                                                                     \
-        "-object",                                                                                                                        \
-                "{\"id\":\"disk0-limits\",\"limits\":{\"iops-total\":5},\"qom-type\":\"throttle-group\"}",                                \
-                "-blockdev", NODE(0, 1), "-blockdev",                                                                                     \
-                "{\"driver\":\"throttle\",\"file\":\"disk0-file\",\"node-name\":\"disk0-throttle\",\"throttle-group\":\"disk0-limits\"}", \
-                "-device",                                                                                                                \
-                "{\"driver\":\"virtio-blk-pci\",\"id\":\"disk0\",\"drive\":\"disk0-throttle\"" more "}",                                  \
-                NULL
-#define UNLIMITED(more) "-blockdev", NODE(0, 1), "-device", DEVICE(0, more), NULL
-
-/* The throttle that a start would have made, below a device that stays; out again when it is certain. */
-static void limits_come_to_a_disk_without_any_and_go(void **state)
-{
-        static const char *const plain[] = { UNLIMITED("") }, *const limited[] = { LIMITED("") };
-        const struct plan_change_options options = { .what = "update" };
-        struct launch_plan *a = plan_of(plain, LIVE_ONE), *b = plan_of(limited, LIVE_ONE);
-        struct plan_change change = { 0 };
-        struct error *err = NULL;
-        json_t *then;
-
-        (void)state;
-        assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
-        assert_null(change.next_start);
-        step_is(&change, 0, "object-add", limited[1]);
-        step_is(&change, 1, "blockdev-add", limited[5]);
-        step_is(&change, 2, "qom-set",
-                "{\"path\":\"/machine/peripheral/disk0\",\"property\":\"drive\",\"value\":\"disk0-throttle\"}");
-        assert_int_equal(json_array_size(json_object_get(change.fragment, "steps")), 3);
-        assert_null(json_object_get(change.fragment, "forward"));
-        plan_change_done(&change);
-
-        assert_int_equal(plan_change_build(b, a, &options, &change, &err), 0);
-        assert_null(change.next_start);
-        step_is(&change, 0, "qom-set",
-                "{\"path\":\"/machine/peripheral/disk0\",\"property\":\"drive\",\"value\":\"disk0-file\"}");
-        assert_int_equal(json_array_size(json_object_get(change.fragment, "steps")), 1);
-        assert_null(json_object_get(change.fragment, "forward"));
-        then = json_object_get(change.fragment, "then");
-        assert_true(json_is_true(json_object_get(then, "forward")));
-        then = json_object_get(then, "steps");
-        assert_int_equal(json_array_size(then), 2);
-        assert_string_equal(json_string_value(json_object_get(
-                                    json_object_get(json_array_get(then, 0), "args"), "execute")),
-                            "blockdev-del");
-        assert_string_equal(json_string_value(json_object_get(
-                                    json_object_get(json_array_get(then, 1), "args"), "execute")),
-                            "object-del");
-        plan_change_done(&change);
-        launch_plan_free(a);
-        launch_plan_free(b);
-}
-
-/* qemu-lab 7: QEMU 7.2 dies of blockdev-add over a node of an iothread's; out of there the filter goes. */
-static void no_throttle_comes_to_a_disk_with_an_iothread(void **state)
-{
-#define THREAD     ",\"iothread\":\"iothread1\""
-#define BUS        ",\"bus\":\"scsi0.0\""
-#define CONTROLLER "-device", "{\"driver\":\"virtio-scsi-pci\",\"id\":\"scsi0\"" THREAD "}"
-        static const char *const plain[][8] = { { UNLIMITED(THREAD) }, { CONTROLLER, UNLIMITED(BUS) } },
-                                 *const limited[][12] = { { LIMITED(THREAD) }, { CONTROLLER, LIMITED(BUS) } };
-        const struct plan_change_options options = { .what = "update" };
-
-        (void)state;
-        for (size_t i = 0; i < 2; i++) {
-                struct launch_plan *a = plan_of(plain[i], LIVE_ONE), *b = plan_of(limited[i], LIVE_ONE);
-                struct plan_change change = { 0 };
-                struct error *err = NULL;
-
-                assert_int_equal(plan_change_build(a, b, &options, &change, &err), 0);
-                assert_int_equal(error_count(change.next_start), 1);
-                assert_non_null(strstr(change.next_start->message, "it has an iothread"));
-                plan_change_done(&change);
-                assert_int_equal(plan_change_build(b, a, &options, &change, &err), 0);
-                assert_null(change.next_start);
-                plan_change_done(&change);
-                launch_plan_free(a);
-                launch_plan_free(b);
-        }
-}
-
 static void another_vm_is_no_change(void **state)
 {
         const struct plan_change_options options = { .what = "update" };
@@ -458,47 +299,6 @@ static void the_same_word_is_read_once_but_for_fds(void **state)
                 "@fd:tap:web-1:0");
         launch_plan_free(one);
         launch_plan_free(other);
-}
-
-static void live_tmpl_changes_by_number(void **state)
-{
-        struct error *err = NULL;
-        json_auto_t *added = live_change(LIVE_ONE, LIVE_TWO, &err), *removed = NULL, *changed = NULL;
-        _cleanup_free_ char *a = json_dumps(added, JSON_COMPACT), *b = NULL, *c = NULL;
-
-        (void)state;
-        removed = live_change(LIVE_TWO, LIVE_ONE, &err);
-        changed = live_change("CPU = \"1\"\nOS = [ ARCH = \"x\" ]\n", "CPU = \"2\"\nOS = [ ARCH = \"y\" ]\n",
-                              &err);
-        b = json_dumps(removed, JSON_COMPACT);
-        c = json_dumps(changed, JSON_COMPACT);
-        assert_string_equal(
-                a,
-                "{\"set\":[{\"vector\":\"DISK\",\"attributes\":{\"TARGET\":\"vdb\",\"DISK_ID\":\"1\"}}],\"remove\":[]}");
-        assert_string_equal(b,
-                            "{\"set\":[],\"remove\":[{\"vector\":\"DISK\",\"match\":{\"DISK_ID\":\"1\"}}]}");
-        assert_string_equal(
-                c, "{\"set\":[{\"attribute\":\"CPU\",\"value\":\"2\"},"
-                   "{\"vector\":\"OS\",\"match\":{},\"attributes\":{\"ARCH\":\"y\"}}],\"remove\":[]}");
-}
-
-#define TABLET    "INPUT = [\n  TYPE = \"tablet\",\n  INPUT_ID = \"0\"\n]\n"
-#define FILTER(n) "REDIRFILTER = [\n  CLASS = \"" #n "\"\n]\n"
-
-static void live_tmpl_changes_by_all_that_is_said(void **state)
-{
-        struct error *err = NULL;
-        json_auto_t *added = live_change(TABLET FILTER(1), TABLET FILTER(2) FILTER(1), &err), *removed = NULL;
-        _cleanup_free_ char *a = json_dumps(added, JSON_COMPACT), *b = NULL;
-
-        (void)state;
-        removed = live_change(FILTER(1) FILTER(1) FILTER(2), FILTER(1), &err);
-        b = json_dumps(removed, JSON_COMPACT);
-        assert_string_equal(
-                a, "{\"set\":[{\"vector\":\"REDIRFILTER\",\"attributes\":{\"CLASS\":\"2\"}}],\"remove\":[]}");
-        assert_string_equal(
-                b, "{\"set\":[],\"remove\":[{\"vector\":\"REDIRFILTER\",\"match\":{\"CLASS\":\"1\"}},"
-                   "{\"vector\":\"REDIRFILTER\",\"match\":{\"CLASS\":\"2\"}}]}");
 }
 
 static void give_step(struct launch_plan *plan, enum plan_effect effect, const char *args)
@@ -605,14 +405,9 @@ int main(void)
                 cmocka_unit_test(a_node_that_comes_between_is_named_by_who_wants_it),
                 cmocka_unit_test(what_cannot_change_now_is_told),
                 cmocka_unit_test(roots_of_pci_express_come_and_go_with_a_start),
-                cmocka_unit_test(limits_of_a_throttle_group_are_set_and_lifted),
-                cmocka_unit_test(limits_come_to_a_disk_without_any_and_go),
-                cmocka_unit_test(no_throttle_comes_to_a_disk_with_an_iothread),
                 cmocka_unit_test(another_vm_is_no_change),
                 cmocka_unit_test(several_fds_of_a_netdev_are_named),
                 cmocka_unit_test(the_same_word_is_read_once_but_for_fds),
-                cmocka_unit_test(live_tmpl_changes_by_number),
-                cmocka_unit_test(live_tmpl_changes_by_all_that_is_said),
                 cmocka_unit_test(a_screen_comes_with_a_start),
                 cmocka_unit_test(a_card_gets_another_bridge_and_its_link),
         };
