@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034,SC2153,SC2154 # variables of the file that sources it
 # Lives of the crash matrix that are one change of a running VM each: what is asked, and what is to be read in live.tmpl once
 # it is done. Whoever dies, all of it is there or nothing; what a client was told is true; QEMU, live.tmpl, journal and record
-# agree (check_change of crash_matrix.sh).
+# agree (check_change of crash_checks.sh).
 
 CHANGES="attach detach attach-nic detach-nic update-nic join-switch leave-switch attach-made detach-made attach-fs detach-fs attach-pci detach-pci attach-usb detach-usb
     grow shrink balloon update-disk limit-disk lift-limits update-vm media eject grow-disk asked"
