@@ -27,19 +27,12 @@
 #include "base/text.h"
 #include "cgroups/cgroup_apply.h"
 #include "cgroups/cgroup_plan.h"
+#include "tests/integration/host_fixture.h"
 
 static struct cgroup_host host;
 /* The mounted v2 hierarchy by itself: a host of v2 without controllers, for what every v2 group has. */
 static struct cgroup_host unified;
 static char *path;
-
-static double now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 static void rest_ms(long ms)
 {

@@ -36,6 +36,7 @@
 #include "launcher/run/reconcile.h"
 #include "launcher/state/lock_file.h"
 #include "net/net_apply.h"
+#include "tests/integration/host_fixture.h"
 
 #define VM_UID     1900000017
 #define GENERATION "0123456789abcdef"
@@ -51,25 +52,6 @@ struct fixture {
         struct text undone;
         void (*forked)(void);
 };
-
-static inline void add_step(struct launch_plan *plan, enum plan_effect effect, json_t *args)
-{
-        assert_non_null(args);
-        ARRAY_GROW(plan->steps, plan->n_steps);
-        plan->steps[plan->n_steps++] = (struct plan_step){ .effect = effect, .args = args };
-}
-
-static inline void add_arg(struct launch_plan *plan, const char *text)
-{
-        ARRAY_GROW(plan->args, plan->n_args);
-        plan->args[plan->n_args++] = (struct plan_arg){ .text = xstrdup(text) };
-}
-
-static inline void add_fd(struct launch_plan *plan, int child_fd, const char *source)
-{
-        ARRAY_GROW(plan->fds, plan->n_fds);
-        plan->fds[plan->n_fds++] = (struct plan_fd){ .child_fd = child_fd, .source = xstrdup(source) };
-}
 
 static inline char *below(struct fixture *f, const char *path)
 {
@@ -93,13 +75,8 @@ static inline void add_nic(struct launch_plan *plan)
                                      .group = VM_UID,
                                      .alias = "vmlaunch:web:@GENERATION@",
                                      .mac = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 } };
-        struct net_op ops[NET_OPS_PER_NIC];
-        struct error *err = NULL;
-        size_t n;
 
-        assert_int_equal(net_plan_nic(&nic, ops, &n, &err), 0);
-        for (size_t i = 0; i < n; i++)
-                add_step(plan, EFFECT_NET, net_op_to_json(&ops[i]));
+        add_nic_steps(plan, &nic);
 }
 
 /* One step of every effect. */
@@ -167,42 +144,6 @@ static inline void make_plan(struct fixture *f)
         add_fd(plan, 11, "tap:exec-0:0");
         plan->env = xcalloc(2, sizeof(*plan->env));
         plan->env[0] = xstrdup("MARK=@GENERATION@");
-}
-
-static inline void free_plan(struct launch_plan *plan)
-{
-        for (size_t i = 0; i < plan->n_steps; i++)
-                json_decref(plan->steps[i].args);
-        for (size_t i = 0; i < plan->n_args; i++)
-                free(plan->args[i].text);
-        for (size_t i = 0; i < plan->n_fds; i++)
-                free(plan->fds[i].source);
-        free(plan->env[0]);
-        free(plan->env);
-        free(plan->steps);
-        free(plan->args);
-        free(plan->fds);
-        free(plan->name);
-        free(plan->emulator);
-        free(plan->cgroup);
-        free(plan->qemu_group);
-}
-
-static inline void make_bridge(const char *name)
-{
-        _cleanup_close_ int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-        assert_int_equal(ioctl(sock, 0x89a0, name), 0); /* SIOCBRADDBR */
-}
-
-/* build/tests/stand_in beside build/tests/it_execute. */
-static inline char *beside_us(const char *name)
-{
-        char self[4096] = "";
-
-        assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-        *strrchr(self, '/') = '\0';
-        return xasprintf("%s/%s", self, name);
 }
 
 static inline void lock_vm(struct fixture *f)
@@ -434,9 +375,5 @@ static inline int run_as_root(const struct CMUnitTest *tests, size_t n, int argc
 {
         if (argc == 2 && strcmp(argv[1], "__host") == 0)
                 return helper();
-        if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || access("/dev/net/tun", R_OK | W_OK) < 0) {
-                puts("skipped: needs root, network namespaces and /dev/net/tun");
-                return 77;
-        }
-        return _cmocka_run_group_tests("tests", tests, n, NULL, NULL);
+        return has_taps() ? _cmocka_run_group_tests("tests", tests, n, NULL, NULL) : 77;
 }

@@ -14,14 +14,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/fd.h"
-#include "net/net_apply.h"
 #include "net/tap.h"
+#include "tests/integration/host_fixture.h"
 
 #define GROUP 1900000017
 #define OWNER "vmlaunch:web:0123456789abcdef"
@@ -35,14 +34,6 @@ static const struct net_nic web = {
         .alias = OWNER,
         .mac = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 },
 };
-
-/* Bridges by hand, as the administrator makes them: the library makes none. SIOCBRADDBR. */
-static void make_bridge(const char *name)
-{
-        _cleanup_close_ int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-        assert_int_equal(ioctl(sock, 0x89a0, name), 0);
-}
 
 struct fixture {
         struct netlink *nl;
@@ -359,14 +350,6 @@ static void without_the_capability_it_is_not_permitted(void **state)
         assert_true(exists(f, "web-0"));
 }
 
-static double now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 /* The bar of one NIC is 5 ms; the numbers are printed, and only a gross miss fails here. */
 static void a_nic_costs_a_few_milliseconds(void **state)
 {
@@ -413,13 +396,5 @@ int main(void)
                 TEST(a_nic_costs_a_few_milliseconds),
         };
 
-        if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0) {
-                puts("skipped: needs root and network namespaces");
-                return 77;
-        }
-        if (access("/dev/net/tun", R_OK | W_OK) < 0) {
-                puts("skipped: no /dev/net/tun");
-                return 77;
-        }
-        return cmocka_run_group_tests(tests, NULL, NULL);
+        return has_taps() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 }

@@ -33,6 +33,7 @@
 #include "launcher/state/instance.h"
 #include "launcher/state/lock_file.h"
 #include "net/net_apply.h"
+#include "tests/integration/host_fixture.h"
 
 #define VM_UID 1900000018
 #define ZEROS  4096
@@ -80,25 +81,6 @@ static inline bool exists(const char *path)
         return lstat(path, &st) == 0;
 }
 
-static inline void step(struct launch_plan *plan, enum plan_effect effect, json_t *args)
-{
-        assert_non_null(args);
-        ARRAY_GROW(plan->steps, plan->n_steps);
-        plan->steps[plan->n_steps++] = (struct plan_step){ .effect = effect, .args = args };
-}
-
-static inline void arg(struct launch_plan *plan, char *text_consume)
-{
-        ARRAY_GROW(plan->args, plan->n_args);
-        plan->args[plan->n_args++] = (struct plan_arg){ .text = text_consume };
-}
-
-static inline void fd_of(struct launch_plan *plan, int child_fd, const char *source)
-{
-        ARRAY_GROW(plan->fds, plan->n_fds);
-        plan->fds[plan->n_fds++] = (struct plan_fd){ .child_fd = child_fd, .source = xstrdup(source) };
-}
-
 static inline void add_nic(struct fixture *f)
 {
         _cleanup_free_ char *alias = generation_mark(f->vm_name, GENERATION_PLACEHOLDER);
@@ -107,22 +89,8 @@ static inline void add_nic(struct fixture *f)
                                      .group = VM_UID,
                                      .alias = alias,
                                      .mac = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x57 } };
-        struct net_op ops[NET_OPS_PER_NIC];
-        struct error *err = NULL;
-        size_t n;
 
-        assert_int_equal(net_plan_nic(&nic, ops, &n, &err), 0);
-        for (size_t i = 0; i < n; i++)
-                step(&f->plan, EFFECT_NET, net_op_to_json(&ops[i]));
-}
-
-static inline char *beside_us(const char *name)
-{
-        char self[4096] = "";
-
-        assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
-        *strrchr(self, '/') = '\0';
-        return xasprintf("%s/%s", self, name);
+        add_nic_steps(&f->plan, &nic);
 }
 
 static inline void make_plan(struct fixture *f)
@@ -131,6 +99,8 @@ static inline void make_plan(struct fixture *f)
         _cleanup_free_ char *disk = xasprintf("%s/disk.raw", f->root), *private_dir = in_vm(f, "private");
         _cleanup_free_ char *qmp = in_vm(f, "private/qmp.sock"), *live = in_vm(f, "live.tmpl");
         _cleanup_free_ char *lock = xasprintf("%s/%s/machine.lock", f->site.paths.state, f->vm_name);
+        _cleanup_free_ char *names =
+                xasprintf("guest=%s,process=%s-" GENERATION_PLACEHOLDER, f->vm_name, f->vm_name);
 
         plan->name = xstrdup(f->vm_name);
         plan->emulator = beside_us("stand_in");
@@ -138,28 +108,28 @@ static inline void make_plan(struct fixture *f)
         plan->qemu_group = xstrdup(f->group);
         plan->confine = (struct plan_confinement){ .uid = VM_UID, .gid = VM_UID };
         put(disk, "disk", 4);
-        step(plan, EFFECT_UID_CLAIM, json_pack("{s:i}", "uid", VM_UID));
-        step(plan, EFFECT_IMAGE_OPEN,
-             json_pack("{s:s, s:s, s:s, s:s}", "path", disk, "access", "rw", "lock", "exclusive", "fd",
-                       "image"));
-        step(plan, EFFECT_DIRECTORY,
-             json_pack("{s:s, s:i, s:i, s:i}", "path", private_dir, "mode", 0700, "uid", 0, "gid", 0));
-        step(plan, EFFECT_LISTEN,
-             json_pack("{s:s, s:i, s:i, s:i, s:s}", "path", qmp, "mode", 0600, "uid", 0, "gid", 0, "fd",
-                       "qmp"));
-        step(plan, EFFECT_STDERR, json_pack("{s:s, s:i}", "fd", "stderr", "max", 65536));
-        step(plan, EFFECT_MACHINE_LOCK, json_pack("{s:s, s:s}", "path", lock, "text", "LAYOUT = 1\n"));
+        add_step(plan, EFFECT_UID_CLAIM, json_pack("{s:i}", "uid", VM_UID));
+        add_step(plan, EFFECT_IMAGE_OPEN,
+                 json_pack("{s:s, s:s, s:s, s:s}", "path", disk, "access", "rw", "lock", "exclusive", "fd",
+                           "image"));
+        add_step(plan, EFFECT_DIRECTORY,
+                 json_pack("{s:s, s:i, s:i, s:i}", "path", private_dir, "mode", 0700, "uid", 0, "gid", 0));
+        add_step(plan, EFFECT_LISTEN,
+                 json_pack("{s:s, s:i, s:i, s:i, s:s}", "path", qmp, "mode", 0600, "uid", 0, "gid", 0, "fd",
+                           "qmp"));
+        add_step(plan, EFFECT_STDERR, json_pack("{s:s, s:i}", "fd", "stderr", "max", 65536));
+        add_step(plan, EFFECT_MACHINE_LOCK, json_pack("{s:s, s:s}", "path", lock, "text", "LAYOUT = 1\n"));
         add_nic(f);
-        step(plan, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", f->group));
-        step(plan, EFFECT_LIVE_TEMPLATE, json_pack("{s:s, s:s}", "path", live, "text", "NAME = torn\n"));
-        step(plan, EFFECT_SPAWN, json_object());
-        arg(plan, xstrdup(plan->emulator));
-        arg(plan, xstrdup("-name"));
-        arg(plan, xasprintf("guest=%s,process=%s-" GENERATION_PLACEHOLDER, f->vm_name, f->vm_name));
-        fd_of(plan, 2, "stderr");
-        fd_of(plan, 3, "qmp");
-        fd_of(plan, 4, "image");
-        fd_of(plan, 5, "tap:torn-0:0");
+        add_step(plan, EFFECT_CGROUP_CREATE, json_pack("{s:s}", "path", f->group));
+        add_step(plan, EFFECT_LIVE_TEMPLATE, json_pack("{s:s, s:s}", "path", live, "text", "NAME = torn\n"));
+        add_step(plan, EFFECT_SPAWN, json_object());
+        add_arg(plan, plan->emulator);
+        add_arg(plan, "-name");
+        add_arg(plan, names);
+        add_fd(plan, 2, "stderr");
+        add_fd(plan, 3, "qmp");
+        add_fd(plan, 4, "image");
+        add_fd(plan, 5, "tap:torn-0:0");
 }
 
 /* What a supervisor would have written: the guest runs. */
@@ -276,18 +246,7 @@ static inline int tear_down(void **state)
         cgroup_remove(&f->cgroup, f->group, 5000, &err);
         fd_remove_tree(AT_FDCWD, f->root, &err);
         error_free(err);
-        for (size_t i = 0; i < f->plan.n_steps; i++)
-                json_decref(f->plan.steps[i].args);
-        for (size_t i = 0; i < f->plan.n_args; i++)
-                free(f->plan.args[i].text);
-        for (size_t i = 0; i < f->plan.n_fds; i++)
-                free(f->plan.fds[i].source);
-        free(f->plan.steps);
-        free(f->plan.args);
-        free(f->plan.fds);
-        free(f->plan.name);
-        free(f->plan.emulator);
-        free(f->plan.cgroup);
+        free_plan(&f->plan);
         paths_done(&f->site.paths);
         cgroup_host_done(&f->cgroup);
         text_done(&f->lines);
@@ -388,9 +347,5 @@ static inline char *with_tail(struct fixture *f, size_t cut, bool zeros)
 /* What main() of each of these programs does. */
 static inline int run_as_root(const struct CMUnitTest *tests, size_t n)
 {
-        if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || access("/dev/net/tun", R_OK | W_OK) < 0) {
-                puts("skipped: needs root, network namespaces and /dev/net/tun");
-                return 77;
-        }
-        return _cmocka_run_group_tests("tests", tests, n, NULL, NULL);
+        return has_taps() ? _cmocka_run_group_tests("tests", tests, n, NULL, NULL) : 77;
 }
