@@ -40,9 +40,9 @@
 #include "conf/spec_build.h"
 #include "launcher/plan/plan_build.h"
 #include "launcher/run/unit.h"
+#include "tests/unit/golden_files.h"
 
-#define GOLDEN_DIR "tests/golden"
-#define FILE_MAX   (1 << 20)
+#define FILE_MAX (1 << 20)
 
 struct golden_case {
         char *name; /* "disk-virtio" */

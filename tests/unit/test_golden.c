@@ -4,11 +4,10 @@
  */
 #include "tests/unit/golden_case.h"
 
-#include <dirent.h>
-
 #include "conf/spec_pending.h"
 #include "launcher/plan/expander.h"
 #include "launcher/run/state_compare.h"
+#include "tests/unit/golden_files.h"
 #include "tests/unit/xml_twin.h"
 
 /* A case of the same host and comments, for another template; its plan_done() leaves them alone. */
@@ -311,11 +310,6 @@ static void gives_its_plan(void **state)
         error_free(err);
         launch_plan_free(plan);
         golden_done(&golden);
-}
-
-static int is_template(const struct dirent *entry)
-{
-        return text_ends_with(entry->d_name, ".tmpl");
 }
 
 /* The sentence of # TEST:, in the words of a test name. */

@@ -3,7 +3,6 @@
  * least 60, any two of which differ in at least five rows of the attribute tables; and each habit of those who write
  * templates is in several of them. That each gives its plan, and its XML twin the same, is test_golden's to show.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,8 +17,7 @@
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/template.h"
-
-#define GOLDEN_DIR "tests/golden"
+#include "tests/unit/golden_files.h"
 
 enum { MIN_TEMPLATES = 60, MIN_ROWS = 5, FILE_MAX = 1 << 20 };
 
@@ -37,11 +35,6 @@ struct real {
 
 static struct real *reals;
 static size_t n_reals;
-
-static int is_real(const struct dirent *entry)
-{
-        return text_starts_with(entry->d_name, "real-") && text_ends_with(entry->d_name, ".tmpl");
-}
 
 /* Which VM and which image it is makes no other template, nor what is without effect. */
 static bool is_of_interest(const struct attr_section *section, const char *key)
@@ -77,7 +70,7 @@ static void say(struct real *real, const char *vector, const char *key, const ch
 static int read_reals(void **state)
 {
         struct dirent **entries;
-        int n = scandir(GOLDEN_DIR, &entries, is_real, alphasort);
+        int n = scandir(GOLDEN_DIR, &entries, is_real_template, alphasort);
         struct error *err = NULL;
 
         (void)state;

@@ -2,7 +2,6 @@
  * Row coverage: each implemented row of the attribute tables has a golden for its default, its extreme (where there is
  * one) and a wrong value, and a line of docs/guide-coverage.md whose proofs exist. tests/README.md says what counts.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,11 +18,11 @@
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/template.h"
+#include "tests/unit/golden_files.h"
 #include "tests/unit/proof_names.h"
 
-#define GOLDEN_DIR "tests/golden"
-#define GUIDE      "docs/guide-coverage.md"
-#define LIST       "tests/proof/attributes.list"
+#define GUIDE "docs/guide-coverage.md"
+#define LIST  "tests/proof/attributes.list"
 
 struct golden {
         char *name, *text, *plan;
@@ -64,11 +63,6 @@ static void parse(const char *text, struct template **ret)
 
         if (template_parse("golden", text, strlen(text), ret, &err) < 0)
                 error_free(err);
-}
-
-static int is_template(const struct dirent *entry)
-{
-        return text_ends_with(entry->d_name, ".tmpl");
 }
 
 static int read_goldens(void **state)

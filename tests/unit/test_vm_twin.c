@@ -5,7 +5,6 @@
  * drivers have done is left out, and so is what reaches USER_TEMPLATE only. The same attributes in XML that nobody has
  * worked on mean the same as the text: test_golden shows it.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,10 +20,10 @@
 #include "base/text.h"
 #include "conf/attr.h"
 #include "conf/spec_build.h"
+#include "tests/unit/golden_files.h"
 
-#define GOLDEN_DIR "tests/golden"
-#define ID         "7"
-#define VM_DIR     "/var/lib/one/datastores/100/" ID
+#define ID     "7"
+#define VM_DIR "/var/lib/one/datastores/100/" ID
 
 enum { FILE_MAX = 1 << 20 };
 
@@ -282,15 +281,10 @@ static void fail_with_lines(const char *path, const char *wanted, const char *go
                  (int)strcspn(wanted, "\n"), wanted, (int)strcspn(got, "\n"), got);
 }
 
-static int is_real(const struct dirent *entry)
-{
-        return text_starts_with(entry->d_name, "real-") && text_ends_with(entry->d_name, ".tmpl");
-}
-
 static void a_vm_of_opennebula_means_what_its_core_has_made_of_the_template(void **state)
 {
         struct dirent **entries;
-        int n = scandir(GOLDEN_DIR, &entries, is_real, alphasort), n_errors = 0;
+        int n = scandir(GOLDEN_DIR, &entries, is_real_template, alphasort), n_errors = 0;
 
         (void)state;
         assert_true(n >= 60);
