@@ -501,11 +501,11 @@ static void every_proof_of_the_guide_coverage_exists_and_is_run(void **state)
         assert_int_equal(check.bad, 0);
 }
 
-/* Each FILE:TEST of the "must show" lists. */
+/* Each FILE:TEST of the "must show" lists, and each program of unit tests. */
 static void check_list_line(const char *line, void *data)
 {
         unsigned *bad = data;
-        static const char folder[] = "tests/integration/";
+        static const char folder[] = "tests/integration/", programs[] = "build/tests/test_";
 
         for (const char *found = strstr(line, folder); found; found = strstr(found + 1, folder)) {
                 const char *proof = found + strlen(folder);
@@ -514,6 +514,15 @@ static void check_list_line(const char *line, void *data)
 
                 if (strchr(word, ':') ? !proof_test_exists(word) : access(path, R_OK) < 0) {
                         print_error("there is no test '%s'\n", word);
+                        (*bad)++;
+                }
+        }
+        for (const char *found = strstr(line, programs); found; found = strstr(found + 1, programs)) {
+                const char *name = found + strlen("build/tests/");
+                _cleanup_free_ char *path = xasprintf("tests/unit/%.*s.c", (int)strcspn(name, " ;&|"), name);
+
+                if (access(path, R_OK) < 0) {
+                        print_error("there is no %s\n", path);
                         (*bad)++;
                 }
         }
