@@ -3,20 +3,11 @@
 # guest; and what becomes of the helper processes (swtpm, virtiofsd).
 . "$(dirname "$0")/lib.sh"
 
-# device ID PROPERTY VALUE
-device() { qom "peripheral/$1" "$2" "$3"; }
 # object ID PROPERTY VALUE
 object() {
     qmp qom-get "{\"path\":\"/objects/$1\",\"property\":\"$2\"}"
     assert_eq "$(jq -cr . <<<"$REPLY_JSON")" "$3" "object $1 $2"
 }
-# chardev ID JQ-FILTER VALUE
-chardev() {
-    qmp query-chardev
-    assert_eq "$(jq -cr --arg id "$1" ".[] | select(.label == \$id) | $2" <<<"$REPLY_JSON")" "$3" "chardev $1: $2"
-}
-# in_status ID JQ-FILTER VALUE: of the VM's list of devices
-in_status() { assert_eq "$(status_of "devices[] | select(.id == \"$1\") | $2")" "$3" "status of $1: $2"; }
 # confined PID UID: it runs so, with a system call filter, in the VM's group
 confined() {
     local status

@@ -11,8 +11,6 @@ limits() {
     qmp qom-get "{\"path\":\"/objects/disk$1-limits\",\"property\":\"limits\"}"
     reply_is "$2" "$3"
 }
-# in_status N JQ-FILTER VALUE
-in_status() { assert_eq "$(status_of "devices[] | select(.id == \"disk$1\") | $2")" "$3" "status of disk$1: $2"; }
 overlays() { echo "$ROOT/var/lib/vmlaunch/$VM/overlays"; }
 # header: the lines that every VM here has
 header() {
@@ -108,8 +106,8 @@ END
     assert_eq "$(blkid -p -o value -s TYPE "$WORK/inside")" ext2 "file system in a qcow2 image"
     assert_eq "$(stat -c '%s %b' "$(overlays)/disk11-dropped.raw")" "$((18 << 20)) 0" "size and blocks of an empty disk"
     assert_eq "$(blkid -p -o value -s TYPE "$(overlays)/disk12-dropped.raw")" swap "swap"
-    in_status 7 .source "$(overlays)/disk7-dropped.qcow2"
-    in_status 7 .format qcow2
+    in_status disk7 .source "$(overlays)/disk7-dropped.qcow2"
+    in_status disk7 .format qcow2
     assert_eq "$(vml -o json status "$VM" --compare | jq -c .differences)" "[]" "differences"
     base=$(stat -c %i "$(overlays)/disk6.qcow2")
     ended

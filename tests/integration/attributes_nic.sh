@@ -17,8 +17,6 @@ offers() { # N FEATURE
     qmp x-query-virtio-status "{\"path\":\"/machine/peripheral/nic$1/virtio-backend\"}"
     jq -e --arg name "$2" '."host-features" | (."dev-features" + .transports) | any(startswith($name))' <<<"$REPLY_JSON" >/dev/null
 }
-# in_status N JQ-FILTER VALUE
-in_status() { assert_eq "$(status_of "devices[] | select(.id == \"nic$1\") | $2")" "$3" "status of nic$1: $2"; }
 
 # A script that writes down its arguments, and fails while a file is there.
 nic_script() {
@@ -128,10 +126,10 @@ END
     assert_match "$(<"$WORK/script-said")" '^1 vl-s 0 1$' "what the script got"
     link vl-s .master null
 
-    in_status 9 '.metadata.IP' 192.168.0.7
-    in_status 9 '.metadata | length' 25
-    in_status 0 '.queues' 2
-    in_status 0 '.metadata' null
+    in_status nic9 '.metadata.IP' 192.168.0.7
+    in_status nic9 '.metadata | length' 25
+    in_status nic0 '.queues' 2
+    in_status nic0 '.metadata' null
     assert_contains "$(<"$ROOT/run/vmlaunch/$VM/live.tmpl")" 'IP6_GLOBAL = "2001:db8::8"' live.tmpl
     assert_eq "$(vml -o json status --compare "$VM" | jq -c .differences)" "[]" "what template and QEMU say"
     ended

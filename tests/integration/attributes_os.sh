@@ -7,8 +7,8 @@ started_and_paused() {
     started
     qmp stop
 }
-# device TYPE: path of a device without id
-device() {
+# nameless TYPE: path of a device without id
+nameless() {
     qmp qom-list '{"path":"/machine/unattached"}'
     echo "unattached/$(jq -r --arg type "child<$1>" '[.[] | select(.type == $type) | .name][0]' <<<"$REPLY_JSON")"
 }
@@ -79,15 +79,15 @@ END
     cpu hv-time true
     cpu tsc-frequency 2000000000
     qom "" hpet false
-    qom "$(device mc146818rtc)" lost_tick_policy slew
+    qom "$(nameless mc146818rtc)" lost_tick_policy slew
     qom q35 pci-hole64-size $((16 << 30))
-    qom "$(device ICH9-LPC)" disable_s3 0
-    qom "$(device ICH9-LPC)" disable_s4 1
+    qom "$(nameless ICH9-LPC)" disable_s3 0
+    qom "$(nameless ICH9-LPC)" disable_s4 1
     # The chip set's watchdog may act.
-    qom "$(device ICH9-LPC)" noreboot false
+    qom "$(nameless ICH9-LPC)" noreboot false
     has_argument "shutdown=pause,reboot=reset,panic=pause,watchdog=debug" || fail "the action of the watchdog"
     qom peripheral/disk0 type ide-hd
-    qom peripheral/disk0 parent_bus "/machine/$(device ich9-ahci)/ide.0"
+    qom peripheral/disk0 parent_bus "/machine/$(nameless ich9-ahci)/ide.0"
     qom peripheral/iommu0 type intel-iommu
     qom peripheral/iommu0 intremap on
     qom peripheral/iommu0 caching-mode true
@@ -130,13 +130,13 @@ END
     qom "" pflash1 pflash1-format
     qom system.flash1 secure false
     node pflash1-format .drv raw
-    qom "$(device PIIX4_PM)" disable_s3 1
-    qom "$(device PIIX4_PM)" disable_s4 0
+    qom "$(nameless PIIX4_PM)" disable_s3 1
+    qom "$(nameless PIIX4_PM)" disable_s4 0
     qom i440fx pci-hole64-size $((8 << 30))
     qom "" pit off
     # What HYPERV wants of the timers.
     qom "" hpet false
-    qom "$(device mc146818rtc)" lost_tick_policy slew
+    qom "$(nameless mc146818rtc)" lost_tick_policy slew
     cpu kvmclock false
     cpu pmu false
     rtc_is_ahead 19800
@@ -170,9 +170,9 @@ END
     qom peripheral/iommu0 type virtio-iommu-pci
     qom peripheral/iommu0 addr 240
     qom "" hpet true
-    qom "$(device mc146818rtc)" lost_tick_policy discard
-    qom "$(device ICH9-LPC)" disable_s3 0
-    qom "$(device ICH9-LPC)" disable_s4 1
+    qom "$(nameless mc146818rtc)" lost_tick_policy discard
+    qom "$(nameless ICH9-LPC)" disable_s3 0
+    qom "$(nameless ICH9-LPC)" disable_s4 1
     rtc_is_ahead "$(($(date -d "$(date '+%Y-%m-%d %H:%M:%S') UTC" +%s) - $(date +%s)))"
     # TRACK realtime: it goes on while the guest does not.
     local at
@@ -207,7 +207,7 @@ END
     qom "" acpi auto
     qom "" pflash1 pflash1-format
     cpu type '"max-arm-cpu"'
-    qom "$(device arm-gicv3)" num-cpu 2
+    qom "$(nameless arm-gicv3)" num-cpu 2
     qom peripheral/disk0 type scsi-hd
     qom peripheral/disk1 type scsi-cd
     qom peripheral/nic0 type virtio-net-pci

@@ -118,6 +118,8 @@ status_is() { [[ $(status_of "$1") == "$2" ]]; }
 status_is_not() { [[ $(status_of "$1") != "$2" ]]; }
 story() { status_of 'story[].text'; }
 story_has() { [[ $(story) == *"$1"* ]]; }
+# in_status ID JQ-FILTER VALUE: of the VM's list of devices
+in_status() { assert_eq "$(status_of "devices[] | select(.id == \"$1\") | $2")" "$3" "status of $1: $2"; }
 # helper ID MEMBER: of the program that the VM has for this device
 helper() { status_of "helpers[] | select(.id == \"$1\") | .$2"; }
 log_of() { cat "$ROOT/var/log/vmlaunch/$VM.log"; }
@@ -326,10 +328,17 @@ qom() {
     qmp qom-get "{\"path\":\"/machine${1:+/$1}\",\"property\":\"$2\"}"
     assert_eq "$(jq -cr . <<<"$REPLY_JSON")" "$3" "${1:-machine} $2"
 }
+# device ID PROPERTY VALUE
+device() { qom "peripheral/$1" "$2" "$3"; }
 # qom_child NAME: is there a device of this id?
 qom_child() {
     qmp qom-list '{"path":"/machine/peripheral"}'
     jq -e --arg name "$1" 'any(.[]; .name == $name)' <<<"$REPLY_JSON" >/dev/null
+}
+# chardev ID JQ-FILTER VALUE
+chardev() {
+    qmp query-chardev
+    assert_eq "$(jq -cr --arg id "$1" ".[] | select(.label == \$id) | $2" <<<"$REPLY_JSON")" "$3" "chardev $1: $2"
 }
 # disk N JQ-FILTER VALUE: of query-block's entry
 disk() {

@@ -83,15 +83,6 @@ bare_template() {
     TEMPLATE=$ROOT/$VM.tmpl
     printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' "$@" >"$TEMPLATE"
 }
-# device ID PROPERTY VALUE
-device() { qom "peripheral/$1" "$2" "$3"; }
-# chardev ID JQ-FILTER VALUE
-chardev() {
-    qmp query-chardev
-    assert_eq "$(jq -cr --arg id "$1" ".[] | select(.label == \$id) | $2" <<<"$REPLY_JSON")" "$3" "chardev $1: $2"
-}
-# in_status ID JQ-FILTER VALUE: of the VM's list of devices
-in_status() { assert_eq "$(status_of "devices[] | select(.id == \"$1\") | $2")" "$3" "status of $1: $2"; }
 is_listening() { [[ -S $1 ]]; }
 # server COMMAND...: until served
 server() {
