@@ -5,11 +5,6 @@
 
 CLIENT=$TOP/build/tests/display_client
 
-# machine [LINES...]: a template without an agent or anything to boot
-machine() {
-    TEMPLATE=$ROOT/$VM.tmpl
-    printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' 'FEATURES = [ GUEST_AGENT = "no" ]' "$@" >"$TEMPLATE"
-}
 # client STATUS PASSWORD vnc|spice ADDRESS [PORT [KEYS]]: what it said is in $OUT
 client() {
     local want=$1 password=$2
@@ -51,7 +46,7 @@ has_no_secret() { # SECRET
 test_vnc_with_its_devices() {
     local first supervisor journal
     need_root
-    machine 'GRAPHICS = [ TYPE = "vnc", LISTEN = "10.77.0.1", PORT = "5917", PASSWD = "canary-1-and-more" ]' \
+    small_template 'GRAPHICS = [ TYPE = "vnc", LISTEN = "10.77.0.1", PORT = "5917", PASSWD = "canary-1-and-more" ]' \
         'VIDEO = [ TYPE = "vga", VRAM = "32768", RESOLUTION = "1152x864" ]' 'SOUND = [ MODEL = "ich9", CODEC = "micro" ]' \
         'INPUT = [ TYPE = "tablet" ]' 'INPUT = [ TYPE = "keyboard", BUS = "usb" ]' 'INPUT = [ TYPE = "mouse", BUS = "usb" ]' \
         'INPUT = [ TYPE = "tablet", BUS = "virtio" ]' 'INPUT = [ TYPE = "mouse", BUS = "virtio" ]' \
@@ -115,7 +110,7 @@ test_vnc_with_its_devices() {
     first=$VM
     supervisor=$(status_of supervisor_pid)
     VM=$VM-b
-    machine 'GRAPHICS = [ TYPE = "spice", PORT = "5917" ]'
+    small_template 'GRAPHICS = [ TYPE = "spice", PORT = "5917" ]'
     expect 9 vml start "$TEMPLATE"
     assert_contains "$ERR" "port 5917 is in use by VM '$first'" "the second VM"
     for journal in whole lost; do
@@ -136,7 +131,7 @@ test_vnc_with_its_devices() {
 test_a_password_is_made_for_each_start() {
     local path before
     need_root
-    machine 'VMID = "42"' 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes" ]' \
+    small_template 'VMID = "42"' 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes" ]' \
         'VIDEO = [ TYPE = "virtio", RESOLUTION = "800x600", IOMMU = "yes", ATS = "yes" ]'
     started
     path=$ROOT/run/vmlaunch/$VM/private/graphics.password
@@ -164,7 +159,7 @@ test_a_password_is_made_for_each_start() {
 test_display_says_how_and_screenshot_what() {
     local port
     need_root
-    machine 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes", PORT = "5921" ]'
+    small_template 'GRAPHICS = [ TYPE = "vnc", LISTEN = "0.0.0.0", RANDOM_PASSWD = "yes", PORT = "5921" ]'
     expect 4 vml display "$VM"
     started
     expect 0 vml display "$VM"
@@ -193,7 +188,7 @@ password: random, in $ROOT/run/vmlaunch/$VM/private/graphics.password" display
     ended
     expect 3 vml display "$VM"
 
-    machine
+    small_template
     started
     expect 1 vml display "$VM"
     assert_contains "$ERR" "has no GRAPHICS" "display"
@@ -206,7 +201,7 @@ password: random, in $ROOT/run/vmlaunch/$VM/private/graphics.password" display
 test_vnc_on_a_unix_socket_and_a_password_in_a_file() {
     need_root
     printf 'in-file\n' >"$ROOT/vnc.password"
-    machine "GRAPHICS = [ TYPE = \"vnc\", LISTEN = \"unix\", PASSWD = \"file:$ROOT/vnc.password\" ]" \
+    small_template "GRAPHICS = [ TYPE = \"vnc\", LISTEN = \"unix\", PASSWD = \"file:$ROOT/vnc.password\" ]" \
         'VIDEO = [ TYPE = "bochs", VRAM = "8 MiB", RESOLUTION = "640x480" ]' 'SOUND = [ MODEL = "usb" ]'
     started
     listens
@@ -227,7 +222,7 @@ test_vnc_on_a_unix_socket_and_a_password_in_a_file() {
 
 test_spice_with_its_devices() {
     need_root
-    machine 'GRAPHICS = [ TYPE = "spice", LISTEN = "::1", PORT = "5918", PASSWD = "canary-5", USB_REDIRECTIONS = "2" ]' \
+    small_template 'GRAPHICS = [ TYPE = "spice", LISTEN = "::1", PORT = "5918", PASSWD = "canary-5", USB_REDIRECTIONS = "2" ]' \
         'VIDEO = [ TYPE = "qxl", VRAM = "16 MiB", RESOLUTION = "1024x768" ]' \
         'REDIRFILTER = [ CLASS = "0x08", VENDOR = "0x0951", PRODUCT = "0x1625", VERSION = "2.0", ALLOW = "yes" ]' \
         'REDIRFILTER = [ ALLOW = "no" ]'
@@ -258,7 +253,7 @@ test_spice_with_its_devices() {
 
 test_spice_on_a_unix_socket_without_devices() {
     need_root
-    machine 'GRAPHICS = [ TYPE = "spice", LISTEN = "unix", VDAGENT = "no", USB_REDIRECTIONS = "0" ]' \
+    small_template 'GRAPHICS = [ TYPE = "spice", LISTEN = "unix", VDAGENT = "no", USB_REDIRECTIONS = "0" ]' \
         'VIDEO = [ TYPE = "none" ]' 'SOUND = [ MODEL = "none" ]'
     started
     listens
@@ -273,7 +268,7 @@ test_spice_on_a_unix_socket_without_devices() {
 
 test_a_pc_has_the_devices_of_its_time() {
     need_root
-    machine 'OS = [ MACHINE = "pc" ]' 'GRAPHICS = [ TYPE = "vnc" ]' 'VIDEO = [ TYPE = "cirrus" ]' 'INPUT = [ TYPE = "tablet" ]' \
+    small_template 'OS = [ MACHINE = "pc" ]' 'GRAPHICS = [ TYPE = "vnc" ]' 'VIDEO = [ TYPE = "cirrus" ]' 'INPUT = [ TYPE = "tablet" ]' \
         'SOUND = [ MODEL = "es1370" ]'
     started
     card type cirrus-vga
@@ -290,14 +285,14 @@ test_values_of_the_configuration_are_for_vms_with_graphics() {
     mkdir -p "$ROOT/etc/vmlaunch"
     printf '%s\n' 'GRAPHICS = [ TYPE = "vnc", PASSWD = "canary-7" ]' 'VIDEO = [ TYPE = "vmvga", VRAM = "8192" ]' \
         >"$ROOT/etc/vmlaunch/host.conf"
-    machine 'GRAPHICS = []'
+    small_template 'GRAPHICS = []'
     started
     card type vmware-svga
     card vgamem_mb 8
     gets_in canary-7 vnc 127.0.0.1 "$(status_of 'devices[] | select(.id == "graphics0") | .port')"
     has_no_secret canary-7
     ended
-    machine
+    small_template
     expect 0 vml plan "$TEMPLATE"
     [[ $OUT != *vmware-svga* && $OUT != *-vnc* ]] || fail "a VM without GRAPHICS has some"
 }
@@ -326,10 +321,10 @@ somebody_listens() { [[ -n $(ss -Hltn "sport = :$1") ]]; }
 test_what_this_host_cannot_is_told() {
     local port=5920
     need_root
-    machine 'GRAPHICS = [ TYPE = "vnc", LISTEN = "10.99.99.99" ]'
+    small_template 'GRAPHICS = [ TYPE = "vnc", LISTEN = "10.99.99.99" ]'
     expect 10 vml start "$TEMPLATE"
     assert_match "$ERR" "GRAPHICS/LISTEN: this host has no address 10.99.99.99.*it has .*10.77.0.1" "LISTEN"
-    machine "GRAPHICS = [ TYPE = \"vnc\", PORT = \"$port\" ]"
+    small_template "GRAPHICS = [ TYPE = \"vnc\", PORT = \"$port\" ]"
     socat "TCP-LISTEN:$port,bind=127.0.0.1" - >/dev/null </dev/null &
     await 10 somebody_listens "$port"
     expect 9 vml start "$TEMPLATE"

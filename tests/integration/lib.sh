@@ -112,6 +112,11 @@ END
         printf '%s\n' "$@"
     } >"$TEMPLATE"
 }
+# small_template [LINES...]: a template without an agent or anything to boot
+small_template() {
+    TEMPLATE=$ROOT/$VM.tmpl
+    printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' 'FEATURES = [ GUEST_AGENT = "no" ]' "$@" >"$TEMPLATE"
+}
 
 status_of() { vml -o json status "$VM" | jq -r ".$1"; }
 status_is() { [[ $(status_of "$1") == "$2" ]]; }

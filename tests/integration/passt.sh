@@ -14,10 +14,6 @@ netdev_type() { # N
     tr '\0' '\n' <"/proc/$(status_of pid)/cmdline" | grep -F "\"id\":\"net$1\"" | jq -r 'select(.netdev == null).type'
 }
 # A guest that nobody asks for anything.
-small_template() { # NIC...
-    TEMPLATE=$ROOT/$VM.tmpl
-    printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' 'FEATURES = [ GUEST_AGENT = "no" ]' "$@" >"$TEMPLATE"
-}
 # What the guest says to port 8099 of the host is in $WORK/heard, and it gets an answer.
 listen() {
     # shellcheck disable=SC2016 # the script's own

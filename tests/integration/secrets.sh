@@ -75,8 +75,7 @@ END
 
 # graphics LINE: a machine with that server
 graphics() {
-    TEMPLATE=$ROOT/$VM.tmpl
-    printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' 'FEATURES = [ GUEST_AGENT = "no" ]' "GRAPHICS = [ $1 ]" >"$TEMPLATE"
+    small_template "GRAPHICS = [ $1 ]"
     allowed "$TEMPLATE" "$ROOT/new.tmpl"
 }
 
