@@ -2,11 +2,6 @@
 # The VM's control group: limits as the kernel has them, hosts without control groups or with read-only ones.
 . "$(dirname "$0")/lib.sh"
 
-# fake_template [LINES...]: a VM of the stand-in, with further lines; $MANNER are words on its command line
-fake_template() {
-    install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
-    CMDLINE=${MANNER:-} template "EMULATOR = \"$ROOT/fake-qemu\"" "$@"
-}
 need_v1() { # CONTROLLER...
     local controller
     need_root

@@ -112,6 +112,11 @@ END
         printf '%s\n' "$@"
     } >"$TEMPLATE"
 }
+# fake_template [LINES...]: of a VM of the stand-in, with further lines; $MANNER are words on its command line
+fake_template() {
+    [[ -e $ROOT/fake-qemu ]] || install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
+    CMDLINE=${MANNER:-} template "EMULATOR = \"$ROOT/fake-qemu\"" "$@"
+}
 # small_template [LINES...]: a template without an agent or anything to boot
 small_template() {
     TEMPLATE=$ROOT/$VM.tmpl

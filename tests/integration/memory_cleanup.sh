@@ -17,10 +17,6 @@ kvmrc() {
     mkdir -p "$ROOT/etc/vmlaunch"
     printf '%s\n' "$@" >"$ROOT/etc/vmlaunch/kvmrc"
 }
-fake_template() {
-    install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
-    template "EMULATOR = \"$ROOT/fake-qemu\"" "$@"
-}
 stamp() { echo "$ROOT/run/vmlaunch/.memory-cleanup"; }
 # As if the last one was more than a minute ago.
 long_ago() {

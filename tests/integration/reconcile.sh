@@ -4,10 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 
 # A VM of the stand-in with a NIC and a disk.
-fake_template() {
-    install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
+run_template() {
     qemu-img create -q -f raw "$ROOT/disk.raw" 1M
-    template "EMULATOR = \"$ROOT/fake-qemu\"" "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]" \
+    fake_template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]" \
         "DISK = [ SOURCE = \"$ROOT/disk.raw\", FORMAT = \"raw\", TARGET = \"vda\" ]"
     DIR=$ROOT/run/vmlaunch/$VM
     [[ -d $ROOT/run ]] || mkdir -p "$ROOT/run"
@@ -43,7 +42,7 @@ remove_groups() { groups_of "$1" | xargs -r rmdir; }
 
 test_live_qemu_without_supervisor_is_adopted_in_the_background() {
     need_root
-    fake_template
+    run_template
     start_orphan
     expect 0 vml reconcile --dry-run
     assert_contains "$OUT" "$VM: would be adopted: QEMU (process $QEMU) runs without its supervisor"
@@ -68,7 +67,7 @@ test_live_qemu_without_supervisor_is_adopted_in_the_background() {
 
 test_torn_journal_and_record_cost_no_guest() {
     need_root
-    fake_template
+    run_template
     start_orphan
     local lock
     lock=$(cd "$ROOT/run/vmlaunch" && ls images/*)
@@ -91,7 +90,7 @@ test_torn_journal_and_record_cost_no_guest() {
 
 test_torn_journal_and_record_of_a_dead_qemu_leave_nothing() {
     need_root
-    fake_template
+    run_template
     local cut
     for cut in 0 400; do
         start_orphan
@@ -113,7 +112,7 @@ test_torn_journal_and_record_of_a_dead_qemu_leave_nothing() {
 
 test_orphans_are_removed_by_proof_and_nothing_foreign_is_touched() {
     need_root
-    fake_template
+    run_template
     expect 0 vml start "$TEMPLATE"
     GENERATION=$(status_of generation)
     local instance=${GENERATION:0:8} dead=${GENERATION:0:8}0123456789abcdef foreign=00000000fedcba9876543210
@@ -162,7 +161,7 @@ test_orphans_are_removed_by_proof_and_nothing_foreign_is_touched() {
 
 test_vms_of_another_instance_are_left_alone_whatever_they_are_called() {
     need_root
-    fake_template
+    run_template
     expect 0 vml start "$TEMPLATE"
     local other=$WORK/other
     mkdir -p "$other"
@@ -179,7 +178,7 @@ test_vms_of_another_instance_are_left_alone_whatever_they_are_called() {
 
 test_qemu_whose_directory_is_gone_is_reported_refused_and_destroyed() {
     need_root
-    fake_template
+    run_template
     start_orphan
     rm -r "$DIR"
     expect 0 vml reconcile
@@ -200,7 +199,7 @@ test_qemu_whose_directory_is_gone_is_reported_refused_and_destroyed() {
 
 test_start_takes_away_what_an_earlier_run_has_left() {
     need_root
-    fake_template
+    run_template
     start_orphan
     end_qemu
     assert_eq "$(vml -o json list | jq -r '.[0] | "\(.state) \(.pid)"')" "unsupervised null"
@@ -214,7 +213,7 @@ test_start_takes_away_what_an_earlier_run_has_left() {
 
 test_reconcile_does_not_disturb_starts_and_ends() {
     need_root
-    fake_template
+    run_template
     local i out
     touch "$WORK/go"
     (
@@ -234,7 +233,7 @@ test_reconcile_does_not_disturb_starts_and_ends() {
 
 test_what_a_run_had_made_for_itself_goes_after_a_crash_of_the_host() {
     need_root
-    fake_template
+    run_template
     sed -i '$a DISK = [ TYPE = "fs", SIZE = "1", TARGET = "vdb" ]\nDISK = [ TYPE = "fs", SIZE = "1", PERSISTENT = "yes", TARGET = "vdc" ]' "$TEMPLATE"
     local made=$ROOT/var/lib/vmlaunch/$VM/overlays
     start_orphan

@@ -5,10 +5,6 @@
 
 exe_of() { readlink "/proc/$1/exe"; }
 # A VM whose emulator answers at once; $QEMU and $SUPERVISOR are its processes, $SOCKET its control socket.
-fake_template() {
-    [[ -e $ROOT/fake-qemu ]] || install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
-    template "EMULATOR = \"$ROOT/fake-qemu\"" "$@"
-}
 start_vm() {
     need_root
     expect 0 "${A:-$VMLAUNCH}" --root "$ROOT" start "$TEMPLATE"

@@ -3,11 +3,6 @@
 # a start that is cancelled, two of them at once, full and read-only file systems. Most of it with a stand-in for QEMU.
 . "$(dirname "$0")/lib.sh"
 
-# fake_template [WORDS]: a VM of the stand-in, which misbehaves as the words on its command line say
-fake_template() {
-    install -m 755 "$TOP/build/tests/fake_qemu" "$ROOT/fake-qemu"
-    CMDLINE=${1:-} template "EMULATOR = \"$ROOT/fake-qemu\""
-}
 ask_supervisor() { # COMMAND
     printf '{"execute":"qmp_capabilities"}\n{"execute":"%s"}\n' "$1" |
         timeout 5 socat -t 0.3 - "UNIX-CONNECT:$ROOT/run/vmlaunch/$VM/control.sock"
@@ -30,7 +25,7 @@ quicker_than() { # SECONDS COMMAND...
 
 test_lost_qmp_connection_is_made_again() {
     need_root
-    fake_template fake.hangup
+    MANNER=fake.hangup fake_template
     expect 0 vml start "$TEMPLATE"
     ask_supervisor query-version >/dev/null
     await 5 story_has "QMP is connected again"
@@ -44,7 +39,7 @@ test_lost_qmp_connection_is_made_again() {
 
 test_qemu_that_hangs_up_during_its_start_and_lives_on_is_ended() {
     need_root
-    fake_template fake.leave
+    MANNER=fake.leave fake_template
     quicker_than 9 expect 1 vml start "$TEMPLATE"
     assert_contains "$ERR" "closed its QMP connection"
     assert_clean
@@ -52,7 +47,7 @@ test_qemu_that_hangs_up_during_its_start_and_lives_on_is_ended() {
 
 test_endless_and_deep_greetings_end_the_start() {
     need_root
-    fake_template fake.endless
+    MANNER=fake.endless fake_template
     # The bound on a message or the deadline of the greeting, whichever the machine comes to first.
     local status=0
     timeout 75 "$VMLAUNCH" --root "$ROOT" start "$TEMPLATE" 2>"$WORK/start.err" || status=$?
@@ -61,14 +56,14 @@ test_endless_and_deep_greetings_end_the_start() {
     7) assert_contains "$(<"$WORK/start.err")" "has not greeted" ;;
     *) fail "start ended with $status: $(<"$WORK/start.err")" ;;
     esac
-    fake_template fake.deep
+    MANNER=fake.deep fake_template
     quicker_than 9 expect 1 vml start "$TEMPLATE"
     assert_contains "$ERR" "levels deep"
 }
 
 test_flood_of_events_fills_neither_memory_nor_log_and_destroy_works() {
     need_root
-    fake_template fake.flood
+    MANNER=fake.flood fake_template
     expect 0 vml start "$TEMPLATE"
     sleep 2
     quicker_than 2 status_is state running || true
@@ -83,7 +78,7 @@ test_flood_of_events_fills_neither_memory_nor_log_and_destroy_works() {
 
 test_start_cancelled_before_it_is_ready_leaves_nothing() {
     need_root
-    fake_template fake.mute
+    MANNER=fake.mute fake_template
     "$VMLAUNCH" --root "$ROOT" start "$TEMPLATE" 2>"$WORK/start.err" &
     local start=$! status=0
     await 5 status_is state starting

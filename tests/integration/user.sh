@@ -24,7 +24,7 @@ a_user() {
     chmod 700 "$HOME_DIR/run"
     chown -R "$USER_ID:$USER_ID" "$HOME_DIR"
 }
-fake_template() {
+user_template() {
     template "EMULATOR = \"$WORK/fake-qemu\"" "$@"
     sed -i '/^CPU = /d' "$TEMPLATE"
 }
@@ -80,11 +80,11 @@ test_a_user_has_vms_of_its_own_from_start_to_shutdown() {
 
 test_what_needs_root_is_said_before_anything_starts() {
     a_user
-    fake_template "NIC = [ BRIDGE = \"$BRIDGE\" ]"
+    user_template "NIC = [ BRIDGE = \"$BRIDGE\" ]"
     expect 5 ovml start "$TEMPLATE"
     assert_match "$ERR" "$TEMPLATE:[0-9]+:[0-9]+: NIC\[0\]/BRIDGE: a tap needs root, and this VM is an ordinary user's"
     assert_contains "$ERR" 'BRIDGE_TYPE = "user"'
-    fake_template
+    user_template
     expect 5 ovml --system start "$TEMPLATE"
     assert_contains "$ERR" "starting a VM of the system's instance needs root"
     expect 5 ovml --system enable "$VM"
@@ -103,7 +103,7 @@ test_what_needs_root_is_said_before_anything_starts() {
 test_a_users_autostart_and_reconcile_are_its_own() {
     a_user
     local vms=$HOME_DIR/.config/vmlaunch/vms qemu
-    fake_template
+    user_template
     cp "$TEMPLATE" "$vms/$VM.tmpl"
     expect 0 ovml enable "$VM"
     assert_eq "$(readlink -f "$HOME_DIR/.config/vmlaunch/autostart/$VM.tmpl")" "$vms/$VM.tmpl" "what enable links"
