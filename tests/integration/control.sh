@@ -4,16 +4,6 @@
 
 OPERATOR_GID=1900000018 MONITOR_GID=1900000019
 
-# The file's mount namespace is its own (lib.sh): the groups are nobody else's.
-have_groups() {
-    [[ $(getent group vmlaunch) != *":$OPERATOR_GID:" ]] || return 0
-    {
-        grep -vE '^vmlaunch(-monitor)?:' /etc/group # a host that has them already
-        echo "vmlaunch:x:$OPERATOR_GID:"
-        echo "vmlaunch-monitor:x:$MONITOR_GID:"
-    } >"$WORK/group"
-    mount --bind "$WORK/group" /etc/group
-}
 start_vm() {
     need_root
     # shellcheck disable=SC2119 # no further lines

@@ -10,8 +10,6 @@ TOOLS=$TOP/build/tests
 SLACK_MS=4000
 [[ -n ${DEADLINES_STRICT:-} ]] && SLACK_MS=100
 
-now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
-
 # What help says of a verb, without its timeout.
 ends_within_ms() {
     local text

@@ -4,7 +4,6 @@
 
 comm_of() { cat "/proc/$1/comm" 2>/dev/null; }
 is_zombie() { grep -q '^State:[[:space:]]Z' "/proc/$1/status"; }
-milliseconds() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
 # The guest runs and its agent answers; $QEMU, $SUPERVISOR and $KEEPER are its processes.
 start_guest() {
@@ -18,10 +17,10 @@ test_killed_supervisor_is_replaced_and_shutdown_works() {
     template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]"
     start_guest
     local begin
-    begin=$(milliseconds)
+    begin=$(now_ms)
     kill -9 "$SUPERVISOR"
     await 5 adopted_after "$SUPERVISOR"
-    echo "    replaced after $(($(milliseconds) - begin)) ms" >&2
+    echo "    replaced after $(($(now_ms) - begin)) ms" >&2
     assert_eq "$(status_of pid)" "$QEMU" "pid of QEMU"
     assert_eq "$(keeper_of)" "$KEEPER" "pid of the keeper"
     await 5 status_is state running

@@ -148,6 +148,7 @@ slay_vm() {
     # Its first thread may be a zombie while others have not ended.
     await 10 is_gone "$qemu"
 }
+now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 # await SECONDS COMMAND...: until it succeeds; for what has no event to wait for
 await() {
     # A machine that does much else needs longer; who waits in vain only fails later.
@@ -411,6 +412,17 @@ ended() {
 # said TAG VALUE: the guest printed TAG=VALUE
 said() { assert_eq "$(sed -n "s/^\(guest# \)*$1=//p" <<<"$SAID" | tail -1)" "$2" "the guest's $1"; }
 
+# have_groups: those of $OPERATOR_GID and $MONITOR_GID; the file's mount namespace is its own, the groups are nobody else's
+have_groups() {
+    need_root
+    [[ $(getent group vmlaunch) != *":$OPERATOR_GID:" ]] || return 0
+    {
+        grep -vE '^vmlaunch(-monitor)?:' /etc/group # a host that has them already
+        echo "vmlaunch:x:$OPERATOR_GID:"
+        echo "vmlaunch-monitor:x:$MONITOR_GID:"
+    } >"$WORK/group"
+    mount --bind "$WORK/group" /etc/group || skip "/etc/group cannot be covered"
+}
 group_dirs() { find /sys/fs/cgroup -maxdepth 4 -type d -name "vmlaunch-$VM" 2>/dev/null || true; }
 
 # Everything a VM may leave: said by kind, empty when the host is clean.

@@ -7,18 +7,6 @@
 
 OPERATOR_GID=64990 MONITOR_GID=64991
 
-# The file's mount namespace is its own (lib.sh): the groups are nobody else's.
-have_groups() {
-    need_root
-    chmod 755 "$WORK" "$ROOT"
-    [[ $(getent group vmlaunch) != *":$OPERATOR_GID:" ]] || return 0
-    {
-        grep -vE '^vmlaunch(-monitor)?:' /etc/group
-        echo "vmlaunch:x:$OPERATOR_GID:"
-        echo "vmlaunch-monitor:x:$MONITOR_GID:"
-    } >"$WORK/group"
-    mount --bind "$WORK/group" /etc/group || skip "/etc/group cannot be covered"
-}
 as_group() { # GID WORDS...
     local gid=$1
     shift
