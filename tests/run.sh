@@ -15,7 +15,7 @@ if [[ ${1:-} == -j ]]; then
 fi
 
 if (($# == 0)); then
-    mapfile -t files < <(git ls-files --cached --others --exclude-standard 'tests/integration/*.sh' 'tests/integration/*.c' | grep -vE '/(lib|hotplug_lib|crash_changes|crash_checks|crash_lives|fragments|made_up_devices|switch_lib|booted|systemd_life|systemd_limits|systemd_scopes)\.sh$')
+    mapfile -t files < <(git ls-files --cached --others --exclude-standard 'tests/integration/*.sh' 'tests/integration/*.c' | grep -vE '/(lib|assert|hotplug_lib|crash_changes|crash_checks|crash_lives|fragments|made_up_devices|switch_lib|booted|systemd_life|systemd_limits|systemd_scopes)\.sh$')
 else
     files=("$@")
 fi

@@ -17,6 +17,9 @@ if [[ $(id -u) == 0 && -z ${VML_NAMESPACES:-} ]]; then
     exec unshare --net --pid --fork --kill-child --mount-proc=/proc -- bash "$0" "$@" 2>&1 || exit 1
 fi
 
+# shellcheck source=tests/integration/assert.sh
+. "$TOP/tests/integration/assert.sh"
+
 vml() {
     case " $* " in *" run "*) count_start "$@" ;; esac
     "$VMLAUNCH" --root "$ROOT" "$@" || return
@@ -53,10 +56,6 @@ write_starts() { # TEST STATUS
     fi >"$STARTS/$(basename "$0"):$1"
 }
 
-fail() {
-    printf '%s\n' "$*" >>"$WORK/why"
-    exit 1
-}
 # encrypted FORMAT FILE PASSPHRASE [SIZE]: qemu-img measures its speed, for which 10 ms are sometimes too short
 encrypted() {
     local options=key-secret=s,iter-time=10
@@ -83,18 +82,6 @@ skip() {
     exit 77
 }
 need_root() { [[ $(id -u) == 0 ]] || skip "needs root"; }
-assert_eq() { [[ $1 == "$2" ]] || fail "${3:-value}: got '$1', expected '$2'"; }
-assert_match() { [[ $1 =~ $2 ]] || fail "${3:-text}: '$1' does not match '$2'"; }
-assert_contains() { [[ $1 == *"$2"* ]] || fail "${3:-text}: '$1' does not contain '$2'"; }
-
-# expect STATUS COMMAND...: runs it, leaves what it wrote in $OUT and $ERR
-expect() {
-    local want=$1 got=0
-    shift
-    "$@" >"$WORK/out" 2>"$WORK/err" || got=$?
-    OUT=$(<"$WORK/out") ERR=$(<"$WORK/err")
-    ((got == want)) || fail "'$*' ended with $got, expected $want: $OUT $ERR"
-}
 
 # template [LINES...]: writes $ROOT/$VM.tmpl of a guest that boots the test kernel; further lines are added
 template() {
@@ -149,16 +136,6 @@ slay_vm() {
     await 10 is_gone "$qemu"
 }
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
-# await SECONDS COMMAND...: until it succeeds; for what has no event to wait for
-await() {
-    # A machine that does much else needs longer; who waits in vain only fails later.
-    local end=$((SECONDS + 3 * $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || fail "'$*' did not become true"
-        sleep 0.05
-    done
-}
 # hold_until WORD: passes its stdin on, and the end of it when $WORK/said has the word, where the peer's answers go. A peer may
 # drop what it has not done or answered when it is hung up on.
 hold_until() {

@@ -12,30 +12,6 @@ set -uo pipefail
 VMS=/etc/vmlaunch/vms
 SELF=${BASH_SOURCE[0]}
 
-fail() {
-    printf '%s\n' "$*" >>"$WORK/why"
-    exit 1
-}
-assert_eq() { [[ $1 == "$2" ]] || fail "${3:-value}: got '$1', expected '$2'"; }
-assert_match() { [[ $1 =~ $2 ]] || fail "${3:-text}: '$1' does not match '$2'"; }
-assert_contains() { [[ $1 == *"$2"* ]] || fail "${3:-text}: '$1' does not contain '$2'"; }
-expect() { # STATUS COMMAND...
-    local want=$1 got=0
-    shift
-    "$@" >"$WORK/out" 2>"$WORK/err" || got=$?
-    OUT=$(<"$WORK/out") ERR=$(<"$WORK/err")
-    ((got == want)) || fail "'$*' ended with $got, expected $want: $OUT $ERR"
-}
-await() { # SECONDS COMMAND...
-    # As in lib.sh.
-    local end=$((SECONDS + 3 * $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        ((SECONDS < end)) || fail "'$*' did not become true"
-        sleep 0.1
-    done
-}
-
 # define NAME [LINES...]: the template of a VM of the stand-in, which $MANNER tells what to do
 define() {
     local name=$1
@@ -185,6 +161,8 @@ case ${1:-} in
 in-guest)
     HIERARCHY=$2
     shift 2
+    # shellcheck source=tests/integration/assert.sh
+    . bin/assert.sh
     # shellcheck source=tests/integration/systemd_life.sh
     . bin/systemd_life.sh
     # shellcheck source=tests/integration/systemd_limits.sh
@@ -216,7 +194,7 @@ CHECK_TESTS=(unit_is_active_when_its_vm_runs_and_everybody_shows_it killed_super
     vm_that_is_started_by_hand_has_a_scope_that_goes_with_it)
 (($# > 0)) || [[ ${SYSTEMD:-} ]] || set -- "${CHECK_TESTS[@]}"
 begin=$SECONDS
-guest_begin "$SELF" "${SELF%.sh}"_{life,limits,scopes}.sh
+guest_begin "$SELF" "$TOP/tests/integration/assert.sh" "${SELF%.sh}"_{life,limits,scopes}.sh
 restore_guest
 run="date -s @$EPOCHSECONDS >/dev/null; CRASH=${CRASH:-} SYSTEMD_V1=${SYSTEMD_V1:-} bash tests.sh in-guest"
 ask 1200 "$run v2 $*"
