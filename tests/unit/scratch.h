@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -47,4 +48,12 @@ static inline int tear_down(void **state)
         paths_done(&f->paths);
         free(f);
         return 0;
+}
+
+static inline void child_ends_well(pid_t pid)
+{
+        int status = -1;
+
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
 }

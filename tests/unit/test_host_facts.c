@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -99,7 +98,7 @@ static void facts_are_the_same_for_root_and_another_user(void **state)
         _cleanup_free_ char *lock = xasprintf(LOCK, 1900000017u), *ours = NULL, *theirs = NULL;
         json_auto_t *json = NULL;
         struct error *err = NULL;
-        int fds[2], status;
+        int fds[2];
         pid_t pid;
 
         if (geteuid() != 0)
@@ -125,8 +124,7 @@ static void facts_are_the_same_for_root_and_another_user(void **state)
         close(fds[1]);
         assert_int_equal(fd_read_all(fds[0], "pipe", 1 << 20, &theirs, NULL, &err), 0);
         close(fds[0]);
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_int_equal(status, 0);
+        child_ends_well(pid);
         assert_string_equal(ours, theirs);
 }
 

@@ -79,12 +79,11 @@ static void lock_ends_with_the_process_that_has_it(void **state)
         struct fixture *f = *state;
         struct error *err = NULL;
         pid_t pid = fork();
-        int status, fd;
+        int fd;
 
         if (pid == 0)
                 _exit(take(f, "dead", false, &err) >= 0 ? 0 : 1);
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_int_equal(status, 0);
+        child_ends_well(pid);
         fd = take(f, "web", true, &err);
         assert_true(fd >= 0);
         assert_int_equal(take(f, "db", false, &err), -1);
@@ -162,12 +161,8 @@ static void only_one_holds_it_however_often_the_file_is_removed(void **state)
                 }
                 _exit(0);
         }
-        for (unsigned p = 0; p < PROCESSES; p++) {
-                int status = -1;
-
-                assert_int_equal(waitpid(pids[p], &status, 0), pids[p]);
-                assert_int_equal(status, 0);
-        }
+        for (unsigned p = 0; p < PROCESSES; p++)
+                child_ends_well(pids[p]);
         kill(sweeper, SIGKILL);
         assert_int_equal(waitpid(sweeper, NULL, 0), sweeper);
         lock_file_sweep(f->fd, "images/8:1-123");

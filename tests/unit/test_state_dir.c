@@ -52,7 +52,6 @@ static void start_waits_for_who_holds_the_lock_only_briefly(void **state)
         struct fixture *f = *state;
         struct vm_dir *vm = NULL, *second = NULL;
         struct error *err = NULL;
-        int status = -1;
         pid_t pid;
 
         assert_int_equal(vm_dir_lock_briefly(&f->paths, "web", &vm, &err), 0);
@@ -66,8 +65,7 @@ static void start_waits_for_who_holds_the_lock_only_briefly(void **state)
         }
         /* Whether it has begun to wait by now or not. */
         vm_dir_release(vm, true);
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_int_equal(status, 0);
+        child_ends_well(pid);
 }
 
 static void lock_is_seen_without_taking_it(void **state)
@@ -91,7 +89,6 @@ static void lock_is_seen_by_a_user_who_may_not_open_it(void **state)
         struct fixture *f = *state;
         struct vm_dir *vm, *other = NULL;
         struct error *err = NULL;
-        int status = -1;
         pid_t pid;
 
         if (geteuid() != 0)
@@ -104,8 +101,7 @@ static void lock_is_seen_by_a_user_who_may_not_open_it(void **state)
                         _exit(2);
                 _exit(vm_dir_is_locked(other, NULL) ? 0 : 1);
         }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_int_equal(status, 0);
+        child_ends_well(pid);
         vm_dir_release(vm, true);
         pid = fork();
         if (pid == 0) {
@@ -113,8 +109,7 @@ static void lock_is_seen_by_a_user_who_may_not_open_it(void **state)
                         _exit(2);
                 _exit(vm_dir_is_locked(other, NULL) ? 1 : 0);
         }
-        assert_int_equal(waitpid(pid, &status, 0), pid);
-        assert_int_equal(status, 0);
+        child_ends_well(pid);
         vm_dir_release(other, true);
 }
 
@@ -283,12 +278,8 @@ static void starts_and_stops_at_once_never_share_a_directory(void **state)
                 }
                 _exit(0);
         }
-        for (unsigned p = 0; p < PROCESSES; p++) {
-                int status = -1;
-
-                assert_int_equal(waitpid(pids[p], &status, 0), pids[p]);
-                assert_int_equal(status, 0);
-        }
+        for (unsigned p = 0; p < PROCESSES; p++)
+                child_ends_well(pids[p]);
 }
 
 static void start_time_tells_a_process_from_a_later_one_of_its_pid(void **state)
