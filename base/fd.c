@@ -239,6 +239,13 @@ int fd_pidfd_send_signal(int pidfd, int sig)
         return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
 }
 
+int fd_pidfd_check(int pidfd)
+{
+        int ended = fd_wait(pidfd, POLLIN, fd_now_ms());
+
+        return ended == 0 ? 0 : (errno = ended > 0 ? ESRCH : errno, -1);
+}
+
 char *fd_read_link(int dirfd, const char *path)
 {
         char target[PATH_MAX];

@@ -68,6 +68,8 @@ void fd_close_from(int first);
 int fd_pidfd_open(pid_t pid);
 /* 0 or -1 and errno. */
 int fd_pidfd_send_signal(int pidfd, int sig);
+/* 0: its process has not ended, so its number is nobody else's; -1: errno, ESRCH when it has. */
+int fd_pidfd_check(int pidfd);
 /* What a symbolic link says, a new string; NULL: there is none, or it is longer than a path may be. */
 char *fd_read_link(int dirfd, const char *path);
 /* Milliseconds of CLOCK_MONOTONIC. */

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "launcher/run/effects.h"
 #include "launcher/run/execute.h"
+#include "launcher/run/memlock.h"
 
 /* No limit, which JSON has no number for. */
 #define NO_LIMIT (-1)
@@ -51,8 +52,15 @@ int spawned_find(int vm_dirfd, const char *generation, pid_t *ret, int *ret_pidf
         return 0;
 }
 
+static int has_ended(struct error **err)
+{
+        return error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
+}
+
 static int may_not(struct error **err, const char *what)
 {
+        if (errno == ESRCH)
+                return has_ended(err);
         if (errno != EPERM)
                 return error_os(err, errno, "%s", what);
         return error_set(err, ERROR_HOST,
@@ -62,17 +70,18 @@ static int may_not(struct error **err, const char *what)
 int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct error **err)
 {
         const char *bytes = json_member_string(args, "bytes");
+        _cleanup_close_ int pidfd = -1;
         struct rlimit was, most;
         uint64_t wanted;
         pid_t qemu;
 
         if (!bytes || !text_parse_u64(bytes, &wanted))
                 return error_set(err, ERROR_FAILED, "step memory-lock: bytes");
-        if (spawned_find(run->vm->fd, run->generation, &qemu, NULL, err) < 0)
+        if (spawned_find(run->vm->fd, run->generation, &qemu, &pidfd, err) < 0)
                 return -1;
         if (!qemu)
-                return error_set(err, ERROR_NOT_RUNNING, "QEMU has ended");
-        if (prlimit(qemu, RLIMIT_MEMLOCK, NULL, &was) < 0)
+                return has_ended(err);
+        if (memlock_limit(qemu, pidfd, NULL, &was) < 0)
                 return may_not(err, "ask for QEMU's limit of locked memory");
         if (effect_learn(
                     run,
@@ -84,24 +93,25 @@ int memory_lock_carry_out(struct effect_run *run, const json_t *args, struct err
                 most.rlim_cur = wanted;
         if (most.rlim_max != RLIM_INFINITY && most.rlim_max < wanted)
                 most.rlim_max = wanted;
-        if (prlimit(qemu, RLIMIT_MEMLOCK, &most, NULL) < 0)
+        if (memlock_limit(qemu, pidfd, &most, NULL) < 0)
                 return may_not(err, "raise QEMU's limit of locked memory");
         return 0;
 }
 
 int memory_lock_undo(struct effect_undo *undo, const json_t *args, const json_t *learned, struct error **err)
 {
+        _cleanup_close_ int pidfd = -1;
         json_int_t soft, hard;
         pid_t qemu;
 
         (void)args;
         if (json_unpack((json_t *)learned, "{s:I, s:I}", "soft", &soft, "hard", &hard) < 0)
                 return 0;
-        if (spawned_find(undo->vm_dirfd, undo->generation, &qemu, NULL, err) < 0)
+        if (spawned_find(undo->vm_dirfd, undo->generation, &qemu, &pidfd, err) < 0)
                 return -1;
         if (!qemu)
                 return 0;
-        if (prlimit(qemu, RLIMIT_MEMLOCK, &(struct rlimit){ from_json(soft), from_json(hard) }, NULL) < 0)
-                return error_os(err, errno, "put QEMU's limit of locked memory back");
-        return 1;
+        if (memlock_limit(qemu, pidfd, &(struct rlimit){ from_json(soft), from_json(hard) }, NULL) == 0)
+                return 1;
+        return errno == ESRCH ? 0 : error_os(err, errno, "put QEMU's limit of locked memory back");
 }

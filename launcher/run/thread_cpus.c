@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +18,12 @@ int thread_cpus_open(pid_t pid, int pidfd, int *ret)
 {
         _cleanup_free_ char *path = xasprintf("/proc/%d/task", (int)pid);
         _cleanup_close_ int fd = open(path, O_DIRECTORY | O_CLOEXEC);
-        int ended;
 
         if (fd < 0)
                 return errno = errno == ENOENT ? ESRCH : errno, -1;
         /* The pid was this process's when the directory was opened if it still has not ended. */
-        ended = fd_wait(pidfd, POLLIN, fd_now_ms());
-        if (ended != 0)
-                return errno = ended > 0 ? ESRCH : errno, -1;
+        if (fd_pidfd_check(pidfd) < 0)
+                return -1;
         *ret = TAKE_FD(fd);
         return 0;
 }

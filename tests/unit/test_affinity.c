@@ -1,17 +1,11 @@
 /* Which threads an affinity step is about, by what QEMU says; its answers may be anything. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -20,6 +14,7 @@
 #include "base/mem.h"
 #include "launcher/run/affinity.h"
 #include "launcher/run/thread_cpus.h"
+#include "tests/unit/child.h"
 
 /* {"TID":CPUS} of wanted by the reply, or the error's text; new string. */
 static char *threads_of(const char *wanted, const char *reply, bool iothreads)
@@ -93,29 +88,6 @@ static void what_qemu_does_not_say_is_an_error(void **state)
         }
 }
 
-/* A child that waits for its end; with the number pid, 0: any. -1 and errno. */
-static pid_t child_of_pid(pid_t pid)
-{
-        struct clone_args args = { .exit_signal = SIGCHLD,
-                                   .set_tid = pid ? (uintptr_t)&pid : 0,
-                                   .set_tid_size = pid ? 1 : 0 };
-        pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-        if (child == 0) {
-                prctl(PR_SET_PDEATHSIG, SIGKILL);
-                for (;;)
-                        pause();
-        }
-        return child;
-}
-
-static void end_child(pid_t pid)
-{
-        assert_true(pid > 0);
-        assert_int_equal(kill(pid, SIGKILL), 0);
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
 /* Those of a process, by whatever number it has now; new string. */
 static char *cpus_of(pid_t pid)
 {
@@ -165,8 +137,8 @@ static void a_thread_of_another_process_is_not_pinned(void **state)
         assert_int_equal(thread_cpus_set(threads, child, cpu), 0);
         pinned = cpus_of(child);
         assert_string_equal(pinned, cpu);
-        end_child(child);
-        end_child(other);
+        child_end(child);
+        child_end(other);
 }
 
 static void a_process_that_got_the_number_of_one_that_has_ended_is_not_pinned(void **state)
@@ -178,9 +150,8 @@ static void a_process_that_got_the_number_of_one_that_has_ended_is_not_pinned(vo
         (void)state;
         open_child(&child, &threads);
         pidfd = fd_pidfd_open(child);
-        end_child(child);
+        child_end(child);
         again = child_of_pid(child);
-        /* Numbers are chosen with CAP_CHECKPOINT_RESTORE. */
         if (again < 0)
                 skip();
         assert_int_equal(again, child);
@@ -191,7 +162,7 @@ static void a_process_that_got_the_number_of_one_that_has_ended_is_not_pinned(vo
         assert_int_equal(errno, ESRCH);
         after = cpus_of(again);
         assert_string_equal(after, before);
-        end_child(again);
+        child_end(again);
 }
 
 int main(void)
