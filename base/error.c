@@ -94,6 +94,14 @@ int error_qmp(struct error **err, const char *qmp_class, const char *desc)
         return -1;
 }
 
+void error_place(struct error *error, const struct source_pos *pos)
+{
+        if (error->pos.file || !pos->file)
+                return;
+        error->pos = *pos;
+        error->pos.file = xstrdup(pos->file);
+}
+
 int error_at(struct error **err, const struct source_pos *pos, const char *format, ...)
 {
         va_list ap;
@@ -101,10 +109,8 @@ int error_at(struct error **err, const struct source_pos *pos, const char *forma
         va_start(ap, format);
         set(err, ERROR_INVALID, 0, format, ap);
         va_end(ap);
-        if (pos && pos->file) {
-                (*err)->pos = *pos;
-                (*err)->pos.file = xstrdup(pos->file);
-        }
+        if (pos)
+                error_place(*err, pos);
         return -1;
 }
 

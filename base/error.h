@@ -65,6 +65,8 @@ int error_at(struct error **err, const struct source_pos *pos, const char *forma
 /* Puts what the caller knows in front: "format: old message". Keeps code, errno, class and place. */
 int error_wrap(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int error_hint(struct error **err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Gives an error its place, unless it has one or pos has no file. */
+void error_place(struct error *error, const struct source_pos *pos);
 
 #if defined(__clang_analyzer__) && !defined(ERROR_IMPLEMENTATION)
 /* The analyzer sees one source file at a time: this tells it what they return. */

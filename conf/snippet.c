@@ -71,6 +71,7 @@ static void read_text(struct spec_builder *builder, struct template **tree, cons
         };
         _cleanup_(xml_tree_freep) struct xml_element *root = NULL;
         const struct template *from = tree_of(builder, &text->pos);
+        _cleanup_free_ char *what = NULL;
         struct error *error = NULL;
         struct locator locator;
 
@@ -97,8 +98,10 @@ static void read_text(struct spec_builder *builder, struct template **tree, cons
                 free(reader.seen);
                 return;
         }
-        spec_fail(builder, &error->pos, "%s: %s", text->name, error->message);
-        error_free(error);
+        error_place(error, &text->pos);
+        what = error->message;
+        error->message = xasprintf("%s: %s", text->name, what);
+        spec_report(builder, error);
 }
 
 static const struct template_value *find_key(const struct template_attribute *vector, const char *key)

@@ -481,7 +481,7 @@ static int parse(const char *file, const char *text, size_t length, bool last_co
         template->file = xstrdup(strcmp(file, "-") == 0 ? "stdin" : file);
         if (length > TEMPLATE_MAX_BYTES) {
                 error_set(err, ERROR_INVALID, "larger than %u MiB", TEMPLATE_MAX_BYTES >> 20);
-                (*err)->pos.file = xstrdup(template->file);
+                error_place(*err, &(struct source_pos){ .file = template->file });
                 return -1;
         }
         nul = length ? memchr(text, '\0', length) : NULL;

@@ -137,8 +137,11 @@ int template_parse_xml(const char *file, const char *text, size_t length, struct
         /* The parser refuses a NUL, so the copy is the whole text. */
         template->text = xstrndup(length ? text : "", length > TEMPLATE_MAX_BYTES ? 0 : length);
         locator_init(&locator, template->file, text, length);
-        if (xml_tree_parse(&locator, text, length, false, &root, err) < 0 ||
-            read_root(template, root, err) < 0)
+        if (xml_tree_parse(&locator, text, length, false, &root, err) < 0) {
+                error_place(*err, &(struct source_pos){ .file = template->file });
+                return -1;
+        }
+        if (read_root(template, root, err) < 0)
                 return -1;
         template_drop_repetition(template, REPEATED_ALL, REPEATED_LAST);
         *ret = TAKE_PTR(template);

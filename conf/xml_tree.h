@@ -38,7 +38,8 @@ struct xml_element {
 
 /*
  * locator: where the text stands. wrap: the text is the inside of an element, any number of elements and character
- * data, as RAW/DATA is; the root returned has the name "" then. At the first error it stops.
+ * data, as RAW/DATA is; the root returned has the name "" then. At the first error it stops. ERROR_HOST, without a place:
+ * this host has no expat.
  */
 int xml_tree_parse(struct locator *locator, const char *text, size_t length, bool wrap,
                    struct xml_element **ret_root, struct error **err);

@@ -145,10 +145,8 @@ void prepare_add_place(const struct vm_spec *spec, const char *reference, struct
 {
         const struct origin *origin = vm_spec_origin(spec, reference);
 
-        if (!(*err)->pos.file && origin && origin->pos.file) {
-                (*err)->pos = origin->pos;
-                (*err)->pos.file = xstrdup(origin->pos.file);
-        }
+        if (origin)
+                error_place(*err, &origin->pos);
 }
 
 /* What CLOCK needs to know. */

@@ -198,9 +198,13 @@ END
     template
     expect 0 vml plan "$ROOT/vm.xml"
     expect 10 unshare -m sh "$WORK/without.sh" "$VMLAUNCH" --root "$ROOT" plan "$ROOT/vm.xml"
-    assert_contains "$ERR" "apt-get install libexpat1"
+    assert_contains "$ERR" "vmlaunch: $ROOT/vm.xml: XML needs expat here (Debian: apt-get install libexpat1): load "
     assert_eq "$OUT" "" "stdout"
     expect 0 unshare -m sh "$WORK/without.sh" "$VMLAUNCH" --root "$ROOT" plan "$TEMPLATE"
+    # A piece of libvirt XML has a place in the text.
+    template 'RAW = [ TYPE = "kvm", DATA = "<devices/>" ]'
+    expect 10 unshare -m sh "$WORK/without.sh" "$VMLAUNCH" --root "$ROOT" plan "$TEMPLATE"
+    assert_match "$ERR" "^vmlaunch: $TEMPLATE:[0-9]+:30: RAW/DATA: XML needs expat here"
 }
 test_several_errors_are_reported_at_once_and_as_json() {
     need_root
