@@ -4,6 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <linux/magic.h>
 
 #include <cmocka.h>
 
@@ -209,6 +215,21 @@ static void a_host_is_read_below_a_root(void **state)
 /* Plain files below a root stand for the hierarchies. */
 static char root_dir[32];
 
+/* What is mounted at the root's /sys/fs/cgroup; 0: nothing, it is a directory of the test's own file system. */
+static struct statfs mounted;
+
+/* The C library's, but for what is mounted there. */
+int statfs(const char *path, struct statfs *ret)
+{
+        size_t n = strlen(root_dir);
+        int result = (int)syscall(SYS_statfs, path, ret);
+
+        if (result == 0 && n && strncmp(path, root_dir, n) == 0 && strcmp(path + n, "/sys/fs/cgroup") == 0 &&
+            mounted.f_type)
+                *ret = mounted;
+        return result;
+}
+
 static void put(const char *path, const char *text)
 {
         _cleanup_free_ char *whole = xasprintf("%s%s", root_dir, path), *dir = xstrdup(whole);
@@ -234,6 +255,7 @@ static int make_root(void **state)
 {
         (void)state;
         strcpy(root_dir, "/tmp/vmlaunch-test-XXXXXX");
+        mounted = (struct statfs){ 0 };
         return mkdtemp(root_dir) ? 0 : -1;
 }
 
@@ -288,6 +310,148 @@ static void on_v2_files_are_told_by_the_root_or_by_a_group_below(void **state)
         assert_files("memory.swap.max");
 }
 
+static void mount_unified(unsigned long flags, const char *controllers)
+{
+        mounted = (struct statfs){ .f_type = CGROUP2_SUPER_MAGIC, .f_flags = (__fsword_t)flags };
+        put("/sys/fs/cgroup/cgroup.controllers", controllers);
+}
+
+static void read_host(struct cgroup_host *ret)
+{
+        struct error *err = NULL;
+
+        assert_int_equal(cgroup_host_read(root_dir, ret, &err), 0);
+}
+
+static void unified_hierarchy_with_all_controllers_is_seen_without_the_mounts(void **state)
+{
+        _cleanup_cgroup_host_ struct cgroup_host host = { 0 };
+
+        (void)state;
+        mount_unified(0, "cpuset cpu io memory hugetlb pids rdma misc\n");
+        /* Neither is read: these could not be. */
+        put("/proc/self/mountinfo/directory", "");
+        put("/proc/cgroups/directory", "");
+        read_host(&host);
+        assert_int_equal(host.kind, CGROUP_V2);
+        assert_int_equal(host.n_v1, 0);
+        assert_string_equal(host.v2_mount, "/sys/fs/cgroup");
+        assert_string_equal(host.v2_controllers, "cpuset cpu io memory hugetlb pids rdma misc");
+        assert_true(host.v2_writable);
+}
+
+static void read_only_unified_hierarchy_has_nothing_to_write(void **state)
+{
+        _cleanup_cgroup_host_ struct cgroup_host host = { 0 };
+
+        (void)state;
+        mount_unified(ST_RDONLY | ST_NOSUID, "cpuset cpu io memory pids\n");
+        read_host(&host);
+        assert_int_equal(host.kind, CGROUP_V2);
+        assert_false(host.v2_writable);
+        assert_false(cgroup_host_has(&host, "cpu"));
+        assert_false(cgroup_host_can_group(&host));
+}
+
+static void unified_hierarchy_that_lacks_a_controller_leaves_it_to_the_mounts(void **state)
+{
+        static const char *const lists[] = { "\n",
+                                             "cpu io memory pids\n",
+                                             "cpuset io memory pids\n",
+                                             "cpuset cpu memory pids\n",
+                                             "cpuset cpu io pids\n",
+                                             "cpuset cpu io memory\n" };
+
+        (void)state;
+        put("/proc/cgroups", PROC_CGROUPS);
+        for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+                _cleanup_cgroup_host_ struct cgroup_host alone = { 0 }, beside = { 0 };
+
+                mount_unified(0, lists[i]);
+                put("/proc/self/mountinfo", v2);
+                read_host(&alone);
+                assert_int_equal(alone.kind, CGROUP_V2);
+                assert_true(alone.v2_writable);
+                assert_int_equal(strncmp(alone.v2_controllers, lists[i], strlen(lists[i]) - 1), 0);
+                /* One that a hierarchy of v1 has is v1's. */
+                put("/proc/self/mountinfo",
+                    "26 21 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+                    "27 21 0:24 / /sys/fs/cgroup-v1/memory rw - cgroup cgroup rw,memory\n");
+                read_host(&beside);
+                assert_int_equal(beside.kind, CGROUP_HYBRID);
+                assert_string_equal(cgroup_host_v1(&beside, "memory")->mount, "/sys/fs/cgroup-v1/memory");
+        }
+}
+
+static void unified_hierarchy_without_its_file_leaves_it_to_the_mounts(void **state)
+{
+        _cleanup_cgroup_host_ struct cgroup_host host = { 0 };
+
+        (void)state;
+        mounted.f_type = CGROUP2_SUPER_MAGIC;
+        put("/sys/fs/cgroup/cgroup.procs", "");
+        put("/proc/self/mountinfo", v2);
+        read_host(&host);
+        assert_int_equal(host.kind, CGROUP_V2);
+        assert_string_equal(host.v2_controllers, "");
+}
+
+/* v1 and hybrid hosts, and containers. */
+static void tmpfs_leaves_it_to_the_mounts(void **state)
+{
+        _cleanup_cgroup_host_ struct cgroup_host host = { 0 }, none = { 0 }, old = { 0 };
+
+        (void)state;
+        mounted.f_type = TMPFS_MAGIC;
+        put("/proc/cgroups", PROC_CGROUPS);
+        /* Not the place of this file on such a host: it says nothing. */
+        put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
+        put("/sys/fs/cgroup/unified/cgroup.controllers", "hugetlb\n");
+        put("/proc/self/mountinfo", hybrid);
+        read_host(&host);
+        assert_int_equal(host.kind, CGROUP_HYBRID);
+        assert_int_equal(host.n_v1, 5);
+        assert_string_equal(host.v2_mount, "/sys/fs/cgroup/unified");
+        assert_string_equal(host.v2_controllers, "hugetlb");
+        put("/proc/self/mountinfo", v1_comounted);
+        read_host(&old);
+        assert_int_equal(old.kind, CGROUP_V1);
+        assert_int_equal(old.n_v1, 3);
+        put("/proc/self/mountinfo", "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n");
+        read_host(&none);
+        assert_int_equal(none.kind, CGROUP_NONE);
+}
+
+static void no_such_directory_leaves_it_to_the_mounts(void **state)
+{
+        _cleanup_cgroup_host_ struct cgroup_host none = { 0 }, elsewhere = { 0 };
+
+        (void)state;
+        read_host(&none);
+        assert_int_equal(none.kind, CGROUP_NONE);
+        put("/cg/cgroup.controllers", "cpuset cpu io memory pids\n");
+        put("/proc/self/mountinfo", "26 21 0:23 / /cg ro - cgroup2 cgroup2 rw\n");
+        read_host(&elsewhere);
+        assert_int_equal(elsewhere.kind, CGROUP_V2);
+        assert_string_equal(elsewhere.v2_mount, "/cg");
+        assert_false(elsewhere.v2_writable);
+}
+
+static void controllers_that_cannot_be_read_are_an_error(void **state)
+{
+        struct cgroup_host host;
+        struct error *err = NULL;
+
+        (void)state;
+        mounted.f_type = CGROUP2_SUPER_MAGIC;
+        put("/sys/fs/cgroup/cgroup.controllers/directory", "");
+        assert_int_equal(cgroup_host_read(root_dir, &host, &err), -1);
+        assert_non_null(strstr(err->message, "/sys/fs/cgroup/cgroup.controllers"));
+        error_free(err);
+}
+
+#define IN_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -301,10 +465,15 @@ int main(void)
                 cmocka_unit_test(recorded_facts_read_back_the_same),
                 cmocka_unit_test(records_that_are_not_a_host_are_refused),
                 cmocka_unit_test(a_host_is_read_below_a_root),
-                cmocka_unit_test_setup_teardown(on_v1_files_that_not_every_kernel_has_are_looked_for,
-                                                make_root, remove_root),
-                cmocka_unit_test_setup_teardown(on_v2_files_are_told_by_the_root_or_by_a_group_below,
-                                                make_root, remove_root),
+                IN_ROOT(on_v1_files_that_not_every_kernel_has_are_looked_for),
+                IN_ROOT(on_v2_files_are_told_by_the_root_or_by_a_group_below),
+                IN_ROOT(unified_hierarchy_with_all_controllers_is_seen_without_the_mounts),
+                IN_ROOT(read_only_unified_hierarchy_has_nothing_to_write),
+                IN_ROOT(unified_hierarchy_that_lacks_a_controller_leaves_it_to_the_mounts),
+                IN_ROOT(unified_hierarchy_without_its_file_leaves_it_to_the_mounts),
+                IN_ROOT(tmpfs_leaves_it_to_the_mounts),
+                IN_ROOT(no_such_directory_leaves_it_to_the_mounts),
+                IN_ROOT(controllers_that_cannot_be_read_are_an_error),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
