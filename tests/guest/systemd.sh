@@ -33,7 +33,7 @@ resolve_packages() {
     apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
         systemd systemd-sysv systemd-container dbus dbus-user-session udev libpam-systemd kmod procps util-linux mount login passwd \
         bash coreutils sed grep mawk findutils tar hostname base-files libc-bin iproute2 jq socat \
-        libjansson4 libcap-ng0 libmnl0 |
+        libjansson4 |
         sed -nE 's/^([a-z0-9].*)/\1/p' | sort -u |
         grep -vE '^(cdebconf|dbus-broker|debconf.*|dpkg|adduser|install-info|libdebian-installer4|libelogind0|libtextwrap1|lib.*-perl|libperl.*|perl.*|original-awk|gawk|usr.*merge.*|libnewt.*|libslang.*|libdb5.*|libgdbm.*|.*:i386)$'
 }
