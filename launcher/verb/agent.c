@@ -249,7 +249,8 @@ static bool stdin_has_an_end(void)
         return fstat(STDIN_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
-static int hold_on(struct agent_verb *verb, struct error **err)
+/* Says that it is frozen and waits. Who reads that may end us: its signals are taken before. */
+static int hold_on(struct agent_verb *verb, const char *text, json_t *details_consume, struct error **err)
 {
         static const int signals[] = { SIGINT, SIGTERM, SIGHUP, 0 };
         struct loop *loop = control_client_loop(verb->client);
@@ -257,6 +258,7 @@ static int hold_on(struct agent_verb *verb, struct error **err)
         _cleanup_free_ char *reason = NULL;
 
         loop_add_signals(loop, signals, on_signal, &hold);
+        say(verb, text, details_consume);
         if (stdin_has_an_end())
                 loop_add_fd(loop, STDIN_FILENO, EPOLLIN, on_stdin, &hold);
         /* The supervisor keeps the limit. */
@@ -282,6 +284,7 @@ static int freeze(struct agent_verb *verb, struct error **err)
                                       timeout_s, "detach", detach);
         json_auto_t *reply = NULL;
         _cleanup_free_ char *text = NULL;
+        json_t *details;
         json_int_t n;
 
         if (control_client_call_within(verb->client, "vmlaunch-lease", arguments,
@@ -292,9 +295,8 @@ static int freeze(struct agent_verb *verb, struct error **err)
                          detach                                          ? " or until 'agent VM thaw'"
                          : isatty(STDIN_FILENO) && !verb->context->quiet ? "; Ctrl-C thaws"
                                                                          : "");
-        say(verb, text,
-            json_pack("{s:s, s:I, s:f}", "result", "frozen", "filesystems", n, "timeout", timeout_s));
-        return detach ? 0 : hold_on(verb, err);
+        details = json_pack("{s:s, s:I, s:f}", "result", "frozen", "filesystems", n, "timeout", timeout_s);
+        return detach ? say(verb, text, details) : hold_on(verb, text, details, err);
 }
 
 int verb_agent(struct verb_context *context, struct error **err)

@@ -117,13 +117,14 @@ test_the_limit_thaws_and_the_holder_learns_it() {
     assert_contains "$ERR" "its limit of 1 s has passed"
     # It is told before that when the guest had not frozen by then.
     await 10 is_thawed
-    # Nobody holds this one; it is time enough for a slow guest to freeze, and to be seen so.
+    # Nobody holds this one; it is time enough for a slow guest to freeze.
     expect 0 vml --timeout 4 agent "$VM" freeze --detach
-    is_frozen || fail "not frozen"
+    assert_contains "$OUT" "frozen 1 file systems"
     await 10 is_thawed
     guest_says thawed || fail "the guest is frozen"
     # And this one is ended by another client.
     expect 0 vml --timeout 60 agent "$VM" freeze --detach
+    is_frozen || fail "not frozen"
     expect 9 vml agent "$VM" freeze
     assert_contains "$ERR" "lease"
     expect 0 vml agent "$VM" thaw
@@ -142,6 +143,28 @@ test_the_end_of_stdin_ends_a_freeze() {
     is_frozen || fail "not frozen"
     exec 7>&-
     wait "$HOLDER" || fail "freeze ended with $?"
+    is_thawed || fail "it is not thawed"
+    expect 0 vml destroy "$VM"
+}
+
+# Whoever has read that the guest is frozen may end the freeze: a signal that comes while the holder says so is heard.
+test_a_holder_that_is_saying_so_hears_a_signal() {
+    writing_guest
+    mkfifo "$WORK/said"
+    exec 7<>"$WORK/said"
+    # It is full, so the word waits for a reader.
+    head -c 65536 /dev/zero >&7
+    "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze >&7 2>"$WORK/freeze.err" 7>&- &
+    HOLDER=$!
+    await 20 is_frozen
+    await 20 grep -q pipe_w "/proc/$HOLDER/wchan"
+    kill -INT "$HOLDER"
+    cat <&7 >"$WORK/freeze.out" &
+    local reader=$!
+    wait "$HOLDER" || fail "freeze ended with $?: $(cat "$WORK/freeze.err")"
+    exec 7>&-
+    kill "$reader"
+    wait "$reader" 2>/dev/null || true
     is_thawed || fail "it is not thawed"
     expect 0 vml destroy "$VM"
 }
