@@ -158,7 +158,7 @@ refused() {
     shift
     expect "$status" vml reexec "$VM" "$@"
     assert_contains "$ERR" "$words" "the refusal"
-    expect 0 vml qmp "$VM" '{"execute":"query-status"}'
+    expect 0 qemu_says query-status
     assert_eq "$(exe_of "$SUPERVISOR")" "$VMLAUNCH" "the supervisor's program"
     assert_eq "$(status_of supervisor_pid)" "$SUPERVISOR"
 }

@@ -3,7 +3,8 @@
  *
  * qmp_talk SOCKET CONNECTIONS: each connection keeps some numbered query-status on their way, every line written in two
  * pieces, so that most of the time half a command is underway. One more connection asks for a lot (vmlaunch-status) and
- * reads nothing before the end. At SIGTERM no more is asked, and what was asked has to be answered within 10 s.
+ * reads nothing before the end. At SIGTERM each asks once more, so that it has read all that came before that answer, and
+ * what was asked has to be answered within 10 s.
  * Prints "talking" when each has been answered once, and at the end "REPLIES EVENTS": of all connections, and the events
  * named VMLAUNCH_STORY among what they read.
  */
@@ -30,7 +31,8 @@
 
 struct talk {
         int fd;
-        bool lazy; /* reads at the end */
+        bool lazy;     /* reads at the end */
+        bool has_last; /* has begun its last question */
         unsigned asked, answered;
         char line[128]; /* being written */
         size_t length, written, cut;
@@ -96,8 +98,9 @@ static void say(struct talk *talk, bool more)
         ssize_t n;
 
         if (talk->written == talk->length) {
-                if ((!more && talk->asked) || talk->asked - talk->answered >= window)
+                if (more ? talk->asked - talk->answered >= window : talk->has_last)
                         return;
+                talk->has_last = !more;
                 next_line(talk);
         }
         until = talk->written < talk->cut ? talk->cut : talk->length;
@@ -154,7 +157,8 @@ static void hear(struct talk *talk)
 static bool is_owed(const struct talk *talks, size_t n)
 {
         for (size_t i = 0; i < n; i++)
-                if (talks[i].asked > talks[i].answered || talks[i].written < talks[i].length)
+                if (!talks[i].has_last || talks[i].asked > talks[i].answered ||
+                    talks[i].written < talks[i].length)
                         return true;
         return false;
 }
