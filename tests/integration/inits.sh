@@ -42,7 +42,8 @@ define() { # SUFFIX [LINES...]
 of() { there vmlaunch -o json status "$VM$1" | jq -r ".$2"; }
 of_is() { [[ $(of "$1" "$2") == "$3" ]]; }
 of_is_not() { [[ $(of "$1" "$2") != "$3" ]]; }
-running() { there vmlaunch -o json list | jq -r '.[].name' | sort | sed "s/^$VM//" | xargs; }
+# Of one that does not run, as it is still starting, its state too.
+running() { there vmlaunch -o json list | jq -r '.[] | .name + (if .state == "running" then "" else ":" + .state end)' | sort | sed "s/^$VM//" | xargs; }
 running_is() { [[ $(running) == "$1" ]]; }
 # The order of ends and starts is that of the logs' lines.
 when() { sed -n "s/^\([^ ]*\) [a-z]*: .*$2.*/\1/p" "$R/var/log/vmlaunch/$VM$1.log" | tail -1; }
