@@ -7,6 +7,7 @@ compare() { vml -o json status "$VM" --compare; }
 differences() { compare | jq -r '.differences[] | [.kind, .id, .member // "-"] | join(" ")'; }
 same() { [[ -z $(differences) ]]; }
 recorded() { jq -c '.differences' "$ROOT/run/vmlaunch/$VM/record.json"; }
+copy_is_ready() { compare | jq -e 'any(.differences[]; .id == "copy" and (.qemu | contains("ready")))'; }
 recorded_is() { [[ $(recorded) == "$1" ]]; }
 raw() { expect 0 vml qmp "$VM" "$1"; }
 # kill_supervisor: and wait for the next one
@@ -83,6 +84,8 @@ test_what_an_admin_does_by_hand_is_told_and_found_again_by_the_next_supervisor()
     raw '{"execute": "blockdev-mirror", "arguments": {"device": "a", "target": "b", "sync": "full", "job-id": "copy"}}'
     want+=$'\nnode a -\nnode b -\njob copy -'
     await 5 differences_are
+    # Its state is part of what is compared.
+    await 20 copy_is_ready
     local before
     before=$(compare | jq -c '[.differences[] | select(.id != "balloon")]')
     kill_supervisor

@@ -133,14 +133,16 @@ test_an_operator_asks_the_agent_no_more_than_the_list_lets_him() {
 
 test_a_client_that_does_not_read_is_dropped_and_others_are_served() {
     start_vm
+    is_cut_off() { grep -q 'is cut off: it does not read' "$ROOT/var/log/vmlaunch/$VM.log"; }
     # Answers that do not wait for QEMU, and a peer that reads none of them: more than socket and queue hold.
     {
         echo '{"execute":"qmp_capabilities"}'
         for _ in $(seq 3000); do echo '{"execute":"vmlaunch-status"}'; done
-        sleep 3
+        # It must not be gone before it is dropped.
+        await 10 is_cut_off
     } 2>/dev/null | socat -u - "UNIX-CONNECT:$SOCKET" 2>/dev/null &
     local stalled=$!
-    await 10 grep -q 'is cut off: it does not read' "$ROOT"/var/log/vmlaunch/"$VM".log
+    await 10 is_cut_off
     await 5 vml qmp "$VM" '{"execute":"query-status"}'
     kill "$stalled" 2>/dev/null || true
     expect 0 vml destroy "$VM"

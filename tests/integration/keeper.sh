@@ -200,6 +200,8 @@ test_without_keeper_and_supervisor_run_adopts_and_a_kill_nobody_saw_is_lost() {
     wait "$waiter" || fail "wait --for=stopped ended with $?"
 }
 
+is_watching() { [[ -n $(find "/proc/$1/fd" -lname '*inotify') ]]; }
+
 test_wait_for_the_end_of_a_qemu_that_nobody_supervises_ends_with_it() {
     need_root
     install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
@@ -210,8 +212,9 @@ test_wait_for_the_end_of_a_qemu_that_nobody_supervises_ends_with_it() {
     await 5 is_gone "$SUPERVISOR"
     expect 7 vml --timeout 1 wait "$VM" --for=stopped
     assert_contains "$ERR" "the supervisor of '$VM' is gone: vmlaunch reconcile $VM" "why it is not stopped"
-    vml --timeout 60 wait "$VM" --for=stopped &
+    "$VMLAUNCH" --root "$ROOT" --timeout 60 wait "$VM" --for=stopped &
     local waiter=$!
+    await 10 is_watching "$waiter"
     kill -9 "$QEMU"
     wait "$waiter" || fail "wait --for=stopped ended with $?"
     expect 0 vml reconcile "$VM"

@@ -92,11 +92,14 @@ is_connected() { [[ -n $(find "/proc/$1/fd" -lname 'socket:*') ]]; }
 test_a_wait_goes_on_with_the_next_supervisor() {
     fake_vm
     local goal waiters=() supervisor status
+    ip route add 192.0.2.7/32 dev "$BRIDGE"
     for goal in stopped paused port:2222; do
         "$VMLAUNCH" --root "$ROOT" --timeout 60 wait "$VM" "--for=$goal" >"$WORK/waited" 2>&1 &
         waiters+=($!)
     done
     for goal in "${waiters[@]}"; do await 10 is_connected "$goal"; done
+    # The one that asks for the port knows that the VM has run: else it would wait for its next start in the end.
+    await 20 tries_port 192.0.2.7 2222
     supervisor=$(status_of supervisor_pid)
     kill -KILL "$supervisor"
     await 10 adopted_after "$supervisor"
@@ -108,6 +111,7 @@ test_a_wait_goes_on_with_the_next_supervisor() {
     status=0
     wait "${waiters[2]}" || status=$?
     assert_eq "$status" 3 "wait for a port of a VM that ends"
+    ip route del 192.0.2.7/32 dev "$BRIDGE"
 }
 
 test_jobs_and_devices_of_a_real_guest_are_waited_for_and_its_address() {
