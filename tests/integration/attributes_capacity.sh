@@ -156,6 +156,9 @@ END
 test_memory_of_huge_pages() {
     need_root
     local pool=/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages before
+    # The pool is the host's, and golden_argv.sh would help itself.
+    exec 8>"$TOP/build/lock-hugepages"
+    flock 8
     before=$(cat "$pool" 2>/dev/null) || skip "no huge pages of 2 MiB here"
     # shellcheck disable=SC2064 # the value of now
     trap "echo $before >$pool" EXIT

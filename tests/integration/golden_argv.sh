@@ -57,6 +57,9 @@ firmware() { # PLAN DIRECTORY
 # A golden by its file name; images as its "# IMAGE:" lines say.
 check_one() { # NAME
     local name=$1 template=tests/golden/$1.tmpl plan=tests/golden/$1.plan program machine path line format size missing
+    # attributes_capacity.sh fills the host's pool for itself, and has this lock for as long.
+    exec 8>&-
+    ! grep -q '"hugetlb":true' "$plan" || { exec 8>"${BUILD:-build}/lock-hugepages" && flock 8; }
     grep -q '^# EXPECT_ERROR' "$template" && return 0
     grep -q 'accel=kvm' "$plan" && { echo "skip $name: needs KVM"; return 0; }
     machine=$(sed -nE 's/^ +-machine ([^,]+),.*/\1/p' "$plan")
