@@ -298,7 +298,7 @@ kept_tpm_command() {
     cp -r "$ROOT/var/lib/vmlaunch/$VM/tpm" "$WORK/tpm"
     swtpm socket --tpm2 --tpmstate "dir=$WORK/tpm" --server "type=unixio,path=$WORK/tpm.sock" --flags not-need-init,startup-clear &
     local pid=$!
-    await 10 test -S "$WORK/tpm.sock"
+    await 10 is_listening "$WORK/tpm.sock"
     # shellcheck disable=SC2059 # the format is the command
     printf "$(escaped "$1")" | socat -t 5 - "UNIX-CONNECT:$WORK/tpm.sock" | od -An -v -tx1 | tr -d ' \n' | cut -c 13-20
     kill "$pid"

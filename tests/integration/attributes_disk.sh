@@ -5,7 +5,7 @@
 # dev N PROPERTY VALUE: of a disk's device
 dev() { qom "peripheral/disk$1" "$2" "$3"; }
 # wwn N VALUE: jq has no numbers of 64 bits
-wwn() { assert_contains "$(vml qmp "$VM" "{\"execute\":\"qom-get\",\"arguments\":{\"path\":\"/machine/peripheral/disk$1\",\"property\":\"wwn\"}}")" "$2" "wwn of disk$1"; }
+wwn() { assert_contains "$(qemu_says qom-get "{\"path\":\"/machine/peripheral/disk$1\",\"property\":\"wwn\"}")" "$2" "wwn of disk$1"; }
 # limits N JQ-FILTER VALUE: of a disk's throttle group
 limits() {
     qmp qom-get "{\"path\":\"/objects/disk$1-limits\",\"property\":\"limits\"}"
@@ -297,7 +297,7 @@ test_network_disks() {
     tgtd=
     # shellcheck disable=SC2086 # may be none
     trap 'kill -KILL $nbd1 $nbd2 $tgtd 2>/dev/null' EXIT # tgtd minds no other while it has targets
-    await 10 test -S "$ROOT/nbd.sock"
+    await 10 is_listening "$ROOT/nbd.sock"
     await 10 qemu-img info nbd://127.0.0.1:10809/two
     # The path of the socket is for root alone.
     chmod 600 "$ROOT/nbd.sock"

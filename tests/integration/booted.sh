@@ -48,7 +48,8 @@ run_guest() { # KERNEL-WORDS QEMU-WORDS...
         kill -0 "$QEMU" || exit 1
         sleep 0.05
     done
-    coproc TALK { exec socat - "UNIX-CONNECT:$DIR/talk"; }
+    # It may not listen yet.
+    coproc TALK { exec socat - "UNIX-CONNECT:$DIR/talk,retry=400,interval=0.05"; }
 }
 new_disk() { qemu-img create -q -f qcow2 -b "$GUEST/systemd.img" -F raw "$DIR/disk"; }
 boot_guest() { # KERNEL-WORDS QEMU-WORDS...

@@ -50,7 +50,7 @@ test_disk_of_a_server_comes_and_goes() {
     server=$!
     # shellcheck disable=SC2064 # that one
     trap "kill $server 2>/dev/null || true" EXIT
-    await 10 test -S "$ROOT/nbd.sock"
+    await 10 is_listening "$ROOT/nbd.sock"
     # QEMU's uid may not connect there: it is given the connection.
     chmod 600 "$ROOT/nbd.sock"
     running

@@ -69,6 +69,8 @@ encrypted() {
 # A zombie is, too.
 is_dead() { ! grep -q '^State:[[:space:]][^Z]' "/proc/$1/status" 2>/dev/null; }
 is_gone() { [[ ! -d /proc/$1 ]]; }
+# is_listening PATH: the socket is there a moment before anybody may connect to it, between its server's bind() and listen().
+is_listening() { awk -v path="$1" '$8 == path && $4 == "00010000" { n = 1 } END { exit !n }' /proc/net/unix; }
 # slay PID...: what they held, a lock for instance, is free when it returns.
 slay() {
     local pid
@@ -223,7 +225,9 @@ save_guest() { # DIRECTORY IMAGE PREPARE
     [[ -z $prepare ]] || "$prepare"
     socat -u "UNIX-LISTEN:$WORK/save/socket,mode=777" "OPEN:$saved/state,creat" 9>&- &
     receiver=$!
-    await 5 test -S "$WORK/save/socket"
+    await 5 is_listening "$WORK/save/socket"
+    # Of one that writes all the time there is always more to save: it stands still for as long as that takes.
+    expect 0 vml qmp "$VM" '{"execute":"migrate-set-parameters","arguments":{"downtime-limit":600000}}'
     expect 0 vml qmp "$VM" "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"unix:$WORK/save/socket\"}}"
     wait "$receiver"
     await 10 is_saved

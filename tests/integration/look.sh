@@ -91,14 +91,15 @@ is_connected() { [[ -n $(find "/proc/$1/fd" -lname 'socket:*') ]]; }
 
 test_a_wait_goes_on_with_the_next_supervisor() {
     fake_vm
-    local goal waiters=() supervisor status
+    # Nobody has the address, or refuses it.
     ip route add 192.0.2.7/32 dev "$BRIDGE"
+    local goal waiters=() supervisor status
     for goal in stopped paused port:2222; do
         "$VMLAUNCH" --root "$ROOT" --timeout 60 wait "$VM" "--for=$goal" >"$WORK/waited" 2>&1 &
         waiters+=($!)
     done
     for goal in "${waiters[@]}"; do await 10 is_connected "$goal"; done
-    # The one that asks for the port knows that the VM has run: else it would wait for its next start in the end.
+    # It has seen the VM run: one that only comes when the VM has ended waits for its next start.
     await 20 tries_port 192.0.2.7 2222
     supervisor=$(status_of supervisor_pid)
     kill -KILL "$supervisor"

@@ -124,8 +124,7 @@ test_nothing_is_left_of_starts_that_fail_and_of_runs_that_were_killed() {
     expect 0 vml start "$TEMPLATE"
     assert_eq "$(bridge_of "${VM}a")" ovs0 "the port that an earlier run had left in another bridge"
     # The switch goes first: the end waits for nobody, and what its database keeps is an orphan when it is back.
-    kill "$(<"$OVS/db.pid")"
-    await 10 test ! -e "$OVS/db.sock"
+    database_end
     expect 0 vml destroy "$VM"
     database_begin 2>/dev/null
     expect 0 vml reconcile
@@ -154,11 +153,10 @@ test_nothing_is_left_of_starts_that_fail_and_of_runs_that_were_killed() {
     # And of one whose answers are none.
     template "EMULATOR = \"$ROOT/fake-qemu\"" "$(ovs a)" "$(ovs b)"
     expect 0 vml start "$TEMPLATE"
-    kill "$(<"$OVS/db.pid")"
-    await 10 test ! -e "$OVS/db.sock"
+    database_end
     socat "UNIX-LISTEN:$OVS/db.sock,fork" EXEC:'echo nonsense' 9>&- &
     local nonsense=$!
-    await 10 test -S "$OVS/db.sock"
+    await 10 is_listening "$OVS/db.sock"
     expect 0 vml destroy "$VM"
     await 10 test ! -e "/sys/class/net/${VM}a"
     expect 0 vml reconcile

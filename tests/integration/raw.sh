@@ -83,7 +83,6 @@ bare_template() {
     TEMPLATE=$ROOT/$VM.tmpl
     printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' "$@" >"$TEMPLATE"
 }
-is_listening() { [[ -S $1 ]]; }
 # server COMMAND...: until served
 server() {
     "$@" &

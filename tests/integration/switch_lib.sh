@@ -4,6 +4,14 @@
 OVS=/run/openvswitch
 has_switch() { command -v ovs-vswitchd >/dev/null; }
 database_begin() { ovsdb-server "$OVS/conf.db" --remote="punix:$OVS/db.sock" --pidfile="$OVS/db.pid" --unixctl="$OVS/db.ctl" --detach --no-chdir 9>&-; }
+# Its end: it has let go of the database, and its socket is gone.
+database_end() {
+    local pid
+    pid=$(<"$OVS/db.pid")
+    kill "$pid"
+    await 10 is_dead "$pid"
+    await 10 test ! -e "$OVS/db.sock"
+}
 vsctl() { ovs-vsctl --timeout=30 "$@"; }
 # Bridges ovs0 and ovs1.
 switch_begin() {
