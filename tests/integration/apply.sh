@@ -49,11 +49,9 @@ begin() {
 now() {
     echo "cpu $(<"$CPU_FILE")"
     ip -o link show | sed -nE "s/^[0-9]+: (${VM}[^:@]*).*/link \1/p"
-    vml qmp "$VM" <<'END' | jq -r '.return[] | if .type then select(.type | startswith("child")) | "device \(.name)" else "\(."node-name" // ."fdset-id")" end' | sort
-{"execute":"qom-list","arguments":{"path":"/machine/peripheral"}}
-{"execute":"query-named-block-nodes","arguments":{"flat":true}}
-{"execute":"query-fdsets"}
-END
+    qemu_says qom-list '{"path":"/machine/peripheral"}' | jq -r '.return[] | select(.type | startswith("child")) | "device \(.name)"' | sort
+    qemu_says query-named-block-nodes '{"flat":true}' | jq -r '.return[]."node-name"' | sort
+    qemu_says query-fdsets | jq -r '.return[]."fdset-id"' | sort
     jq -r '.devices[] | "record \(.id)"' "$RUN_DIR/record.json"
     grep -E '^ *(TARGET|CPU) =' "$RUN_DIR/live.tmpl"
 }

@@ -173,7 +173,7 @@ dead_storage() {
     "$TOOLS/hang_fuse" "$WORK/storage" "$WORK/image" "$@" >"$WORK/fuse-says" &
     FUSE=$!
     local word=''
-    read -r -t 5 word <"$WORK/fuse-says" || true
+    read -r -t 30 word <"$WORK/fuse-says" || true
     [[ $word == ready ]] || skip "FUSE cannot be mounted here"
     DISK=$WORK/storage/disk
     # lib.sh removes what is below $WORK in the end.

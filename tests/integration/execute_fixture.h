@@ -341,7 +341,7 @@ static inline char *read_stderr(struct fixture *f)
 {
         char *text = xcalloc(1, STDERR_MAX + 1);
 
-        for (unsigned i = 0; i < 500; i++) {
+        for (unsigned i = 0; i < 3000; i++) {
                 assert_true(pread(execution_stderr_fd(f->execution), text, STDERR_MAX, 0) >= 0);
                 if (text_ends_with(text, "end\n"))
                         return text;

@@ -160,10 +160,11 @@ static int live_with_a_stuck_helper(struct fixture *f)
 
         if (confine_keep_capabilities(NULL, 0, &err) < 0)
                 return 1;
-        end = let_help(f, 100, &ms);
+        /* Time enough for it to become one that cannot be killed. */
+        end = let_help(f, 1500, &ms);
         if (end.code != ERROR_DEADLINE || !strstr(end.text, "a kernel call holds it"))
                 return 2;
-        return ms > 10000 ? 3 : 0;
+        return ms > 20000 ? 3 : 0;
 }
 
 static void helper_that_cannot_be_killed_is_not_waited_for(void **state)

@@ -103,7 +103,7 @@ test_virtio_mem_grows_and_shrinks() {
     GUEST_CMDLINE=${GUEST_CMDLINE/ guest.small/}
     running 'MEMORY_MAX = "1024"' 'MEMORY_RESIZE_MODE = "VIRTIO_MEM"'
     expect 0 vml --timeout 60 resize "$VM" --memory 512
-    assert_eq "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/vmem0","property":"size"}}' | jq .return)" $((256 << 20)) "size of vmem0"
+    assert_eq "$(qemu_says qom-get '{"path":"/machine/peripheral/vmem0","property":"size"}' | jq .return)" $((256 << 20)) "size of vmem0"
     all_agree "growing"
     expect 1 vml resize "$VM" --memory 513
     assert_contains "$ERR" "multiples of 2 MiB"
@@ -224,7 +224,7 @@ test_the_file_of_the_next_start_is_edited_in_place() {
     grep -q 'MEMORY = "300 MiB"' "$TEMPLATE" || fail "no MEMORY: $(<"$TEMPLATE")"
 
     # A disk that the start makes gets its size from there; an image has its own.
-    size_of_vdc() { vml qmp "$VM" '{"execute":"query-block"}' | jq '.return[] | select(.qdev | contains("disk0")) | .inserted.image."virtual-size"'; }
+    size_of_vdc() { qemu_says query-block | jq '.return[] | select(.qdev | contains("disk0")) | .inserted.image."virtual-size"'; }
     expect 0 vml attach disk "$VM" --live --config --disk "TYPE=swap,SIZE=2,TARGET=vdc"
     expect 0 vml resize-disk "$VM" vdc "3 MiB" --config
     grep -q 'SIZE = "3 MiB"' "$TEMPLATE" || fail "no SIZE: $(<"$TEMPLATE")"
@@ -286,7 +286,7 @@ test_kvmrc_has_defaults_for_what_is_attached() {
     qemu_says query-named-block-nodes |
         jq -e '[.return[] | select(."node-name" == "disk0-format" or ."node-name" == "disk1-format") | .cache."no-flush"] | sort == [false, true]' >/dev/null ||
         fail "cache modes: $(qemu_says query-named-block-nodes | jq -c '.return[] | [."node-name", .cache]')"
-    assert_contains "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/machine/peripheral/nic0","property":"type"}}')" '"e1000"'
+    assert_contains "$(qemu_says qom-get '{"path":"/machine/peripheral/nic0","property":"type"}')" '"e1000"'
     ended
 }
 

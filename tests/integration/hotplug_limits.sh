@@ -8,7 +8,7 @@
 test_limits_of_a_disk_change_while_it_runs() {
     truncate -s 1M "$ROOT/a.raw"
     running "DISK = [ SOURCE = \"$ROOT/a.raw\", TARGET = \"vda\", TOTAL_BYTES_SEC = \"1000000\", TOTAL_BYTES_SEC_MAX = \"4000000\", TOTAL_BYTES_SEC_MAX_LENGTH = \"2\" ]"
-    limits() { vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/objects/disk0-limits","property":"limits"}}' | jq -c '.return | [."bps-total", ."bps-total-max", ."iops-total"]'; }
+    limits() { qemu_says qom-get '{"path":"/objects/disk0-limits","property":"limits"}' | jq -c '.return | [."bps-total", ."bps-total-max", ."iops-total"]'; }
     assert_eq "$(limits)" '[1000000,4000000,0]' "limits of the start"
     expect 0 vml update disk "$VM" vda --disk 'TOTAL_BYTES_SEC=2000000,TOTAL_BYTES_SEC_MAX=8000000,TOTAL_IOPS_SEC=300'
     assert_eq "$(limits)" '[2000000,8000000,300]' "limits then"
@@ -27,7 +27,7 @@ test_limits_come_to_a_disk_without_any_and_go() {
         "DISK = [ SOURCE = \"$ROOT/one.iso\", TYPE = \"cdrom\", TARGET = \"sdc\" ]"
     local before
     before=$(holdings)
-    limits() { vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/objects/'"$1"'-limits","property":"limits"}}' | jq -c '.return | [."bps-write", ."bps-write-max", ."iops-total"]'; }
+    limits() { qemu_says qom-get '{"path":"/objects/'"$1"'-limits","property":"limits"}' | jq -c '.return | [."bps-write", ."bps-write-max", ."iops-total"]'; }
     node() { qemu_says query-block | jq -r --arg id "/$1(/|$)" '.return[] | select("/" + .qdev | test($id)) | .inserted."node-name" // "none"'; }
     local plan
     plan=$(vml update disk "$VM" vda --disk WRITE_BYTES_SEC=2000000 --plan)

@@ -41,7 +41,7 @@ test_update_of_a_device_says_what_it_does() {
     # With --config what can be now is now, and nothing else is in live.tmpl.
     expect 0 vml update disk "$VM" vda --disk TOTAL_IOPS_SEC=70,TOTAL_IOPS_SEC_MAX=100,CACHE=writeback --config --live
     assert_contains "$ERR" "cache of 'disk0-file' changes at the next start"
-    assert_eq "$(vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/objects/disk0-limits","property":"limits"}}' |
+    assert_eq "$(qemu_says qom-get '{"path":"/objects/disk0-limits","property":"limits"}' |
         jq -c '.return | [."iops-total", ."iops-total-max"]')" "[70,100]" limits
     expect 0 vml update nic "$VM" 0 --nic MODEL=e1000 --config --live
     assert_contains "$OUT" "updated 0 of '$VM', at the next start"
@@ -57,7 +57,7 @@ test_update_of_a_device_says_what_it_does() {
     ended
 }
 
-sizes() { printf '%s %s' "$(vml -o json status "$VM" | jq '[.devices[] | select(.kind == "cpu" or .kind == "vcpu")] | length')" "$(vml qmp "$VM" '{"execute":"query-memory-size-summary"}' | jq '.return | (."plugged-memory" / 1048576)')"; }
+sizes() { printf '%s %s' "$(vml -o json status "$VM" | jq '[.devices[] | select(.kind == "cpu" or .kind == "vcpu")] | length')" "$(qemu_says query-memory-size-summary | jq '.return | (."plugged-memory" / 1048576)')"; }
 # What a template says of vCPUs and memory counts as how much there shall be, however it came.
 test_a_template_says_how_much_there_shall_be() {
     stopped 'VCPU = "1"' 'VCPU_MAX = "4"' 'MEMORY_MAX = "1024"' 'MEMORY_SLOTS = "4"' 'MEMORY_RESIZE_MODE = "HOTPLUG"'

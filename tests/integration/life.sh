@@ -28,7 +28,7 @@ test_run_stays_in_the_foreground_and_ends_with_the_verdict_of_a_power_off() {
     local run=$!
     await 20 vml status "$VM"
     expect 0 vml --timeout 60 wait "$VM" --for=agent
-    printf 'poweroff -f\n' | vml console "$VM" >/dev/null
+    printf 'poweroff -f\n' | vml --timeout 60 console "$VM" >/dev/null
     wait "$run" || fail "run ended with $?"
     assert_eq "$(status_of verdict)" guest-off
 }
@@ -96,7 +96,7 @@ panic_gives_verdict() { # MODEL
     local run=$! status=0
     await 20 vml status "$VM"
     expect 0 vml --timeout 90 wait "$VM" --for=agent
-    printf 'echo c >/proc/sysrq-trigger\n' | vml console "$VM" >/dev/null
+    printf 'echo c >/proc/sysrq-trigger\n' | vml --timeout 60 console "$VM" >/dev/null
     wait "$run" || status=$?
     assert_eq "$status" 14 "exit status of run"
     assert_eq "$(status_of verdict)" panicked

@@ -20,7 +20,7 @@ media_lines() {
         "DISK = [ SOURCE = \"$ROOT/own.raw\", TARGET = \"vda\", TOTAL_IOPS_SEC = \"100\" ]"
         "DISK = [ SOURCE = \"$ROOT/one.iso\", TYPE = \"cdrom\", TARGET = \"sdb\", MEDIA = \"$ROOT/one.iso $ROOT/two.iso\" ]")
 }
-limits() { vml qmp "$VM" '{"execute":"qom-get","arguments":{"path":"/objects/disk0-limits","property":"limits"}}' | jq -c '.return | [."iops-total", ."iops-total-max"]'; }
+limits() { qemu_says qom-get '{"path":"/objects/disk0-limits","property":"limits"}' | jq -c '.return | [."iops-total", ."iops-total-max"]'; }
 medium() { qemu_says query-block | jq -r '.return[] | select(.qdev | test("disk1")) | .inserted."node-name" // "none"'; }
 opens() { [[ -z $(find "/proc/$QEMU/fd" -lname "$ROOT/$1") ]] && echo no || echo yes; }
 
