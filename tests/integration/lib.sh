@@ -229,7 +229,8 @@ save_guest() { # DIRECTORY IMAGE PREPARE
     # Of one that writes all the time there is always more to save: it stands still for as long as that takes.
     expect 0 vml qmp "$VM" '{"execute":"migrate-set-parameters","arguments":{"downtime-limit":600000}}'
     expect 0 vml qmp "$VM" "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"unix:$WORK/save/socket\"}}"
-    wait "$receiver"
+    # What QEMU could not send anywhere it never ends to send.
+    await 60 is_dead "$receiver"
     await 10 is_saved
     expect 0 vml destroy "$VM"
     [[ -z $image ]] || cp --sparse=always "$image" "$saved/image"
