@@ -29,8 +29,9 @@ all_agree() {
     differences=$(vml -o json status "$VM" --compare | jq -c .differences)
     [[ $differences == '[]' ]] || fail "after $1: $differences"
 }
-# Nobody has hung up whose connection the supervisor still has: its fds are those of the VM and of who is there.
-hung_up_is_seen() { ! grep -q '\* 0 *$' <<<"$(ss -xH src "$RUN_DIR/control.sock")"; }
+# The supervisor has no connection of a client any more, accepted or waiting: its fds are those of the VM. Its socket's name is
+# the one that it was bound by, below /proc/self/fd.
+no_client_is_left() { ! grep -q '/control\.sock' <<<"$(ss -xH)"; }
 # Everything that a change could leave behind.
 holdings() {
     local supervisor
@@ -40,7 +41,7 @@ holdings() {
     qemu_says qom-list '{"path":"/machine/peripheral"}' | jq -r '.return[].name' | sort
     qemu_says qom-list '{"path":"/objects"}' | jq -r '.return[].name' | sort
     supervisor=$(status_of supervisor_pid)
-    await 10 hung_up_is_seen
+    await 10 no_client_is_left
     find "/proc/$QEMU/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
     find "/proc/$supervisor/fd" -type l -printf '%l\n' | sed -E 's/:\[[0-9]+\]//' | sort | uniq -c
     ip -o link show | awk -F': ' '{ print $2 }' | sort
