@@ -138,13 +138,14 @@ test_wait_for_a_vm_that_nobody_knows_ends_at_once() {
 # Between fork and exec it is still the shell, which catches them for its own trap.
 catches_interrupts() { [[ /proc/$1/exe -ef $VMLAUNCH ]] && ((0x$(sed -n 's/^SigCgt:\t//p' "/proc/$1/status") & 1 << SIGINT - 1)); }
 SIGINT=$(kill -l INT)
-# interrupted VERB...: as soon as it has told what an interrupt leaves; until then it ignores it here, as what a script has
-# put into the background does
+# interrupted VERB...: as soon as it has told what an interrupt leaves, or when $WHEN is so; until then it ignores it here, as
+# what a script has put into the background does
 interrupted() {
     local status=0 verb
     "$VMLAUNCH" --root "$ROOT" "$@" >"$WORK/out" 2>"$WORK/err" &
     verb=$!
     await 10 catches_interrupts "$verb"
+    [[ -z ${WHEN:-} ]] || await 10 "$WHEN"
     kill -INT "$verb"
     wait "$verb" || status=$?
     ERR=$(<"$WORK/err")
@@ -156,11 +157,17 @@ test_ctrl_c_of_a_wait_says_what_was_left() {
     start_ready
     interrupted wait "$VM" --for=paused
     assert_contains "$ERR" "wait for '$VM' to be paused: interrupted"
-    interrupted balloon "$VM" 100
+    # Before that it is a change like others; when it looks how far the guest is, it waits.
+    is_looked_at() {
+        vml -o json log --wire "$VM" | jq -r 'select(.channel == "qmp" and .direction == "sent") | .text | fromjson.execute' >"$WORK/sent"
+        grep -A 100 -x balloon "$WORK/sent" | grep -qx query-balloon
+    }
+    WHEN=is_looked_at interrupted --timeout 60 balloon "$VM" 100
     assert_contains "$ERR" "not waiting for the guest, which was told 100 MiB"
     expect 0 vml attach nic "$VM" --nic BRIDGE_TYPE=user
     expect 0 vml suspend "$VM"
-    interrupted detach nic "$VM" 0
+    # A paused guest is waited for a second only, unless one says how long.
+    interrupted --timeout 60 detach nic "$VM" 0
     assert_contains "$ERR" "detach nic 0 of '$VM': interrupted"
     assert_contains "$ERR" "the guest may still let it go"
     expect 0 vml resume "$VM"
