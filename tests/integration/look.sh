@@ -10,7 +10,7 @@ fake_vm() {
         "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\", NETWORK = \"inner\", IP = \"${IP:-192.0.2.7}\" ]" \
         "DISK = [ SOURCE = \"$ROOT/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]"
     expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 10 wait "$VM" --for=agent
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
 }
 took_at_most() { # MILLISECONDS COMMAND...
     local limit=$1 begin=${EPOCHREALTIME/./} took
@@ -59,7 +59,7 @@ test_a_port_is_waited_for_at_the_address_of_the_template_or_of_the_agent() {
     ip addr add 192.0.2.7/32 dev lo
     took_at_most 5000 expect 7 vml --timeout 1 wait "$VM" --for=port:2222
     assert_contains "$ERR" "to answer at port 2222"
-    "$VMLAUNCH" --root "$ROOT" --timeout 20 wait "$VM" --for=port:2222 >"$WORK/waited" 2>&1 &
+    "$VMLAUNCH" --root "$ROOT" --timeout 60 wait "$VM" --for=port:2222 >"$WORK/waited" 2>&1 &
     local waiter=$! listener
     socat TCP-LISTEN:2222,bind=192.0.2.7,fork /dev/null &
     listener=$!
@@ -121,10 +121,10 @@ test_jobs_and_devices_of_a_real_guest_are_waited_for_and_its_address() {
     CMDLINE="guest.ip=10.77.0.9/24" template "NIC = [ BRIDGE = \"$BRIDGE\", TARGET = \"vl-$$\" ]" \
         "DISK = [ SOURCE = \"$WORK/disk.img\", FORMAT = \"raw\", TARGET = \"vda\" ]"
     start_ready "$WORK/disk.img"
-    expect 0 vml --timeout 20 wait "$VM" --for=ip
+    expect 0 vml --timeout 60 wait "$VM" --for=ip
     assert_eq "$OUT" 10.77.0.9
     tell_guest "nc -l -p 2222 >/dev/null &"
-    expect 0 vml --timeout 20 wait "$VM" --for=port:2222
+    expect 0 vml --timeout 60 wait "$VM" --for=port:2222
     assert_eq "$OUT" 10.77.0.9
     # A job that fails, one that was never there.
     expect 0 vml qmp "$VM" '{"execute":"blockdev-create","arguments":{"job-id":"make","options":{"driver":"qcow2","file":"disk0-file","size":1}}}'
