@@ -254,7 +254,7 @@ test_a_step_that_qemu_does_not_answer_is_owed_and_settled_later() {
 }
 
 test_a_device_that_the_guest_gives_back_late_keeps_what_is_below_it() {
-    fake_vm '{"faults":[{"fault":"device-deleted-late","command":"device_del","ms":8500,"nth":1,"times":1}]}'
+    fake_vm '{"faults":[{"fault":"device-deleted-late","command":"device_del","ms":12000,"nth":1,"times":1}]}'
     start_vm
     fragments
     remember

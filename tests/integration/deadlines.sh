@@ -39,10 +39,10 @@ all_took() {
     [[ ! -s $WORK/wrong ]] || fail "$(<"$WORK/wrong")"
 }
 
-# Neither waits for anybody: so it is quick once at least, however busy the machine is, and never slow.
+# Neither waits for anybody: so it is quick sooner or later, however busy the machine is, and never slow.
 look_unaffected() {
-    local begin worst=0 best=1000000 took
-    for _ in 1 2 3 4 5; do
+    local begin worst=0 best=1000000 took n
+    for ((n = 0; n < 5 || (best >= 400 && n < 50); n++)); do
         begin=$(now_ms)
         expect 0 vml list
         assert_contains "$OUT" "$VM"

@@ -72,7 +72,7 @@ test_a_copy_made_while_frozen_needs_no_journal_recovery() {
 # Client, supervisor or both die before the freeze is asked for, in the middle of it, or while it is held.
 test_whoever_is_killed_around_a_freeze_leaves_no_frozen_guest() {
     writing_guest
-    local seed=${SEED:-$RANDOM} n victim supervisor begin took slowest=0 supervisors=0 last=() run
+    local seed=${SEED:-$RANDOM} n victim supervisor begin took slowest=0 supervisors=0 last=()
     echo "    seed $seed"
     RANDOM=$seed
     for ((n = 0; n < FREEZE_RUNS; n++)); do
@@ -82,7 +82,7 @@ test_whoever_is_killed_around_a_freeze_leaves_no_frozen_guest() {
         if ((victim >= 2 && ${#last[@]} >= 3)) && ((SECONDS - last[-3] <= 11)); then
             ((FREEZE_RUNS > 50)) && sleep $((12 + last[-3] - SECONDS)) || victim=0
         fi
-        run="run $n, seed $seed, victim $victim"
+        echo "    run $n, victim $victim"
         "$VMLAUNCH" --root "$ROOT" agent "$VM" freeze >"$WORK/freeze.out" 2>&1 &
         HOLDER=$!
         sleep "0.$(printf %03d $((RANDOM % 200)))"
@@ -102,7 +102,8 @@ test_whoever_is_killed_around_a_freeze_leaves_no_frozen_guest() {
         await 10 is_thawed
         took=$(((${EPOCHREALTIME/./} - begin) / 1000))
         ((took <= slowest)) || slowest=$took
-        guest_says thawed || fail "$run: the guest is frozen"
+        # Its client may have died with its request on the way.
+        await 10 guest_says thawed
     done
     echo "    $FREEZE_RUNS runs, $supervisors supervisors killed, thawed after $slowest ms at most"
     ((supervisors || FREEZE_RUNS < 20)) || fail "seed $seed: no supervisor was killed"
@@ -118,7 +119,7 @@ test_the_limit_thaws_and_the_holder_learns_it() {
     # It is told before that when the guest had not frozen by then.
     await 10 is_thawed
     # Nobody holds this one; it is time enough for a slow guest to freeze.
-    expect 0 vml --timeout 4 agent "$VM" freeze --detach
+    expect 0 vml --timeout 6 agent "$VM" freeze --detach
     assert_contains "$OUT" "frozen 1 file systems"
     await 10 is_thawed
     guest_says thawed || fail "the guest is frozen"
@@ -181,7 +182,7 @@ test_while_frozen_what_would_hang_is_refused() {
     expect 0 vml agent "$VM" thaw
     expect 0 vml agent "$VM" raw guest-get-osinfo
     expect 0 vml suspend "$VM"
-    expect 0 vml --timeout 5 wait "$VM" --for=paused
+    expect 0 vml --timeout 30 wait "$VM" --for=paused
     expect 9 vml agent "$VM" freeze
     expect 9 vml agent "$VM" ping
     expect 9 vml agent "$VM" thaw

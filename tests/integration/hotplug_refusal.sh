@@ -41,7 +41,7 @@ test_guest_that_refuses_is_asked_again() {
 }
 
 test_guest_that_lets_go_late_is_not_asked_again() {
-    local SCENARIO='{"faults":[{"fault":"device-deleted-late","ms":5000}]}'
+    local SCENARIO='{"faults":[{"fault":"device-deleted-late","ms":8000}]}'
     fake_with_disk
     expect 7 vml --timeout 1 detach disk "$VM" vdb
     assert_contains "$ERR" "it is unplug-pending"

@@ -90,7 +90,7 @@ test_documents_of_agent_events_and_recorder_are_as_docs_json_md_says() {
     install -m 755 "$TOP/build/vmlaunch-fake-qemu" "$ROOT/fake-qemu"
     template "EMULATOR = \"$ROOT/fake-qemu\"" 'FEATURES = [ GUEST_AGENT = "yes" ]'
     expect 0 vml start "$TEMPLATE"
-    expect 0 vml --timeout 20 wait "$VM" --for=agent
+    expect 0 vml --timeout 60 wait "$VM" --for=agent
     local action words
     for action in ping info freeze thaw fstrim set-time; do
         words=("$action")

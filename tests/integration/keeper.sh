@@ -27,7 +27,7 @@ test_killed_supervisor_is_replaced_and_shutdown_works() {
     await 5 status_is agent answering
     assert_contains "$(status_of "devices[].kind")" nic
     expect 0 vml suspend "$VM"
-    expect 0 vml --timeout 5 wait "$VM" --for=paused
+    expect 0 vml --timeout 30 wait "$VM" --for=paused
     expect 0 vml shutdown "$VM"
     assert_contains "$OUT" guest-off
     assert_clean

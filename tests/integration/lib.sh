@@ -272,7 +272,7 @@ tell_guest() {
     SAID=''
     printf '%s\n' "$@" "echo ALL''SAID" >&"${TERMINAL[1]}"
     while [[ $SAID != *ALLSAID* ]]; do
-        IFS= read -r -t 30 -n 1 -d '' byte <&"${TERMINAL[0]}" || fail "the guest's shell said nothing but '$SAID'"
+        IFS= read -r -t 60 -n 1 -d '' byte <&"${TERMINAL[0]}" || fail "the guest's shell said nothing but '$SAID'"
         SAID+=$byte
     done
     SAID=${SAID//$'\r'/}

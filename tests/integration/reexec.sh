@@ -140,7 +140,7 @@ test_run_in_the_foreground_becomes_another_program() {
     "$VMLAUNCH" --root "$ROOT" run "$TEMPLATE" 2>"$WORK/run.err" &
     local run=$!
     await 20 vml status "$VM"
-    expect 0 vml --timeout 20 wait "$VM" --for=started
+    expect 0 vml --timeout 60 wait "$VM" --for=started
     QEMU=$(status_of pid) SUPERVISOR=$(status_of supervisor_pid)
     assert_eq "$SUPERVISOR" "$run"
     program B

@@ -99,7 +99,7 @@ test_client_killed_or_without_stdout_during_a_start_does_not_matter() {
     await 10 test -e "$ROOT/run/vmlaunch/$VM/lock"
     kill -9 "$start" 2>/dev/null || true
     wait "$start" 2>/dev/null || true
-    expect 0 vml --timeout 20 wait "$VM" --for=started
+    expect 0 vml --timeout 60 wait "$VM" --for=started
     expect 0 vml destroy "$VM"
     expect 0 sh -c "exec '$VMLAUNCH' --root '$ROOT' start '$TEMPLATE' >&- <&- 2>&-"
     assert_eq "$(status_of state)" running
