@@ -28,7 +28,7 @@ void teller_say(struct teller teller, const char *line)
         teller_line(line, &teller);
 }
 
-/* "machine.lock.new.PID": a start that died while it wrote. */
+/* "machine.lock.new.PID", "clock.new.PID": a start or a supervisor that died while it wrote. */
 static void sweep_state(const struct site *site, const char *vm)
 {
         _cleanup_free_ char *path = xasprintf("%s/%s", site->paths.state, vm);
@@ -36,7 +36,8 @@ static void sweep_state(const struct site *site, const char *vm)
 
         crash_point(CRASH_ORPHAN_REMOVE);
         for (struct dirent *entry; dir && (entry = readdir(dir));)
-                if (text_starts_with(entry->d_name, "machine.lock.new."))
+                if (text_starts_with(entry->d_name, "machine.lock.new.") ||
+                    text_starts_with(entry->d_name, "clock.new."))
                         unlinkat(dirfd(dir), entry->d_name, 0);
         if (dir)
                 closedir(dir);

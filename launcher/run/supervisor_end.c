@@ -196,15 +196,15 @@ void supervisor_end(struct supervisor *s)
 }
 
 /* "record.json.new.PID": of a supervisor of this run that died while it wrote. */
-static void sweep_half_written(int dirfd)
+static void sweep_half_written(int at, const char *path, const char *of)
 {
-        int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 
         crash_point(CRASH_LEAVE);
         for (struct dirent *entry; dir && (entry = readdir(dir));)
-                if (strstr(entry->d_name, ".new."))
-                        unlinkat(dirfd, entry->d_name, 0);
+                if (strstr(entry->d_name, of))
+                        unlinkat(dirfd(dir), entry->d_name, 0);
         if (dir)
                 closedir(dir);
 }
@@ -212,9 +212,14 @@ static void sweep_half_written(int dirfd)
 /* What is left of a run is its record; of a start that came to nothing, the record of the run before. */
 void supervisor_leave_directory(struct supervisor *s, bool keep)
 {
+        const char *clock = s->plan->policy.clock.path;
+        _cleanup_free_ char *state = clock ? xstrndup(clock, (size_t)(strrchr(clock, '/') - clock)) : NULL;
+
         if (!s->vm)
                 return;
-        sweep_half_written(s->vm->fd);
+        sweep_half_written(s->vm->fd, ".", ".new.");
+        if (state)
+                sweep_half_written(AT_FDCWD, state, "clock.new.");
         unlinkat(s->vm->fd, "control.sock", 0);
         if (journal_is_empty(s->vm->fd)) {
                 unlinkat(s->vm->fd, "journal", 0);

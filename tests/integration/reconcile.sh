@@ -250,4 +250,28 @@ test_what_a_run_had_made_for_itself_goes_after_a_crash_of_the_host() {
     assert_eq "$(cd "$made" && echo *)" "disk2.raw" "what is kept"
 }
 
+# The supervisor was killed while it kept the guest's clock.
+test_a_clock_that_is_half_written_goes_with_the_run() {
+    need_root
+    run_template
+    echo 'CLOCK = [ OFFSET = "variable" ]' >>"$TEMPLATE"
+    local kept=$ROOT/var/lib/vmlaunch/$VM way
+    for way in end reconcile; do
+        start_orphan
+        touch "$kept/clock" "$kept/clock.new.17"
+        if [[ $way == end ]]; then
+            expect 0 vml reconcile
+            assert_contains "$OUT" "adopted"
+            expect 0 vml destroy "$VM"
+        else
+            end_qemu
+            expect 0 vml reconcile
+        fi
+        [[ -e $kept/clock ]] || fail "$way: the clock is gone"
+        # The supervisor leaves a moment after it has told the end.
+        await 5 test ! -e "$kept/clock.new.17"
+        rm "$kept/clock"
+    done
+}
+
 run_tests "$@"
