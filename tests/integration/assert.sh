@@ -28,3 +28,16 @@ await() {
         sleep 0.05
     done
 }
+# ask_status FILTER COMMAND...: what jq's FILTER finds in the status that COMMAND prints. Half a second, what it gives its
+# supervisor, is short on a machine that does much else: it is asked again. Of one that is stopped or gone status says that.
+ask_status() {
+    local filter=$1 said result end=$((SECONDS + 30))
+    shift
+    while
+        result=0
+        said=$("$@") || result=$?
+        [[ $said =~ \"state\":\ ?\"unknown\" && $said =~ (does not answer(: a kernel call holds it)?|within [0-9]+ ms)\" ]] && ((SECONDS < end))
+    do :; done
+    jq -r ".$filter" <<<"$said" || result=$?
+    return "$result"
+}

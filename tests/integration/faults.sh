@@ -32,7 +32,7 @@ timed() {
     LINE+=" $what=$STATUS"
     ((took <= limit)) || LINE+=" ($what took $took ms, more than $limit)"
 }
-field() { vml -o json status "$1" 2>/dev/null | jq -r ".$2"; }
+field() { ask_status "$2" vml -o json status "$1" 2>/dev/null; }
 
 # The largest RSS that the supervisor had.
 look_at_rss() {
@@ -70,7 +70,7 @@ prepare() {
     fake warm
     expect 0 vml plan "$ROOT/warm.tmpl"
 }
-export -f timed field look_at_rss one_fault vml
+export -f ask_status timed field look_at_rss one_fault vml
 
 # faults_are SCENARIO_REST: the faults on stdin, lines "FAULT PATTERN"; each has a VM of its own, all at the same time.
 # PATTERN is a glob for what one_fault() says, with "up" for a start that went well.

@@ -39,7 +39,7 @@ define() { # SUFFIX [LINES...]
     printf '%s\n' "NAME = \"$name\"" 'MEMORY = "64"' 'ACCEL = "tcg"' 'EMULATOR = "/usr/local/bin/fake_qemu"' "$@" \
         >"$R/etc/vmlaunch/vms/$name.tmpl"
 }
-of() { there vmlaunch -o json status "$VM$1" | jq -r ".$2"; }
+of() { ask_status "$2" there vmlaunch -o json status "$VM$1"; }
 of_is() { [[ $(of "$1" "$2") == "$3" ]]; }
 of_is_not() { [[ $(of "$1" "$2") != "$3" ]]; }
 # Of one that does not run, as it is still starting, its state too.

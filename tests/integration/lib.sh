@@ -112,18 +112,7 @@ small_template() {
     printf '%s\n' "NAME = \"$VM\"" 'MEMORY = "64"' 'ACCEL = "tcg"' 'FEATURES = [ GUEST_AGENT = "no" ]' "$@" >"$TEMPLATE"
 }
 
-# Half a second, what status gives its supervisor, is short on a machine that does much else: it is asked again. Of one that is
-# stopped or gone status says that.
-status_of() {
-    local said result end=$((SECONDS + 30))
-    while
-        result=0
-        said=$(vml -o json status "$VM") || result=$?
-        [[ $said =~ \"state\":\ ?\"unknown\" && $said =~ (does not answer(: a kernel call holds it)?|within [0-9]+ ms)\" ]] && ((SECONDS < end))
-    do :; done
-    jq -r ".$1" <<<"$said" || result=$?
-    return "$result"
-}
+status_of() { ask_status "$1" vml -o json status "$VM"; }
 status_is() { [[ $(status_of "$1") == "$2" ]]; }
 status_is_not() { [[ $(status_of "$1") != "$2" ]]; }
 story() { status_of 'story[].text'; }

@@ -52,7 +52,7 @@ assert_every_limit() { # UNIT
 }
 # journald takes what it is told when it comes to it; here all of that is there.
 journalctl() { command journalctl --sync && command journalctl "$@"; }
-status_of() { vmlaunch -o json status "$1" | jq -r ".$2"; }
+status_of() { ask_status "$2" vmlaunch -o json status "$1"; }
 property() { systemctl show -p "$2" --value "$1"; }
 is_active() { [[ $(property "vmlaunch@$1" ActiveState) == "${2:-active}" ]]; }
 main_pid() { property "vmlaunch@$1" MainPID; }

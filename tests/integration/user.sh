@@ -11,7 +11,7 @@ own() {
         env -i PATH="$PATH" HOME="$HOME_DIR" XDG_RUNTIME_DIR="$HOME_DIR/run" "$@")
 }
 ovml() { own "$VMLAUNCH" "$@"; }
-own_status() { ovml -o json status "$VM" | jq -r ".$1"; }
+own_status() { ask_status "$1" ovml -o json status "$VM"; }
 own_is() { [[ $(own_status "$1") == "$2" ]]; }
 own_is_not() { [[ $(own_status "$1") != "$2" ]]; }
 a_user() {
